@@ -1,0 +1,43 @@
+"""
+One spelling for every value that is stored or digested.
+
+Canonical JSON here is: keys sorted by code point, no white space between tokens, UTF-8 without
+escapes beyond those JSON requires, no NaN and no infinities. Two equal values always have the same
+bytes, so a digest of them is an identity. (RFC 8785 differs in its number format only; Python's
+shortest round-trip form is used, as every reader of these files is Python.)
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable
+from typing import Any
+
+
+def canonical_json(value: Any) -> str:
+    """
+    Spell *value* (JSON types only) in its one canonical form.
+
+    Raises:
+        ValueError: for NaN or an infinity.
+        TypeError: for a value JSON does not know.
+    """
+    return json.dumps(
+        value, sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False
+    )
+
+
+def digest(value: Any) -> str:
+    """
+    Name *value* by the SHA-256 of its canonical JSON, as ``sha256:<64 hex digits>``.
+    """
+    return digest_bytes([canonical_json(value).encode("utf-8", "surrogatepass")])
+
+
+def digest_bytes(chunks: Iterable[bytes]) -> str:
+    """
+    Name a stream of bytes by its SHA-256, as ``sha256:<64 hex digits>``.
+    """
+    sha = hashlib.sha256()
+    for chunk in chunks:
+        sha.update(chunk)
+    return f"sha256:{sha.hexdigest()}"
