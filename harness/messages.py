@@ -1,0 +1,175 @@
+"""
+What a model is shown and what it asks for, in the shapes OpenAI and Hugging Face share.
+
+`Message`, `Tool` and `ToolCall` are values; the ``from_*`` functions read foreign dictionaries and
+raise ValueError with a reason, which the caller completes with file and line.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+ROLES = ("system", "developer", "user", "assistant", "tool")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tool:
+    """
+    One function a model may call.
+    """
+
+    name: str
+    description: str
+    parameters: Mapping[str, Any]
+    """JSON Schema of the arguments object; ``{"type": "object", "properties": {}}`` if it takes
+    none."""
+    schema: Mapping[str, Any]
+    """The whole declaration as given: ``{"type": "function", "function": {...}}``."""
+
+    @classmethod
+    def from_schema(cls, schema: Any) -> Self:
+        """
+        Read an OpenAI function schema, with or without its ``{"type": "function"}`` wrapper.
+
+        Raises:
+            ValueError: if it has no name, or parameters that are no object schema.
+        """
+        if not isinstance(schema, Mapping):
+            raise ValueError(f"a tool is an object, not {type(schema).__name__}")
+        function = schema.get("function", schema)
+        if not isinstance(function, Mapping) or not isinstance(function.get("name"), str):
+            raise ValueError('a tool needs a "name"')
+        if not function["name"]:
+            raise ValueError('a tool\'s "name" is empty')
+        parameters = function.get("parameters") or {"type": "object", "properties": {}}
+        if not isinstance(parameters, Mapping) or parameters.get("type", "object") != "object":
+            raise ValueError(f'tool {function["name"]!r}: "parameters" is not an object schema')
+        return cls(
+            name=function["name"],
+            description=str(function.get("description", "")),
+            parameters=parameters,
+            schema={"type": "function", "function": dict(function)},
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolCall:
+    """
+    One call, as a conversation's history or an expectation's reference holds it.
+    """
+
+    name: str
+    arguments: Mapping[str, Any]
+    id: str | None = None
+
+    @classmethod
+    def from_chat(cls, call: Any) -> Self:
+        """
+        Read ``{"type": "function", "function": {...}}``; its arguments may be JSON text.
+
+        Raises:
+            ValueError: if name or arguments are missing or unreadable.
+        """
+        function = call.get("function", call) if isinstance(call, Mapping) else None
+        if not isinstance(function, Mapping) or not isinstance(function.get("name"), str):
+            raise ValueError('a tool call needs {"function": {"name": ..., "arguments": {...}}}')
+        arguments = function.get("arguments", {})
+        if isinstance(arguments, str):
+            try:
+                arguments = json.loads(arguments)
+            except ValueError as exc:
+                raise ValueError(f"arguments of {function['name']!r} are no JSON: {exc}") from exc
+        if not isinstance(arguments, Mapping):
+            raise ValueError(f"arguments of {function['name']!r} are no object")
+        identity = call.get("id")
+        return cls(
+            name=function["name"],
+            arguments=dict(arguments),
+            id=identity if isinstance(identity, str) else None,
+        )
+
+    def to_chat(self) -> dict[str, Any]:
+        """
+        Give the Hugging Face form, arguments as an object.
+        """
+        call: dict[str, Any] = {
+            "type": "function",
+            "function": {"name": self.name, "arguments": dict(self.arguments)},
+        }
+        if self.id is not None:
+            call["id"] = self.id
+        return call
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """
+    One message of a conversation.
+    """
+
+    role: str
+    content: str | None = None
+    tool_calls: tuple[ToolCall, ...] = ()
+    name: str | None = None
+    """For role tool: the tool that answered."""
+    tool_call_id: str | None = None
+
+    @classmethod
+    def from_chat(cls, message: Any) -> Self:
+        """
+        Read one message of the Hugging Face or OpenAI chat shape; text parts are joined.
+
+        Raises:
+            ValueError: for an unknown role, content that is no text, or a bad tool call.
+        """
+        if not isinstance(message, Mapping):
+            raise ValueError(f"a message is an object, not {type(message).__name__}")
+        role = message.get("role")
+        if role not in ROLES:
+            raise ValueError(f"role {role!r} is none of {', '.join(ROLES)}")
+        calls = tuple(ToolCall.from_chat(call) for call in message.get("tool_calls") or ())
+        if calls and role != "assistant":
+            raise ValueError(f"a message of role {role} cannot hold tool_calls")
+        content = _text(message.get("content"))
+        if content is None and not calls:
+            raise ValueError(f"a message of role {role} has neither content nor tool_calls")
+        return cls(
+            role=role,
+            content=content,
+            tool_calls=calls,
+            name=message.get("name"),
+            tool_call_id=message.get("tool_call_id"),
+        )
+
+    def to_chat(self) -> dict[str, Any]:
+        """
+        Give the Hugging Face chat form; absent keys are left out.
+        """
+        message: dict[str, Any] = {"role": self.role}
+        if self.content is not None:
+            message["content"] = self.content
+        if self.tool_calls:
+            message["tool_calls"] = [call.to_chat() for call in self.tool_calls]
+        if self.name is not None:
+            message["name"] = self.name
+        if self.tool_call_id is not None:
+            message["tool_call_id"] = self.tool_call_id
+        return message
+
+
+def to_chat(messages: Sequence[Message]) -> list[dict[str, Any]]:
+    """
+    Give a whole conversation in the Hugging Face chat form.
+    """
+    return [message.to_chat() for message in messages]
+
+
+def _text(content: Any) -> str | None:
+    if content is None or isinstance(content, str):
+        return content
+    if isinstance(content, Sequence) and all(
+        isinstance(part, Mapping) and part.get("type") == "text" for part in content
+    ):
+        return "".join(str(part.get("text", "")) for part in content)
+    raise ValueError("content must be text (only parts of type text are read)")

@@ -1,0 +1,129 @@
+"""
+The evidence: what a checkpoint answered, exactly, and how long it took. Never altered afterwards.
+
+One line of transcripts.jsonl is one `Transcript`. Its text is kept as it came, special tokens
+included, so that a run can be judged again when a dialect or a scorer changes.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Self
+
+
+class Key(NamedTuple):
+    """
+    Which answer this is: case id, repeat from 0, turn from 0.
+    """
+
+    case: str
+    repeat: int = 0
+    turn: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timing:
+    """
+    Wall-clock times of one answer made alone (batch 1), in milliseconds.
+
+    The clock starts when the prompt's token ids are handed to the model and stops when the last
+    token is decided; rendering, tokenizing and decoding text are outside it.
+    """
+
+    latency_ms: float
+    ttft_ms: float | None = None
+    """Time to the first token."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transcript:
+    """
+    One answer. Exactly one of output, message and error is given.
+    """
+
+    key: Key
+    output: str | None = None
+    """Raw text with special tokens, as the model wrote it."""
+    message: Mapping[str, Any] | None = None
+    """An OpenAI assistant message, from a server or a replay of one."""
+    error: str | None = None
+    """What broke. An infrastructure failure: never scored."""
+    output_tokens: int | None = None
+    finish_reason: str | None = None
+    """``stop``, ``length`` or ``tool_calls``, where known."""
+    timing: Timing | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """
+        Give the line of transcripts.jsonl as a dictionary; what is unknown is left out.
+        """
+        line: dict[str, Any] = {"case": self.key.case}
+        if self.key.repeat:
+            line["repeat"] = self.key.repeat
+        if self.key.turn:
+            line["turn"] = self.key.turn
+        for name in ("output", "message", "error", "output_tokens", "finish_reason"):
+            value = getattr(self, name)
+            if value is not None:
+                line[name] = value
+        if self.timing is not None:
+            line["latency_ms"] = self.timing.latency_ms
+            if self.timing.ttft_ms is not None:
+                line["ttft_ms"] = self.timing.ttft_ms
+        return line
+
+    @classmethod
+    def from_json(cls, line: str) -> Self:
+        """
+        Read one line of transcripts.jsonl; unknown keys are ignored.
+
+        Raises:
+            ValueError: with the reason; the caller adds file and line.
+        """
+        row = json.loads(line)
+        if not isinstance(row, Mapping):
+            raise ValueError("a transcript is an object")
+        case = row.get("case")
+        if not isinstance(case, str) or not case:
+            raise ValueError('a transcript needs "case", the id of a case')
+        given = [name for name in ("output", "message", "error") if row.get(name) is not None]
+        if len(given) != 1:
+            raise ValueError(
+                f"case {case!r}: give exactly one of output, message and error, "
+                f"not {' and '.join(given) or 'none'}"
+            )
+        for name, kind in (("output", str), ("message", Mapping), ("error", str)):
+            if row.get(name) is not None and not isinstance(row[name], kind):
+                raise ValueError(f"case {case!r}: {name!r} has the wrong type")
+        latency = _number(row, "latency_ms")
+        tokens = _count(row, "output_tokens", None)
+        reason = row.get("finish_reason")
+        return cls(
+            key=Key(case, _count(row, "repeat", 0) or 0, _count(row, "turn", 0) or 0),
+            output=row.get("output"),
+            message=row.get("message"),
+            error=row.get("error"),
+            output_tokens=tokens,
+            finish_reason=reason if isinstance(reason, str) else None,
+            timing=None
+            if latency is None
+            else Timing(latency_ms=latency, ttft_ms=_number(row, "ttft_ms")),
+        )
+
+
+def _number(row: Mapping[str, Any], name: str) -> float | None:
+    value = row.get(name)
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1e15:
+        raise ValueError(f"case {row['case']!r}: {name!r} must be a number of milliseconds")
+    return float(value)
+
+
+def _count(row: Mapping[str, Any], name: str, default: int | None) -> int | None:
+    value = row.get(name, default)
+    if value is None:
+        return default
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise ValueError(f"case {row['case']!r}: {name!r} must be a whole number from 0")
+    return value
