@@ -1,0 +1,428 @@
+"""
+What one argument, or the text of an answer, must be.
+
+A constraint is a JSON Schema (draft 2020-12, https://json-schema.org/draft/2020-12) with the extra
+keywords below, all of which must hold. A bare string, number, boolean, null or list means
+``{"const": ...}``; an object literal must be written as ``{"const": {...}}``. A keyword nobody
+knows is an error when the suite is read, not a pass when it is judged.
+
+========================  =====================================================================
+keyword                   holds when
+========================  =====================================================================
+``optional: true``        the argument may be left out; if it is there the rest must hold
+``absent: true``          the argument is not there (stands alone)
+``contains_any: [..]``    the text holds at least one of these, letter case and Unicode
+                          compatibility forms aside (casefold of NFKC)
+``contains_all: [..]``    the text holds all of these, compared likewise
+``equals_ignoring_case``  the text is this, compared likewise
+``close_to: x``           the number is within ``tolerance: t`` of x: ``abs(value - x) <= t``
+``same_moment_as: t``     the text names the same date, time or both as *t*, in any unambiguous
+                          spelling; 03/04/2026 is ambiguous and equals nothing; a date alone
+                          equals that date at midnight; with a zone, instants are compared
+``normalized_as: bfcl``   const and enum compare strings as the Berkeley Function Calling
+                          Leaderboard does (``standardize_string`` of its ast_checker): without
+                          space and ``,./-_*^``, in lower case, single quotes as double ones
+========================  =====================================================================
+
+The text keywords stand for text alone: any other JSON type is a wrong type. The extra keywords may
+be nested wherever JSON Schema allows a schema, but for ``optional`` and ``absent``, which speak of
+an argument as a whole.
+"""
+
+import re
+import unicodedata
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Literal, cast
+
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import SchemaError, ValidationError
+from jsonschema.validators import extend
+
+from harness.moments import read_moment
+
+FaultCode = Literal["wrong_type", "wrong_value"]
+
+TEXT_KEYWORDS = ("contains_any", "contains_all", "equals_ignoring_case", "same_moment_as")
+EXTRA_KEYWORDS = (*TEXT_KEYWORDS, "close_to", "tolerance", "normalized_as")
+
+_SCHEMA_MAPS = ("properties", "patternProperties", "$defs", "dependentSchemas")
+_SCHEMA_LISTS = ("allOf", "anyOf", "oneOf", "prefixItems")
+_SCHEMAS = (
+    "items",
+    "additionalProperties",
+    "unevaluatedItems",
+    "unevaluatedProperties",
+    "contains",
+    "propertyNames",
+    "not",
+    "if",
+    "then",
+    "else",
+)
+_PLAIN = (
+    "type",
+    "const",
+    "enum",
+    "multipleOf",
+    "maximum",
+    "exclusiveMaximum",
+    "minimum",
+    "exclusiveMinimum",
+    "maxLength",
+    "minLength",
+    "pattern",
+    "maxItems",
+    "minItems",
+    "uniqueItems",
+    "maxContains",
+    "minContains",
+    "maxProperties",
+    "minProperties",
+    "required",
+    "dependentRequired",
+    "format",
+    "title",
+    "description",
+    "default",
+    "examples",
+    "deprecated",
+    "readOnly",
+    "writeOnly",
+    "contentEncoding",
+    "contentMediaType",
+    "$ref",
+    "$comment",
+)
+KEYWORDS = frozenset((*_SCHEMA_MAPS, *_SCHEMA_LISTS, *_SCHEMAS, *_PLAIN, *EXTRA_KEYWORDS))
+"""Every keyword a constraint may use, ``optional`` and ``absent`` aside."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fault:
+    """
+    Why a value does not meet a constraint.
+    """
+
+    code: FaultCode
+    detail: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Constraint:
+    """
+    One constraint, compiled. Made by `compile_constraint`.
+    """
+
+    spec: Any
+    """As it was written."""
+    optional: bool
+    absent: bool
+    schema: Mapping[str, Any]
+    """`spec` as a schema: bare values as const, without ``optional`` and ``absent``."""
+    validator: Any
+
+    def check(self, value: Any) -> list[Fault]:
+        """
+        Say what is wrong with *value*, most telling first; empty if nothing is.
+        """
+        # The commonest constraint needs no schema machinery.
+        if list(self.schema) == ["const"] and _json_equal(self.schema["const"], value):
+            return []
+        errors: Iterator[ValidationError] = self.validator.iter_errors(value)
+        faults = [Fault(code=_code(error), detail=error.message) for error in errors]
+        return sorted(faults, key=lambda fault: fault.code)
+
+
+def compile_constraint(spec: Any) -> Constraint:
+    """
+    Compile a constraint as written in a suite.
+
+    Raises:
+        ValueError: for an unknown or misused keyword, or a schema that is no schema.
+    """
+    if not isinstance(spec, Mapping):
+        schema: dict[str, Any] = {"const": spec}
+        return _compiled(spec, schema, optional=False, absent=False)
+    schema = dict(spec)
+    optional = _flag(schema, "optional")
+    absent = _flag(schema, "absent")
+    if absent and (schema or optional):
+        raise ValueError('"absent" stands alone: an absent argument has nothing else to meet')
+    _check_keywords(schema)
+    try:
+        Draft202012Validator.check_schema(schema)
+    except SchemaError as exc:
+        raise ValueError(f"no JSON Schema: {exc.message}") from exc
+    return _compiled(spec, schema, optional=optional, absent=absent)
+
+
+def contains_any(*parts: str) -> dict[str, Any]:
+    """
+    Write the constraint that a text holds at least one of *parts*, letter case aside.
+    """
+    return {"contains_any": list(parts)}
+
+
+def contains_all(*parts: str) -> dict[str, Any]:
+    """
+    Write the constraint that a text holds all of *parts*, letter case aside.
+    """
+    return {"contains_all": list(parts)}
+
+
+def equals_ignoring_case(text: str) -> dict[str, Any]:
+    """
+    Write the constraint that a text is *text*, letter case aside.
+    """
+    return {"equals_ignoring_case": text}
+
+
+def close_to(value: float, tolerance: float) -> dict[str, Any]:
+    """
+    Write the constraint that a number is within *tolerance* of *value*.
+    """
+    return {"close_to": value, "tolerance": tolerance}
+
+
+def same_moment_as(text: str) -> dict[str, Any]:
+    """
+    Write the constraint that a text names the same date or time as *text*.
+    """
+    return {"same_moment_as": text}
+
+
+def optional(constraint: Any) -> dict[str, Any]:
+    """
+    Write the constraint that an argument may be left out, and else meets *constraint*.
+    """
+    spec = dict(constraint) if isinstance(constraint, Mapping) else {"const": constraint}
+    return {**spec, "optional": True}
+
+
+def absent() -> dict[str, Any]:
+    """
+    Write the constraint that an argument is not there.
+    """
+    return {"absent": True}
+
+
+def json_type(value: Any) -> str:
+    """
+    Name the JSON type of *value*; integers and floats are both numbers.
+    """
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "boolean"
+    if isinstance(value, int | float):
+        return "number"
+    if isinstance(value, str):
+        return "string"
+    return "object" if isinstance(value, Mapping) else "array"
+
+
+def _compiled(spec: Any, schema: dict[str, Any], *, optional: bool, absent: bool) -> Constraint:
+    return Constraint(
+        spec=spec, optional=optional, absent=absent, schema=schema, validator=_Validator(schema)
+    )
+
+
+def _flag(schema: dict[str, Any], name: str) -> bool:
+    value = schema.pop(name, False)
+    if not isinstance(value, bool):
+        raise ValueError(f'"{name}" is true or false, not {value!r}')
+    return value
+
+
+def _check_keywords(schema: Any) -> None:
+    if isinstance(schema, bool):
+        return
+    if not isinstance(schema, Mapping):
+        raise ValueError(f"a schema is an object or a boolean, not {schema!r}")
+    for name in schema:
+        if name in ("optional", "absent"):
+            raise ValueError(f'"{name}" speaks of a whole argument and cannot be nested')
+        if name not in KEYWORDS:
+            raise ValueError(
+                f'unknown keyword "{name}" in a constraint; write an object literal as '
+                '{"const": {...}}'
+            )
+    _check_extras(schema)
+    for name in _SCHEMA_MAPS:
+        for inner in _container(schema, name, Mapping, {}).values():
+            _check_keywords(inner)
+    for name in _SCHEMA_LISTS:
+        for inner in _container(schema, name, Sequence, ()):
+            _check_keywords(inner)
+    for name in _SCHEMAS:
+        if name in schema:
+            _check_keywords(schema[name])
+
+
+def _container(schema: Mapping[str, Any], name: str, kind: type, empty: Any) -> Any:
+    value = schema.get(name, empty)
+    if not isinstance(value, kind) or isinstance(value, str):
+        raise ValueError(f'"{name}" holds {json_type(value)}, which JSON Schema does not allow')
+    return value
+
+
+def _check_extras(schema: Mapping[str, Any]) -> None:
+    for name in ("contains_any", "contains_all"):
+        parts = schema.get(name, ["x"])
+        texts = isinstance(parts, list) and all(isinstance(p, str) and p for p in parts)
+        if not texts or not parts:
+            raise ValueError(f'"{name}" is a list of at least one non-empty text')
+    for name in ("equals_ignoring_case", "same_moment_as"):
+        if not isinstance(schema.get(name, ""), str):
+            raise ValueError(f'"{name}" is a text')
+    if "same_moment_as" in schema and read_moment(schema["same_moment_as"]) is None:
+        raise ValueError(
+            f'"same_moment_as": {schema["same_moment_as"]!r} is no unambiguous date or time; '
+            "write 2026-03-04, 15:00 or 2026-03-04T15:00"
+        )
+    if ("close_to" in schema) != ("tolerance" in schema):
+        raise ValueError('"close_to" and "tolerance" go together')
+    for name in ("close_to", "tolerance"):
+        if json_type(schema.get(name, 0)) != "number":
+            raise ValueError(f'"{name}" is a number')
+    if schema.get("tolerance", 0) < 0:
+        raise ValueError('"tolerance" is negative: no value could meet it')
+    if schema.get("normalized_as", "bfcl") != "bfcl":
+        raise ValueError('"normalized_as" knows "bfcl" only')
+    if "normalized_as" in schema and not {"const", "enum"} & set(schema):
+        raise ValueError('"normalized_as" changes how const and enum compare; neither is here')
+
+
+# Keywords, in the form jsonschema calls them: (validator, keyword's value, instance, schema).
+
+
+def _const(_: Any, value: Any, instance: Any, schema: Mapping[str, Any]) -> Iterator[Any]:
+    if not _equal(value, instance, schema):
+        yield ValidationError(f"{_short(instance)} is not {_short(value)}")
+
+
+def _enum(_: Any, values: Any, instance: Any, schema: Mapping[str, Any]) -> Iterator[Any]:
+    if not any(_equal(value, instance, schema) for value in values):
+        yield ValidationError(f"{_short(instance)} is none of {_short(values)}")
+
+
+def _equal(value: Any, instance: Any, schema: Mapping[str, Any]) -> bool:
+    if schema.get("normalized_as") == "bfcl":
+        return _json_equal(_bfcl(value), _bfcl(instance))
+    return _json_equal(value, instance)
+
+
+def _contains_any(_: Any, parts: Any, instance: Any, schema: Any) -> Iterator[Any]:
+    if not isinstance(instance, str):
+        yield ValidationError(f"{_short(instance)} is no text")
+    elif not any(fold(part) in fold(instance) for part in parts):
+        yield ValidationError(f"{_short(instance)} holds none of {_short(parts)}")
+
+
+def _contains_all(_: Any, parts: Any, instance: Any, schema: Any) -> Iterator[Any]:
+    if not isinstance(instance, str):
+        yield ValidationError(f"{_short(instance)} is no text")
+    elif missing := [part for part in parts if fold(part) not in fold(instance)]:
+        yield ValidationError(f"{_short(instance)} does not hold {_short(missing)}")
+
+
+def _equals_ignoring_case(_: Any, text: Any, instance: Any, schema: Any) -> Iterator[Any]:
+    if not isinstance(instance, str):
+        yield ValidationError(f"{_short(instance)} is no text")
+    elif fold(text) != fold(instance):
+        yield ValidationError(f"{_short(instance)} is not {_short(text)}, letter case aside")
+
+
+def _close_to(_: Any, target: Any, instance: Any, schema: Mapping[str, Any]) -> Iterator[Any]:
+    if json_type(instance) != "number":
+        yield ValidationError(f"{_short(instance)} is no number")
+    elif not abs(instance - target) <= schema["tolerance"]:
+        yield ValidationError(
+            f"{_short(instance)} is not within {schema['tolerance']} of {_short(target)}"
+        )
+
+
+def _same_moment_as(_: Any, text: Any, instance: Any, schema: Any) -> Iterator[Any]:
+    if not isinstance(instance, str):
+        yield ValidationError(f"{_short(instance)} is no text")
+        return
+    expected, found = read_moment(text), read_moment(instance)
+    if found is None:
+        yield ValidationError(f"{_short(instance)} is no unambiguous date or time")
+    elif expected != found:
+        yield ValidationError(f"{_short(instance)} is not the moment {_short(text)}")
+
+
+_Validator: Any = extend(  # type: ignore[no-untyped-call]
+    Draft202012Validator,
+    {
+        "const": _const,
+        "enum": _enum,
+        "contains_any": _contains_any,
+        "contains_all": _contains_all,
+        "equals_ignoring_case": _equals_ignoring_case,
+        "close_to": _close_to,
+        "same_moment_as": _same_moment_as,
+    },
+)
+
+
+def _code(error: ValidationError) -> FaultCode:
+    """
+    A fault is one of type where no value of this JSON type could have been right.
+    """
+    found = json_type(error.instance)
+    keyword, expected = str(error.validator), cast(Any, error.validator_value)
+    if keyword in ("anyOf", "oneOf") and error.context:
+        codes = {_code(inner) for inner in error.context}
+        return "wrong_type" if codes == {"wrong_type"} else "wrong_value"
+    of_type = (
+        keyword == "type"
+        or (keyword == "const" and json_type(expected) != found)
+        or (keyword == "enum" and found not in {json_type(value) for value in expected})
+        or (keyword in TEXT_KEYWORDS and found != "string")
+        or (keyword == "close_to" and found != "number")
+    )
+    return "wrong_type" if of_type else "wrong_value"
+
+
+def _json_equal(one: Any, two: Any) -> bool:
+    """
+    Equality of JSON values: true is not 1, but 1 is 1.0 (draft 2020-12, section 4.2.2).
+    """
+    kind = json_type(one)
+    if kind != json_type(two):
+        return False
+    if kind == "array":
+        return len(one) == len(two) and all(map(_json_equal, one, two))
+    if kind == "object":
+        return one.keys() == two.keys() and all(_json_equal(one[key], two[key]) for key in one)
+    return bool(one == two)
+
+
+@lru_cache(maxsize=4096)
+def fold(text: str) -> str:
+    """
+    Give the form in which the text keywords compare: casefold of NFKC.
+    """
+    return unicodedata.normalize("NFKC", text).casefold()
+
+
+_BFCL_DROPPED = re.compile(r"[ ,./\-_*^]")
+
+
+def _bfcl(value: Any) -> Any:
+    if isinstance(value, str):
+        return _BFCL_DROPPED.sub("", value).lower().replace("'", '"')
+    if isinstance(value, Mapping):
+        return {key: _bfcl(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_bfcl(inner) for inner in value]
+    return value
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 120 else f"{text[:117]}..."
