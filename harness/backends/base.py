@@ -1,0 +1,121 @@
+"""
+What a backend is: the one place where a checkpoint is run.
+
+A backend is given requests and gives transcripts. It renders, tokenizes, batches and decodes; it
+judges nothing and stores nothing.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from harness.checkpoint import Checkpoint
+from harness.messages import Message, Tool
+from harness.transcript import Key, Transcript
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """
+    One answer asked for.
+    """
+
+    key: Key
+    messages: tuple[Message, ...]
+    tools: tuple[Tool, ...]
+    """What to declare to the model: empty when the suite does not declare its tools."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Generation:
+    """
+    How answers are decoded. Greedy unless it says otherwise.
+    """
+
+    max_new_tokens: int = 128
+    do_sample: bool = False
+    temperature: float | None = None
+    top_p: float | None = None
+    top_k: int | None = None
+    seed: int = 0
+
+    def to_json(self) -> dict[str, Any]:
+        """
+        Give the ``generation`` block of run.json; unset sampling keys are left out.
+        """
+        block: dict[str, Any] = {
+            "max_new_tokens": self.max_new_tokens,
+            "do_sample": self.do_sample,
+            "seed": self.seed,
+        }
+        for name in ("temperature", "top_p", "top_k"):
+            if getattr(self, name) is not None:
+                block[name] = getattr(self, name)
+        return block
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BackendOptions:
+    """
+    How to open a checkpoint; None means: as fits the machine.
+    """
+
+    device: str | None = None
+    dtype: str | None = None
+    batch_size: int | None = None
+    dialect: str | None = None
+    declares_tools: bool = True
+    """Whether prompts will carry tool declarations: a template that drops them is then refused."""
+    cases: frozenset[str] | None = None
+    """The ids of the whole suite, where known: a replay with a line for another case is refused."""
+    progress: bool = False
+    """Whether a bar may be drawn while weights are prepared."""
+    notify: Callable[[str], None] = field(default=lambda _: None)
+    """Where to say, in one line, what happened on the way: a halved batch, a download."""
+
+
+class Backend(Protocol):
+    """
+    One opened checkpoint.
+
+    The contract, held by one test for all members:
+
+    - `answer` gives exactly one transcript for each request, grouped as they were made: a group is
+      handed over as soon as it is done, so that a killed run loses at most the group in flight;
+    - an answer that could not be made is a transcript with `error`, never text, never missing;
+    - what makes all answers impossible (no weights, no memory for one row) raises BackendError;
+    - greedy answers do not depend on how requests are grouped (in float32).
+    """
+
+    @property
+    def checkpoint(self) -> Checkpoint:
+        """
+        What is being run.
+        """
+
+    def describe(self) -> Mapping[str, Any]:
+        """
+        Give the ``backend`` block of run.json: name, dtype, device, batch, attention.
+        """
+
+    def answer(
+        self, requests: Sequence[Request], generation: Generation
+    ) -> Iterator[Sequence[Transcript]]:
+        """
+        Answer *requests*, in batches, in an order of the backend's own choosing.
+        """
+
+    def answer_alone(
+        self, requests: Sequence[Request], generation: Generation
+    ) -> Iterator[Transcript]:
+        """
+        Answer *requests* one at a time, after a warm-up, with `Transcript.timing` measured.
+
+        Raises:
+            UsageError: where time cannot be measured (a replay).
+        """
+
+    def close(self) -> None:
+        """
+        Free what the backend holds. It is not used afterwards.
+        """
