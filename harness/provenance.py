@@ -1,0 +1,142 @@
+"""
+Where and with what a run was made: the ``environment`` block of run.json.
+
+Package versions are read from metadata, not by importing: asking what is installed must not load
+it. What only torch can tell (accelerators, threads) is told if torch is loaded already.
+"""
+
+import os
+import platform
+import subprocess
+import sys
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+DISTRIBUTION = "toolcall-harness"
+
+PACKAGES = (
+    "accelerate",
+    "datasets",
+    "gguf",
+    "jsonschema",
+    "numpy",
+    "peft",
+    "pytest",
+    "pytest-benchmark",
+    "safetensors",
+    "tabulate",
+    "tokenizers",
+    "torch",
+    "transformers",
+    "trl",
+)
+"""What can change an answer, its judgement or its time."""
+
+
+def harness_version() -> str:
+    """
+    Give the installed version, or ``0+source`` in a source tree that is not installed.
+    """
+    try:
+        return metadata.version(DISTRIBUTION)
+    except metadata.PackageNotFoundError:
+        return "0+source"
+
+
+def environment(folder: Path) -> dict[str, Any]:
+    """
+    Describe this process: Python, packages, hardware, and the git commit *folder* is at.
+
+    ``commit`` and ``dirty`` are None outside a git work tree or without git.
+    """
+    commit = _git(folder, "rev-parse", "HEAD")
+    changes = _git(folder, "status", "--porcelain") if commit else None
+    return {
+        "python": platform.python_version(),
+        "packages": packages(),
+        "hardware": hardware(),
+        "commit": commit,
+        "dirty": None if changes is None else bool(changes),
+    }
+
+
+def packages() -> dict[str, str]:
+    """
+    Give the versions of those of `PACKAGES` that are installed.
+    """
+    found = {}
+    for name in PACKAGES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def hardware() -> dict[str, Any]:
+    """
+    Describe the machine: what must be equal for stored times to be compared.
+    """
+    block: dict[str, Any] = {
+        "machine": platform.machine(),
+        "system": platform.system(),
+        "cpu": _cpu(),
+        "cores": _cores(),
+        "memory_gib": _memory_gib(),
+        "accelerators": [],
+    }
+    if (torch := sys.modules.get("torch")) is not None:
+        block["threads"] = torch.get_num_threads()
+        if torch.cuda.is_available():
+            block["accelerators"] = [
+                torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())
+            ]
+    return block
+
+
+def now() -> str:
+    """
+    Give this moment, UTC, ISO 8601 to the second.
+    """
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _cores() -> int:
+    # What this process may use, not what the machine has: containers and taskset limit it.
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _cpu() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def _memory_gib() -> int | None:
+    try:
+        return round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30)
+    except (AttributeError, ValueError, OSError):
+        return None
+
+
+def _git(folder: Path, *arguments: str) -> str | None:
+    try:
+        done = subprocess.run(
+            ["git", *arguments],
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            timeout=20,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None
