@@ -1,0 +1,110 @@
+"""
+Suite x backend -> transcripts, into a sink it is given.
+
+The runner decides what is asked and in which order it is handed to the backend; the backend decides
+how requests are batched. Nothing is judged and nothing is kept: each group of transcripts goes to
+the sink as soon as it is made, so memory does not grow with the number of cases and a killed run
+loses at most the group in flight.
+"""
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import replace
+from itertools import islice
+
+from harness.backends.base import Backend, Generation, Request
+from harness.errors import BackendError
+from harness.suite import Case, Suite
+from harness.transcript import Key, Timing, Transcript
+
+LATENCY_SAMPLE = 24
+"""How many cases `harness run --latency` times."""
+
+_WINDOW = 1024
+# How many requests a backend sees at once: enough to pack by length, few enough to hold.
+
+Sink = Callable[[Sequence[Transcript]], None]
+"""Takes a group of finished transcripts and makes them safe before it returns."""
+
+
+def keys(cases: Iterable[Case], repeats: int = 1) -> Iterator[Key]:
+    """
+    Give the key of every answer a run of *cases* needs, in suite order.
+    """
+    for case in cases:
+        for repeat in range(repeats):
+            for turn in range(len(case.turns)):
+                yield Key(case.id, repeat, turn)
+
+
+def latency_sample(cases: Sequence[Case]) -> tuple[Case, ...]:
+    """
+    Choose the cases to time: `LATENCY_SAMPLE` of them evenly spread over suite order, or all.
+
+    The choice depends on the number of cases alone, so two runs of a suite time the same ones.
+    """
+    if len(cases) <= LATENCY_SAMPLE:
+        return tuple(cases)
+    return tuple(cases[i * len(cases) // LATENCY_SAMPLE] for i in range(LATENCY_SAMPLE))
+
+
+def run(
+    suite: Suite,
+    backend: Backend,
+    generation: Generation,
+    sink: Sink,
+    *,
+    repeats: int = 1,
+    done: Collection[Key] = (),
+    latency: bool = False,
+    progress: Callable[[int], None] = lambda _: None,
+) -> None:
+    """
+    Ask *backend* every turn of every case of *suite* that is not in *done*.
+
+    With *latency*, a sample of first turns is answered alone before, and its times are put on the
+    transcripts of the batched answers: which answers are judged never depends on timing.
+
+    *progress* is told how many answers have just been made.
+
+    Raises:
+        BackendError: if the backend leaves a request without a transcript.
+    """
+    pending = (key for key in keys(suite.cases, repeats) if key not in done)
+    cases = {case.id: case for case in suite.cases}
+    timings: dict[Key, Timing] = {}
+    if latency:
+        sample = [Key(case.id) for case in latency_sample(suite.cases)]
+        alone = [request(suite, cases[key.case], key) for key in sample if key not in done]
+        for transcript in backend.answer_alone(alone, generation):
+            if transcript.timing is not None:
+                timings[transcript.key] = transcript.timing
+            progress(1)
+    while window := list(islice(pending, _WINDOW)):
+        asked = [request(suite, cases[key.case], key) for key in window]
+        missing = set(window)
+        for group in backend.answer(asked, generation):
+            timed = [
+                replace(transcript, timing=timings[transcript.key])
+                if transcript.key in timings
+                else transcript
+                for transcript in group
+            ]
+            sink(timed)
+            missing -= {transcript.key for transcript in timed}
+            progress(len(timed))
+        if missing:
+            raise BackendError(
+                f"backend {backend.describe().get('name')} gave no answer for "
+                f"{len(missing)} of {len(window)} requests, the first being {min(missing)}"
+            )
+
+
+def request(suite: Suite, case: Case, key: Key) -> Request:
+    """
+    Make the request for one turn of *case*.
+    """
+    return Request(
+        key=key,
+        messages=case.turns[key.turn].messages,
+        tools=case.tools if suite.declare_tools else (),
+    )

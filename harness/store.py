@@ -1,0 +1,325 @@
+"""
+The only writer of runs and baselines.
+
+A run folder holds ``suite.json`` (the suite as it was), ``transcripts.jsonl`` (appended and flushed
+group by group while the run goes) and, once it is judged, ``run.json``, written last: its presence
+means the run is complete. Until then ``unfinished.json`` says what the run was started with, so
+that ``--resume`` goes on with the same thing or refuses.
+
+A baseline is a copy of a run folder under ``<suite>/<name>/``, with ``history.jsonl`` beside it:
+one line for each run ever accepted there, with when, from what and why.
+
+Files are replaced whole, by rename; a baseline's folder is swapped by two renames and healed by the
+next reader if a kill falls between them.
+"""
+
+import contextlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self, TextIO
+
+from filelock import FileLock
+
+from harness.canonical import canonical_json, digest_bytes
+from harness.errors import StoreError, TranscriptError
+from harness.record import RunRecord, decode, encode
+from harness.transcript import Key, Transcript
+
+RUN, TRANSCRIPTS, SUITE = "run.json", "transcripts.jsonl", "suite.json"
+UNFINISHED, HISTORY = "unfinished.json", "history.jsonl"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredRun:
+    """
+    A complete run on disk.
+    """
+
+    folder: Path
+    record: RunRecord
+
+    @property
+    def suite_path(self) -> Path:
+        """
+        The copy of the suite this run was made with.
+        """
+        return self.folder / SUITE
+
+    def transcripts(self) -> Iterator[Transcript]:
+        """
+        Read the run's evidence, one answer at a time, in the order it was made.
+        """
+        return read_transcripts(self.folder / TRANSCRIPTS)
+
+
+class RunWriter:
+    """
+    A run in the making. A context manager; leaving it closes the file and keeps what is there.
+    """
+
+    def __init__(self, folder: Path, done: frozenset[Key], stream: TextIO) -> None:
+        self.folder = folder
+        self.done = done
+        """The answers that were there when the run was taken up again."""
+        self._stream = stream
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stream.close()
+
+    def append(self, group: Sequence[Transcript]) -> None:
+        """
+        Write finished transcripts, one line each, and force them to disk.
+        """
+        for transcript in group:
+            self._stream.write(canonical_json(transcript.to_json()) + "\n")
+        self._stream.flush()
+        os.fsync(self._stream.fileno())
+
+    def finish(self, record: RunRecord) -> StoredRun:
+        """
+        Write run.json: the run is complete.
+        """
+        self._stream.close()
+        write_text(self.folder / RUN, encode(record))
+        (self.folder / UNFINISHED).unlink(missing_ok=True)
+        return StoredRun(folder=self.folder, record=record)
+
+
+def start_run(
+    folder: Path, *, suite: Mapping[str, Any], plan: Mapping[str, Any], resume: bool = False
+) -> RunWriter:
+    """
+    Begin a run in *folder*, or go on with the one begun there.
+
+    *plan* is everything that decides the answers; a run goes on only with an equal plan and suite.
+
+    Raises:
+        StoreError: if *folder* is in the way, or holds a run begun with something else.
+    """
+    if resume and (folder / UNFINISHED).exists():
+        return _resume(folder, suite, plan)
+    if (folder / RUN).exists():
+        hint = "it is complete: there is nothing to resume" if resume else "choose another --out"
+        raise StoreError(f"{folder} holds a run already; {hint}")
+    if (folder / UNFINISHED).exists():
+        raise StoreError(
+            f"{folder} holds an unfinished run; go on with --resume or choose another --out"
+        )
+    # A kill right at the start may have left the suite alone: then nothing has been answered yet.
+    harmless = {SUITE} if resume else set()
+    if folder.exists() and (
+        not folder.is_dir() or {path.name for path in folder.iterdir()} - harmless
+    ):
+        raise StoreError(f"{folder} is not an empty folder; choose another --out")
+    folder.mkdir(parents=True, exist_ok=True)
+    write_text(folder / SUITE, canonical_json(suite) + "\n")
+    # Written after the suite: its presence means the folder can be resumed.
+    write_text(folder / UNFINISHED, canonical_json(plan) + "\n")
+    return RunWriter(folder, frozenset(), (folder / TRANSCRIPTS).open("a", encoding="utf-8"))
+
+
+def can_resume(folder: Path, *, suite: Mapping[str, Any], plan: Mapping[str, Any]) -> bool:
+    """
+    Say whether *folder* holds an unfinished run begun with just this.
+    """
+    return (folder / UNFINISHED).exists() and all(
+        (folder / name).read_text("utf-8") == canonical_json(now) + "\n"
+        for name, now in ((SUITE, suite), (UNFINISHED, plan))
+    )
+
+
+def discard_run(folder: Path) -> None:
+    """
+    Remove the run in *folder*, complete or not. Anything else there is left alone.
+    """
+    # run.json first: a folder without it never looks complete.
+    for name in (RUN, UNFINISHED, TRANSCRIPTS, SUITE):
+        (folder / name).unlink(missing_ok=True)
+
+
+def _resume(folder: Path, suite: Mapping[str, Any], plan: Mapping[str, Any]) -> RunWriter:
+    for name, now in ((SUITE, suite), (UNFINISHED, plan)):
+        then = json.loads((folder / name).read_text("utf-8"))
+        if then != json.loads(canonical_json(now)):
+            changed = sorted(
+                key
+                for key in {*then, *now}
+                if then.get(key) != json.loads(canonical_json(now)).get(key)
+            )
+            raise StoreError(
+                f"{folder / name}: the unfinished run was begun with another "
+                f"{', '.join(changed)}; choose another --out to begin anew"
+            )
+    path = folder / TRANSCRIPTS
+    path.touch()
+    _drop_torn_line(path)
+    done = frozenset(transcript.key for transcript in read_transcripts(path))
+    return RunWriter(folder, done, path.open("a", encoding="utf-8"))
+
+
+def _drop_torn_line(path: Path) -> None:
+    """
+    Cut off a last line that a kill left half written: its answer is simply made again.
+    """
+    with path.open("rb+") as stream:
+        size = stream.seek(0, os.SEEK_END)
+        keep = size
+        while keep:
+            # Lines are short; step back in blocks until a line break is found.
+            start = max(0, keep - 65536)
+            stream.seek(start)
+            block = stream.read(keep - start)
+            if (cut := block.rfind(b"\n")) >= 0:
+                keep = start + cut + 1
+                break
+            keep = start
+        stream.truncate(keep)
+
+
+def load_run(folder: Path) -> StoredRun:
+    """
+    Read a complete run, or a baseline.
+
+    Raises:
+        StoreError: if there is none.
+        RecordError: if its run.json cannot be read.
+    """
+    _heal(folder)
+    path = folder if folder.name == RUN and folder.is_file() else folder / RUN
+    if not path.is_file():
+        if (folder / UNFINISHED).exists():
+            raise StoreError(f"{folder}: this run is unfinished; go on with `harness run --resume`")
+        raise StoreError(f"{folder}: no {RUN} here, so this is no run folder")
+    return StoredRun(folder=path.parent, record=decode(path.read_text("utf-8"), str(path)))
+
+
+def read_transcripts(path: Path) -> Iterator[Transcript]:
+    """
+    Read a run's transcripts.jsonl.
+
+    Raises:
+        StoreError: if there is no such file.
+        TranscriptError: naming file and line of what cannot be read.
+    """
+    try:
+        stream = path.open(encoding="utf-8")
+    except OSError as exc:
+        raise StoreError(f"{path}: cannot be read: {exc.strerror}") from exc
+    with stream:
+        for number, line in enumerate(stream, start=1):
+            try:
+                yield Transcript.from_json(line)
+            except ValueError as exc:
+                raise TranscriptError(f"{path}:{number}: {exc}") from exc
+
+
+def save_baseline(
+    run: StoredRun, baselines: Path, name: str, *, saved: str, reason: str | None
+) -> StoredRun:
+    """
+    Accept *run* as the baseline *name* of its suite, and note it in the baseline's history.
+
+    *saved* is when, ISO 8601. What stood there before stays in git and in the history's digests.
+    """
+    if not name or name in (".", "..") or "/" in name or "\\" in name or name.startswith("."):
+        raise StoreError(f"baseline name {name!r} cannot be a folder's name")
+    target = baselines / run.record.suite.name / name
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(target.parent / f".{name}.lock"):
+        _heal(target)
+        history = _history_text(target)
+        entry = {
+            "saved": saved,
+            "from": os.path.relpath(run.folder, baselines.parent),
+            "reason": reason,
+            "run": digest_bytes([(run.folder / RUN).read_bytes()]),
+            "checkpoint": run.record.checkpoint,
+            "suite": {"version": run.record.suite.version, "digest": run.record.suite.digest},
+            "metrics": {key: metric.value for key, metric in run.record.metrics.items()},
+        }
+        with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{name}.new.") as work:
+            fresh = Path(work) / "baseline"
+            fresh.mkdir()
+            for part in (RUN, TRANSCRIPTS, SUITE):
+                shutil.copyfile(run.folder / part, fresh / part)
+            (fresh / HISTORY).write_text(history + canonical_json(entry) + "\n", "utf-8")
+            before = _before(target)
+            if target.exists():
+                target.rename(before)
+            fresh.rename(target)
+            shutil.rmtree(before, ignore_errors=True)
+    with contextlib.suppress(OSError):
+        (target.parent / f".{name}.lock").unlink()
+    return load_run(target)
+
+
+def list_baselines(baselines: Path) -> list[StoredRun]:
+    """
+    Give every baseline under *baselines*, by suite and name.
+    """
+    if not baselines.is_dir():
+        return []
+    for hidden in baselines.glob("*/.*.before"):
+        _heal(hidden.with_name(hidden.name[1 : -len(".before")]))
+    return [load_run(path.parent) for path in sorted(baselines.glob(f"*/*/{RUN}"))]
+
+
+def baseline_history(folder: Path) -> list[dict[str, Any]]:
+    """
+    Give the acceptances noted for the baseline in *folder*, oldest first.
+
+    Raises:
+        StoreError: naming file and line of an entry that cannot be read.
+    """
+    entries = []
+    for number, line in enumerate(_history_text(folder).splitlines(), start=1):
+        try:
+            entries.append(json.loads(line))
+        except ValueError as exc:
+            raise StoreError(f"{folder / HISTORY}:{number}: {exc}") from exc
+    return entries
+
+
+def write_text(path: Path, text: str) -> None:
+    """
+    Replace *path* by a file holding *text*: whole or not at all, whenever the process dies.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8", newline="\n") as stream:
+            stream.write(text)
+            stream.flush()
+            os.fsync(stream.fileno())
+        # mkstemp makes files for the owner alone; these are to be read like any other.
+        Path(name).chmod(0o644)
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def _history_text(folder: Path) -> str:
+    path = folder / HISTORY
+    return path.read_text("utf-8") if path.exists() else ""
+
+
+def _before(target: Path) -> Path:
+    return target.with_name(f".{target.name}.before")
+
+
+def _heal(target: Path) -> None:
+    """
+    Put back what a kill in the middle of a swap left aside.
+    """
+    before = _before(target)
+    if before.exists() and not target.exists():
+        before.rename(target)
