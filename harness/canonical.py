@@ -2,15 +2,19 @@
 One spelling for every value that is stored or digested.
 
 Canonical JSON here is: keys sorted by code point, no white space between tokens, UTF-8 without
-escapes beyond those JSON requires, no NaN and no infinities. Two equal values always have the same
-bytes, so a digest of them is an identity. (RFC 8785 differs in its number format only; Python's
+escapes beyond those JSON requires (half a surrogate pair is one: UTF-8 cannot hold it), no NaN and
+no infinities. What was read from this form is spelled with the same bytes again, so a digest of
+them is an identity. (RFC 8785 differs in its number format only; Python's
 shortest round-trip form is used, as every reader of these files is Python.)
 """
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable
 from typing import Any
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def canonical_json(value: Any) -> str:
@@ -21,16 +25,28 @@ def canonical_json(value: Any) -> str:
         ValueError: for NaN or an infinity.
         TypeError: for a value JSON does not know.
     """
-    return json.dumps(
+    text = json.dumps(
         value, sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False
     )
+    return _SURROGATE.sub(lambda half: f"\\u{ord(half[0]):04x}", text)
+
+
+def as_written(value: Any) -> str:
+    """
+    Spell *value* with its keys in the order they have.
+
+    For what a chat template shows in that order: tools and the calls of a history. Two orders are
+    two prompts.
+    """
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    return _SURROGATE.sub(lambda half: f"\\u{ord(half[0]):04x}", text)
 
 
 def digest(value: Any) -> str:
     """
     Name *value* by the SHA-256 of its canonical JSON, as ``sha256:<64 hex digits>``.
     """
-    return digest_bytes([canonical_json(value).encode("utf-8", "surrogatepass")])
+    return digest_bytes([canonical_json(value).encode()])
 
 
 def digest_bytes(chunks: Iterable[bytes]) -> str:

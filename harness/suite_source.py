@@ -1,0 +1,321 @@
+"""
+YAML, JSON and JSON-lines files as values that remember on which line each part stands.
+
+An author of a suite mends files by hand, so every complaint names the line. Scalars of YAML are
+read as JSON knows them: ``true`` and ``false`` alone are booleans, ``12:30``, ``no`` and
+``2027-01-31`` are text (the JSON schema of YAML 1.2 with plain text allowed, not the surprises of
+1.1). A key given twice is a problem, as one of the two values would be lost silently.
+"""
+
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from harness.errors import SuiteError
+
+Steps = tuple[str | int, ...]
+"""The way to a part of a document: ``("cases", 3, "expect")``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """
+    One thing wrong in a file.
+    """
+
+    file: str
+    line: int | None
+    """None where the value came from memory, not from a file."""
+    message: str
+
+    def __str__(self) -> str:
+        return (
+            f"{self.file}: {self.message}"
+            if self.line is None
+            else (f"{self.file}:{self.line}: {self.message}")
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Places:
+    """
+    Where each part of a document stands, which may be spread over several files.
+    """
+
+    known: dict[Steps, tuple[str, int | None]]
+
+    @classmethod
+    def of(cls, file: str, line: int | None = None) -> "Places":
+        """
+        Begin with the whole document in one file.
+        """
+        return cls(known={(): (file, line)})
+
+    def graft(self, other: "Places", at: Steps) -> None:
+        """
+        Take over what *other* knows, as the part *at* of this document.
+        """
+        for steps, place in other.known.items():
+            self.known[at + steps] = place
+
+    def find(self, steps: Steps) -> tuple[str, int | None]:
+        """
+        Give file and line of a part, or of the nearest part around it that is known.
+        """
+        while steps not in self.known:
+            steps = steps[:-1]
+        return self.known[steps]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problems:
+    """
+    The problems found so far, all of them, not only the first.
+    """
+
+    places: Places
+    found: list[Problem] = field(default_factory=list)
+
+    def add(self, steps: Steps, message: str) -> None:
+        """
+        Note a problem with the part at *steps*.
+        """
+        file, line = self.places.find(steps)
+        problem = Problem(file=file, line=line, message=message)
+        if problem not in self.found:
+            self.found.append(problem)
+
+    def in_order(self) -> list[Problem]:
+        """
+        Give all problems, file by file as they came up, each file by line.
+        """
+        files = list(dict.fromkeys(problem.file for problem in self.found))
+        return sorted(
+            self.found, key=lambda problem: (files.index(problem.file), problem.line or 0)
+        )
+
+
+def raise_problems(problems: Iterable[Problem], *, limit: int = 10) -> None:
+    """
+    Raise what was found as one error, a problem a line; return if there is nothing.
+
+    Raises:
+        SuiteError: listing at most *limit* problems and how many more there are.
+    """
+    lines = [str(problem) for problem in problems]
+    if not lines:
+        return
+    rest = len(lines) - limit
+    if rest > 0:
+        lines = [*lines[:limit], f"... and {rest} more; `harness suite check` lists them all"]
+    raise SuiteError("\n".join(lines))
+
+
+def suggest(name: object, known: Iterable[str]) -> str:
+    """
+    Give the end of a sentence about an unknown name: the closest known one, or all of them.
+    """
+    names = sorted(known)
+    close = get_close_matches(str(name), names, n=1)
+    if close:
+        return f"; did you mean {close[0]!r}?"
+    return f"; there is {', '.join(names)}" if names else "; there is none"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """
+    What a file holds. Where it cannot be read at all, value is None and problems say why.
+    """
+
+    value: Any
+    places: Places
+    problems: tuple[Problem, ...] = ()
+
+
+def read_source(file: Path) -> Source:
+    """
+    Read a file by its ending: .jsonl, .json, .yaml or .yml.
+    """
+    readers = {".jsonl": _read_lines, ".json": _read_json, ".yaml": _read_yaml, ".yml": _read_yaml}
+    reader = readers.get(file.suffix)
+    if reader is None:
+        return _unread(str(file), None, f"it must end in one of {', '.join(sorted(readers))}")
+    try:
+        text = file.read_bytes().decode("utf-8-sig")
+    except FileNotFoundError:
+        return _unread(str(file), None, "no such file")
+    except OSError as exc:
+        return _unread(str(file), None, f"cannot be read: {exc.strerror or exc}")
+    except UnicodeDecodeError as exc:
+        line = exc.object[: exc.start].count(b"\n") + 1
+        return _unread(str(file), line, f"no UTF-8 text: {exc.reason}; save the file as UTF-8")
+    return reader(text, str(file))
+
+
+def _unread(file: str, line: int | None, message: str) -> Source:
+    problem = Problem(file=file, line=line or 1, message=message)
+    return Source(value=None, places=Places.of(file, 1), problems=(problem,))
+
+
+def _read_lines(text: str, file: str) -> Source:
+    rows: list[Any] = []
+    places = Places.of(file, 1)
+    problems: list[Problem] = []
+    # Not splitlines: a JSON string may hold U+2028 and its like, which end no line of a file.
+    for number, line in enumerate(text.split("\n"), start=1):
+        if not line.strip():
+            continue
+        row = _read_json(line, file, first=number)
+        problems += row.problems
+        if row.value is None and not row.problems:
+            problems.append(Problem(file=file, line=number, message="null is no row; remove it"))
+        if row.value is not None:
+            places.known[(len(rows),)] = (file, number)
+            rows.append(row.value)
+    value = None if problems and not rows else rows
+    return Source(value=value, places=places, problems=tuple(problems))
+
+
+def _read_json(text: str, file: str, *, first: int = 1) -> Source:
+    try:
+        value = json.loads(text, parse_constant=_refuse_constant)
+    except json.JSONDecodeError as exc:
+        return _unread(file, first + exc.lineno - 1, f"no JSON: {exc.msg} in column {exc.colno}")
+    except (ValueError, RecursionError) as exc:
+        return _unread(file, first, f"no JSON: {exc}")
+    walk = _JsonWalk(text, file, first)
+    walk.value(len(text) - len(text.lstrip(_BLANKS)), ())
+    return Source(value=value, places=Places(known=walk.known), problems=tuple(walk.problems))
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is no JSON number")
+
+
+_BLANKS = " \t\r\n"
+_SCALAR = json.JSONDecoder()
+
+
+class _JsonWalk:
+    """
+    Goes once through JSON text known to be valid, for the lines and for keys given twice.
+    """
+
+    def __init__(self, text: str, file: str, first: int) -> None:
+        self.text = text
+        self.file = file
+        self.known: dict[Steps, tuple[str, int | None]] = {}
+        self.problems: list[Problem] = []
+        self._line = first
+        self._counted = 0
+
+    def value(self, index: int, steps: Steps) -> int:
+        self._line += self.text.count("\n", self._counted, index)
+        self._counted = index
+        self.known.setdefault(steps, (self.file, self._line))
+        if self.text[index] not in "{[":
+            return _SCALAR.raw_decode(self.text, index)[1]
+        keyed = self.text[index] == "{"
+        seen: set[str] = set()
+        index = self._skip(index + 1)
+        while self.text[index] not in "}]":
+            step: str | int = len(seen)
+            if keyed:
+                step, index = _SCALAR.raw_decode(self.text, index)
+                if step in seen:
+                    line = self._line + self.text.count("\n", self._counted, index)
+                    self.problems.append(_given_twice(self.file, line, str(step)))
+                index = self._skip(self._skip(index) + 1)
+            seen.add(str(step))
+            index = self._skip(self.value(index, (*steps, step)))
+            if self.text[index] == ",":
+                index = self._skip(index + 1)
+        return index + 1
+
+    def _skip(self, index: int) -> int:
+        while index < len(self.text) and self.text[index] in _BLANKS:
+            index += 1
+        return index
+
+
+def _given_twice(file: str, line: int, key: str) -> Problem:
+    return Problem(file=file, line=line, message=f"key {key!r} is given twice; keep one")
+
+
+class _Loader(yaml.SafeLoader):
+    """
+    Composes nodes whose plain scalars are typed as JSON types them.
+    """
+
+
+_Loader.yaml_implicit_resolvers = {}
+for _tag, _pattern in (
+    ("bool", r"true|false"),
+    ("null", r"null|~|"),
+    ("int", r"-?(?:0|[1-9][0-9]*)"),
+    ("float", r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?"),
+):
+    _Loader.add_implicit_resolver(
+        f"tag:yaml.org,2002:{_tag}", re.compile(f"^(?:{_pattern})$"), None
+    )
+
+_SCALARS: Mapping[str, Callable[[str], Any]] = {
+    "tag:yaml.org,2002:str": str,
+    "tag:yaml.org,2002:bool": lambda text: text == "true",
+    "tag:yaml.org,2002:null": lambda text: None,
+    "tag:yaml.org,2002:int": int,
+    "tag:yaml.org,2002:float": float,
+}
+
+
+def _read_yaml(text: str, file: str) -> Source:
+    try:
+        node = yaml.compose(text, Loader=_Loader)
+        places = Places.of(file, 1)
+        problems: list[Problem] = []
+        value = None if node is None else _build(node, (), places, problems, file)
+    except yaml.MarkedYAMLError as exc:
+        mark = exc.problem_mark or exc.context_mark
+        return _unread(file, mark.line + 1 if mark else 1, f"no YAML: {exc.problem or exc.context}")
+    except (yaml.YAMLError, ValueError, RecursionError) as exc:
+        return _unread(file, 1, f"no YAML: {' '.join(str(exc).split())}")
+    if node is None:
+        return _unread(file, 1, "the file is empty")
+    return Source(value=value, places=places, problems=tuple(problems))
+
+
+def _build(
+    node: yaml.Node, steps: Steps, places: Places, problems: list[Problem], file: str
+) -> Any:
+    line = node.start_mark.line + 1
+    places.known.setdefault(steps, (file, line))
+    if isinstance(node, yaml.SequenceNode):
+        return [
+            _build(item, (*steps, index), places, problems, file)
+            for index, item in enumerate(node.value)
+        ]
+    if isinstance(node, yaml.MappingNode):
+        result: dict[str, Any] = {}
+        for key_node, value_node in node.value:
+            at = key_node.start_mark.line + 1
+            key = key_node.value
+            if not isinstance(key_node, yaml.ScalarNode):
+                problems.append(Problem(file=file, line=at, message="a key must be text"))
+                continue
+            if key in result:
+                problems.append(_given_twice(file, at, key))
+            places.known.setdefault((*steps, key), (file, at))
+            result[key] = _build(value_node, (*steps, key), places, problems, file)
+        return result
+    read = _SCALARS.get(node.tag)
+    if read is None:
+        problems.append(Problem(file=file, line=line, message=f"tag {node.tag} is not read here"))
+        return None
+    return read(node.value)
