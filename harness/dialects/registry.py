@@ -1,0 +1,116 @@
+"""
+The dialects there are, and which one reads what.
+
+Built-in dialects are in a table; others come by entry points in group ``harness.dialects``, whose
+name is the word for ``--dialect`` and whose object is a `Dialect`. Nothing is imported before it is
+asked for.
+"""
+
+import difflib
+import importlib
+from collections.abc import Sequence
+from importlib.metadata import entry_points
+
+from harness.dialects.base import Dialect, Reading
+from harness.dialects.native import NATIVE
+from harness.errors import DialectError, boundary
+from harness.messages import Tool
+from harness.transcript import Transcript
+
+GROUP = "harness.dialects"
+
+_BUILT_IN = {
+    "functiongemma": "harness.dialects.functiongemma:FUNCTIONGEMMA",
+    "hermes": "harness.dialects.hermes:HERMES",
+    "native": "harness.dialects.native:NATIVE",
+}
+
+
+def names() -> tuple[str, ...]:
+    """
+    Give every dialect's name, sorted.
+
+    Raises:
+        DialectError: if two packages offer different dialects under one name.
+    """
+    return tuple(sorted(_targets()))
+
+
+def dialect(name: str) -> Dialect:
+    """
+    Give the dialect called *name*.
+
+    Raises:
+        DialectError: if there is none, or it cannot be loaded.
+    """
+    targets = _targets()
+    if name not in targets:
+        close = difflib.get_close_matches(name, targets, n=1)
+        hint = f"; did you mean {close[0]!r}?" if close else ""
+        raise DialectError(f"no dialect {name!r}{hint} There are: {', '.join(sorted(targets))}")
+    target = targets[name]
+    module, _, attribute = target.partition(":")
+    with boundary(DialectError, f"dialect {name!r} ({target}) cannot be loaded"):
+        loaded = getattr(importlib.import_module(module), attribute)
+    if not isinstance(loaded, Dialect) or loaded.name != name:
+        raise DialectError(f"{target} is no dialect called {name!r}; see harness.dialects.base")
+    return loaded
+
+
+def detect(template: str) -> Dialect:
+    """
+    Find the dialect in which a chat template (its Jinja source) writes calls.
+
+    Raises:
+        DialectError: if no dialect, or more than one, recognises it.
+    """
+    found = [member for member in map(dialect, names()) if member.recognises(template)]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        both = " and ".join(member.name for member in found)
+        raise DialectError(f"the chat template fits {both}; choose one with --dialect")
+    raise DialectError(
+        "the chat template writes tool calls in no known format; "
+        f"choose one with --dialect: {', '.join(names())}"
+    )
+
+
+def read(
+    dialect: Dialect, transcript: Transcript, tools: Sequence[Tool] = (), *, lenient: bool = False
+) -> Reading:
+    """
+    Read the answer a transcript holds.
+
+    Raw output is read by *dialect*. A message that holds calls is read as `native` whatever the
+    dialect, since its server has read them; a message of text alone is read by *dialect*, since
+    servers leave calls in the content when they know no parser for them.
+
+    Raises:
+        ValueError: for a transcript of an error: there is no answer, and none may be judged.
+    """
+    if transcript.error is not None:
+        raise ValueError(f"case {transcript.key.case!r} has no answer to read: {transcript.error}")
+    output = transcript.output
+    if transcript.message is not None:
+        message = transcript.message
+        content = message.get("content")
+        called = message.get("tool_calls") or message.get("function_call")
+        if called or not isinstance(content, str) or dialect.name == NATIVE.name:
+            reader = NATIVE.read_message_leniently if lenient else NATIVE.read_message
+            return reader(message, transcript.finish_reason)
+        output = content
+    if output is None:
+        raise ValueError(f"case {transcript.key.case!r} has neither output nor message")
+    return dialect.read_leniently(output, tools) if lenient else dialect.read(output, tools)
+
+
+def _targets() -> dict[str, str]:
+    targets = dict(_BUILT_IN)
+    for point in entry_points(group=GROUP):
+        if targets.setdefault(point.name, point.value) != point.value:
+            raise DialectError(
+                f"two dialects are called {point.name!r}: {targets[point.name]} and "
+                f"{point.value}; uninstall one of the packages that bring them"
+            )
+    return targets
