@@ -1,0 +1,85 @@
+"""
+A report as JSON, for programs: the verdict, the comparison, or the runs' numbers.
+
+Text is spelled in ASCII with JSON's own escapes, so that nothing in it can act on a terminal.
+"""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from harness.compare import Comparison, PairedRate, PairedValues
+from harness.record import Metric, RunRecord, encode
+from harness.renderers.base import Report
+from harness.renderers.evidence import accuracy
+
+
+def render(report: Report) -> str:
+    """
+    Spell *report* as one JSON object: with a verdict `Verdict.to_json`, of one run its run.json.
+    """
+    data: Mapping[str, Any]
+    if report.verdict is not None:
+        data = report.verdict.to_json()
+    elif report.comparison is not None:
+        data = compared(report.comparison)
+    elif len(report.runs) == 1:
+        data = json.loads(encode(report.new.record))
+    else:
+        data = {"runs": [{"name": run.name} | _numbers(run.record) for run in report.runs]}
+    return json.dumps(data, indent=2, sort_keys=True, allow_nan=False) + "\n"
+
+
+def compared(comparison: Comparison) -> dict[str, Any]:
+    """
+    Spell a comparison in the words of the verdict's JSON, without what only a policy can say.
+    """
+    rate = accuracy(comparison)
+    return {
+        "metrics": {name: _paired(paired) for name, paired in comparison.metrics.items()},
+        "pairs": comparison.pairs,
+        "scored_pairs": comparison.scored_pairs,
+        "broken": rate.broken,
+        "fixed": rate.fixed,
+        "added": comparison.added,
+        "removed": comparison.removed,
+        "changed": comparison.changed,
+        "quarantined": comparison.quarantined,
+        "must_pass_failed": comparison.must_pass_failed,
+        "differences": [
+            {"field": each.field, "old": each.old, "new": each.new, "effect": each.effect}
+            for each in comparison.differences
+        ],
+    }
+
+
+def _paired(paired: PairedRate | PairedValues) -> dict[str, Any]:
+    if isinstance(paired, PairedRate):
+        n = paired.pairs
+        old, new = (paired.old_hits / n, paired.new_hits / n) if n else (None, None)
+    else:
+        old, new = paired.old, paired.new
+    delta = None if old is None or new is None else new - old
+    return {"old": old, "new": new, "delta": delta, "pairs": paired.pairs}
+
+
+def _numbers(record: RunRecord) -> dict[str, Any]:
+    return {
+        "suite": {"name": record.suite.name, "version": record.suite.version},
+        "checkpoint": record.checkpoint,
+        "metrics": {name: _metric(metric) for name, metric in record.metrics.items()},
+        "statuses": {
+            f"{case.id}#{case.repeat}" if case.repeat else case.id: case.status
+            for case in record.cases
+        },
+    }
+
+
+def _metric(metric: Metric) -> dict[str, Any]:
+    return {
+        "value": metric.value,
+        "hits": metric.hits,
+        "eligible": metric.eligible,
+        "low": metric.low,
+        "high": metric.high,
+    }

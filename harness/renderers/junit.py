@@ -1,0 +1,115 @@
+"""
+A report as JUnit XML, the form every CI server reads.
+
+One test suite for the run at hand, or for each of several side by side; one test case for each
+answered case. Wrong behaviour is a <failure>, broken infrastructure an <error>, quarantine a
+<skipped>. The gate is one more test case. There is no official schema; this keeps to what CI
+servers agree on (https://github.com/testmoapp/junitxml).
+"""
+
+from collections.abc import Iterator
+from xml.etree import ElementTree
+from xml.etree.ElementTree import Element, SubElement
+
+from harness.gate import Verdict
+from harness.renderers.base import Report, RunView
+from harness.renderers.safe import cut, line, xml
+from harness.renderers.spelling import call
+from harness.results import WARNINGS, CaseResult, Finding
+from harness.transcript import Key
+
+_ANSWER = 20_000
+"""How much of one answer a test case holds: more than a screen does, as this is a file."""
+
+
+def render(report: Report) -> str:
+    """
+    Spell *report* as an XML document.
+    """
+    root = Element("testsuites", name=_name(report.title))
+    for run in (report.new,) if report.comparison else report.runs:
+        suite = SubElement(root, "testsuite", name=_name(f"{run.record.suite.name} ({run.name})"))
+        for case in run.record.cases:
+            _case(suite, run, case)
+        if report.verdict is not None:
+            _gate(suite, run, report.verdict)
+        _count(suite)
+    _count(root)
+    ElementTree.indent(root)
+    return f'<?xml version="1.0" encoding="UTF-8"?>\n{ElementTree.tostring(root, "unicode")}\n'
+
+
+def _case(suite: Element, run: RunView, case: CaseResult) -> None:
+    name = f"{case.id}[repeat {case.repeat}]" if case.repeat else case.id
+    tested = SubElement(suite, "testcase", classname=_name(run.record.suite.name), name=_name(name))
+    times = [turn.latency_ms for turn in case.turns]
+    if known := [each for each in times if each is not None]:
+        tested.set("time", f"{sum(known) / 1000:.3f}")
+    if case.quarantined:
+        SubElement(tested, "skipped", message=f"quarantined; its status is {case.status}")
+    elif case.status == "error":
+        message = next(_errors(run, case), "the answer could not be made")
+        _outcome(tested, "error", "infrastructure", message, _body(run, case))
+    elif case.status != "correct":
+        found = _first(case)
+        kind = found.code if found else case.status
+        message = f"{found.code}: {found.detail}" if found else case.status
+        _outcome(tested, "failure", kind, message, _body(run, case))
+
+
+def _gate(suite: Element, run: RunView, verdict: Verdict) -> None:
+    tested = SubElement(suite, "testcase", classname=_name(run.record.suite.name), name="gate")
+    reasons = "\n".join(cut(reason, _ANSWER) for reason in verdict.reasons)
+    if verdict.verdict in ("regressed", "not_comparable"):
+        _outcome(tested, "failure", verdict.verdict, verdict.reasons[0], reasons)
+    else:
+        SubElement(tested, "system-out").text = xml(f"{verdict.verdict}\n{reasons}")
+
+
+def _outcome(tested: Element, tag: str, kind: str, message: str, body: str) -> None:
+    outcome = SubElement(tested, tag, type=_name(kind), message=line(cut(message, 1000)))
+    outcome.text = xml(body)
+
+
+def _body(run: RunView, case: CaseResult) -> str:
+    lines = []
+    if prompt := run.prompts.get(case.id):
+        lines.append(f"prompt: {cut(prompt, _ANSWER)}")
+    for index, turn in enumerate(case.turns):
+        key = Key(case.id, case.repeat, index)
+        if len(case.turns) > 1:
+            lines.append(f"turn {index}: {turn.status}")
+        if key in run.errors:
+            lines.append(f"error: {cut(run.errors[key], _ANSWER)}")
+        if key in run.answers:
+            lines.append(f"answer: {cut(run.answers[key], _ANSWER)}")
+        lines += [f"called: {cut(call(made), _ANSWER)}" for made in turn.calls]
+        lines += [cut(f"{found.code}: {found.detail}", _ANSWER) for found in turn.findings]
+    return "\n".join(lines)
+
+
+def _first(case: CaseResult) -> Finding | None:
+    found = [each for turn in case.turns for each in turn.findings if each.code not in WARNINGS]
+    return found[0] if found else None
+
+
+def _errors(run: RunView, case: CaseResult) -> Iterator[str]:
+    for index in range(len(case.turns)):
+        key = Key(case.id, case.repeat, index)
+        if key in run.errors:
+            yield run.errors[key]
+
+
+def _count(parent: Element) -> None:
+    """
+    Sum what became of the test cases in *parent* into its attributes.
+    """
+    wanted = {"failures": "failure", "errors": "error", "skipped": "skipped"}
+    cases = list(parent.iter("testcase"))
+    parent.set("tests", str(len(cases)))
+    for name, outcome in wanted.items():
+        parent.set(name, str(sum(case.find(outcome) is not None for case in cases)))
+
+
+def _name(text: str) -> str:
+    return line(cut(text))

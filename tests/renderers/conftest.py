@@ -1,0 +1,233 @@
+"""
+Reports to render: one run, a comparison with and without a verdict, three runs side by side.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from datetime import date
+from typing import Any
+
+import pytest
+
+from harness.canonical import digest
+from harness.compare import compare
+from harness.gate import gate
+from harness.metrics import confusion, measure
+from harness.policy import default_policy
+from harness.record import RunRecord, Selection, SuiteReference, with_interval
+from harness.renderers.base import Report, RunView
+from harness.results import CaseResult, Finding, Status, TurnResult
+from harness.transcript import Key
+
+SHA = "sha256:" + "a" * 64
+
+
+def turn(status: Status = "correct", *findings: Finding, **fields: Any) -> TurnResult:
+    tool = fields.pop("tool", "search_kb")
+    return TurnResult(
+        **{
+            "expects": "calls",
+            "follows_result": False,
+            "calls": ({"tool": tool, "arguments": {"query": "leave"}},),
+            "findings": findings,
+            "status": status,
+            "status_lenient": status,
+            "pairs": (("search_kb", tool),),
+            "output_tokens": 21,
+            **fields,
+        }
+    )
+
+
+def case(name: str, *turns: TurnResult, **fields: Any) -> CaseResult:
+    return CaseResult(
+        **{
+            "id": name,
+            "repeat": 0,
+            "digest": digest(name),
+            "group": None,
+            "tags": ("internal",),
+            "must_pass": False,
+            "quarantined": False,
+            "forbids_extra_calls": True,
+            "turns": turns or (turn(),),
+            **fields,
+        }
+    )
+
+
+def record(cases: Sequence[CaseResult], **fields: Any) -> RunRecord:
+    return RunRecord(
+        **{
+            "harness_version": "0.1.0",
+            "scorer_version": 1,
+            "suite": SuiteReference(name="routing", version="1.0.0", digest=SHA),
+            "selection": Selection(),
+            "checkpoint": {
+                "reference": "hf:org/name",
+                "weights": digest([case.status for case in cases]),
+                "adapter": None,
+                "tokenizer": SHA,
+                "template": SHA,
+                "dialect": "hermes",
+                "dialect_version": 1,
+            },
+            "backend": {"name": "transformers", "dtype": "float32"},
+            "generation": {"max_new_tokens": 128},
+            "environment": {"hardware": {"cpu": "one"}},
+            "metrics": {name: with_interval(name, found) for name, found in measure(cases).items()},
+            "confusion": confusion(cases),
+            "cases": tuple(cases),
+            "started": "2026-11-20T10:00:00Z",
+            "finished": "2026-11-20T10:01:00Z",
+            **fields,
+        }
+    )
+
+
+def view(
+    name: str, cases: Sequence[CaseResult], answers: Mapping[str, str] | None = None, **fields: Any
+) -> RunView:
+    return RunView(
+        name=name,
+        record=record(cases, **fields),
+        prompts={each.id: f"prompt of {each.id}" for each in cases},
+        answers={
+            Key(each.id, each.repeat, index): (answers or {}).get(each.id, f"answer to {each.id}")
+            for each in cases
+            for index, _ in enumerate(each.turns)
+            if each.status != "error"
+        },
+        errors={
+            Key(each.id, each.repeat): "out of memory" for each in cases if each.status == "error"
+        },
+    )
+
+
+WRONG = turn("incorrect", Finding(code="wrong_tool", detail="expected search_kb"), tool="google")
+SECOND = turn("incorrect", Finding(code="extra_call", detail="further", kind="duplicate"))
+MALFORMED = turn("malformed", Finding(code="malformed_call", detail="no JSON"), calls=())
+ERROR = turn("error", calls=(), pairs=(), output_tokens=None)
+
+
+def old_cases() -> list[CaseResult]:
+    good = [case(f"c{number:02}") for number in range(30)]
+    return [*good, case("fixed", WRONG), case("asleep", WRONG, quarantined=True), case("gone")]
+
+
+def new_cases() -> list[CaseResult]:
+    cases = [each for each in old_cases() if each.id not in ("gone", "fixed")]
+    changes: dict[str, dict[str, Any]] = {
+        **{f"c{number:02}": {"turns": (WRONG,)} for number in range(8)},
+        "c08": {"turns": (SECOND,)},
+        "c09": {"turns": (MALFORMED,)},
+        "c10": {"turns": (ERROR,)},
+        "c11": {"turns": (WRONG,), "must_pass": True},
+        "c12": {"digest": SHA},
+    }
+    kept = [replace(each, **changes.get(each.id, {})) for each in cases]
+    return [*kept, case("fixed"), case("new")]
+
+
+def gated(old: RunView, new: RunView, title: str = "the gate") -> Report:
+    comparison = compare(old.record, new.record)
+    verdict = gate(default_policy(), comparison, date(2026, 11, 22))
+    return Report(title=title, runs=(old, new), comparison=comparison, verdict=verdict)
+
+
+REPORTS: dict[str, Callable[[], Report]] = {
+    "run": lambda: Report(title="a run", runs=(view("candidate", new_cases()),)),
+    "gate": lambda: gated(view("main", old_cases()), view("candidate", new_cases())),
+    "comparison": lambda: replace(REPORTS["gate"](), title="a comparison", verdict=None),
+    "side by side": lambda: Report(
+        title="three runs",
+        runs=(
+            view("one", old_cases()),
+            view("two", new_cases()),
+            view("three", [case("c00", turn("truncated", calls=()))]),
+        ),
+    ),
+    "empty": lambda: Report(title="nothing", runs=(view("empty", []),)),
+    "empty gate": lambda: gated(view("nothing", []), view("still nothing", [])),
+}
+
+
+@pytest.fixture(params=list(REPORTS))
+def report(request: pytest.FixtureRequest) -> Report:
+    """
+    Each kind of report in turn.
+    """
+    return REPORTS[request.param]()
+
+
+@pytest.fixture
+def run_report() -> Report:
+    return REPORTS["run"]()
+
+
+@pytest.fixture
+def gate_report() -> Report:
+    return REPORTS["gate"]()
+
+
+@pytest.fixture
+def comparison_report() -> Report:
+    return REPORTS["comparison"]()
+
+
+@pytest.fixture
+def side_report() -> Report:
+    return REPORTS["side by side"]()
+
+
+@pytest.fixture
+def hostile_reports() -> Callable[[str], list[Report]]:
+    """
+    Reports in which one text stands wherever a model, a suite or a command line can put it.
+    """
+
+    def make(text: str) -> list[Report]:
+        bad = turn(
+            "incorrect",
+            Finding(code="extra_call", detail=text, kind="other_tool"),
+            Finding(code=text, detail=text),
+            calls=({"tool": text, "arguments": {text: text}},),
+            pairs=(("search_kb", text), (text, "(none)")),
+            finish_reason=text,
+        )
+        good = turn(calls=({"tool": text, "arguments": {text: [text]}},), pairs=((text, text),))
+        names = [f"{text}{number}" for number in range(4)]
+        settings: dict[str, Any] = {
+            "suite": SuiteReference(name=text, version=text, digest=SHA),
+            "selection": Selection(tags=(text,), complete=False, limit=3),
+            "backend": {"name": text, text: text},
+            "generation": {"max_new_tokens": 1, text: text},
+            "environment": {text: text},
+            "finished": text,
+        }
+
+        def run(name: str, first: TurnResult, second: TurnResult, **fields: Any) -> RunView:
+            cases = [
+                case(names[0], first, tags=(text,), group=text, must_pass=True),
+                case(names[1], second, tags=(text,)),
+                case(names[2], ERROR, quarantined=True),
+                case(names[3] + name, bad),
+                case(f"error {text}", ERROR),
+            ]
+            made = view(name, cases, {each.id: text for each in cases}, **fields)
+            return replace(
+                made,
+                prompts={each.id: text for each in cases},
+                errors=dict.fromkeys(made.errors, text),
+            )
+
+        old, new = run(f"old {text}", good, bad), run(f"new {text}", bad, good, **settings)
+        report = gated(old, new, title=text)
+        return [
+            report,
+            replace(report, verdict=None),
+            Report(title=text, runs=(new,)),
+            Report(title=text, runs=(old, new, old)),
+        ]
+
+    return make

@@ -1,0 +1,122 @@
+"""
+What every renderer must do with every report, and with whatever a model may write.
+"""
+
+from collections.abc import Callable
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from harness.errors import UsageError
+from harness.renderers import registry
+from harness.renderers.base import Report
+from harness.renderers.registry import names, renderer
+
+HOSTILE = {
+    "escape": "\x1b[2J\x1b[31mred\x1b[0m",
+    "link": "\x1b]8;;http://evil.example\x1b\\click\x1b]8;;\x1b\\",
+    "c1": "\x9b31m and \x84",
+    "bidi": "user\u202etxt.exe\u2066\u2069\u200f",
+    "hidden": "a\u200bb\ufeffc\u00add\U000e0041",
+    "html": "</details><script>alert(1)</script><img src=x onerror=y>",
+    "backticks": "`a``b```c`",
+    "only backticks": "``",
+    "table": "a|b\\|c|--|\n|x|y|",
+    "cdata": "]]><!-- --> &amp; <![CDATA[",
+    "control": "nul\x00bell\x07back\x08del\x7f",
+    "surrogate": "\ud800 and \udfff",
+    "noncharacter": "\ufffe \uffff \U0001ffff",
+    "lines": "one\ntwo\r\nthree\rfour\u2028five\x0bsix",
+    "markdown": "# head\n* [link](http://evil.example) ![i](x) @all #1 org/r#2 $x$ :tada: ~~s",
+    "blank": "   \t ",
+    "tag": '<tool_call>{"name": "x"}</tool_call>',
+}
+
+
+@pytest.fixture(params=list(HOSTILE))
+def hostile(request: pytest.FixtureRequest) -> str:
+    return HOSTILE[request.param]
+
+
+@pytest.fixture(params=["json", "junit", "markdown", "terminal"])
+def name(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+def test_the_members_are_known():
+    assert ("json", "junit", "markdown", "terminal") == tuple(
+        each for each in names() if each != "html"
+    )
+
+
+def test_an_unknown_renderer_is_an_error_that_lists_the_known():
+    with pytest.raises(UsageError, match=r"'crayon'.*markdown"):
+        renderer("crayon")
+
+
+def test_a_name_offered_twice_is_an_error(monkeypatch: pytest.MonkeyPatch):
+    class Point:
+        name, value = "terminal", "elsewhere:render"
+
+    monkeypatch.setattr(registry, "entry_points", lambda group: [Point])
+
+    with pytest.raises(UsageError, match=r"elsewhere:render"):
+        names()
+
+
+def test_a_renderer_that_cannot_be_loaded_is_an_error(monkeypatch: pytest.MonkeyPatch):
+    class Point:
+        name, value = "crayon", "no_such_package:render"
+
+    monkeypatch.setattr(registry, "entry_points", lambda group: [Point])
+
+    with pytest.raises(UsageError, match=r"crayon.*cannot be loaded"):
+        renderer("crayon")
+
+
+def test_every_report_gives_the_same_text_twice(name: str, report: Report):
+    render = renderer(name)
+    text = render(report)
+
+    assert text.strip()
+    assert text == render(report)
+    text.encode("utf-8")
+
+
+def test_whatever_a_model_writes_can_be_shown(
+    name: str, hostile: str, hostile_reports: Callable[[str], list[Report]]
+):
+    """
+    No error, no control character, no hidden one, nothing that is not UTF-8.
+    """
+    for report in hostile_reports(hostile):
+        text = renderer(name)(report)
+
+        text.encode("utf-8")
+        assert [] == sorted({char for char in text if not char.isprintable() and char != "\n"})
+
+
+@pytest.mark.parametrize("each", ["junit", "markdown", "terminal"])
+@pytest.mark.parametrize("char", ["x", "\x1b", "`"])
+def test_a_megabyte_is_cut_and_says_so(
+    each: str, char: str, hostile_reports: Callable[[str], list[Report]]
+):
+    for report in hostile_reports(char * 1_000_000):
+        text = renderer(each)(report)
+
+        assert len(text) < 3_000_000
+        assert " characters)" in text
+
+
+@settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(text=st.text(st.characters(), min_size=1, max_size=40))
+def test_any_text_can_be_shown(text: str, hostile_reports: Callable[[str], list[Report]]):
+    for report in hostile_reports(text):
+        for each in ("json", "junit", "markdown", "terminal"):
+            shown = renderer(each)(report)
+
+            shown.encode("utf-8")
+            assert [] == sorted({char for char in shown if not char.isprintable() and char != "\n"})
