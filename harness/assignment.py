@@ -1,9 +1,12 @@
 """
-The cheapest way to pair rows with columns.
+The cheapest way to pair rows with columns, in any order or in order.
 
-The Hungarian algorithm in the form with potentials and shortest augmenting paths (Kuhn 1955;
-Jonker and Volgenant 1987), O(rows^2 x columns). scipy has it too, but judging must import neither
-scipy nor numpy, and the matrices here are a handful of calls wide.
+In any order: the Hungarian algorithm in the form with potentials and shortest augmenting paths
+(Kuhn 1955; Jonker and Volgenant 1987), O(rows^2 x columns). scipy has it too, but judging must
+import neither scipy nor numpy, and the matrices here are a handful of calls wide.
+
+In order, where no two pairs may cross: sequence alignment (Needleman and Wunsch 1970),
+O(rows x columns).
 """
 
 from collections.abc import Sequence
@@ -58,4 +61,36 @@ def assign(cost: Sequence[Sequence[int]]) -> list[int]:
     for column in range(1, columns + 1):
         if row_of[column]:
             paired[row_of[column] - 1] = column - 1
+    return paired
+
+
+def assign_in_order(cost: Sequence[Sequence[int]], unpaired: int) -> list[int | None]:
+    """
+    Give for each row the column it is paired with, later rows with later columns, or None.
+
+    A row that is left out costs *unpaired*, a column nothing. The sum of costs is the smallest.
+    """
+    rows, columns = len(cost), len(cost[0]) if cost else 0
+    # What the rows and columns from here on cost at the least.
+    rest = [[unpaired * (rows - row)] * (columns + 1) for row in range(rows + 1)]
+    for row in reversed(range(rows)):
+        for column in reversed(range(columns)):
+            rest[row][column] = min(
+                cost[row][column] + rest[row + 1][column + 1],
+                rest[row][column + 1],
+                unpaired + rest[row + 1][column],
+            )
+    paired: list[int | None] = []
+    column = 0
+    for row in range(rows):
+        while column < columns and rest[row][column] not in (
+            cost[row][column] + rest[row + 1][column + 1],
+            unpaired + rest[row + 1][column],
+        ):
+            column += 1
+        here = column < columns and (
+            rest[row][column] == cost[row][column] + rest[row + 1][column + 1]
+        )
+        paired.append(column if here else None)
+        column += here
     return paired

@@ -15,7 +15,8 @@ keyword                   holds when
                           compatibility forms aside (casefold of NFKC)
 ``contains_all: [..]``    the text holds all of these, compared likewise
 ``equals_ignoring_case``  the text is this, compared likewise
-``close_to: x``           the number is within ``tolerance: t`` of x: ``abs(value - x) <= t``
+``close_to: x``           the number is within ``tolerance: t`` of x: ``abs(value - x) <= t``,
+                          reckoned with the decimals as written, so that 0.4 is within 0.1 of 0.3
 ``same_moment_as: t``     the text names the same date, time or both as *t*, in any unambiguous
                           spelling; 03/04/2026 is ambiguous and equals nothing; a date alone
                           equals that date at midnight; with a zone, instants are compared
@@ -26,19 +27,25 @@ keyword                   holds when
 
 The text keywords stand for text alone: any other JSON type is a wrong type. The extra keywords may
 be nested wherever JSON Schema allows a schema, but for ``optional`` and ``absent``, which speak of
-an argument as a whole.
+an argument as a whole. ``format`` is checked, not only noted, and so only known formats are taken;
+``$ref`` leads to a place in the same constraint, never to an address.
 """
 
+import math
 import re
 import unicodedata
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import lru_cache
 from typing import Any, Literal, cast
 
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import SchemaError, ValidationError
 from jsonschema.validators import extend
+from referencing import Registry
+from referencing.exceptions import Unresolvable
+from referencing.jsonschema import DRAFT202012
 
 from harness.moments import read_moment
 
@@ -46,55 +53,21 @@ FaultCode = Literal["wrong_type", "wrong_value"]
 
 TEXT_KEYWORDS = ("contains_any", "contains_all", "equals_ignoring_case", "same_moment_as")
 EXTRA_KEYWORDS = (*TEXT_KEYWORDS, "close_to", "tolerance", "normalized_as")
+FORMATS = ("date", "email", "ipv4", "ipv6", "regex", "uuid")
+"""The values of ``format`` that jsonschema checks whatever else is installed."""
 
 _SCHEMA_MAPS = ("properties", "patternProperties", "$defs", "dependentSchemas")
 _SCHEMA_LISTS = ("allOf", "anyOf", "oneOf", "prefixItems")
-_SCHEMAS = (
-    "items",
-    "additionalProperties",
-    "unevaluatedItems",
-    "unevaluatedProperties",
-    "contains",
-    "propertyNames",
-    "not",
-    "if",
-    "then",
-    "else",
-)
-_PLAIN = (
-    "type",
-    "const",
-    "enum",
-    "multipleOf",
-    "maximum",
-    "exclusiveMaximum",
-    "minimum",
-    "exclusiveMinimum",
-    "maxLength",
-    "minLength",
-    "pattern",
-    "maxItems",
-    "minItems",
-    "uniqueItems",
-    "maxContains",
-    "minContains",
-    "maxProperties",
-    "minProperties",
-    "required",
-    "dependentRequired",
-    "format",
-    "title",
-    "description",
-    "default",
-    "examples",
-    "deprecated",
-    "readOnly",
-    "writeOnly",
-    "contentEncoding",
-    "contentMediaType",
-    "$ref",
-    "$comment",
-)
+_SCHEMAS = """
+items additionalProperties unevaluatedItems unevaluatedProperties contains propertyNames
+not if then else
+""".split()
+_PLAIN = """
+type const enum multipleOf maximum exclusiveMaximum minimum exclusiveMinimum maxLength minLength
+pattern maxItems minItems uniqueItems maxContains minContains maxProperties minProperties required
+dependentRequired format title description default examples deprecated readOnly writeOnly
+contentEncoding contentMediaType $ref $comment
+""".split()
 KEYWORDS = frozenset((*_SCHEMA_MAPS, *_SCHEMA_LISTS, *_SCHEMAS, *_PLAIN, *EXTRA_KEYWORDS))
 """Every keyword a constraint may use, ``optional`` and ``absent`` aside."""
 
@@ -128,7 +101,7 @@ class Constraint:
         Say what is wrong with *value*, most telling first; empty if nothing is.
         """
         # The commonest constraint needs no schema machinery.
-        if list(self.schema) == ["const"] and _json_equal(self.schema["const"], value):
+        if list(self.schema) == ["const"] and json_equal(self.schema["const"], value):
             return []
         errors: Iterator[ValidationError] = self.validator.iter_errors(value)
         faults = [Fault(code=_code(error), detail=error.message) for error in errors]
@@ -150,12 +123,18 @@ def compile_constraint(spec: Any) -> Constraint:
     absent = _flag(schema, "absent")
     if absent and (schema or optional):
         raise ValueError('"absent" stands alone: an absent argument has nothing else to meet')
-    _check_keywords(schema)
     try:
         Draft202012Validator.check_schema(schema)
     except SchemaError as exc:
-        raise ValueError(f"no JSON Schema: {exc.message}") from exc
-    return _compiled(spec, schema, optional=optional, absent=absent)
+        where = "".join(f"{step}: " for step in exc.absolute_path)
+        raise ValueError(f"no JSON Schema: {where}{exc.message}") from exc
+    _check_keywords(schema, schema)
+    constraint = _compiled(spec, schema, optional=optional, absent=absent)
+    try:
+        constraint.check(None)
+    except RecursionError as exc:
+        raise ValueError('"$ref" leads back to itself') from exc
+    return constraint
 
 
 def contains_any(*parts: str) -> dict[str, Any]:
@@ -224,8 +203,12 @@ def json_type(value: Any) -> str:
 
 
 def _compiled(spec: Any, schema: dict[str, Any], *, optional: bool, absent: bool) -> Constraint:
+    # The empty registry keeps a "$ref" from being fetched.
+    validator = _Validator(
+        schema, registry=Registry(), format_checker=Draft202012Validator.FORMAT_CHECKER
+    )
     return Constraint(
-        spec=spec, optional=optional, absent=absent, schema=schema, validator=_Validator(schema)
+        spec=spec, optional=optional, absent=absent, schema=schema, validator=validator
     )
 
 
@@ -236,11 +219,12 @@ def _flag(schema: dict[str, Any], name: str) -> bool:
     return value
 
 
-def _check_keywords(schema: Any) -> None:
+def _check_keywords(schema: Any, root: Mapping[str, Any]) -> None:
+    """
+    Refuse what a schema of JSON Schema's own shape may hold and a constraint may not.
+    """
     if isinstance(schema, bool):
         return
-    if not isinstance(schema, Mapping):
-        raise ValueError(f"a schema is an object or a boolean, not {schema!r}")
     for name in schema:
         if name in ("optional", "absent"):
             raise ValueError(f'"{name}" speaks of a whole argument and cannot be nested')
@@ -250,22 +234,25 @@ def _check_keywords(schema: Any) -> None:
                 '{"const": {...}}'
             )
     _check_extras(schema)
+    if "$ref" in schema:
+        _check_reference(schema["$ref"], root)
     for name in _SCHEMA_MAPS:
-        for inner in _container(schema, name, Mapping, {}).values():
-            _check_keywords(inner)
+        for inner in schema.get(name, {}).values():
+            _check_keywords(inner, root)
     for name in _SCHEMA_LISTS:
-        for inner in _container(schema, name, Sequence, ()):
-            _check_keywords(inner)
+        for inner in schema.get(name, ()):
+            _check_keywords(inner, root)
     for name in _SCHEMAS:
         if name in schema:
-            _check_keywords(schema[name])
+            _check_keywords(schema[name], root)
 
 
-def _container(schema: Mapping[str, Any], name: str, kind: type, empty: Any) -> Any:
-    value = schema.get(name, empty)
-    if not isinstance(value, kind) or isinstance(value, str):
-        raise ValueError(f'"{name}" holds {json_type(value)}, which JSON Schema does not allow')
-    return value
+def _check_reference(reference: str, root: Mapping[str, Any]) -> None:
+    resource = DRAFT202012.create_resource(root)
+    try:
+        Registry().with_resource("", resource).resolver().lookup(reference)
+    except Unresolvable as exc:
+        raise ValueError(f'"$ref": {reference!r} leads nowhere in this constraint') from exc
 
 
 def _check_extras(schema: Mapping[str, Any]) -> None:
@@ -285,10 +272,12 @@ def _check_extras(schema: Mapping[str, Any]) -> None:
     if ("close_to" in schema) != ("tolerance" in schema):
         raise ValueError('"close_to" and "tolerance" go together')
     for name in ("close_to", "tolerance"):
-        if json_type(schema.get(name, 0)) != "number":
+        if json_type(schema.get(name, 0)) != "number" or not _finite(schema.get(name, 0)):
             raise ValueError(f'"{name}" is a number')
     if schema.get("tolerance", 0) < 0:
         raise ValueError('"tolerance" is negative: no value could meet it')
+    if schema.get("format", FORMATS[0]) not in FORMATS:
+        raise ValueError(f'"format" knows {", ".join(FORMATS)}; write a "pattern" for others')
     if schema.get("normalized_as", "bfcl") != "bfcl":
         raise ValueError('"normalized_as" knows "bfcl" only')
     if "normalized_as" in schema and not {"const", "enum"} & set(schema):
@@ -310,8 +299,8 @@ def _enum(_: Any, values: Any, instance: Any, schema: Mapping[str, Any]) -> Iter
 
 def _equal(value: Any, instance: Any, schema: Mapping[str, Any]) -> bool:
     if schema.get("normalized_as") == "bfcl":
-        return _json_equal(_bfcl(value), _bfcl(instance))
-    return _json_equal(value, instance)
+        return json_equal(_bfcl(value), _bfcl(instance))
+    return json_equal(value, instance)
 
 
 def _contains_any(_: Any, parts: Any, instance: Any, schema: Any) -> Iterator[Any]:
@@ -338,7 +327,9 @@ def _equals_ignoring_case(_: Any, text: Any, instance: Any, schema: Any) -> Iter
 def _close_to(_: Any, target: Any, instance: Any, schema: Mapping[str, Any]) -> Iterator[Any]:
     if json_type(instance) != "number":
         yield ValidationError(f"{_short(instance)} is no number")
-    elif not abs(instance - target) <= schema["tolerance"]:
+    elif not _finite(instance) or abs(_exact(instance) - _exact(target)) > _exact(
+        schema["tolerance"]
+    ):
         yield ValidationError(
             f"{_short(instance)} is not within {schema['tolerance']} of {_short(target)}"
         )
@@ -355,8 +346,33 @@ def _same_moment_as(_: Any, text: Any, instance: Any, schema: Any) -> Iterator[A
         yield ValidationError(f"{_short(instance)} is not the moment {_short(text)}")
 
 
+def _multiple_of(_: Any, factor: Any, instance: Any, schema: Any) -> Iterator[Any]:
+    whole = json_type(instance) != "number" or (
+        _finite(instance) and _exact(instance) % _exact(factor) == 0
+    )
+    if not whole:
+        yield ValidationError(f"{_short(instance)} is not a multiple of {_short(factor)}")
+
+
+def _finite(number: float) -> bool:
+    return isinstance(number, int) or math.isfinite(number)
+
+
+def _exact(number: float) -> Fraction:
+    """
+    The number as written: 0.1 is a tenth. Integers may be too large for a float.
+    """
+    return Fraction(number) if isinstance(number, int) else Fraction(repr(number))
+
+
+# Of jsonschema, 19.99 is no multiple of 0.01 and a very large integer an OverflowError.
+SchemaValidator: Any = extend(  # type: ignore[no-untyped-call]
+    Draft202012Validator, {"multipleOf": _multiple_of}
+)
+"""Draft 2020-12, for the schemas that tools declare."""
+
 _Validator: Any = extend(  # type: ignore[no-untyped-call]
-    Draft202012Validator,
+    SchemaValidator,
     {
         "const": _const,
         "enum": _enum,
@@ -388,7 +404,7 @@ def _code(error: ValidationError) -> FaultCode:
     return "wrong_type" if of_type else "wrong_value"
 
 
-def _json_equal(one: Any, two: Any) -> bool:
+def json_equal(one: Any, two: Any) -> bool:
     """
     Equality of JSON values: true is not 1, but 1 is 1.0 (draft 2020-12, section 4.2.2).
     """
@@ -396,9 +412,9 @@ def _json_equal(one: Any, two: Any) -> bool:
     if kind != json_type(two):
         return False
     if kind == "array":
-        return len(one) == len(two) and all(map(_json_equal, one, two))
+        return len(one) == len(two) and all(map(json_equal, one, two))
     if kind == "object":
-        return one.keys() == two.keys() and all(_json_equal(one[key], two[key]) for key in one)
+        return one.keys() == two.keys() and all(json_equal(one[key], two[key]) for key in one)
     return bool(one == two)
 
 

@@ -47,7 +47,7 @@ class Tool:
             raise ValueError(f'tool {function["name"]!r}: "parameters" is not an object schema')
         return cls(
             name=function["name"],
-            description=str(function.get("description", "")),
+            description=str(function.get("description") or ""),
             parameters=parameters,
             schema={"type": "function", "function": dict(function)},
         )
@@ -128,7 +128,10 @@ class Message:
         role = message.get("role")
         if role not in ROLES:
             raise ValueError(f"role {role!r} is none of {', '.join(ROLES)}")
-        calls = tuple(ToolCall.from_chat(call) for call in message.get("tool_calls") or ())
+        given = message.get("tool_calls") or ()
+        if not isinstance(given, Sequence) or isinstance(given, str):
+            raise ValueError("tool_calls is a list")
+        calls = tuple(ToolCall.from_chat(call) for call in given)
         if calls and role != "assistant":
             raise ValueError(f"a message of role {role} cannot hold tool_calls")
         content = _text(message.get("content"))

@@ -67,7 +67,8 @@ def run(
     *progress* is told how many answers have just been made.
 
     Raises:
-        BackendError: if the backend leaves a request without a transcript.
+        BackendError: if the backend leaves a request without a transcript, or answers what was not
+            asked or twice.
     """
     pending = (key for key in keys(suite.cases, repeats) if key not in done)
     cases = {case.id: case for case in suite.cases}
@@ -89,8 +90,14 @@ def run(
                 else transcript
                 for transcript in group
             ]
+            for transcript in timed:
+                if transcript.key not in missing:
+                    raise BackendError(
+                        f"backend {backend.describe().get('name')} answered {transcript.key}, "
+                        "which was not asked or is answered already"
+                    )
+                missing.remove(transcript.key)
             sink(timed)
-            missing -= {transcript.key for transcript in timed}
             progress(len(timed))
         if missing:
             raise BackendError(

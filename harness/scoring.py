@@ -7,7 +7,8 @@ Not judged: wording of an answer (but for a text constraint), side effects of to
 that an infrastructure failure left unanswered: that is an error, never a pass or a fail.
 
 Calls are paired with expected calls optimally, not greedily: fewest wrong tools first, then fewest
-wrong arguments, then least displacement. One exception is strict: where further calls are forbidden
+wrong arguments, then least displacement; where order is strict, with or without crossing, whichever
+leaves fewer findings. One exception is strict: where further calls are forbidden
 and the first calls do not have the expected tools, whatever follows is extra. Wanted A, answered
 [B, A] is a wrong tool and an extra call, not a right call after a needless one.
 """
@@ -18,15 +19,15 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 from referencing import Registry
 
-from harness.assignment import assign
+from harness.assignment import assign, assign_in_order
 from harness.canonical import canonical_json
+from harness.constraints import SchemaValidator, json_equal
 from harness.dialects.base import Attempt, Reading
 from harness.messages import Tool
-from harness.results import WARNINGS, CaseResult, Finding, Status, TurnResult
+from harness.results import TOOL_FAULTS, WARNINGS, CaseResult, Finding, Status, TurnResult
 from harness.suite import Abstention, Calls, Case, ExpectedCall, Turn
 from harness.transcript import Transcript
 
@@ -56,6 +57,10 @@ class _Judgement:
     @property
     def faults(self) -> int:
         return sum(finding.code not in WARNINGS for finding in self.findings)
+
+    @property
+    def tool_faults(self) -> int:
+        return sum(finding.code in TOOL_FAULTS for finding in self.findings)
 
     @property
     def status(self) -> Status:
@@ -178,8 +183,23 @@ def _calls(expected: Calls, declared: Mapping[str, Tool], reading: Reading) -> _
     candidates = len(attempts)
     if forbid and not _begins_with(wanted, attempts, expected.order):
         candidates = min(candidates, len(wanted))
-    partner = _pair(wanted, attempts[:candidates], declared, forbid=forbid)
+    judgements = [
+        _paired(expected, declared, reading, partner)
+        for partner in _pairings(expected, attempts[:candidates], declared)
+    ]
+    return min(judgements, key=lambda judgement: (judgement.tool_faults, judgement.faults))
 
+
+def _paired(
+    expected: Calls,
+    declared: Mapping[str, Tool],
+    reading: Reading,
+    partner: Sequence[int | None],
+) -> _Judgement:
+    """
+    Judge by one pairing: *partner* gives each expected call the position of its attempt, or None.
+    """
+    wanted, attempts = expected.calls, reading.attempts
     findings = _readability(reading)
     pairs: list[tuple[str, str]] = []
     for call, position in zip(wanted, partner, strict=True):
@@ -205,7 +225,7 @@ def _calls(expected: Calls, declared: Mapping[str, Tool], reading: Reading) -> _
         findings += _fitness(attempt, declared)
         if attempt.readable and attempt.name in expected.forbid:
             findings.append(_finding("forbidden_tool", f"{attempt.name} must not be called"))
-        if forbid and position not in places:
+        if expected.extra_calls == "forbid" and position not in places:
             kind = _kind(attempt, position, attempts, wanted, declared)
             findings.append(_finding("extra_call", f"further call {_show(attempt)}", kind))
     return _Judgement(tuple(findings), tuple(pairs))
@@ -222,16 +242,13 @@ def _begins_with(wanted: Sequence[ExpectedCall], attempts: Sequence[Attempt], or
     return sorted(filter(None, first)) == sorted(names)
 
 
-def _pair(
-    wanted: Sequence[ExpectedCall],
-    attempts: Sequence[Attempt],
-    declared: Mapping[str, Tool],
-    *,
-    forbid: bool,
-) -> list[int | None]:
+def _pairings(
+    expected: Calls, attempts: Sequence[Attempt], declared: Mapping[str, Tool]
+) -> list[list[int | None]]:
     """
-    Give for each expected call the position of the attempt that stands for it, or None.
+    Give the pairings that come into question, the first on a tie.
     """
+    wanted, forbid = expected.calls, expected.extra_calls == "forbid"
     # Leaving an attempt over costs a finding where extra calls are forbidden; pairing it saves it.
     saved = _TOOL if forbid else 0
     cost = [
@@ -239,10 +256,15 @@ def _pair(
             _cost(call, attempt, declared, forbid=forbid) + abs(row - column) - saved
             for column, attempt in enumerate(attempts)
         ]
-        + [_TOOL] * len(wanted)
         for row, call in enumerate(wanted)
     ]
-    return [column if column < len(attempts) else None for column in assign(cost)]
+    padded = [row + [_TOOL] * len(wanted) for row in cost]
+    pairings: list[list[int | None]] = [
+        [column if column < len(attempts) else None for column in assign(padded)]
+    ]
+    if expected.order == "strict":
+        pairings.insert(0, assign_in_order(cost, _TOOL))
+    return pairings
 
 
 def _cost(
@@ -316,7 +338,7 @@ def _fitness(attempt: Attempt, declared: Mapping[str, Tool]) -> list[Finding]:
 def _validator(schema: str) -> Any:
     # Decoded from its canonical form so that equal schemas share one validator. The empty registry
     # keeps a "$ref" to an address from being fetched.
-    return Draft202012Validator(json.loads(schema), registry=Registry())
+    return SchemaValidator(json.loads(schema), registry=Registry())
 
 
 def _kind(
@@ -326,14 +348,14 @@ def _kind(
     wanted: Sequence[ExpectedCall],
     declared: Mapping[str, Tool],
 ) -> str:
-    if attempt.unfinished:
-        return "unfinished"
     if not attempt.readable:
-        return "malformed"
+        return "unfinished" if attempt.unfinished else "malformed"
     if attempt.name not in declared:
         return "undeclared_tool"
     if any(
-        other.readable and other.name == attempt.name and other.arguments == attempt.arguments
+        other.readable
+        and other.name == attempt.name
+        and json_equal(other.arguments, attempt.arguments)
         for other in attempts[:position]
     ):
         return "duplicate"

@@ -25,8 +25,8 @@ from typing import Any, Self, TextIO
 
 from filelock import FileLock
 
-from harness.canonical import canonical_json, digest_bytes
-from harness.errors import StoreError, TranscriptError
+from harness.canonical import as_written, canonical_json, digest_bytes
+from harness.errors import StoreError, TranscriptError, boundary
 from harness.record import RunRecord, decode, encode
 from harness.transcript import Key, Transcript
 
@@ -104,11 +104,11 @@ def start_run(
     Raises:
         StoreError: if *folder* is in the way, or holds a run begun with something else.
     """
-    if resume and (folder / UNFINISHED).exists():
-        return _resume(folder, suite, plan)
     if (folder / RUN).exists():
         hint = "it is complete: there is nothing to resume" if resume else "choose another --out"
         raise StoreError(f"{folder} holds a run already; {hint}")
+    if resume and (folder / UNFINISHED).exists():
+        return _resume(folder, suite, plan)
     if (folder / UNFINISHED).exists():
         raise StoreError(
             f"{folder} holds an unfinished run; go on with --resume or choose another --out"
@@ -120,7 +120,7 @@ def start_run(
     ):
         raise StoreError(f"{folder} is not an empty folder; choose another --out")
     folder.mkdir(parents=True, exist_ok=True)
-    write_text(folder / SUITE, canonical_json(suite) + "\n")
+    write_text(folder / SUITE, as_written(suite) + "\n")
     # Written after the suite: its presence means the folder can be resumed.
     write_text(folder / UNFINISHED, canonical_json(plan) + "\n")
     return RunWriter(folder, frozenset(), (folder / TRANSCRIPTS).open("a", encoding="utf-8"))
@@ -131,8 +131,8 @@ def can_resume(folder: Path, *, suite: Mapping[str, Any], plan: Mapping[str, Any
     Say whether *folder* holds an unfinished run begun with just this.
     """
     return (folder / UNFINISHED).exists() and all(
-        (folder / name).read_text("utf-8") == canonical_json(now) + "\n"
-        for name, now in ((SUITE, suite), (UNFINISHED, plan))
+        (folder / name).read_text("utf-8") == text + "\n"
+        for name, text in ((SUITE, as_written(suite)), (UNFINISHED, canonical_json(plan)))
     )
 
 
@@ -147,7 +147,8 @@ def discard_run(folder: Path) -> None:
 
 def _resume(folder: Path, suite: Mapping[str, Any], plan: Mapping[str, Any]) -> RunWriter:
     for name, now in ((SUITE, suite), (UNFINISHED, plan)):
-        then = json.loads((folder / name).read_text("utf-8"))
+        with boundary(StoreError, f"{folder / name}: cannot be read; choose another --out"):
+            then = dict(json.loads((folder / name).read_text("utf-8")))
         if then != json.loads(canonical_json(now)):
             changed = sorted(
                 key
@@ -198,7 +199,9 @@ def load_run(folder: Path) -> StoredRun:
         if (folder / UNFINISHED).exists():
             raise StoreError(f"{folder}: this run is unfinished; go on with `harness run --resume`")
         raise StoreError(f"{folder}: no {RUN} here, so this is no run folder")
-    return StoredRun(folder=path.parent, record=decode(path.read_text("utf-8"), str(path)))
+    with boundary(StoreError, f"{path}: cannot be read"):
+        text = path.read_text("utf-8")
+    return StoredRun(folder=path.parent, record=decode(text, str(path)))
 
 
 def read_transcripts(path: Path) -> Iterator[Transcript]:
@@ -210,15 +213,16 @@ def read_transcripts(path: Path) -> Iterator[Transcript]:
         TranscriptError: naming file and line of what cannot be read.
     """
     try:
-        stream = path.open(encoding="utf-8")
+        stream = path.open("rb")
     except OSError as exc:
         raise StoreError(f"{path}: cannot be read: {exc.strerror}") from exc
     with stream:
         for number, line in enumerate(stream, start=1):
             try:
-                yield Transcript.from_json(line)
+                transcript = Transcript.from_json(line.decode("utf-8"))
             except ValueError as exc:
                 raise TranscriptError(f"{path}:{number}: {exc}") from exc
+            yield transcript
 
 
 def save_baseline(
@@ -229,12 +233,14 @@ def save_baseline(
 
     *saved* is when, ISO 8601. What stood there before stays in git and in the history's digests.
     """
-    if not name or name in (".", "..") or "/" in name or "\\" in name or name.startswith("."):
-        raise StoreError(f"baseline name {name!r} cannot be a folder's name")
+    for what, part in (("baseline", name), ("suite", run.record.suite.name)):
+        if not part or part.startswith(".") or "/" in part or "\\" in part:
+            raise StoreError(f"{what} name {part!r} cannot be a folder's name")
     target = baselines / run.record.suite.name / name
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(target.parent / f".{name}.lock"):
-        _heal(target)
+    with boundary(StoreError, f"{run.folder}: cannot be saved as {target}"), _lock(target):
+        _put_back(target)
+        # Left where a kill fell between a swap and its tidying up.
+        shutil.rmtree(_before(target), ignore_errors=True)
         history = _history_text(target)
         entry = {
             "saved": saved,
@@ -256,8 +262,6 @@ def save_baseline(
                 target.rename(before)
             fresh.rename(target)
             shutil.rmtree(before, ignore_errors=True)
-    with contextlib.suppress(OSError):
-        (target.parent / f".{name}.lock").unlink()
     return load_run(target)
 
 
@@ -269,7 +273,11 @@ def list_baselines(baselines: Path) -> list[StoredRun]:
         return []
     for hidden in baselines.glob("*/.*.before"):
         _heal(hidden.with_name(hidden.name[1 : -len(".before")]))
-    return [load_run(path.parent) for path in sorted(baselines.glob(f"*/*/{RUN}"))]
+    return [
+        load_run(path.parent)
+        for path in sorted(baselines.glob(f"*/*/{RUN}"))
+        if not path.parent.name.startswith(".")
+    ]
 
 
 def baseline_history(folder: Path) -> list[dict[str, Any]]:
@@ -280,7 +288,9 @@ def baseline_history(folder: Path) -> list[dict[str, Any]]:
         StoreError: naming file and line of an entry that cannot be read.
     """
     entries = []
-    for number, line in enumerate(_history_text(folder).splitlines(), start=1):
+    for number, line in enumerate(_history_text(folder).split("\n"), start=1):
+        if not line:
+            continue
         try:
             entries.append(json.loads(line))
         except ValueError as exc:
@@ -318,8 +328,26 @@ def _before(target: Path) -> Path:
 
 def _heal(target: Path) -> None:
     """
-    Put back what a kill in the middle of a swap left aside.
+    Put back what a kill in the middle of a swap left aside; a swap that is going on is waited for.
     """
+    if _before(target).exists() and not target.exists():
+        with _lock(target):
+            _put_back(target)
+
+
+def _put_back(target: Path) -> None:
     before = _before(target)
     if before.exists() and not target.exists():
         before.rename(target)
+
+
+@contextlib.contextmanager
+def _lock(target: Path) -> Iterator[None]:
+    path = target.with_name(f".{target.name}.lock")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(path):
+            yield
+    finally:
+        with contextlib.suppress(OSError):
+            path.unlink()

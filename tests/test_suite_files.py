@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.canonical import as_written
+from harness.canonical import as_written, canonical_json
 from harness.errors import SuiteError, UsageError
 from harness.messages import Message
 from harness.suite import Abstention, Calls

@@ -1,0 +1,82 @@
+"""
+One line of transcripts.jsonl.
+"""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from harness.canonical import canonical_json
+from harness.transcript import Key, Timing, Transcript
+
+MILLISECONDS = st.floats(min_value=0, max_value=1e14)
+ANSWERS = st.one_of(
+    st.fixed_dictionaries({"output": st.text()}),
+    st.fixed_dictionaries({"error": st.text()}),
+    st.fixed_dictionaries({"message": st.dictionaries(st.text(), st.text(), max_size=2)}),
+)
+TRANSCRIPTS = st.builds(
+    lambda answer, **fields: Transcript(**answer, **fields),
+    ANSWERS,
+    key=st.builds(Key, st.text(min_size=1), st.integers(0, 9), st.integers(0, 9)),
+    output_tokens=st.none() | st.integers(0, 4096),
+    finish_reason=st.sampled_from([None, "stop", "length", "tool_calls"]),
+    timing=st.none() | st.builds(Timing, latency_ms=MILLISECONDS, ttft_ms=st.none() | MILLISECONDS),
+)
+
+
+@settings(deadline=None)
+@given(TRANSCRIPTS)
+def test_a_transcript_survives_its_line(transcript: Transcript) -> None:
+    line = canonical_json(transcript.to_json())
+
+    assert transcript == Transcript.from_json(line)
+    assert "\n" not in line
+
+
+def test_a_line_leaves_out_what_is_unknown_and_what_is_first() -> None:
+    assert {"case": "kb-1", "output": ""} == Transcript(key=Key("kb-1"), output="").to_json()
+
+
+def test_a_count_of_no_tokens_is_not_an_unknown_count() -> None:
+    line = Transcript(key=Key("kb-1"), output="", output_tokens=0).to_json()
+
+    assert {"case": "kb-1", "output": "", "output_tokens": 0} == line
+
+
+def test_repeat_and_turn_count_from_zero_and_unknown_keys_are_ignored() -> None:
+    read = Transcript.from_json('{"case": "a", "output": "x", "comment": [1], "turn": 2}')
+
+    assert Transcript(key=Key("a", 0, 2), output="x") == read
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        ([], "an object"),
+        ({"output": "x"}, 'needs "case"'),
+        ({"case": "", "output": "x"}, 'needs "case"'),
+        ({"case": "a"}, "exactly one of output, message and error, not none"),
+        ({"case": "a", "output": "", "error": "x"}, "not output and error"),
+        ({"case": "a", "output": {}}, "'output' has the wrong type"),
+        ({"case": "a", "message": "hi"}, "'message' has the wrong type"),
+        ({"case": "a", "error": True}, "'error' has the wrong type"),
+        ({"case": "a", "output": "", "repeat": -1}, "'repeat' must be a whole number"),
+        ({"case": "a", "output": "", "turn": True}, "'turn' must be a whole number"),
+        ({"case": "a", "output": "", "output_tokens": 1.5}, "'output_tokens' must be"),
+        ({"case": "a", "output": "", "latency_ms": -1}, "'latency_ms' must be"),
+        ({"case": "a", "output": "", "latency_ms": float("nan")}, "'latency_ms' must be"),
+        ({"case": "a", "output": "", "latency_ms": 1, "ttft_ms": "2"}, "'ttft_ms' must be"),
+    ],
+)
+def test_a_line_that_is_no_transcript_is_refused_with_the_reason(row: Any, reason: str) -> None:
+    with pytest.raises(ValueError, match=reason):
+        Transcript.from_json(json.dumps(row))
+
+
+def test_a_line_that_is_no_json_is_refused() -> None:
+    with pytest.raises(ValueError, match="Expecting"):
+        Transcript.from_json('{"case": ')
