@@ -162,8 +162,20 @@ def _resume(folder: Path, suite: Mapping[str, Any], plan: Mapping[str, Any]) -> 
     path = folder / TRANSCRIPTS
     path.touch()
     _drop_torn_line(path)
-    done = frozenset(transcript.key for transcript in read_transcripts(path))
+    done = _keep_answers(path)
     return RunWriter(folder, done, path.open("a", encoding="utf-8"))
+
+
+def _keep_answers(path: Path) -> frozenset[Key]:
+    """
+    Drop the lines that say what broke, so that it is asked again; give the keys of the others.
+    """
+    kept = list(read_transcripts(path))
+    answers = [transcript for transcript in kept if transcript.error is None]
+    if len(answers) < len(kept):
+        lines = (canonical_json(transcript.to_json()) + "\n" for transcript in answers)
+        write_text(path, "".join(lines))
+    return frozenset(transcript.key for transcript in answers)
 
 
 def _drop_torn_line(path: Path) -> None:

@@ -133,6 +133,20 @@ def test_an_unfinished_run_is_gone_on_with_only_when_asked_to(tmp_path: Path) ->
         assert {Key("a")} == writer.done
 
 
+def test_what_broke_is_asked_again_when_a_run_is_resumed(tmp_path: Path) -> None:
+    """
+    A server's bad minute is no answer: it must not stick.
+    """
+    broken = Transcript(key=Key("b"), error="HTTP 503")
+    with start(tmp_path / "run") as writer:
+        writer.append([FIRST, broken])
+    with start(tmp_path / "run", resume=True) as writer:
+        assert {Key("a")} == writer.done
+        writer.append([SECOND])
+
+    assert [FIRST, SECOND] == list(read_transcripts(tmp_path / "run" / TRANSCRIPTS))
+
+
 def test_to_resume_what_was_never_begun_begins_it(tmp_path: Path) -> None:
     with start(tmp_path / "run", resume=True) as writer:
         assert frozenset() == writer.done
