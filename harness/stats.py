@@ -1,0 +1,331 @@
+"""
+Counts -> intervals, p-values and sample sizes.
+
+Closed forms and bisections only: the same counts give the same numbers to the bit. Throughout, in
+n paired answers *broken* were right before and are wrong now, *fixed* the other way round, and the
+drop is (broken - fixed) / n. The discordance d of two equal models is (broken + fixed) / n.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from statistics import NormalDist, median
+
+_NORMAL = NormalDist()
+
+EXACT_SIGNED_RANKS = 50
+"""Up to this many pairs the Wilcoxon distribution is enumerated, beyond it is taken as normal."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shift:
+    """
+    A typical difference of pairs with its two-sided interval.
+    """
+
+    estimate: float
+    low: float | None
+    high: float | None
+    """Both None where there are too few pairs for an interval at that level."""
+
+
+def wilson(hits: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
+    """
+    Give the two-sided Wilson score interval of a rate.
+
+    (p + z^2/2n -+ z sqrt(p(1-p)/n + z^2/4n^2)) / (1 + z^2/n); Wilson 1927, JASA 22:209.
+    """
+    _check_rate(hits, n)
+    z = _NORMAL.inv_cdf((1 + confidence) / 2)
+    p = hits / n
+    scale = 1 + z * z / n
+    centre = (p + z * z / (2 * n)) / scale
+    half = z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n)) / scale
+    # At the ends the formula gives 0 and 1; only the floating point does not.
+    low = 0.0 if hits == 0 else max(0.0, centre - half)
+    high = 1.0 if hits == n else min(1.0, centre + half)
+    return low, high
+
+
+def clopper_pearson(hits: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
+    """
+    Give the two-sided exact interval of a rate.
+
+    The rates at which a result at least (at most) this large has probability (1 - confidence)/2;
+    Clopper and Pearson 1934, Biometrika 26:404. Its upper end at confidence 0.90 is the one-sided
+    95 % bound: of 0 in n it is 1 - 0.05^(1/n), about 3/n.
+    """
+    _check_rate(hits, n)
+    tail = (1 - confidence) / 2
+    low, high = 0.0, 1.0
+    if hits > 0:
+        low = _root(lambda p: _binomial_at_least(hits, n, p) - tail, 0.0, 1.0)
+    if hits < n:
+        high = _root(lambda p: tail - _binomial_at_least(n - hits, n, 1 - p), 0.0, 1.0)
+    return low, high
+
+
+def mid_p(broken: int, fixed: int) -> float:
+    """
+    Give the one-sided McNemar mid-p of "more broke than were mended by chance".
+
+    P(B > broken) + P(B = broken)/2 with B ~ Binomial(broken + fixed, 1/2); Fagerland, Lydersen
+    and Laake 2013, BMC Med Res Methodol 13:91.
+    """
+    return sign_flip_mid_p([1] * broken + [-1] * fixed)
+
+
+def sign_flip_mid_p(sums: Sequence[int]) -> float:
+    """
+    Give the one-sided mid-p of the sign-flip test over *sums*: broken minus fixed, unit by unit.
+
+    A unit is what varies independently: a case, a case with all its repeats, or a group of cases
+    made from one template. If both models are equal, each unit's sum might as well have had the
+    other sign: P(T > t) + P(T = t)/2 over all 2^units flips, counted exactly by convolution. With
+    units of one answer it is `mid_p`. Fisher 1935, The Design of Experiments, section 21.
+    """
+    sizes = [abs(value) for value in sums if value]
+    observed = sum(value for value in sums if value > 0)
+    # ways[k]: how many flips leave a positive part of k. T is 2k less a constant.
+    ways = [1]
+    for size in sizes:
+        longer = ways + [0] * size
+        for k, count in enumerate(ways):
+            longer[k + size] += count
+        ways = longer
+    twice = 2 * sum(ways[observed + 1 :]) + ways[observed]
+    return twice / (1 << (len(sizes) + 1))
+
+
+def design_effect(sums: Sequence[int], sizes: Sequence[int], changed: int) -> float:
+    """
+    Estimate by how much alike answers within a unit inflate the variance of the drop; at least 1.
+
+    The variance of the drop over m units / that over all n answers as if independent,
+    [m/(m-1) sum (s_i - n_i D)^2] / [n/(n-1) (changed - n D^2)]; the numerator is Obuchowski 1998,
+    Stat Med 17:1495. *sums* are as in `sign_flip_mid_p`, *sizes* the units' answers, *changed* is
+    broken + fixed. Exactly 1 for units of one answer, and where nothing can be estimated: nothing
+    changed, everything changed alike, or there is one unit.
+    """
+    # In integers to the last division, so that the order of units cannot move a digit.
+    n, net, m = sum(sizes), sum(sums), len(sums)
+    independent = n * changed - net * net
+    if m < 2 or independent <= 0:
+        return 1.0
+    spread = sum((n * s - size * net) ** 2 for s, size in zip(sums, sizes, strict=True))
+    return max(1.0, (m * (n - 1) * spread) / ((m - 1) * n * n * independent))
+
+
+def tango_interval(
+    broken: int, fixed: int, n: int, confidence: float = 0.95, effect: float = 1.0
+) -> tuple[float, float]:
+    """
+    Give the two-sided score interval of the drop.
+
+    The drops that the score test does not reject; Tango 1998, Stat Med 17:891. *effect* is the
+    `design_effect`: n, broken and fixed are divided by it, as Rao and Scott 1992 (Biometrics
+    48:577) do for clustered counts.
+    """
+    return (
+        -_tango_end(fixed, broken, n, (1 + confidence) / 2, effect),
+        _tango_end(broken, fixed, n, (1 + confidence) / 2, effect),
+    )
+
+
+def tango_upper(
+    broken: int, fixed: int, n: int, confidence: float = 0.95, effect: float = 1.0
+) -> float:
+    """
+    Give the one-sided upper bound of the drop; the cluster form with *effect* above 1.
+
+    As `tango_interval`. Where nothing changed at all, the score bound is too low (88 equal answers
+    would exclude a drop of 3 points), so the exact bound holds: 1 - (1 - confidence)^(1/n).
+    """
+    bound = _tango_end(broken, fixed, n, confidence, effect)
+    if broken == fixed == 0:
+        bound = max(bound, float(1 - (1 - confidence) ** (effect / n)))
+    return bound
+
+
+def cases_to_detect(
+    drop: float, discordance: float, *, alpha: float = 0.05, power: float = 0.80
+) -> int:
+    """
+    Give how many cases find a true *drop* with probability *power*.
+
+    ceil[(z_alpha sqrt(d + D) + z_power sqrt(d + D - D^2))^2 / D^2], one-sided; Connor 1987,
+    Biometrics 43:207.
+    """
+    _check_share("drop", drop)
+    return math.ceil(_detect(drop, discordance, alpha, power) - 1e-9)
+
+
+def cases_to_clear(
+    margin: float, discordance: float, *, alpha: float = 0.05, power: float = 0.80
+) -> int:
+    """
+    Give how many cases show an equal model to be within *margin* with probability *power*.
+
+    ceil[(z_alpha + z_power)^2 d / margin^2] (Liu, Hsueh, Hsieh and Chen 2002, Stat Med 21:231, at
+    a true drop of 0), and at least ln(alpha) / ln(1 - margin), below which even n equal answers
+    prove nothing.
+    """
+    _check_share("margin", margin)
+    z = _upper(alpha) + _upper(1 - power)
+    least = 1 if margin >= 1 else math.ceil(math.log(alpha) / math.log1p(-margin))
+    return max(least, math.ceil(z * z * discordance / (margin * margin) - 1e-9))
+
+
+def smallest_detectable_drop(
+    n: float, discordance: float, *, alpha: float = 0.05, power: float = 0.80
+) -> float | None:
+    """
+    Give the smallest true drop that *n* cases find with probability *power*; None if none is.
+
+    `cases_to_detect`, solved for the drop.
+    """
+    most = 1.0 - discordance
+    if most <= 0 or _detect(most, discordance, alpha, power) > n:
+        return None
+    return _root(lambda drop: n - _detect(drop, discordance, alpha, power), 0.0, most)
+
+
+def hodges_lehmann(differences: Sequence[float], confidence: float = 0.95) -> Shift:
+    """
+    Estimate the typical difference of pairs: the median of all Walsh averages, with its interval.
+
+    The interval inverts the Wilcoxon signed-rank test (Hodges and Lehmann 1963, Ann Math Stat
+    34:598; Hollander, Wolfe and Chicken 2014, section 3.3), exactly up to `EXACT_SIGNED_RANKS`
+    pairs. For times, the differences of logarithms give a ratio that no stall can pull.
+
+    Raises:
+        ValueError: for no difference at all.
+    """
+    n = len(differences)
+    if not n:
+        raise ValueError("no difference to estimate from")
+    walsh = sorted(
+        (first + second) / 2 for i, first in enumerate(differences) for second in differences[i:]
+    )
+    estimate = median(walsh)
+    outside = _signed_rank_quantile(n, (1 - confidence) / 2)
+    if outside is None:
+        return Shift(estimate=estimate, low=None, high=None)
+    return Shift(estimate=estimate, low=walsh[outside], high=walsh[-1 - outside])
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """
+    Adjust p-values for being several, in the order given.
+
+    The running maximum of (m - rank) p over the sorted values, at most 1; Holm 1979, Scand J
+    Stat 6:65.
+    """
+    adjusted = [0.0] * len(p_values)
+    running = 0.0
+    order = sorted(range(len(p_values)), key=lambda index: p_values[index])
+    for rank, index in enumerate(order):
+        running = max(running, min(1.0, (len(order) - rank) * p_values[index]))
+        adjusted[index] = running
+    return adjusted
+
+
+def _check_rate(hits: int, n: int) -> None:
+    if not 0 <= hits <= n or n < 1:
+        raise ValueError(f"no rate: {hits} of {n}")
+
+
+def _check_share(name: str, value: float) -> None:
+    if not 0 < value <= 1:
+        raise ValueError(f"{name} {value} is not above 0 and at most 1")
+
+
+def _upper(tail: float) -> float:
+    return -_NORMAL.inv_cdf(tail)
+
+
+def _detect(drop: float, discordance: float, alpha: float, power: float) -> float:
+    if drop <= 0:
+        return math.inf
+    both = discordance + drop
+    root = _upper(alpha) * math.sqrt(both) + _upper(1 - power) * math.sqrt(both - drop * drop)
+    return (root / drop) ** 2
+
+
+def _tango_end(broken: float, fixed: float, n: float, confidence: float, effect: float) -> float:
+    if n <= 0 or effect < 1 or min(broken, fixed) < 0 or broken + fixed > n:
+        raise ValueError(f"no paired counts: {broken} broken, {fixed} fixed of {n}, over {effect}")
+    b, c, m, z = broken / effect, fixed / effect, n / effect, _upper(1 - confidence)
+    if broken == n:
+        return 1.0
+
+    def rejected(drop: float) -> float:
+        return -z - _tango_score(b, c, m, drop)
+
+    return _root(rejected, (b - c) / m, 1.0)
+
+
+def _tango_score(b: float, c: float, n: float, drop: float) -> float:
+    """
+    (b - c - n D) / sqrt(n (2 q + D (1 - D))), q the likeliest share mended, given a drop of D.
+    """
+    half = -b - c + (2 * n - b + c) * drop
+    square = half * half + 8 * n * c * drop * (1 - drop)
+    q = (math.sqrt(max(square, 0.0)) - half) / (4 * n)
+    variance = n * (2 * q + drop * (1 - drop))
+    excess = b - c - n * drop
+    if variance <= 0:
+        return math.copysign(math.inf, excess) if abs(excess) > 1e-12 else 0.0
+    return excess / math.sqrt(variance)
+
+
+def _binomial_at_least(hits: int, n: int, p: float) -> float:
+    if p <= 0 or p >= 1:
+        return float(p >= 1)
+    log_p, log_q = math.log(p), math.log1p(-p)
+    return math.fsum(
+        math.exp(
+            math.lgamma(n + 1)
+            - math.lgamma(k + 1)
+            - math.lgamma(n - k + 1)
+            + k * log_p
+            + (n - k) * log_q
+        )
+        for k in range(hits, n + 1)
+    )
+
+
+def _signed_rank_quantile(n: int, tail: float) -> int | None:
+    """
+    Give how many Walsh averages lie outside each end of the interval; None if too few pairs.
+    """
+    if n > EXACT_SIGNED_RANKS:
+        spread = math.sqrt(n * (n + 1) * (2 * n + 1) / 24)
+        return int(n * (n + 1) / 4 - _upper(tail) * spread)
+    ways = [1]
+    for rank in range(1, n + 1):
+        longer = ways + [0] * rank
+        for k, count in enumerate(ways):
+            longer[k + rank] += count
+        ways = longer
+    allowed, total = int(tail * (1 << n)), 0
+    for k, count in enumerate(ways):
+        total += count
+        if total > allowed:
+            return k - 1 if k else None
+    return None
+
+
+def _root(rising: Callable[[float], float], low: float, high: float) -> float:
+    """
+    Where *rising* crosses zero between *low* and *high*, by bisection.
+    """
+    for _ in range(200):
+        middle = (low + high) / 2
+        if not low < middle < high:
+            break
+        if rising(middle) < 0:
+            low = middle
+        else:
+            high = middle
+    return high

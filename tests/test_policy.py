@@ -1,0 +1,107 @@
+import json
+from importlib import resources
+from pathlib import Path
+
+import pytest
+
+from harness.errors import PolicyError
+from harness.metrics import METRICS
+from harness.policy import DEFAULT_TEXT, Limit, default_policy, read_policy
+
+
+def test_the_built_in_policy():
+    policy = default_policy()
+
+    assert 0.05 == policy.alpha
+    assert "warn" == policy.on_inconclusive
+    assert {
+        "accuracy": 0.03,
+        "second_call_rate": 0.0,
+        "call_after_result_rate": 0.0,
+        "output_tokens_p50": 0.10,
+        "latency_ms_p50": 0.10,
+    } == {name: limit.margin for name, limit in policy.limits.items()}
+
+
+def test_the_guide_shows_the_built_in_policy():
+    guide = Path(__file__).parent.parent / "docs" / "gate.md"
+
+    assert DEFAULT_TEXT in guide.read_text("utf-8")
+
+
+def test_what_a_file_leaves_out_is_built_in():
+    policy = read_policy('on_inconclusive = "block"', "gate.toml")
+
+    assert "block" == policy.on_inconclusive
+    assert default_policy().alpha == policy.alpha
+    assert default_policy().limits == policy.limits
+    assert "gate.toml" == policy.source
+
+
+def test_limits_are_taken_whole():
+    policy = read_policy('[limits]\naccuracy = "-1.5pp"', "gate.toml")
+
+    assert {"accuracy": Limit(margin=0.015, text="-1.5pp")} == policy.limits
+
+
+def test_a_budget_stands_beside_the_margin():
+    policy = read_policy('[limits]\nsecond_call_rate = "+0pp, <=2%"\naccuracy = "-3pp,>=85%"', "x")
+
+    assert Limit(margin=0.0, budget=0.02, text="+0pp, <=2%") == policy.limits["second_call_rate"]
+    assert Limit(margin=0.03, budget=0.85, text="-3pp,>=85%") == policy.limits["accuracy"]
+
+
+@pytest.mark.parametrize("spelled", ["0pp", "+0pp", "-0pp"])
+def test_nothing_needs_no_sign(spelled: str):
+    assert 0.0 == read_policy(f'[limits]\naccuracy = "{spelled}"', "x").limits["accuracy"].margin
+
+
+@pytest.mark.parametrize("name", [name for name in METRICS if METRICS[name].unit == "rate"])
+def test_every_rate_may_be_limited(name: str):
+    sign = "-" if METRICS[name].higher_is_better else "+"
+
+    assert 0.02 == read_policy(f'[limits]\n{name} = "{sign}2pp"', "x").limits[name].margin
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("alpha 0.05", "gate.toml: no TOML"),
+        ("alpah = 0.05", "gate.toml: unknown key 'alpah'; did you mean 'alpha'?"),
+        ("nonsense = 1", "gate.toml: unknown key 'nonsense'; known: alpha, on_inconclusive"),
+        ("alpha = 0", "gate.toml: alpha: 0 is not a number above 0"),
+        ("alpha = 0.6", "gate.toml: alpha: 0.6 is not"),
+        ("alpha = true", "gate.toml: alpha: True is not"),
+        ('on_inconclusive = "fail"', "gate.toml: on_inconclusive: 'fail' is not"),
+        ("limits = 3", "gate.toml: limits: 3 is not a table"),
+        ("[limits]", "gate.toml: limits: {} is not a table of at least one"),
+        ('[limits]\nacuracy = "-3pp"', "unknown metric 'acuracy'; did you mean 'accuracy'?"),
+        ('[limits]\naccuracy = "-3pp"\nalpha = 0.1', "alpha belongs above [limits]"),
+        ("[limits]\naccuracy = 0.9", "gate.toml: limits.accuracy: 0.9 is not a limit"),
+        ('[limits]\naccuracy = "90%"', "limits.accuracy: '90%' is no limit here; a rate takes"),
+        ('[limits]\naccuracy = "-3"', "limits.accuracy: '-3' is no limit here"),
+        ('[limits]\naccuracy = "-3ppp"', "limits.accuracy: '-3ppp' is no limit here"),
+        ('[limits]\naccuracy = "3pp"', "has the wrong sign: the metric is better when higher"),
+        ('[limits]\naccuracy = "+3pp"', "begins with '-'"),
+        ('[limits]\nsecond_call_rate = "-1pp"', "begins with '+'"),
+        ('[limits]\naccuracy = "-100pp"', "allows everything"),
+        ('[limits]\noutput_tokens_p50 = "+3pp"', 'such as "+10%"'),
+        ('[limits]\nlatency_ms_p95 = "+10%"', "limit latency_ms_p50 instead"),
+        ('[limits]\nsecond_call_rate = "+0pp, >=2%"', "here '<='"),
+        ('[limits]\naccuracy = "-3pp, <=85%"', "here '>='"),
+        ('[limits]\naccuracy = "-3pp, >=850%"', "at most 100%"),
+        ('[limits]\noutput_tokens_p50 = "+10%, <=20%"', "a budget is for rates alone"),
+    ],
+)
+def test_what_means_nothing_is_refused(text: str, message: str):
+    with pytest.raises(PolicyError) as caught:
+        read_policy(text, "gate.toml")
+
+    assert message in str(caught.value)
+    assert str(caught.value).startswith("gate.toml: ")
+
+
+def test_the_schema_ships_with_the_package():
+    schema = json.loads((resources.files("harness") / "schemas" / "policy.json").read_text("utf-8"))
+
+    assert {"alpha", "on_inconclusive", "limits"} == set(schema["properties"])

@@ -1,0 +1,361 @@
+import math
+from fractions import Fraction
+from itertools import product
+from statistics import median
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import optimize
+from scipy import stats as scipy_stats
+
+from harness.stats import (
+    cases_to_clear,
+    cases_to_detect,
+    clopper_pearson,
+    design_effect,
+    hodges_lehmann,
+    holm,
+    mid_p,
+    sign_flip_mid_p,
+    smallest_detectable_drop,
+    tango_interval,
+    tango_upper,
+    wilson,
+)
+
+COUNTS = [(0, 1), (1, 1), (0, 20), (3, 20), (10, 20), (20, 20), (108, 120), (999, 1000)]
+
+PAIRED = [(0, 0, 10), (1, 7, 21), (16, 2, 120), (0, 5, 60), (5, 0, 60), (20, 20, 100), (3, 4, 900)]
+
+
+def paired_counts(most: int = 60) -> st.SearchStrategy[tuple[int, int, int]]:
+    return st.tuples(st.integers(0, most), st.integers(0, most), st.integers(1, 3 * most)).map(
+        lambda counts: (counts[0], counts[1], counts[0] + counts[1] + counts[2])
+    )
+
+
+# Rates
+
+
+@pytest.mark.parametrize(("hits", "n"), COUNTS)
+@pytest.mark.parametrize("confidence", [0.80, 0.95, 0.99])
+def test_wilson_agrees_with_scipy(hits: int, n: int, confidence: float) -> None:
+    expected = scipy_stats.binomtest(hits, n).proportion_ci(confidence, method="wilson")
+
+    low, high = wilson(hits, n, confidence)
+
+    assert expected.low == pytest.approx(low, abs=1e-12)
+    assert expected.high == pytest.approx(high, abs=1e-12)
+
+
+@pytest.mark.parametrize(("hits", "n"), COUNTS)
+@pytest.mark.parametrize("confidence", [0.80, 0.95, 0.99])
+def test_clopper_pearson_agrees_with_scipy(hits: int, n: int, confidence: float) -> None:
+    expected = scipy_stats.binomtest(hits, n).proportion_ci(confidence, method="exact")
+
+    low, high = clopper_pearson(hits, n, confidence)
+
+    assert expected.low == pytest.approx(low, abs=1e-9)
+    assert expected.high == pytest.approx(high, abs=1e-9)
+
+
+def test_nothing_in_n_bounds_a_rate_by_about_three_in_n() -> None:
+    assert 1 - 0.05 ** (1 / 300) == pytest.approx(clopper_pearson(0, 300, 0.90)[1])
+
+
+@pytest.mark.parametrize("interval", [wilson, clopper_pearson])
+@pytest.mark.parametrize(("hits", "n"), [(0, 0), (-1, 5), (6, 5)])
+def test_a_rate_of_nothing_is_refused(interval, hits: int, n: int) -> None:
+    with pytest.raises(ValueError, match="no rate"):
+        interval(hits, n)
+
+
+# Paired tests
+
+
+@pytest.mark.parametrize(("broken", "fixed"), [(0, 0), (1, 0), (4, 0), (16, 2), (5, 9), (300, 250)])
+def test_mid_p_is_the_binomial_tail_and_half_the_point(broken: int, fixed: int) -> None:
+    flips = scipy_stats.binom(broken + fixed, 0.5)
+
+    assert float(flips.sf(broken) + flips.pmf(broken) / 2) == pytest.approx(mid_p(broken, fixed))
+
+
+def test_four_of_four_are_the_fewest_that_can_be_beyond_chance() -> None:
+    assert 1 / 16 == mid_p(3, 0)
+    assert 1 / 32 == mid_p(4, 0)
+
+
+@given(st.integers(0, 80), st.integers(0, 80))
+def test_mid_p_of_swapped_roles_is_the_rest(broken: int, fixed: int) -> None:
+    """
+    Mid-p splits the point at the observation, so both directions sum to one exactly.
+    """
+    assert mid_p(broken, fixed) + mid_p(fixed, broken) == pytest.approx(1.0, abs=1e-12)
+
+
+@given(st.lists(st.integers(-6, 6), max_size=9))
+def test_the_sign_flip_test_is_an_enumeration_of_all_flips(sums: list[int]) -> None:
+    observed = sum(sums)
+    flipped = [
+        sum(f * s for f, s in zip(flips, sums, strict=True))
+        for flips in product((1, -1), repeat=len(sums))
+    ]
+    above = sum(total > observed for total in flipped)
+    equal = sum(total == observed for total in flipped)
+
+    assert float(Fraction(2 * above + equal, 2 * len(flipped))) == sign_flip_mid_p(sums)
+
+
+@given(st.lists(st.integers(-6, 6), min_size=1, max_size=12), st.randoms(use_true_random=False))
+def test_the_sign_flip_test_only_sees_the_sums(sums: list[int], shuffle) -> None:
+    """
+    Order, and units in which nothing changed, mean nothing.
+    """
+    shuffled = [*sums, 0, 0]
+    shuffle.shuffle(shuffled)
+
+    assert sign_flip_mid_p(sums) == sign_flip_mid_p(shuffled)
+
+
+@given(st.lists(st.integers(-6, 6), min_size=1, max_size=12), st.integers(0, 11))
+def test_one_more_broken_answer_never_raises_p(sums: list[int], where: int) -> None:
+    worse = list(sums)
+    worse[where % len(sums)] += 1
+
+    assert sign_flip_mid_p(worse) <= sign_flip_mid_p(sums)
+
+
+def test_cases_that_change_together_are_one_piece_of_evidence() -> None:
+    """
+    Ten answers in two groups are not ten independent ones.
+    """
+    assert mid_p(10, 0) < 0.001
+    assert 0.125 == sign_flip_mid_p([5, 5])
+
+
+# Tango's interval
+
+
+def brute_score(broken: int, fixed: int, n: int, drop: float) -> float:
+    """
+    The score statistic with the restricted likelihood maximised by search, not by formula.
+    """
+
+    def loss(mended: float) -> float:
+        rest = 1 - 2 * mended - drop
+        terms = [(broken, mended + drop), (fixed, mended), (n - broken - fixed, rest)]
+        return -sum(k * math.log(max(share, 1e-300)) for k, share in terms if k)
+
+    low, high = max(0.0, -drop), (1 - drop) / 2
+    q = optimize.minimize_scalar(
+        loss, bounds=(low, high), method="bounded", options={"xatol": 1e-13}
+    ).x
+    return (broken - fixed - n * drop) / math.sqrt(n * (2 * q + drop - drop * drop))
+
+
+@pytest.mark.parametrize(("broken", "fixed", "n"), PAIRED)
+def test_tango_ends_lie_where_the_score_statistic_is_the_quantile(
+    broken: int, fixed: int, n: int
+) -> None:
+    low, high = tango_interval(broken, fixed, n)
+
+    assert brute_score(broken, fixed, n, high) == pytest.approx(-1.959964, abs=2e-3)
+    assert brute_score(broken, fixed, n, low) == pytest.approx(1.959964, abs=2e-3)
+
+
+def test_tango_gives_the_published_interval() -> None:
+    """
+    Airway reactivity before and after a transplant; Fagerland, Lydersen and Laake 2014, Stat Med
+    33:2850: 1 against 7 of 21, -0.517 to -0.026.
+    """
+    low, high = tango_interval(1, 7, 21)
+
+    assert (-0.517, -0.026) == (round(low, 3), round(high, 3))
+
+
+@given(paired_counts())
+def test_tango_mirrors_when_the_roles_are_swapped(counts: tuple[int, int, int]) -> None:
+    broken, fixed, n = counts
+    low, high = tango_interval(broken, fixed, n)
+
+    assert (-high, -low) == pytest.approx(tango_interval(fixed, broken, n), abs=1e-9)
+    assert low <= (broken - fixed) / n <= high
+
+
+@given(paired_counts())
+@settings(max_examples=200)
+def test_the_upper_bound_never_falls_when_an_answer_gets_worse(
+    counts: tuple[int, int, int],
+) -> None:
+    broken, fixed, n = counts
+    bound = tango_upper(broken, fixed, n)
+
+    if broken + fixed < n:
+        assert bound <= tango_upper(broken + 1, fixed, n) + 1e-9
+    if fixed:
+        assert bound <= tango_upper(broken, fixed - 1, n) + 1e-9
+
+
+@pytest.mark.parametrize(("margin", "least"), [(0.01, 299), (0.03, 99), (0.05, 59)])
+def test_equal_answers_exclude_a_drop_from_so_many_on(margin: float, least: int) -> None:
+    assert tango_upper(0, 0, least) < margin <= tango_upper(0, 0, least - 1)
+
+
+def test_the_one_sided_bound_is_the_end_of_the_ninety_percent_interval() -> None:
+    assert tango_interval(16, 2, 120, 0.90)[1] == pytest.approx(tango_upper(16, 2, 120))
+
+
+def test_a_design_effect_counts_as_fewer_cases() -> None:
+    assert tango_upper(5, 1, 100) == pytest.approx(tango_upper(10, 2, 200, effect=2.0))
+    assert tango_interval(5, 1, 100) == pytest.approx(tango_interval(10, 2, 200, effect=2.0))
+
+
+@pytest.mark.parametrize(("broken", "fixed", "n"), [(1, 0, 0), (-1, 0, 5), (3, 3, 5)])
+def test_impossible_counts_are_refused(broken: int, fixed: int, n: int) -> None:
+    with pytest.raises(ValueError, match="no paired counts"):
+        tango_upper(broken, fixed, n)
+
+
+def test_everything_broken_is_bounded_by_everything() -> None:
+    assert 1.0 == tango_upper(5, 0, 5)
+
+
+def test_design_effect_is_one_for_cases_by_themselves() -> None:
+    assert 1.0 == design_effect([1, -1, 1] + [0] * 97, [1] * 100, 3)
+
+
+def test_design_effect_is_the_group_size_where_groups_change_as_one() -> None:
+    sums = [5, -5, 5, -5] + [0] * 36
+
+    assert 5.0 == pytest.approx(design_effect(sums, [5] * 40, 20), rel=0.05)
+
+
+def test_design_effect_is_never_below_one() -> None:
+    """
+    A group that loses one and gains one is no reason to trust the drop more.
+    """
+    assert 1.0 == design_effect([0] * 20, [5] * 20, 20)
+    assert 1.0 == design_effect([0, 0], [5, 5], 0)
+    assert 1.0 == design_effect([4], [9], 4)
+
+
+# How many cases
+
+
+@pytest.mark.parametrize(
+    ("discordance", "expected"),
+    [
+        (0.00, [617, 308, 204, 122, 60]),
+        (0.02, [1853, 617, 342, 172, 73]),
+        (0.05, [3708, 1080, 548, 246, 91]),
+        (0.10, [6799, 1853, 891, 369, 122]),
+    ],
+)
+def test_cases_to_detect_a_drop(discordance: float, expected: list[int]) -> None:
+    drops = (0.01, 0.02, 0.03, 0.05, 0.10)
+
+    assert expected == [cases_to_detect(drop, discordance) for drop in drops]
+
+
+@pytest.mark.parametrize(
+    ("discordance", "expected"),
+    [(0.0, [299, 149, 99, 59]), (0.05, [3092, 773, 344, 124]), (0.10, [6183, 1546, 687, 248])],
+)
+def test_cases_to_clear_a_margin(discordance: float, expected: list[int]) -> None:
+    margins = (0.01, 0.02, 0.03, 0.05)
+
+    assert expected == [cases_to_clear(margin, discordance) for margin in margins]
+
+
+def test_more_power_takes_more_cases() -> None:
+    assert cases_to_detect(0.03, 0.05) < cases_to_detect(0.03, 0.05, power=0.9)
+    assert cases_to_clear(0.03, 0.05) < cases_to_clear(0.03, 0.05, power=0.9)
+    assert cases_to_detect(0.03, 0.05) < cases_to_detect(0.03, 0.05, alpha=0.01)
+
+
+@pytest.mark.parametrize("drop", [0.01, 0.03, 0.10])
+@pytest.mark.parametrize("discordance", [0.0, 0.05, 0.15])
+def test_the_smallest_detectable_drop_undoes_cases_to_detect(
+    drop: float, discordance: float
+) -> None:
+    n = cases_to_detect(drop, discordance)
+
+    assert drop == pytest.approx(smallest_detectable_drop(n, discordance) or 0.0, rel=0.02)
+
+
+def test_too_few_cases_detect_nothing() -> None:
+    assert smallest_detectable_drop(2, 0.0) is None
+    assert smallest_detectable_drop(100, 1.0) is None
+
+
+@pytest.mark.parametrize("question", [cases_to_detect, cases_to_clear])
+@pytest.mark.parametrize("share", [0.0, -0.03, 1.5])
+def test_a_question_without_a_share_is_refused(question, share: float) -> None:
+    with pytest.raises(ValueError, match="is not above 0"):
+        question(share, 0.05)
+
+
+# Hodges-Lehmann
+
+
+def walsh(values: list[float]) -> list[float]:
+    return [(a + b) / 2 for i, a in enumerate(values) for b in values[i:]]
+
+
+@given(st.lists(st.floats(-5, 5), min_size=1, max_size=30))
+def test_the_estimate_is_the_median_of_walsh_averages(values: list[float]) -> None:
+    assert median(walsh(values)) == hodges_lehmann(values).estimate
+
+
+@pytest.mark.parametrize("n", [6, 10, 25, 50, 51, 90])
+def test_the_interval_holds_what_the_signed_rank_test_does_not_reject(n: int) -> None:
+    """
+    A shift just inside the interval is not rejected at 5 %, one just outside is.
+    """
+    values = [math.sin(7.3 * k) + 0.3 + 1e-3 * k for k in range(n)]
+    shift = hodges_lehmann(values)
+    method = "exact" if n <= 50 else "approx"
+
+    def p(location: float) -> float:
+        moved = [value - location for value in values]
+        return scipy_stats.wilcoxon(moved, method=method, correction=False).pvalue
+
+    assert shift.low is not None
+    assert shift.high is not None
+    assert shift.low < shift.estimate < shift.high
+    for end, outward in ((shift.low, -1e-6), (shift.high, 1e-6)):
+        assert p(end - outward) > 0.05
+        assert p(end + outward) <= 0.05 + (0.002 if method == "approx" else 0)
+
+
+def test_five_pairs_give_no_interval_at_95_percent() -> None:
+    """
+    The most extreme of 2^5 signs has a two-sided p of 1/16.
+    """
+    shift = hodges_lehmann([0.1, 0.2, 0.3, 0.4, 0.5])
+
+    assert shift.low is None
+    assert shift.high is None
+    assert hodges_lehmann([0.1, 0.2, 0.3, 0.4, 0.5, 0.6]).low is not None
+
+
+def test_a_stall_does_not_pull_the_estimate() -> None:
+    assert hodges_lehmann([0.0] * 20 + [9.0]).estimate == 0.0
+
+
+def test_an_estimate_from_nothing_is_refused() -> None:
+    with pytest.raises(ValueError, match="no difference"):
+        hodges_lehmann([])
+
+
+# Several tests
+
+
+def test_holm_by_hand() -> None:
+    """
+    Holm 1979: 0.01 x 4, 0.02 x 3, 0.03 x 2, 0.04 x 1, each at least the one before.
+    """
+    assert [0.06, 0.04, 0.06, 0.06] == pytest.approx(holm([0.03, 0.01, 0.02, 0.04]))
+    assert [1.0, 1.0] == holm([0.9, 0.8])
+    assert [] == holm([])
