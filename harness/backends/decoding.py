@@ -1,0 +1,235 @@
+"""
+Prompts to answers, on token ids alone: padding, stopping, sampling and the clock.
+
+Greedy decoding is what `generate` gives one prompt at a time. Sampled answers are drawn with noise
+of their own per row, so that they too do not depend on which prompts share a batch.
+"""
+
+import contextlib
+import gc
+import hashlib
+import time
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from harness.backends.base import Generation
+from harness.canonical import canonical_json
+from harness.errors import BackendError, UsageError, boundary
+from harness.transcript import Key, Timing
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prompt:
+    """
+    One prompt, tokenized.
+    """
+
+    key: Key
+    ids: Sequence[int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """
+    The token ids of one answer, the one that stopped it included, padding left out.
+    """
+
+    ids: Sequence[int]
+    stopped: bool
+    """It ended by a stop token, not by the limit."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stops:
+    """
+    What ends an answer, and what fills up a batch.
+    """
+
+    ids: tuple[int, ...]
+    pad: int
+
+
+class OutOfMemory(Exception):  # noqa: N818 - caught and turned into a smaller batch
+    """
+    These prompts do not fit in memory together.
+    """
+
+
+def decode(
+    model: Any, prompts: Sequence[Prompt], generation: Generation, stops: Stops
+) -> list[Answer]:
+    """
+    Answer *prompts* as one batch, in their order.
+
+    Raises:
+        OutOfMemory: if they do not fit.
+        BackendError: if the model breaks otherwise.
+    """
+    return _decode(model, prompts, generation, stops, [])
+
+
+def decode_alone(
+    model: Any, prompt: Prompt, generation: Generation, stops: Stops
+) -> tuple[Answer, Timing]:
+    """
+    Answer one prompt by the clock, as `Timing` defines it.
+
+    Raises:
+        OutOfMemory: if it does not fit.
+        BackendError: if the model breaks otherwise.
+    """
+    clock = _Clock(model.device)
+    started = clock.now()
+    [answer] = _decode(model, [prompt], generation, stops, [clock])
+    ended = clock.now()
+    first = None if clock.first is None else (clock.first - started) * 1000
+    return answer, Timing(latency_ms=(ended - started) * 1000, ttft_ms=first)
+
+
+def cut(ids: Sequence[int], stops: Collection[int]) -> Answer:
+    """
+    Take *ids* up to and including the first stop token: what follows in a batch is padding.
+    """
+    for index, id_ in enumerate(ids):
+        if id_ in stops:
+            return Answer(ids=ids[: index + 1], stopped=True)
+    return Answer(ids=ids, stopped=False)
+
+
+def _decode(
+    model: Any,
+    prompts: Sequence[Prompt],
+    generation: Generation,
+    stops: Stops,
+    watchers: Sequence[Any],
+) -> list[Answer]:
+    import torch
+    from transformers import GenerationConfig
+
+    width = max(len(prompt.ids) for prompt in prompts)
+    ids = torch.full((len(prompts), width), stops.pad, dtype=torch.long)
+    mask = torch.zeros((len(prompts), width), dtype=torch.long)
+    for row, prompt in enumerate(prompts):
+        # On the left: an answer must begin right after its prompt.
+        ids[row, width - len(prompt.ids) :] = torch.tensor(prompt.ids, dtype=torch.long)
+        mask[row, width - len(prompt.ids) :] = 1
+    processors: list[Any] = list(watchers)
+    if generation.do_sample:
+        processors.insert(0, _RowSampler([prompt.key for prompt in prompts], generation))
+    with _model_at_work(prompts), torch.inference_mode():
+        rows = model.generate(
+            input_ids=ids.to(model.device),
+            attention_mask=mask.to(model.device),
+            # Sampling, where wanted, is done by the processor: the rest is greedy.
+            generation_config=GenerationConfig(
+                do_sample=False,
+                num_beams=1,
+                max_new_tokens=generation.max_new_tokens,
+                eos_token_id=list(stops.ids) or None,
+                pad_token_id=stops.pad,
+            ),
+            logits_processor=processors,
+        )
+    return [cut(row, stops.ids) for row in rows[:, width:].tolist()]
+
+
+def free_memory() -> None:
+    """
+    Give back what nothing refers to any more.
+    """
+    import torch
+
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+@contextlib.contextmanager
+def _model_at_work(prompts: Sequence[Prompt]) -> Iterator[None]:
+    try:
+        with boundary(BackendError, f"the model broke on a batch with case {prompts[0].key.case}"):
+            yield
+    except BackendError as exc:
+        if _is_memory(exc.__cause__):
+            raise OutOfMemory from None
+        raise
+
+
+def _is_memory(exc: BaseException | None) -> bool:
+    import torch
+
+    if isinstance(exc, MemoryError | torch.cuda.OutOfMemoryError):
+        return True
+    # The CPU allocator and MPS have no error class of their own.
+    said = str(exc).lower()
+    return isinstance(exc, RuntimeError) and (
+        "not enough memory" in said or "can't allocate memory" in said or "out of memory" in said
+    )
+
+
+class _Clock:
+    """
+    Reads the time when the first token is decided; `generate` calls it once for each token.
+    """
+
+    def __init__(self, device: Any) -> None:
+        self._device = device
+        self.first: float | None = None
+
+    def now(self) -> float:
+        import torch
+
+        if self._device.type == "cuda":
+            torch.cuda.synchronize(self._device)
+        return time.perf_counter()
+
+    def __call__(self, input_ids: Any, scores: Any) -> Any:
+        if self.first is None:
+            # The decision itself, which `generate` makes next; fetching it waits for the device.
+            int(scores.argmax(-1)[0])
+            self.first = time.perf_counter()
+        return scores
+
+
+class _RowSampler:
+    """
+    Turns the argmax that follows into a draw from the warped distribution.
+
+    The Gumbel-max trick: the argmax of log-probabilities plus independent standard Gumbel noise is
+    a draw from the distribution (Gumbel 1954; Maddison, Tarlow and Minka, "A* Sampling", 2014).
+    Each row has a generator seeded by seed, case, repeat and turn, so its noise is its own.
+    """
+
+    def __init__(self, keys: Sequence[Key], generation: Generation) -> None:
+        import torch
+        from transformers.generation import logits_process as warp
+
+        with boundary(UsageError, "sampling cannot be set up"):
+            self._warpers: list[Any] = []
+            if generation.temperature is not None:
+                self._warpers.append(warp.TemperatureLogitsWarper(float(generation.temperature)))
+            if generation.top_k is not None:
+                self._warpers.append(warp.TopKLogitsWarper(generation.top_k))
+            if generation.top_p is not None:
+                self._warpers.append(warp.TopPLogitsWarper(float(generation.top_p)))
+        # On the CPU whatever the device: the same draw everywhere.
+        self._generators = [
+            torch.Generator().manual_seed(_row_seed(generation.seed, key)) for key in keys
+        ]
+
+    def __call__(self, input_ids: Any, scores: Any) -> Any:
+        import torch
+
+        scores = scores.float()
+        for warper in self._warpers:
+            scores = warper(input_ids, scores)
+        uniform = torch.stack(
+            [torch.rand(scores.shape[-1], generator=source) for source in self._generators]
+        )
+        return scores - torch.log(-torch.log(uniform)).to(scores.device)
+
+
+def _row_seed(seed: int, key: Key) -> int:
+    name = canonical_json([seed, *key])
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:7], "big")

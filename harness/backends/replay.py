@@ -1,0 +1,155 @@
+"""
+Stored answers instead of a model: a file of transcripts, from this harness or from anywhere else.
+
+One JSON line per answer, as transcripts.jsonl has them; plain or gzipped.
+"""
+
+import gzip
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+from harness.backends.base import BackendOptions, Generation, Request
+from harness.cache import file_digest
+from harness.checkpoint import Checkpoint, Reference
+from harness.dialects.base import Dialect
+from harness.dialects.registry import dialect, names
+from harness.errors import DialectError, TranscriptError, UsageError, boundary
+from harness.transcript import Key, Transcript
+
+
+class ReplayBackend:
+    """
+    The answers of one file.
+    """
+
+    def __init__(self, *, checkpoint: Checkpoint, transcripts: Mapping[Key, Transcript]) -> None:
+        self._checkpoint = checkpoint
+        self._transcripts = dict(transcripts)
+
+    @classmethod
+    def open(cls, reference: Reference, options: BackendOptions) -> Self:
+        """
+        Read the whole file.
+
+        Raises:
+            TranscriptError: for a bad line, two lines for one answer, or a line for a case that is
+                not in the suite; the message begins with file:line.
+            DialectError: if the dialect of raw output is not given.
+        """
+        path = Path(reference.target).expanduser()
+        transcripts = read_transcripts(path, cases=options.cases)
+        spoken = _dialect(options.dialect, transcripts.values(), path)
+        with boundary(TranscriptError, f"{path} cannot be read"):
+            content = file_digest(path)
+        checkpoint = Checkpoint(
+            reference=str(reference),
+            # The file stands for the model: two files are two checkpoints.
+            weights=content,
+            dialect=spoken.name,
+            dialect_version=spoken.version,
+        )
+        return cls(checkpoint=checkpoint, transcripts=transcripts)
+
+    @property
+    def checkpoint(self) -> Checkpoint:
+        """
+        What is being replayed: as weights, the digest of the file.
+        """
+        return self._checkpoint
+
+    def describe(self) -> Mapping[str, Any]:
+        """
+        Give the ``backend`` block of run.json; what a file does not tell is None.
+        """
+        unknown = dict.fromkeys(("dtype", "device", "batch", "attention"))
+        return {"name": "replay", **unknown}
+
+    def answer(
+        self, requests: Sequence[Request], generation: Generation
+    ) -> Iterator[Sequence[Transcript]]:
+        """
+        Give the stored answers; an answer without a line is a transcript with error.
+        """
+        yield [self._stored(request.key) for request in requests]
+
+    def answer_alone(
+        self, requests: Sequence[Request], generation: Generation
+    ) -> Iterator[Transcript]:
+        """
+        Refuse: a file takes no time to answer.
+
+        Raises:
+            UsageError: always.
+        """
+        raise UsageError(
+            f"{self._checkpoint.reference}: a replay cannot be timed; the times its lines hold are "
+            "kept without --latency"
+        )
+
+    def close(self) -> None:
+        """
+        Forget the answers.
+        """
+        self._transcripts.clear()
+
+    def _stored(self, key: Key) -> Transcript:
+        found = self._transcripts.get(key)
+        if found is not None:
+            return found
+        which = f"case {key.case}, repeat {key.repeat}, turn {key.turn}"
+        return Transcript(key=key, error=f"no line for {which} in {self._checkpoint.reference}")
+
+
+def read_transcripts(path: Path, *, cases: Collection[str] | None = None) -> dict[Key, Transcript]:
+    """
+    Read a file of transcripts, ``.jsonl`` or ``.jsonl.gz``, in the order of its lines.
+
+    Raises:
+        TranscriptError: as `ReplayBackend.open` says; *cases* are the ids of the suite.
+    """
+    found: dict[Key, Transcript] = {}
+    lines: dict[Key, int] = {}
+    for number, line in _lines(path):
+        with boundary(TranscriptError, f"{path}:{number}"):
+            transcript = Transcript.from_json(line)
+        key = transcript.key
+        if cases is not None and key.case not in cases:
+            raise TranscriptError(
+                f"{path}:{number}: case {key.case!r} is not in the suite; take the suite it was "
+                "made with, or remove the line"
+            )
+        if key in found:
+            raise TranscriptError(
+                f"{path}:{number}: case {key.case!r}, repeat {key.repeat}, turn {key.turn} has an "
+                f"answer on line {lines[key]} already; remove one"
+            )
+        found[key], lines[key] = transcript, number
+    return found
+
+
+def _lines(path: Path) -> Iterator[tuple[int, str]]:
+    number = 0
+    with boundary(TranscriptError, f"{path} cannot be read"):
+        opener = gzip.open if path.suffix == ".gz" else open
+        file = opener(path, "rb")
+    with file:
+        while True:
+            with boundary(TranscriptError, f"{path}:{number + 1}"):
+                line = file.readline().decode("utf-8-sig" if number == 0 else "utf-8")
+            if not line:
+                return
+            number += 1
+            if line.strip():
+                yield number, line
+
+
+def _dialect(asked: str | None, transcripts: Collection[Transcript], path: Path) -> Dialect:
+    if asked is not None:
+        return dialect(asked)
+    if any(transcript.output is not None for transcript in transcripts):
+        raise DialectError(
+            f"{path} holds raw output, which does not say how tool calls are written in it; "
+            f"choose one with --dialect: {', '.join(names())}"
+        )
+    return dialect("native")

@@ -1,0 +1,79 @@
+"""
+What many tests share: no network, and two models, a tiny random one and the embedded one.
+"""
+
+import os
+from importlib import resources
+from pathlib import Path
+
+import pytest
+
+# Before anything imports a library that reads them.
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["HF_DATASETS_OFFLINE"] = "1"
+os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+os.environ["TOKENIZERS_PARALLELISM"] = "false"
+
+SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
+
+
+@pytest.fixture(scope="session")
+def embedded_model() -> Path:
+    """
+    The folder of the embedded model, made on first use. Tests that ask for it have marker `model`.
+    """
+    from harness.embedded import embedded_model as prepare
+
+    return prepare("smollm2-135m")
+
+
+@pytest.fixture(scope="session")
+def hermes_template() -> str:
+    """
+    The source of our Hermes template.
+    """
+    return (resources.files("harness") / "templates" / "hermes.jinja").read_text("utf-8")
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory, hermes_template: str) -> Path:
+    """
+    The folder of a random two-layer Llama over bytes, with the Hermes template.
+    """
+    import torch
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+    from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM
+    from transformers import PreTrainedTokenizerFast as Fast
+
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    vocabulary = {token: id_ for id_, token in enumerate([*SPECIAL, *alphabet])}
+    words = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
+    words.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    words.decoder = decoders.ByteLevel()
+    tokenizer = Fast(tokenizer_object=words, eos_token="<|im_end|>", pad_token="<|endoftext|>")
+    tokenizer.add_special_tokens({"additional_special_tokens": ["<|im_start|>"]})
+    tokenizer.chat_template = hermes_template
+    torch.manual_seed(0)
+    model = LlamaForCausalLM(
+        LlamaConfig(
+            vocab_size=len(vocabulary),
+            hidden_size=32,
+            intermediate_size=64,
+            num_hidden_layers=2,
+            num_attention_heads=4,
+            num_key_value_heads=2,
+            max_position_embeddings=2048,
+            initializer_range=0.5,
+            bos_token_id=1,
+            eos_token_id=2,
+            pad_token_id=0,
+        )
+    )
+    # What a checkpoint may bring along, and what must not be used.
+    model.generation_config = GenerationConfig(
+        do_sample=True, temperature=0.7, top_k=5, eos_token_id=[2, 0], pad_token_id=0
+    )
+    folder = tmp_path_factory.mktemp("models") / "tiny"
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
