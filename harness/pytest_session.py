@@ -117,15 +117,7 @@ class PytestSession:
 
     @property
     def _policy(self) -> "Policy":
-        from harness.policy import default_policy, read_policy
-
-        path = self._path("--harness-policy", "harness_policy")
-        if path is not None and not path.is_file():
-            raise UsageError(f"{path}: there is no such policy file")
-        path = path or self.project.root / "gate.toml"
-        return (
-            read_policy(path.read_text("utf-8"), str(path)) if path.is_file() else default_policy()
-        )
+        return self.project.policy(self._path("--harness-policy", "harness_policy"))
 
     def _asked(self, option: str, ini: str | None = None) -> str | None:
         given = self._config.getoption(option)

@@ -1,0 +1,278 @@
+"""
+The command line: which commands there are and what they take.
+
+What a command does is in `harness.commands`, loaded only when one is run, so that ``--help`` is
+quick. Names of flags follow lm-eval, pytest and the Hugging Face CLI.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+
+from harness.errors import ExitCode, HarnessError
+
+_EPILOG = """\
+exit codes: 0 pass (also inconclusive, where the policy warns) - 1 regressed, or suite findings -
+2 usage, input or infrastructure error: nothing was judged - 3 not comparable, or inconclusive
+where the policy blocks
+"""
+
+_CHECKPOINT = (
+    "hf:org/name[@revision] or a local folder (weights, or a PEFT adapter), gguf:FILE, "
+    "embedded:smollm2-135m, replay:FILE, python:package.module:function"
+)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """
+    Run one command and give its exit code.
+
+    An error drawn in `harness.errors` is printed without a traceback; any other is a bug and keeps
+    its own.
+    """
+    arguments = _parser().parse_args(argv)
+    try:
+        module, _, function = arguments.handler.partition(".")
+        handler = getattr(import_module(f"harness.commands.{module}"), function)
+        return int(handler(arguments))
+    except HarnessError as error:
+        print(f"harness: {error}", file=sys.stderr)
+        return ExitCode.ERROR
+    except KeyboardInterrupt:
+        print("harness: interrupted; what was stored is kept", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # Whoever read our output has gone; there is nobody left to tell.
+        sys.stderr.close()
+        return ExitCode.ERROR
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="harness",
+        description="Regression testing of tool-calling language models: "
+        "may this checkpoint replace the one we ship?",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action=_Version, nargs=0, help="print the version")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    _demo(commands)
+    _run(commands)
+    _score(commands)
+    _baseline(commands)
+    _compare(commands)
+    _gate(commands)
+    _finetune(commands)
+    _suite(commands)
+    _need(commands)
+    command = _command(
+        commands, "doctor", "advice.doctor", "what is installed, what hardware, what works"
+    )
+    _rooted(command)
+    return parser
+
+
+class _Version(argparse.Action):
+    """
+    Look the version up only when it is asked for: package metadata is slow to read.
+    """
+
+    def __call__(self, *_: object, **__: object) -> None:
+        from harness.provenance import harness_version
+
+        print(f"harness {harness_version()}")
+        sys.exit(0)
+
+
+def _command(
+    commands: "argparse._SubParsersAction[argparse.ArgumentParser]",
+    name: str,
+    handler: str,
+    purpose: str,
+) -> argparse.ArgumentParser:
+    command = commands.add_parser(name, help=purpose, description=purpose, allow_abbrev=False)
+    command.set_defaults(handler=handler)
+    return command
+
+
+def _rooted(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--root",
+        type=Path,
+        metavar="DIR",
+        help="the folder with suites/, baselines/ and reports/ (default: the current one)",
+    )
+
+
+def _quiet(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--quiet", action="store_true", help="no progress, only results")
+
+
+def _demo(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    command = _command(
+        commands,
+        "demo",
+        "runs.demo",
+        "the whole story on the embedded model: base run, fine-tune, candidate run, gate, report",
+    )
+    _rooted(command)
+    command.add_argument("--out", type=Path, help="where (default: reports/demo)")
+    command.add_argument("--fresh", action="store_true", help="reuse nothing of an earlier demo")
+    _quiet(command)
+
+
+def _run(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    command = _command(commands, "run", "runs.run", "run a checkpoint on a suite and judge it")
+    command.add_argument("suite", metavar="SUITE", help="a suite's folder or name")
+    command.add_argument("--checkpoint", required=True, metavar="REF", help=_CHECKPOINT)
+    _rooted(command)
+    command.add_argument("--out", type=Path, metavar="DIR", help="the run's folder")
+    command.add_argument("--dialect", help="the tool-call format (default: from the template)")
+    command.add_argument("--limit", type=int, metavar="N", help="only the first N cases")
+    command.add_argument("--tags", nargs="+", default=[], metavar="T", help="only cases with all")
+    command.add_argument("--repeats", type=_positive, default=1, metavar="K", help="ask K times")
+    command.add_argument("--resume", action="store_true", help="go on with the run in --out")
+    command.add_argument("--batch-size", type=_positive, metavar="N")
+    command.add_argument("--device", metavar="D", help="cpu, cuda, cuda:1, mps")
+    command.add_argument("--dtype", metavar="T", help="float32, bfloat16, float16")
+    command.add_argument("--max-new-tokens", type=_positive, metavar="N")
+    command.add_argument("--seed", type=int, metavar="N")
+    command.add_argument(
+        "--latency", action="store_true", help="also time 24 fixed cases, one answer at a time"
+    )
+    _quiet(command)
+
+
+def _score(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    command = _command(commands, "score", "runs.score", "judge stored text again, without a model")
+    command.add_argument("source", type=Path, metavar="SOURCE", help="a run or a transcript file")
+    command.add_argument("--suite", required=True)
+    _rooted(command)
+    command.add_argument("--dialect")
+    command.add_argument("--out", type=Path, metavar="DIR")
+    _quiet(command)
+
+
+def _baseline(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    command = commands.add_parser("baseline", help="accept runs and list what was accepted")
+    verbs = command.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    save = _command(verbs, "save", "baselines.save", "accept a run under a name")
+    save.add_argument("run", type=Path, metavar="RUN")
+    save.add_argument("--name", required=True)
+    save.add_argument("--reason", metavar="TEXT", help="why it is accepted: kept in its history")
+    _rooted(save)
+    _rooted(_command(verbs, "list", "baselines.show_all", "every baseline"))
+    show = _command(verbs, "show", "baselines.show_one", "one baseline")
+    show.add_argument("name", metavar="NAME", help="a name, or suite/name")
+    _rooted(show)
+    history = _command(verbs, "history", "baselines.history", "what was accepted when and why")
+    history.add_argument("name", nargs="?", metavar="NAME")
+    _rooted(history)
+
+
+def _compare(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    command = _command(commands, "compare", "runs.compare", "runs or baselines side by side")
+    command.add_argument("runs", nargs="+", metavar="RUN", help="two or more runs or baselines")
+    _rooted(command)
+    _outputs(command)
+
+
+def _gate(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    command = _command(commands, "gate", "runs.gate", "may this run replace the baseline?")
+    command.add_argument("run", type=Path, metavar="RUN")
+    command.add_argument("--baseline", required=True, metavar="NAME")
+    command.add_argument(
+        "--policy", type=Path, metavar="FILE", help="gate.toml (default: built in)"
+    )
+    command.add_argument(
+        "--allow-mismatch",
+        action="extend",
+        nargs="+",
+        default=[],
+        metavar="FIELD",
+        help="compare although FIELD differs: generation, dtype, batch, backend",
+    )
+    command.add_argument("--explain", action="store_true", help="say which rule decided and why")
+    _rooted(command)
+    _outputs(command)
+
+
+def _outputs(command: argparse.ArgumentParser) -> None:
+    for name in ("markdown", "junit", "json"):
+        command.add_argument(f"--{name}", metavar="FILE", help="write it there; - prints it")
+
+
+def _finetune(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    command = _command(commands, "finetune", "runs.finetune", "train a candidate with TRL")
+    command.add_argument("--suite", help="its train.jsonl and valid.jsonl, its tools and system")
+    command.add_argument("--train", type=Path, metavar="FILE", help="chat rows (JSON lines)")
+    command.add_argument("--valid", type=Path, metavar="FILE")
+    command.add_argument("--base", required=True, metavar="REF")
+    command.add_argument("--out", type=Path, required=True, metavar="DIR")
+    _rooted(command)
+    command.add_argument("--epochs", type=_positive)
+    command.add_argument("--batch-size", type=_positive)
+    command.add_argument("--learning-rate", type=float)
+    command.add_argument("--max-length", type=_positive, help="tokens of one row")
+    command.add_argument("--seed", type=int)
+    command.add_argument("--keep", choices=["best", "last"], help="which epoch's weights")
+    command.add_argument("--lora", action="store_true", help="train an adapter (needs peft)")
+    command.add_argument("--tensorboard", action="store_true", help="log for TensorBoard")
+    command.add_argument("--push-to-hub", metavar="ORG/NAME", help="push the result")
+    command.add_argument("--resume", action="store_true", help="go on after an interruption")
+    _quiet(command)
+
+
+def _suite(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    command = commands.add_parser("suite", help="make, check and release suites")
+    verbs = command.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    _rooted(_command(verbs, "list", "suites.show_all", "the suites here"))
+    new = _command(verbs, "new", "suites.new", "a small working suite to start from")
+    new.add_argument("name", metavar="NAME")
+    _rooted(new)
+    check = _command(verbs, "check", "suites.check", "what is wrong with a suite, by file and line")
+    check.add_argument("suite", metavar="SUITE")
+    _rooted(check)
+    show = _command(verbs, "show", "suites.show", "a suite as a person reads it")
+    show.add_argument("suite", metavar="SUITE")
+    _rooted(show)
+    release = _command(verbs, "release", "suites.release", "fix a version's content by its digest")
+    release.add_argument("suite", metavar="SUITE")
+    part = release.add_mutually_exclusive_group()
+    for name in ("major", "minor", "patch"):
+        part.add_argument(f"--{name}", dest="part", action="store_const", const=name)
+    _rooted(release)
+
+
+def _need(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    command = _command(commands, "need", "advice.need", "how many cases a question needs")
+    command.add_argument("--drop", type=_share, default=0.03, metavar="3pp", help="the true drop")
+    command.add_argument(
+        "--discordance",
+        type=_share,
+        default=0.05,
+        metavar="5%",
+        help="share of cases on which two equally good checkpoints differ",
+    )
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not 1 or more")
+    return value
+
+
+def _share(text: str) -> float:
+    number = text.removesuffix("pp").removesuffix("%")
+    try:
+        value = float(number) / (100 if number != text else 1)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no share: write 3pp, 3% or 0.03")
+    return value

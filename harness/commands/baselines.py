@@ -1,0 +1,89 @@
+"""
+``harness baseline save``, ``list``, ``show``, ``history``.
+"""
+
+import argparse
+
+from harness import reports
+from harness.commands.shared import percent, show, table
+from harness.errors import ExitCode
+from harness.progress import say
+from harness.project import open_project
+from harness.provenance import now
+from harness.store import baseline_history, list_baselines, save_baseline
+
+
+def save(arguments: argparse.Namespace) -> int:
+    """
+    ``harness baseline save``.
+    """
+    project = open_project(arguments.root)
+    stored = project.run(str(arguments.run))
+    saved = save_baseline(
+        stored, project.baselines, arguments.name, saved=now(), reason=arguments.reason
+    )
+    print(f"baseline {saved.record.suite.name}/{arguments.name}: {saved.folder}")
+    if not stored.record.selection.complete:
+        say("note: this run answered only part of its suite; a gate against it cannot pass")
+    if not stored.record.suite.released:
+        say("note: its suite is unreleased; `harness suite release` fixes what was asked")
+    return ExitCode.PASS
+
+
+def show_all(arguments: argparse.Namespace) -> int:
+    """
+    ``harness baseline list``.
+    """
+    project = open_project(arguments.root)
+    rows = []
+    for stored in list_baselines(project.baselines):
+        record = stored.record
+        entries = baseline_history(stored.folder)
+        rows.append(
+            [
+                f"{record.suite.name}/{stored.folder.name}",
+                record.suite.version,
+                record.checkpoint["reference"],
+                percent(record.metrics["accuracy"].value),
+                entries[-1]["saved"] if entries else None,
+                entries[-1]["reason"] if entries else None,
+            ]
+        )
+    table(["baseline", "suite version", "checkpoint", "accuracy", "saved", "reason"], rows)
+    return ExitCode.PASS
+
+
+def show_one(arguments: argparse.Namespace) -> int:
+    """
+    ``harness baseline show``.
+    """
+    project = open_project(arguments.root)
+    stored = project.run(arguments.name)
+    show(reports.report_run(stored))
+    for entry in baseline_history(stored.folder):
+        print(f"\nsaved {entry['saved']} from {entry['from']}: {entry['reason'] or 'no reason'}")
+    return ExitCode.PASS
+
+
+def history(arguments: argparse.Namespace) -> int:
+    """
+    ``harness baseline history``.
+    """
+    project = open_project(arguments.root)
+    runs = [project.run(arguments.name)] if arguments.name else list_baselines(project.baselines)
+    rows = [
+        [
+            f"{stored.record.suite.name}/{stored.folder.name}",
+            entry["saved"],
+            entry["checkpoint"]["reference"],
+            entry["suite"]["version"],
+            percent(entry["metrics"].get("accuracy")),
+            percent(entry["metrics"].get("second_call_rate")),
+            entry["reason"],
+        ]
+        for stored in runs
+        for entry in baseline_history(stored.folder)
+    ]
+    head = ["baseline", "saved", "checkpoint", "suite", "accuracy", "second calls", "reason"]
+    table(head, rows)
+    return ExitCode.PASS

@@ -1,0 +1,175 @@
+"""
+``harness run``, ``score``, ``compare``, ``gate``, ``finetune``, ``demo``.
+"""
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from harness import reports, rescoring, workflow
+from harness.commands.shared import show, table, today, write
+from harness.demo import tell
+from harness.errors import ExitCode, UsageError
+from harness.gate import explain
+from harness.progress import say, watching
+from harness.project import Project, open_project
+from harness.store import StoredRun
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """
+    ``harness run``.
+    """
+    project = open_project(arguments.root)
+    options = workflow.RunOptions(
+        dialect=arguments.dialect,
+        device=arguments.device,
+        dtype=arguments.dtype,
+        batch_size=arguments.batch_size,
+        max_new_tokens=arguments.max_new_tokens,
+        seed=arguments.seed,
+        limit=arguments.limit,
+        tags=tuple(arguments.tags),
+        repeats=arguments.repeats,
+        latency=arguments.latency,
+        resume=arguments.resume,
+    )
+    if options.resume and arguments.out is None:
+        raise UsageError("--resume needs --out DIR, the folder of the run to go on with")
+    with watching(arguments.suite, quiet=arguments.quiet) as watch:
+        stored = workflow.run(
+            project,
+            arguments.suite,
+            arguments.checkpoint,
+            out=arguments.out,
+            options=options,
+            watch=watch,
+            today=today(),
+        )
+    return _judged(stored)
+
+
+def score(arguments: argparse.Namespace) -> int:
+    """
+    ``harness score``.
+    """
+    project = open_project(arguments.root)
+    with watching(arguments.suite, quiet=arguments.quiet) as watch:
+        stored = rescoring.score(
+            project,
+            arguments.source,
+            arguments.suite,
+            dialect=arguments.dialect,
+            out=arguments.out,
+            watch=watch,
+            today=today(),
+        )
+    return _judged(stored)
+
+
+def _judged(stored: StoredRun) -> int:
+    show(reports.report_run(stored))
+    print(f"\nrun: {stored.folder}")
+    return ExitCode.PASS
+
+
+def compare(arguments: argparse.Namespace) -> int:
+    """
+    ``harness compare``.
+    """
+    project = open_project(arguments.root)
+    if len(arguments.runs) < 2:
+        raise UsageError("compare needs two runs or baselines at least")
+    suite = _suite_of(project, arguments.runs)
+    report = reports.report_side_by_side([project.run(text, suite) for text in arguments.runs])
+    if not write(report, arguments):
+        show(report)
+    return ExitCode.PASS
+
+
+def _suite_of(project: Project, texts: Sequence[str]) -> str | None:
+    """
+    A bare baseline name beside a run's folder means a baseline of that run's suite.
+    """
+    for text in texts:
+        if Path(text).exists():
+            return project.run(text).record.suite.name
+    return None
+
+
+def gate(arguments: argparse.Namespace) -> int:
+    """
+    ``harness gate``.
+    """
+    project = open_project(arguments.root)
+    new = project.run(str(arguments.run))
+    gated = workflow.gate_run(
+        project,
+        new,
+        arguments.baseline,
+        project.policy(arguments.policy),
+        allow=arguments.allow_mismatch,
+        today=today(),
+    )
+    report = reports.report_gate(gated)
+    if not write(report, arguments):
+        show(report)
+        if arguments.explain:
+            print("\nhow this was decided")
+            for line in explain(gated.verdict):
+                print(f"  {line}")
+    return gated.verdict.exit
+
+
+def finetune(arguments: argparse.Namespace) -> int:
+    """
+    ``harness finetune``.
+    """
+    from harness.finetune import Recipe
+
+    project = open_project(arguments.root)
+    given = {
+        "epochs": arguments.epochs,
+        "batch_size": arguments.batch_size,
+        "learning_rate": arguments.learning_rate,
+        "max_length": arguments.max_length,
+        "seed": arguments.seed,
+        "keep": arguments.keep,
+    }
+    recipe = Recipe(**{name: value for name, value in given.items() if value is not None})
+    if arguments.lora:
+        recipe = replace(recipe, lora_rank=16)
+    trained = workflow.finetune(
+        project,
+        base=arguments.base,
+        out=arguments.out,
+        suite=arguments.suite,
+        train=arguments.train,
+        valid=arguments.valid,
+        recipe=recipe,
+        resume=arguments.resume,
+        tensorboard=arguments.tensorboard,
+        push_to_hub=arguments.push_to_hub,
+        progress=not arguments.quiet,
+        notify=(lambda _: None) if arguments.quiet else say,
+        today=today(),
+    )
+    rows = [[loss.epoch, loss.train, loss.valid] for loss in trained.losses]
+    table(["epoch", "training loss", "validation loss"], rows, floats=".4f")
+    print(f"\ncheckpoint: {trained.folder} (kept: epoch {trained.kept_epoch})")
+    return ExitCode.PASS
+
+
+def demo(arguments: argparse.Namespace) -> int:
+    """
+    ``harness demo``.
+    """
+    return tell(
+        open_project(arguments.root),
+        show=show,
+        out=arguments.out,
+        fresh=arguments.fresh,
+        quiet=arguments.quiet,
+        today=today(),
+    )

@@ -1,0 +1,68 @@
+"""
+What several commands need: today's date, the policy asked for, printing a report or a table.
+"""
+
+import argparse
+import shutil
+import sys
+from collections.abc import Sequence
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+from tabulate import tabulate
+
+from harness.renderers.base import Report
+from harness.renderers.registry import renderer
+from harness.renderers.terminal import render
+from harness.store import write_text
+
+
+def today() -> date:
+    """
+    Give the date commands judge quarantines by.
+    """
+    return datetime.now(UTC).date()
+
+
+def show(report: Report) -> None:
+    """
+    Print *report*, in colour and to its width where standard output is a terminal.
+    """
+    terminal = sys.stdout.isatty()
+    width = max(80, shutil.get_terminal_size().columns) if terminal else 100
+    print(render(report, width=width, colour=terminal), end="")
+
+
+def write(report: Report, arguments: argparse.Namespace) -> bool:
+    """
+    Write the forms asked for; say whether one of them went to standard output.
+    """
+    printed = False
+    for name in ("markdown", "junit", "json"):
+        target = getattr(arguments, name)
+        if target is None:
+            continue
+        text = renderer(name)(report)
+        if target == "-":
+            print(text, end="" if text.endswith("\n") else "\n")
+            printed = True
+        else:
+            write_text(Path(target), text)
+    return printed
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[object]], floats: str = "g") -> None:
+    """
+    Print a table, or that there is nothing to show.
+    """
+    if not rows:
+        print("none")
+        return
+    print(tabulate(rows, headers=head, floatfmt=floats, missingval="-"))
+
+
+def percent(value: float | None) -> str | None:
+    """
+    Spell a share for people; None stays None.
+    """
+    return None if value is None else f"{100 * value:.1f}%"

@@ -1,0 +1,112 @@
+"""
+``harness suite list``, ``new``, ``check``, ``show``, ``release``.
+"""
+
+import argparse
+
+from harness.commands.shared import table, today
+from harness.errors import ExitCode
+from harness.project import bundled_suites, open_project
+from harness.renderers.safe import line
+from harness.stats import smallest_detectable_drop
+from harness.suite_files import find_suites, load_suite
+from harness.suite_lint import check as findings_of
+from harness.suite_release import new_suite
+from harness.suite_release import release as release_suite
+from harness.suite_summary import summarize
+
+USUAL_DISCORDANCE = 0.05
+# What public reruns of one model show at the median of good conditions; `harness need` tells more.
+
+
+def show_all(arguments: argparse.Namespace) -> int:
+    """
+    ``harness suite list``.
+    """
+    project = open_project(arguments.root)
+    here = find_suites(project.suites)
+    names = {path.name for path in here}
+    bundled = [path for path in bundled_suites() if path.name not in names]
+    rows = []
+    for path in [*here, *bundled]:
+        suite = load_suite(path)
+        rows.append(
+            [
+                suite.name,
+                suite.version,
+                "yes" if suite.released else "no",
+                len(suite.cases),
+                len(suite.tools),
+                "bundled" if path in bundled else str(path),
+                suite.description,
+            ]
+        )
+    table(["suite", "version", "released", "cases", "tools", "where", "description"], rows)
+    return ExitCode.PASS
+
+
+def new(arguments: argparse.Namespace) -> int:
+    """
+    ``harness suite new``.
+    """
+    project = open_project(arguments.root)
+    print(f"made {new_suite(project.suites, arguments.name)}")
+    print(f"next: edit cases.jsonl, then `harness suite check {arguments.name}`")
+    return ExitCode.PASS
+
+
+def check(arguments: argparse.Namespace) -> int:
+    """
+    ``harness suite check``: exit 1 with findings.
+    """
+    project = open_project(arguments.root)
+    path = project.suite(arguments.suite)
+    findings = findings_of(path, today=today())
+    for finding in findings:
+        print(finding)
+    print(f"{path}: {len(findings) or 'no'} finding{'' if len(findings) == 1 else 's'}")
+    return ExitCode.REGRESSED if findings else ExitCode.PASS
+
+
+def show(arguments: argparse.Namespace) -> int:
+    """
+    ``harness suite show``.
+    """
+    project = open_project(arguments.root)
+    summary = summarize(load_suite(project.suite(arguments.suite)))
+    state = "released" if summary.released else "unreleased"
+    print(f"{summary.name} {summary.version} ({state}): {summary.description}")
+    print(f"{summary.digest}\n")
+    counts = {
+        "cases": summary.cases,
+        "turns": summary.turns,
+        "groups": summary.groups,
+        "must pass": summary.must_pass,
+        "quarantined": summary.quarantined,
+    }
+    for title, part in (
+        ("counts", counts),
+        ("tags", summary.by_tag),
+        ("expectations", summary.by_expectation),
+        ("tools expected", summary.by_tool),
+    ):
+        print(f"{title}: " + (", ".join(f"{n} {name}" for name, n in part.items()) or "none"))
+    drop = smallest_detectable_drop(summary.cases, USUAL_DISCORDANCE)
+    found = "none at all" if drop is None else f"{100 * drop:.1f} points"
+    print(
+        f"smallest drop it can detect: {found} (80% power, alpha 5%, "
+        f"{100 * USUAL_DISCORDANCE:g}% of cases flipping without cause)\n"
+    )
+    for identity, prompt in summary.samples:
+        print(f"  {identity}: {line(prompt)}")
+    return ExitCode.PASS
+
+
+def release(arguments: argparse.Namespace) -> int:
+    """
+    ``harness suite release``.
+    """
+    project = open_project(arguments.root)
+    done = release_suite(project.suite(arguments.suite), part=arguments.part, today=today())
+    print(f"released {done.name} {done.version}: {done.digest}")
+    return ExitCode.PASS

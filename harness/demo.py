@@ -1,0 +1,97 @@
+"""
+The story of ``harness demo``: one small model, before and after twenty rows of training.
+
+Only the steps of `harness.workflow` are taken, in the order a user would take them; what an earlier
+demo left that is still valid is used again. Everything is written under one folder of reports/, the
+baseline too: the work tree stays clean.
+"""
+
+import shutil
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+
+from harness import reports, workflow
+from harness.policy import default_policy
+from harness.progress import say, watching
+from harness.project import Project
+from harness.provenance import now
+from harness.renderers.base import Report
+from harness.renderers.registry import renderer
+from harness.store import StoredRun, save_baseline, write_text
+
+SUITE = "tool-routing"
+BASE = "embedded:smollm2-135m"
+REPORTS = {"markdown": "report.md", "junit": "junit.xml", "json": "verdict.json"}
+
+
+def tell(
+    project: Project,
+    *,
+    show: Callable[[Report], None],
+    out: Path | None = None,
+    fresh: bool = False,
+    quiet: bool = False,
+    today: date,
+) -> int:
+    """
+    Run the demo in *out* (default: reports/demo) and give the gate's exit code.
+
+    *show* prints the report.
+    """
+    folder = out or project.reports / "demo"
+    if fresh and folder.exists():
+        shutil.rmtree(folder)
+    scratch = replace(project, baselines=folder / "baselines", reports=folder)
+    started = time.monotonic()
+    tale = (lambda _: None) if quiet else say
+
+    tale(f"1/5  {BASE} as it comes, on suite {SUITE}")
+    base = _run(scratch, BASE, folder / "base", quiet=quiet, today=today)
+    save_baseline(
+        base, scratch.baselines, "shipped", saved=now(), reason="the model before any training"
+    )
+
+    tale("2/5  training a candidate on 20 rows, by the recipe of a public guide")
+    trained = workflow.finetune(
+        scratch,
+        base=BASE,
+        suite=SUITE,
+        out=folder / "model",
+        reuse=True,
+        progress=not quiet and sys.stderr.isatty(),
+        notify=tale,
+        today=today,
+    )
+
+    tale("3/5  the candidate on the same suite")
+    candidate = _run(scratch, str(trained.folder), folder / "candidate", quiet=quiet, today=today)
+
+    tale("4/5  the gate: may the candidate replace what is shipped?")
+    gated = workflow.gate_run(scratch, candidate, "shipped", default_policy(), today=today)
+    report = reports.report_gate(gated)
+    show(report)
+
+    tale("5/5  reports")
+    for name, file in REPORTS.items():
+        write_text(folder / file, renderer(name)(report))
+    minutes = (time.monotonic() - started) / 60
+    tale(f"written to {folder}: {', '.join(REPORTS.values())}; {minutes:.1f} minutes in all")
+    tale(f"try next: harness compare {folder / 'base'} {folder / 'candidate'}")
+    return int(gated.verdict.exit)
+
+
+def _run(project: Project, checkpoint: str, folder: Path, *, quiet: bool, today: date) -> StoredRun:
+    with watching(folder.name, quiet=quiet) as watch:
+        return workflow.run(
+            project,
+            SUITE,
+            checkpoint,
+            out=folder,
+            options=workflow.RunOptions(latency=True, reuse=True),
+            watch=watch,
+            today=today,
+        )

@@ -1,0 +1,136 @@
+"""
+Stored text -> a judged record. Needs no model: old runs are judged again by this, too.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from harness.dialects.base import Dialect, Reading
+from harness.dialects.registry import dialect as find_dialect
+from harness.dialects.registry import read
+from harness.errors import TranscriptError
+from harness.messages import Tool
+from harness.metrics import confusion, measure
+from harness.provenance import harness_version
+from harness.record import RunRecord, Selection, SuiteReference, with_interval
+from harness.results import CaseResult
+from harness.scoring import SCORER_VERSION, Read, score_case
+from harness.store import TRANSCRIPTS, StoredRun, read_transcripts
+from harness.suite import Case
+from harness.suite_files import load_suite_copy
+from harness.transcript import Key, Transcript
+
+
+def judge(
+    cases: Iterable[Case], transcripts: Mapping[Key, Transcript], dialect: Dialect
+) -> list[CaseResult]:
+    """
+    Judge every case of *cases*, each as often as it was repeated; one without text is an error.
+    """
+    reader = reading_with(dialect)
+    repeats = 1 + max((key.repeat for key in transcripts), default=0)
+    return [
+        score_case(
+            case,
+            [transcripts.get(Key(case.id, repeat, turn)) for turn in range(len(case.turns))],
+            reader,
+            repeat=repeat,
+        )
+        for case in cases
+        for repeat in range(repeats)
+    ]
+
+
+def reading_with(dialect: Dialect) -> Read:
+    """
+    Give the strict and the lenient reading of a transcript by *dialect*.
+    """
+
+    def both(transcript: Transcript, tools: Sequence[Tool]) -> tuple[Reading, Reading]:
+        return (
+            read(dialect, transcript, tools),
+            read(dialect, transcript, tools, lenient=True),
+        )
+
+    return both
+
+
+def make_record(
+    results: Sequence[CaseResult],
+    *,
+    suite: SuiteReference,
+    selection: Selection,
+    checkpoint: Mapping[str, Any],
+    backend: Mapping[str, Any],
+    generation: Mapping[str, Any],
+    environment: Mapping[str, Any],
+    started: str,
+    finished: str,
+) -> RunRecord:
+    """
+    Put judged cases and what they were made with into one record.
+    """
+    return RunRecord(
+        harness_version=harness_version(),
+        scorer_version=SCORER_VERSION,
+        suite=suite,
+        selection=selection,
+        checkpoint=checkpoint,
+        backend=backend,
+        generation=generation,
+        environment=environment,
+        metrics={name: with_interval(name, found) for name, found in measure(results).items()},
+        confusion=confusion(results),
+        cases=tuple(results),
+        started=started,
+        finished=finished,
+    )
+
+
+def rejudge(stored: StoredRun) -> StoredRun:
+    """
+    Judge a run's stored text with today's dialect and scorer. Nothing on disk is changed.
+    """
+    suite = load_suite_copy(stored.suite_path)
+    dialect = find_dialect(stored.record.checkpoint["dialect"])
+    transcripts = read_transcripts_by_key(stored.folder)
+    cases = only(suite.cases, {case.id for case in stored.record.cases})
+    old = stored.record
+    record = make_record(
+        judge(cases, transcripts, dialect),
+        suite=old.suite,
+        selection=old.selection,
+        checkpoint={**old.checkpoint, "dialect_version": dialect.version},
+        backend=old.backend,
+        generation=old.generation,
+        environment=old.environment,
+        started=old.started,
+        finished=old.finished,
+    )
+    return StoredRun(folder=stored.folder, record=record)
+
+
+def read_transcripts_by_key(folder: Path) -> dict[Key, Transcript]:
+    """
+    Read the evidence in a run folder, complete or not, by key.
+
+    Raises:
+        TranscriptError: if two answers have the same key.
+    """
+    by_key: dict[Key, Transcript] = {}
+    for number, transcript in enumerate(read_transcripts(folder / TRANSCRIPTS), start=1):
+        if transcript.key in by_key:
+            raise TranscriptError(
+                f"{folder / TRANSCRIPTS}:{number}: {transcript.key} is there twice"
+            )
+        by_key[transcript.key] = transcript
+    return by_key
+
+
+def only(cases: Sequence[Case], identities: Iterable[str]) -> tuple[Case, ...]:
+    """
+    Give those of *cases* whose id is among *identities*, in their order.
+    """
+    wanted = set(identities)
+    return tuple(case for case in cases if case.id in wanted)

@@ -1,0 +1,171 @@
+"""
+Where a project keeps its suites, baselines and reports.
+
+They are the folders ``suites``, ``baselines`` and ``reports`` of the current folder or of
+``--root DIR``, unless a ``harness.toml`` there names others::
+
+    suites = "eval/suites"
+    baselines = "eval/baselines"
+    reports = "build/reports"
+
+Paths in it are relative to the file. A suite is looked up by name there, then among those that come
+with the package.
+"""
+
+import re
+import tomllib
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from harness.errors import PolicyError, StoreError, UsageError, boundary
+from harness.policy import Policy, default_policy, read_policy
+from harness.record import RunRecord
+from harness.store import StoredRun, load_run
+from harness.suite_files import find_suites, suite_path
+
+_KEYS = ("suites", "baselines", "reports")
+_PACKAGE = Path(__file__).parent
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Project:
+    """
+    The folders the commands work in.
+    """
+
+    root: Path
+    suites: Path
+    baselines: Path
+    reports: Path
+
+    def suite(self, text: str) -> Path:
+        """
+        Find a suite's folder by path or name, here or among the bundled ones.
+        """
+        if not (self.suites / text).exists() and not Path(text).exists():
+            for bundled in bundled_suites():
+                if bundled.name == text:
+                    return bundled
+        return suite_path(text, self.suites)
+
+    def fresh_folder(self, suite: str, label: str) -> Path:
+        """
+        Name a folder under reports/ that does not exist yet.
+        """
+        stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
+        slug = re.sub(r"[^A-Za-z0-9.]+", "-", label).strip("-.")[-40:] or "run"
+        folder = self.reports / suite / f"{stamp}-{slug}"
+        number = 2
+        while folder.exists():
+            folder = folder.with_name(f"{stamp}-{slug}-{number}")
+            number += 1
+        return folder
+
+    def run(self, text: str, suite: str | None = None) -> StoredRun:
+        """
+        Find a run: a folder with a run.json, or a baseline as ``suite/name`` or, of *suite*, name.
+
+        Raises:
+            StoreError: if there is neither.
+        """
+        folder = Path(text)
+        if folder.exists():
+            return load_run(folder)
+        places = [self.baselines / text]
+        if suite is not None:
+            places.append(self.baselines / suite / text)
+        else:
+            places += sorted(self.baselines.glob(f"*/{text}")) if _is_name(text) else []
+        found = [place for place in places if place.is_dir()]
+        if not found:
+            known = ", ".join(self.baseline_names(suite)) or "none yet"
+            raise StoreError(
+                f"{text!r} is neither a run folder nor a baseline (there are: {known})"
+            )
+        if len({place.parent for place in found}) > 1:
+            names = ", ".join(f"{place.parent.name}/{place.name}" for place in found)
+            raise StoreError(f"baseline {text!r} is there more than once: say which of {names}")
+        return load_run(found[0])
+
+    def baseline(self, record: RunRecord, name: str) -> StoredRun:
+        """
+        Find the baseline *name* of the suite *record* was made with.
+
+        Raises:
+            StoreError: if there is none; a gate without a baseline is an error, never a pass.
+        """
+        folder = self.baselines / record.suite.name / name
+        if not _is_name(name) or not folder.is_dir():
+            known = ", ".join(self.baseline_names(record.suite.name)) or "none yet"
+            raise StoreError(
+                f"suite {record.suite.name} has no baseline {name!r} (there are: {known}); "
+                f"accept a run with `harness baseline save RUN --name {name}`"
+            )
+        return load_run(folder)
+
+    def policy(self, path: Path | None = None) -> Policy:
+        """
+        Read the policy at *path*, or else the project's gate.toml, or else give the built-in one.
+
+        Raises:
+            PolicyError: if it is wrong.
+            UsageError: if *path* is given and there is none.
+        """
+        if path is None and not (self.root / "gate.toml").is_file():
+            return default_policy()
+        path = path or self.root / "gate.toml"
+        if not path.is_file():
+            raise UsageError(f"{path}: there is no such policy file")
+        with boundary(PolicyError, f"{path}: cannot be read"):
+            text = path.read_text("utf-8")
+        return read_policy(text, str(path))
+
+    def baseline_names(self, suite: str | None) -> list[str]:
+        """
+        Give the names of a suite's baselines, or of all as ``suite/name``.
+        """
+        found = sorted(self.baselines.glob(f"{suite or '*'}/*/run.json"))
+        return [
+            path.parent.name if suite else f"{path.parent.parent.name}/{path.parent.name}"
+            for path in found
+            if not path.parent.name.startswith(".")
+        ]
+
+
+def open_project(root: Path | None = None) -> Project:
+    """
+    Read the project at *root* (default: the current folder).
+
+    Raises:
+        UsageError: if the folder is missing or its harness.toml is wrong.
+    """
+    root = root or Path()
+    if not root.is_dir():
+        raise UsageError(f"{root} is no folder; give --root the folder that holds suites/")
+    places = {key: root / key for key in _KEYS}
+    config = root / "harness.toml"
+    if config.is_file():
+        try:
+            settings = tomllib.loads(config.read_text("utf-8"))
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
+            raise UsageError(f"{config}: {exc}") from exc
+        for key, value in settings.items():
+            if key not in _KEYS or not isinstance(value, str):
+                raise UsageError(
+                    f"{config}: {key!r} is not known here; name folders for {', '.join(_KEYS)}"
+                )
+            places[key] = root / value
+    return Project(root=root, **places)
+
+
+def bundled_suites() -> list[Path]:
+    """
+    Give the suites that travel with the package, or lie beside it in a source tree.
+    """
+    bundled = _PACKAGE / "bundled"
+    return find_suites(bundled if bundled.is_dir() else _PACKAGE.parent / "suites")
+
+
+def _is_name(text: str) -> bool:
+    return bool(re.fullmatch(r"[\w.\-]+", text)) and text not in (".", "..")

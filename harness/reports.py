@@ -1,0 +1,67 @@
+"""
+What the steps of `harness.workflow` gave, as the `Report` that every renderer takes.
+"""
+
+from collections.abc import Sequence
+
+from harness.canonical import canonical_json
+from harness.renderers.base import Report, RunView
+from harness.store import StoredRun
+from harness.suite_files import load_suite_copy
+from harness.workflow import Gated, compare_runs
+
+
+def view(run: StoredRun, name: str | None = None) -> RunView:
+    """
+    Give a run with what people want to see beside its record: prompts, raw answers, errors.
+    """
+    suite = load_suite_copy(run.suite_path)
+    answers, errors = {}, {}
+    for transcript in run.transcripts():
+        if transcript.error is not None:
+            errors[transcript.key] = transcript.error
+        elif transcript.output is not None:
+            answers[transcript.key] = transcript.output
+        else:
+            answers[transcript.key] = canonical_json(transcript.message)
+    return RunView(
+        name=name or run.folder.name,
+        record=run.record,
+        prompts={case.id: case.prompt for case in suite.cases},
+        answers=answers,
+        errors=errors,
+    )
+
+
+def report_run(run: StoredRun) -> Report:
+    """
+    Make the report on one run.
+    """
+    record = run.record
+    title = f"{record.checkpoint['reference']} on {record.suite.name} {record.suite.version}"
+    return Report(title=title, runs=(view(run),))
+
+
+def report_gate(gated: Gated) -> Report:
+    """
+    Make the report on a verdict.
+    """
+    suite = gated.new.record.suite
+    return Report(
+        title=f"{suite.name} {suite.version}: may the new checkpoint replace the old one?",
+        runs=(view(gated.old), view(gated.new)),
+        comparison=gated.comparison,
+        verdict=gated.verdict,
+    )
+
+
+def report_side_by_side(runs: Sequence[StoredRun]) -> Report:
+    """
+    Make the report on two runs compared, or on any number side by side.
+    """
+    if len(runs) != 2:
+        return Report(title="checkpoints side by side", runs=tuple(view(run) for run in runs))
+    comparison, old, new = compare_runs(runs[0], runs[1])
+    return Report(
+        title="two checkpoints compared", runs=(view(old), view(new)), comparison=comparison
+    )

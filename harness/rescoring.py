@@ -1,0 +1,105 @@
+"""
+Judging stored text again with another suite, dialect or scorer: ``harness score``.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+
+from harness.canonical import canonical_json, digest
+from harness.dialects.registry import dialect as find_dialect
+from harness.errors import StoreError, UsageError
+from harness.judging import judge, make_record, only, read_transcripts_by_key
+from harness.project import Project
+from harness.store import StoredRun, start_run
+from harness.suite import Case, Suite
+from harness.suite_files import load_suite, load_suite_copy
+from harness.transcript import Key, Transcript
+from harness.workflow import RunOptions, Watch, run, suite_reference
+
+
+def score(
+    project: Project,
+    source: Path,
+    suite: str,
+    *,
+    dialect: str | None = None,
+    out: Path | None = None,
+    watch: Watch | None = None,
+    today: date,
+) -> StoredRun:
+    """
+    Judge the stored text of a run, or of a transcript file, again.
+
+    A run's text is judged by the suite given now; its checkpoint, backend, environment and times
+    stay what they were. A bare transcript file is a replay.
+
+    Raises:
+        UsageError: if a case now asks something else than its stored answer replied to.
+    """
+    if source.is_file() and source.name != "run.json":
+        options = RunOptions(dialect=dialect)
+        return run(
+            project, suite, f"replay:{source}", out=out, options=options, watch=watch, today=today
+        )
+    stored = project.run(str(source))
+    whole = load_suite(project.suite(suite), today=today)
+    asked = {case.id: case for case in load_suite_copy(stored.suite_path).cases}
+    transcripts = read_transcripts_by_key(stored.folder)
+    _check_same_questions(whole, asked, transcripts, stored)
+    reader = find_dialect(dialect or stored.record.checkpoint["dialect"])
+    old = stored.record
+    answered = {key.case for key in transcripts}
+    cases = whole.cases if old.selection.complete else only(whole.cases, answered)
+    checkpoint = {**old.checkpoint, "dialect": reader.name, "dialect_version": reader.version}
+    folder = out or project.fresh_folder(whole.name, old.checkpoint["reference"])
+    with start_run(folder, suite=whole.document, plan={"score": digest(str(stored.folder))}) as new:
+        new.append(list(transcripts.values()))
+        return new.finish(
+            make_record(
+                judge(cases, transcripts, reader),
+                suite=suite_reference(whole),
+                selection=replace(
+                    old.selection,
+                    complete=old.selection.complete and len(cases) == len(whole.cases),
+                ),
+                checkpoint=checkpoint,
+                backend=old.backend,
+                generation=old.generation,
+                environment=old.environment,
+                started=old.started,
+                finished=old.finished,
+            )
+        )
+
+
+def _check_same_questions(
+    suite: Suite,
+    asked: Mapping[str, Case],
+    transcripts: Mapping[Key, Transcript],
+    stored: StoredRun,
+) -> None:
+    now_asked = {case.id: case for case in suite.cases}
+    for identity in dict.fromkeys(key.case for key in transcripts):
+        if identity not in now_asked:
+            raise UsageError(
+                f"{stored.folder}: it answers case {identity!r}, which suite {suite.name} "
+                f"{suite.version} does not have"
+            )
+        if identity not in asked:
+            raise StoreError(f"{stored.suite_path}: case {identity!r} is not in it")
+        if _question(asked[identity]) != _question(now_asked[identity]):
+            raise UsageError(
+                f"{stored.folder}: case {identity!r} now asks something else than its stored "
+                "answer replied to; run the checkpoint again"
+            )
+
+
+def _question(case: Case) -> str:
+    return canonical_json(
+        {
+            "messages": [[m.to_chat() for m in turn.messages] for turn in case.turns],
+            "tools": [tool.schema for tool in case.tools],
+        }
+    )

@@ -1,0 +1,361 @@
+"""
+The steps the command line, the pytest plugin, the demo and Python users share.
+
+run -> judge -> store -> compare -> gate. Each function is one step; none prints.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from harness.backends.base import Backend, BackendOptions, Generation
+from harness.backends.registry import open_backend
+from harness.canonical import digest
+from harness.compare import Comparison, compare
+from harness.dialects.registry import dialect as find_dialect
+from harness.errors import UsageError
+from harness.finetune import Finetuned, Recipe, discard, read_rows
+from harness.finetune import finetune as train_checkpoint
+from harness.gate import Verdict, gate
+from harness.judging import judge, make_record, read_transcripts_by_key, rejudge
+from harness.policy import Policy
+from harness.project import Project
+from harness.provenance import environment, now, packages
+from harness.record import RunRecord, Selection, SuiteReference
+from harness.runner import keys, latency_sample
+from harness.runner import run as ask
+from harness.scoring import SCORER_VERSION
+from harness.store import RUN, StoredRun, can_resume, discard_run, load_run, start_run
+from harness.suite import Suite
+from harness.suite_files import load_suite
+from harness.transcript import Key
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunOptions:
+    """
+    What a run may be told beside suite and checkpoint. None means: as the suite or machine says.
+    """
+
+    dialect: str | None = None
+    device: str | None = None
+    dtype: str | None = None
+    batch_size: int | None = None
+    max_new_tokens: int | None = None
+    seed: int | None = None
+    limit: int | None = None
+    tags: tuple[str, ...] = ()
+    repeats: int = 1
+    latency: bool = False
+    resume: bool = False
+    """Go on with the unfinished run in the folder."""
+    reuse: bool = False
+    """Take the run that is in the folder if this one would be the same, go on with it if it is
+    unfinished, and replace it if it is another's."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Watch:
+    """
+    Who is told what happens on the way. Does nothing unless given something to do.
+    """
+
+    notify: Callable[[str], None] = field(default=lambda _: None)
+    """Takes one line about a thing worth knowing."""
+    expect: Callable[[int], None] = field(default=lambda _: None)
+    """Told once how many answers are to be made."""
+    advance: Callable[[int], None] = field(default=lambda _: None)
+    """Told how many answers have just been made."""
+    progress: bool = False
+    """Whether preparing weights may draw a bar of its own."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gated:
+    """
+    A verdict with what it was made from.
+    """
+
+    old: StoredRun
+    new: StoredRun
+    comparison: Comparison
+    verdict: Verdict
+
+
+def run(
+    project: Project,
+    suite: str,
+    checkpoint: str,
+    *,
+    out: Path | None = None,
+    options: RunOptions | None = None,
+    watch: Watch | None = None,
+    today: date,
+) -> StoredRun:
+    """
+    Run *checkpoint* on a suite, judge it and store it.
+
+    Raises:
+        HarnessError: of the kind that fits, before anything is judged.
+    """
+    options, watch = options or RunOptions(), watch or Watch()
+    whole = load_suite(project.suite(suite), today=today)
+    chosen = whole.with_cases(whole.select(tags=options.tags, limit=options.limit))
+    generation = generation_for(whole, options)
+    backend = open_backend(
+        checkpoint,
+        BackendOptions(
+            device=options.device,
+            dtype=options.dtype,
+            batch_size=options.batch_size,
+            dialect=options.dialect,
+            declares_tools=whole.declare_tools,
+            progress=watch.progress,
+            notify=watch.notify,
+            cases=frozenset(case.id for case in whole.cases),
+        ),
+    )
+    try:
+        return run_opened(project, chosen, whole, backend, generation, out, options, watch)
+    finally:
+        backend.close()
+
+
+def run_opened(
+    project: Project,
+    suite: Suite,
+    whole: Suite,
+    backend: Backend,
+    generation: Generation,
+    out: Path | None,
+    options: RunOptions,
+    watch: Watch,
+) -> StoredRun:
+    """
+    Run an opened checkpoint on *suite*, those cases of *whole* that were chosen.
+
+    Raises:
+        StoreError: if *out* is in the way.
+        BackendError: if the backend breaks; what was answered is kept and can be gone on with.
+    """
+    head: dict[str, Any] = {
+        "suite": suite_reference(whole),
+        "selection": Selection(
+            limit=options.limit, tags=options.tags, complete=len(suite.cases) == len(whole.cases)
+        ),
+        "checkpoint": backend.checkpoint.to_json(),
+        "backend": dict(backend.describe()),
+        "generation": generation.to_json(),
+    }
+    plan = {
+        "suite": whole.digest,
+        "cases": digest([case.digest for case in suite.cases]),
+        "checkpoint": head["checkpoint"],
+        "backend": head["backend"],
+        "generation": head["generation"],
+        "repeats": options.repeats,
+        "packages": packages(),
+    }
+    folder = out or project.fresh_folder(whole.name, backend.checkpoint.reference)
+    resume = options.resume
+    if options.reuse:
+        if (kept := _reusable(folder, head, options)) is not None:
+            watch.notify(f"{folder}: still valid, used again")
+            return kept
+        resume = can_resume(folder, suite=whole.document, plan=plan)
+        if not resume:
+            discard_run(folder)
+    started = now()
+    with start_run(folder, suite=whole.document, plan=plan, resume=resume) as writer:
+        total = sum(1 for key in keys(suite.cases, options.repeats) if key not in writer.done)
+        alone = latency_sample(suite.cases) if options.latency else ()
+        watch.expect(total + sum(Key(case.id) not in writer.done for case in alone))
+        if writer.done:
+            watch.notify(f"going on with {folder}: {len(writer.done)} answers are there")
+        ask(
+            suite,
+            backend,
+            generation,
+            writer.append,
+            repeats=options.repeats,
+            done=writer.done,
+            latency=options.latency,
+            progress=watch.advance,
+        )
+        dialect = find_dialect(backend.checkpoint.dialect)
+        transcripts = read_transcripts_by_key(folder)
+        results = judge(suite.cases, transcripts, dialect)
+        return writer.finish(
+            make_record(
+                results,
+                **head,
+                environment=environment(project.root),
+                started=started,
+                finished=now(),
+            )
+        )
+
+
+def _reusable(folder: Path, head: Mapping[str, Any], options: RunOptions) -> StoredRun | None:
+    """
+    Give the complete run in *folder* if running again would only make it again.
+    """
+    if not (folder / RUN).is_file():
+        return None
+    stored = load_run(folder)
+    record = stored.record
+    here = environment(folder)
+    same = (
+        all(getattr(record, name) == value for name, value in head.items())
+        and record.scorer_version == SCORER_VERSION
+        and record.environment.get("packages") == here["packages"]
+        and record.environment.get("hardware") == here["hardware"]
+        and {case.repeat for case in record.cases} == set(range(options.repeats))
+        and bool(record.metrics["latency_ms_p50"].eligible) >= options.latency
+    )
+    return stored if same else None
+
+
+def compare_runs(old: StoredRun, new: StoredRun) -> tuple[Comparison, StoredRun, StoredRun]:
+    """
+    Compare two runs; where dialect or scorer versions differ the older is judged again first.
+
+    Gives the comparison and the two runs as compared. The comparison lists what differed.
+    """
+    if _judged_by(old.record) == _judged_by(new.record):
+        return compare(old.record, new.record), old, new
+    fresh_old, fresh_new = rejudge(old), rejudge(new)
+    comparison = compare(fresh_old.record, fresh_new.record)
+    return (
+        comparison.with_rejudged(_judged_by(old.record), _judged_by(new.record)),
+        fresh_old,
+        fresh_new,
+    )
+
+
+def gate_run(
+    project: Project,
+    new: StoredRun,
+    baseline: str,
+    policy: Policy,
+    *,
+    allow: Sequence[str] = (),
+    today: date,
+) -> Gated:
+    """
+    Hold *new* against the baseline of that name of its suite.
+    """
+    old = project.baseline(new.record, baseline)
+    return gate_runs(old, new, policy, allow=allow, today=today)
+
+
+def gate_runs(
+    old: StoredRun, new: StoredRun, policy: Policy, *, allow: Sequence[str] = (), today: date
+) -> Gated:
+    """
+    Hold *new* against *old*.
+    """
+    comparison, old, new = compare_runs(old, new)
+    verdict = gate(policy, comparison, today, allow=allow)
+    return Gated(old=old, new=new, comparison=comparison, verdict=verdict)
+
+
+def finetune(
+    project: Project,
+    *,
+    base: str,
+    out: Path,
+    suite: str | None = None,
+    train: Path | None = None,
+    valid: Path | None = None,
+    recipe: Recipe | None = None,
+    resume: bool = False,
+    reuse: bool = False,
+    tensorboard: bool = False,
+    push_to_hub: str | None = None,
+    progress: bool = False,
+    notify: Callable[[str], None] = lambda _: None,
+    today: date,
+) -> Finetuned:
+    """
+    Train *base* on chat rows: a suite's ``train.jsonl`` and ``valid.jsonl``, or the files given.
+
+    With a suite, rows without tools or system text are given the suite's, and no row may ask what
+    the suite asks. With *reuse*, what is in *out* is taken if it is this very fine-tune, gone on
+    with if it is unfinished, and replaced if it is another's.
+
+    Raises:
+        UsageError: if it is not clear what to train on.
+    """
+    if suite is None and (train is None or valid is None):
+        raise UsageError("say what to train on: --suite SUITE, or --train FILE and --valid FILE")
+    defaults: dict[str, Any] = {}
+    heldout: set[str] = set()
+    if suite is not None:
+        folder = project.suite(suite)
+        whole = load_suite(folder, today=today)
+        heldout = {case.prompt for case in whole.cases}
+        train, valid = train or folder / "train.jsonl", valid or folder / "valid.jsonl"
+        defaults = {
+            "tools": whole.tools,
+            "system": whole.system,
+            "system_role": whole.system_role,
+            "declare_tools": whole.declare_tools,
+        }
+    assert train is not None
+    assert valid is not None
+    arguments: dict[str, Any] = {
+        "base": base,
+        "train": read_rows(train, **defaults),
+        "valid": read_rows(valid, **defaults),
+        "out": out,
+        "recipe": recipe or Recipe(),
+        "heldout_prompts": heldout,
+        "progress": progress,
+        "tensorboard": tensorboard,
+        "push_to_hub": push_to_hub,
+        "notify": notify,
+    }
+    if not reuse:
+        return train_checkpoint(resume=resume, **arguments)
+    try:
+        return train_checkpoint(resume=True, **arguments)
+    except UsageError:
+        # What is there is a fine-tune of something else, or nothing of ours at all.
+        discard(out)
+        return train_checkpoint(**arguments)
+
+
+def generation_for(suite: Suite, options: RunOptions) -> Generation:
+    """
+    Say how answers are decoded: as *suite* says, where *options* say nothing else.
+
+    Raises:
+        UsageError: for a setting nobody knows.
+    """
+    settings = dict(suite.generation)
+    for name in ("max_new_tokens", "seed"):
+        if getattr(options, name) is not None:
+            settings[name] = getattr(options, name)
+    known = {entry.name for entry in fields(Generation)}
+    if unknown := sorted(set(settings) - known):
+        raise UsageError(f"generation setting {unknown[0]!r} is none of {', '.join(sorted(known))}")
+    return Generation(**settings)
+
+
+def suite_reference(suite: Suite) -> SuiteReference:
+    """
+    Name a suite as a record does.
+    """
+    return SuiteReference(
+        name=suite.name, version=suite.version, digest=suite.digest, released=suite.released
+    )
+
+
+def _judged_by(record: RunRecord) -> dict[str, Any]:
+    return {
+        "dialect_version": record.checkpoint["dialect_version"],
+        "scorer_version": record.scorer_version,
+    }

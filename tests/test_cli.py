@@ -1,0 +1,351 @@
+"""
+The commands as a user meets them: exit codes, one clear line for what is wrong, files written.
+"""
+
+import json
+import xml.etree.ElementTree as ET
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.cli import main
+
+TOOLS = [
+    {
+        "type": "function",
+        "function": {
+            "name": name,
+            "description": f"The tool {name}.",
+            "parameters": {"type": "object", "properties": {"q": {"type": "string"}}},
+        },
+    }
+    for name in ("inside", "outside")
+]
+COUNT = 120
+
+
+def answers(wrong: int = 0, second: int = 0, errors: int = 0) -> list[dict[str, Any]]:
+    """
+    Answers to every case: the first *wrong* by the wrong tool, the last *second* called twice.
+    """
+    rows = []
+    for number in range(COUNT):
+        calls = [("outside" if number < wrong else "inside", {"q": f"{number}"})]
+        if number >= COUNT - second:
+            calls.append(("outside", {"q": "again"}))
+        message = {
+            "role": "assistant",
+            "tool_calls": [
+                {"type": "function", "function": {"name": name, "arguments": json.dumps(given)}}
+                for name, given in calls
+            ],
+        }
+        rows.append({"case": f"c{number}", "message": message})
+        if number < errors:
+            rows[-1] = {"case": f"c{number}", "error": "HTTP 503"}
+    return rows
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path / "suites" / "ask"
+    folder.mkdir(parents=True)
+    suite = {"format": 1, "name": "ask", "version": "1.0.0", "tools": TOOLS, "cases": "cases.jsonl"}
+    (folder / "suite.yaml").write_text(json.dumps(suite))
+    (folder / "cases.jsonl").write_text(
+        "".join(
+            json.dumps(
+                {
+                    "id": f"c{number}",
+                    "prompt": f"Ask inside about matter {number}.",
+                    "tags": ["even" if number % 2 == 0 else "odd"],
+                    "expect": {"calls": [{"tool": "inside", "arguments": {"q": f"{number}"}}]},
+                }
+            )
+            + "\n"
+            for number in range(COUNT)
+        )
+    )
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def run(project: Path, name: str, rows: list[dict[str, Any]], *more: str) -> int:
+    (project / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    reference = f"replay:{name}.jsonl"
+    return main(["run", "ask", "--checkpoint", reference, "--out", name, "--quiet", *more])
+
+
+def save(name: str) -> None:
+    assert main(["baseline", "save", name, "--name", "shipped", "--reason", "a test"]) == 0
+
+
+def verdict(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, dict[str, Any]]:
+    capsys.readouterr()
+    code = main(["gate", *arguments, "--baseline", "shipped", "--json", "-"])
+    return code, json.loads(capsys.readouterr().out)
+
+
+def test_an_equal_run_passes(project: Path, capsys: pytest.CaptureFixture[str]):
+    assert run(project, "old", answers()) == 0
+    save("old")
+    assert run(project, "new", answers()) == 0
+    code, found = verdict(capsys, "new")
+
+    assert (0, "pass", 0) == (code, found["verdict"], found["exit"])
+    assert [] == found["broken"]
+    assert COUNT == found["metrics"]["accuracy"]["pairs"]
+
+
+def test_a_worse_run_is_regressed_and_its_cases_are_named(
+    project: Path, capsys: pytest.CaptureFixture[str]
+):
+    run(project, "old", answers())
+    save("old")
+    run(project, "new", answers(wrong=10))
+    code, found = verdict(capsys, "new")
+
+    assert (1, "regressed") == (code, found["verdict"])
+    assert sorted(f"c{number}" for number in range(10)) == sorted(found["broken"])
+    assert any("accuracy" in reason for reason in found["reasons"])
+
+
+def test_three_new_second_calls_are_a_regression_of_their_own(
+    project: Path, capsys: pytest.CaptureFixture[str]
+):
+    run(project, "old", answers())
+    save("old")
+    run(project, "new", answers(second=3))
+    code, found = verdict(capsys, "new")
+
+    assert code == 1
+    assert found["metrics"]["second_call_rate"]["verdict"] == "regressed"
+    assert found["metrics"]["accuracy"]["verdict"] == "inconclusive"
+
+
+def test_too_many_errors_are_inconclusive_and_blocked_where_the_policy_blocks(
+    project: Path, capsys: pytest.CaptureFixture[str]
+):
+    run(project, "old", answers())
+    save("old")
+    run(project, "new", answers(errors=5))
+    assert (0, "inconclusive") == (lambda code, found: (code, found["verdict"]))(
+        *verdict(capsys, "new")
+    )
+    (project / "gate.toml").write_text('on_inconclusive = "block"\n')
+
+    assert (3, "inconclusive") == (lambda code, found: (code, found["verdict"]))(
+        *verdict(capsys, "new")
+    )
+
+
+def test_another_generation_is_not_comparable_unless_allowed(
+    project: Path, capsys: pytest.CaptureFixture[str]
+):
+    run(project, "old", answers())
+    save("old")
+    run(project, "new", answers(), "--max-new-tokens", "64")
+    assert (3, "not_comparable") == (lambda code, found: (code, found["verdict"]))(
+        *verdict(capsys, "new")
+    )
+
+    assert (0, "pass") == (lambda code, found: (code, found["verdict"]))(
+        *verdict(capsys, "new", "--allow-mismatch", "generation")
+    )
+
+
+def test_part_of_a_suite_never_passes(project: Path, capsys: pytest.CaptureFixture[str]):
+    run(project, "old", answers())
+    save("old")
+    run(project, "new", answers(), "--tags", "even")
+    code, found = verdict(capsys, "new")
+
+    assert (0, "inconclusive") == (code, found["verdict"])
+    assert COUNT // 2 == found["metrics"]["accuracy"]["pairs"]
+
+
+def test_a_gate_without_a_baseline_is_an_error(project: Path, capsys: pytest.CaptureFixture[str]):
+    run(project, "new", answers())
+    capsys.readouterr()
+
+    assert main(["gate", "new", "--baseline", "shiped"]) == 2
+    error = capsys.readouterr().err
+    assert "has no baseline 'shiped'" in error
+    assert "harness baseline save" in error
+
+
+def test_reports_are_written_and_well_formed(project: Path):
+    run(project, "old", answers())
+    save("old")
+    run(project, "new", answers(wrong=10))
+    files = ["--markdown", "r.md", "--junit", "r.xml", "--json", "r.json"]
+    assert main(["gate", "new", "--baseline", "shipped", "--explain", *files]) == 1
+
+    assert "c3" in (project / "r.md").read_text("utf-8")
+    assert json.loads((project / "r.json").read_text("utf-8"))["verdict"] == "regressed"
+    suites = ET.parse(project / "r.xml").getroot()
+    assert 10 <= len(suites.findall(".//failure")) <= 11
+
+
+def test_score_judges_stored_text_again_without_changing_it(project: Path):
+    run(project, "old", answers(wrong=10))
+    before = {path.name: path.read_bytes() for path in (project / "old").iterdir()}
+    assert main(["score", "old", "--suite", "ask", "--out", "again", "--quiet"]) == 0
+
+    assert before == {path.name: path.read_bytes() for path in (project / "old").iterdir()}
+    old, again = (
+        json.loads((project / name / "run.json").read_text("utf-8")) for name in ("old", "again")
+    )
+    assert old == again
+
+
+def test_score_takes_a_transcript_file(project: Path):
+    run(project, "old", answers(wrong=10))
+    source = "old/transcripts.jsonl"
+    assert main(["score", source, "--suite", "ask", "--out", "again", "--quiet"]) == 0
+
+    old, again = (
+        json.loads((project / name / "run.json").read_text("utf-8")) for name in ("old", "again")
+    )
+    assert old["cases"] == again["cases"]
+    assert old["metrics"] == again["metrics"]
+
+
+def test_score_refuses_answers_to_another_question(
+    project: Path, capsys: pytest.CaptureFixture[str]
+):
+    run(project, "old", answers())
+    cases = project / "suites" / "ask" / "cases.jsonl"
+    cases.write_text(cases.read_text().replace("about matter 7.", "about another matter."))
+
+    assert main(["score", "old", "--suite", "ask", "--quiet"]) == 2
+    assert "'c7' now asks something else" in capsys.readouterr().err
+
+
+def test_the_same_run_twice_is_the_same_bytes_but_for_times(project: Path):
+    for name in ("one", "two"):
+        rows = answers(wrong=3)
+        (project / "same.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+        run_it = ["run", "ask", "--checkpoint", "replay:same.jsonl", "--out", name, "--quiet"]
+        assert main(run_it) == 0
+    one, two = (
+        [
+            line
+            for line in (project / name / "run.json").read_text("utf-8").splitlines()
+            if not line.startswith(('"started"', '"finished"'))
+        ]
+        for name in ("one", "two")
+    )
+
+    assert one == two
+
+
+def test_a_line_for_an_unknown_case_is_an_error_by_name(
+    project: Path, capsys: pytest.CaptureFixture[str]
+):
+    rows = [*answers(), {"case": "c999", "output": "x"}]
+
+    assert run(project, "new", rows, "--dialect", "hermes") == 2
+    error = capsys.readouterr().err
+    assert "new.jsonl:121" in error
+    assert "c999" in error
+
+
+def test_a_case_without_a_line_is_an_error_result_not_a_wrong_one(project: Path):
+    assert run(project, "new", answers()[:-1]) == 0
+    cases = json.loads((project / "new" / "run.json").read_text("utf-8"))["cases"]
+
+    assert ["error"] == [case["status"] for case in cases if case["id"] == f"c{COUNT - 1}"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "part"),
+    [
+        (["run", "ask", "--checkpoint", "replay:none.jsonl"], "none.jsonl"),
+        (["run", "aks", "--checkpoint", "replay:x"], "ask"),
+        (["run", "ask", "--checkpoint", "no/such/folder"], "no/such/folder"),
+        (["run", "ask", "--checkpoint", "python:no_such_module:f"], "no_such_module"),
+        (["score", "nowhere", "--suite", "ask"], "nowhere"),
+        (["compare", "a", "b"], "neither a run folder nor a baseline"),
+        (["gate", "nowhere", "--baseline", "x"], "nowhere"),
+        (["suite", "check", "nowhere"], "nowhere"),
+        (["baseline", "show", "nowhere"], "nowhere"),
+        (["run", "ask", "--checkpoint", "replay:x", "--root", "nowhere"], "nowhere"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_bad_input_gives_one_clear_error_and_exit_2(
+    project: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], part: str
+):
+    assert main([*arguments]) == 2
+    error = capsys.readouterr().err
+
+    assert part in error
+    assert error.startswith("harness: ") or "\nharness: " in error
+    assert "Traceback" not in error
+
+
+def test_baselines_tell_when_from_what_and_why(project: Path, capsys: pytest.CaptureFixture[str]):
+    run(project, "old", answers())
+    save("old")
+    capsys.readouterr()
+    assert main(["baseline", "list"]) == 0
+    listed = capsys.readouterr().out
+    assert main(["baseline", "history"]) == 0
+    history = capsys.readouterr().out
+    assert main(["baseline", "show", "shipped"]) == 0
+
+    for text in (listed, history):
+        assert "ask/shipped" in text
+        assert "a test" in text
+    assert "from old" in capsys.readouterr().out
+
+
+def test_compare_shows_any_number_side_by_side(project: Path, capsys: pytest.CaptureFixture[str]):
+    for name, wrong in (("one", 0), ("two", 5), ("three", 9)):
+        run(project, name, answers(wrong=wrong))
+    capsys.readouterr()
+    assert main(["compare", "one", "two", "three"]) == 0
+    text = capsys.readouterr().out
+
+    for name in ("one", "two", "three"):
+        assert name in text
+    assert "100.0%" in text
+    assert "92.5%" in text
+
+
+def test_a_new_suite_checks_clean_and_is_released(
+    project: Path, capsys: pytest.CaptureFixture[str]
+):
+    for arguments in (
+        ["suite", "new", "mine"],
+        ["suite", "check", "mine"],
+        ["suite", "release", "mine"],
+        ["suite", "show", "mine"],
+        ["suite", "list"],
+    ):
+        assert main(arguments) == 0, arguments
+    assert "mine" in capsys.readouterr().out
+    cases = project / "suites" / "mine" / "cases.jsonl"
+    cases.write_text(cases.read_text() + "{not json\n")
+
+    assert main(["suite", "check", "mine"]) == 1
+    assert "cases.jsonl:" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("text", ["3pp", "3%", "0.03"])
+def test_need_says_how_many_cases_a_question_needs(text: str, capsys: pytest.CaptureFixture[str]):
+    assert main(["need", "--drop", text, "--discordance", "5%"]) == 0
+    said = capsys.readouterr().out
+
+    assert "548 cases" in said
+    assert "344 cases" in said
+
+
+def test_doctor_finds_this_installation_in_order(project: Path, capsys: pytest.CaptureFixture[str]):
+    assert main(["doctor"]) == 0
+    said = capsys.readouterr().out
+
+    assert "suite ask" in said
+    assert "BROKEN" not in said

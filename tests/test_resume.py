@@ -1,0 +1,138 @@
+"""
+A run that is killed at any moment and resumed gives the same run.json, but for times.
+"""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+BACKEND = '''
+import hashlib, json, time
+
+def answer(messages, tools):
+    """Answer slowly and always alike: right for most prompts, wrong or broken for some."""
+    time.sleep(0.01)
+    prompt = messages[-1]["content"]
+    fate = hashlib.sha256(prompt.encode()).digest()[0] % 5
+    name = "note" if fate else "forget"
+    call = json.dumps({"name": name, "arguments": {"text": prompt}})
+    return "<tool_call>\\n" + call + ("\\n</tool_call><|im_end|>" if fate != 1 else "")
+
+answer.dialect = "hermes"
+'''
+SUITE = {
+    "format": 1,
+    "name": "notes",
+    "version": "1.0.0",
+    "tools": [
+        {
+            "type": "function",
+            "function": {
+                "name": name,
+                "description": f"{name} a text",
+                "parameters": {"type": "object", "properties": {"text": {"type": "string"}}},
+            },
+        }
+        for name in ("note", "forget")
+    ],
+    "cases": [
+        {
+            "id": f"case-{number}",
+            "prompt": f"Note the number {number}, please.",
+            "expect": {"calls": [{"tool": "note", "arguments": {"text": {"type": "string"}}}]},
+        }
+        for number in range(60)
+    ],
+}
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    (tmp_path / "slowly.py").write_text(BACKEND)
+    folder = tmp_path / "suites" / "notes"
+    folder.mkdir(parents=True)
+    (folder / "suite.yaml").write_text(json.dumps(SUITE))
+    return tmp_path
+
+
+def start(project: Path, out: str, *more: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "harness", "run", "notes", "--quiet", "--out", out]
+    return subprocess.Popen(
+        [*command, "--checkpoint", "python:slowly:answer", *more],
+        cwd=project,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def without_times(path: Path) -> dict[str, Any]:
+    record = json.loads(path.read_text("utf-8"))
+    return {key: value for key, value in record.items() if key not in ("started", "finished")}
+
+
+def test_a_run_killed_again_and_again_ends_like_one_that_was_not(project: Path):
+    whole = start(project, "whole")
+    assert 0 == whole.wait(), whole.stderr.read() if whole.stderr else ""
+
+    moments = random.Random(7)
+    kills = 0
+    for _ in range(12):
+        run = start(project, "killed", "--resume")
+        lines = project / "killed" / "transcripts.jsonl"
+        # Wait until it answers, then kill it somewhere in the middle of its work.
+        seen = lines.stat().st_size if lines.exists() else 0
+        while run.poll() is None and not (lines.exists() and lines.stat().st_size > seen):
+            time.sleep(0.005)
+        time.sleep(moments.random() * 0.15)
+        if run.poll() is None:
+            run.send_signal(signal.SIGKILL)
+            kills += 1
+        run.wait()
+        if (project / "killed" / "run.json").exists():
+            break
+    assert kills >= 2
+    if not (project / "killed" / "run.json").exists():
+        last = start(project, "killed", "--resume")
+        assert 0 == last.wait(), last.stderr.read() if last.stderr else ""
+
+    assert without_times(project / "whole" / "run.json") == without_times(
+        project / "killed" / "run.json"
+    )
+
+
+def test_a_finished_run_is_never_overwritten(project: Path):
+    assert 0 == start(project, "once").wait()
+    before = (project / "once" / "run.json").read_bytes()
+    again = start(project, "once")
+
+    assert 2 == again.wait()
+    assert again.stderr is not None
+    assert "holds a run already" in again.stderr.read()
+    assert before == (project / "once" / "run.json").read_bytes()
+
+
+def test_another_checkpoint_cannot_go_on_with_a_run(project: Path):
+    run = start(project, "mixed")
+    transcripts = project / "mixed" / "transcripts.jsonl"
+    while run.poll() is None and not (transcripts.exists() and transcripts.stat().st_size):
+        time.sleep(0.005)
+    run.send_signal(signal.SIGKILL)
+    run.wait()
+    kept = transcripts.read_bytes()
+    (project / "slowly.py").write_text(BACKEND.replace('"hermes"', '"functiongemma"'))
+    other = start(project, "mixed", "--resume")
+
+    assert 2 == other.wait()
+    assert other.stderr is not None
+    assert "checkpoint" in other.stderr.read()
+    assert kept == transcripts.read_bytes()
