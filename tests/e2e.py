@@ -1,0 +1,85 @@
+"""
+The demo on a clean tree, then what it must show: ``tox -e e2e``, and CI.
+
+Prints each figure beside what is asked of it, and fails if one falls short.
+"""
+
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+TREE = Path(__file__).parent.parent
+ASKED_PLAIN = 0.80
+ASKED_MINUTES = 12.0
+BASELINE = "smollm2-135m-tuned"
+
+
+def harness(*arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "harness", *map(str, arguments)]
+    return subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
+
+
+def accuracy(run: Path, tag: str) -> tuple[int, int]:
+    cases = json.loads((run / "run.json").read_text("utf-8"))["cases"]
+    chosen = [case for case in cases if tag in case["tags"]]
+    return sum(case["status"] == "correct" for case in chosen), len(chosen)
+
+
+def main() -> int:
+    failures = []
+
+    def expect(what: str, seen: object, holds: bool) -> None:
+        print(f"{'ok  ' if holds else 'FAIL'} {what}: {seen}", flush=True)
+        if not holds:
+            failures.append(what)
+
+    out = Path(tempfile.mkdtemp(prefix="harness-demo-"))
+    started = time.monotonic()
+    demo = harness("demo", "--root", TREE, "--out", out)
+    minutes = (time.monotonic() - started) / 60
+    print(demo.stdout)
+    expect("demo exits 0: the candidate passes", demo.returncode, demo.returncode == 0)
+    if demo.returncode:
+        return 1
+    expect(f"demo takes under {ASKED_MINUTES:g} minutes", f"{minutes:.1f}", minutes < ASKED_MINUTES)
+
+    base, candidate = out / "base", out / "candidate"
+    right, of = accuracy(base, "plain")
+    expect("the base is near 0 on plain cases", f"{right}/{of}", right <= 0.05 * of)
+    right, of = accuracy(candidate, "plain")
+    expect("the candidate is at or above 80% on plain cases", f"{right}/{of}", right >= 0.8 * of)
+    right, of = accuracy(candidate, "ambiguous")
+    print(f"     ambiguous cases: {right}/{of}")
+
+    again = time.monotonic()
+    repeated = harness("demo", "--root", TREE, "--out", out, "--quiet")
+    seconds = time.monotonic() - again
+    expect("a second demo reuses what is valid", f"{seconds:.0f} s", seconds < 60 * minutes / 4)
+    expect("and says the same", repeated.returncode, repeated.returncode == 0)
+
+    swapped = Path(tempfile.mkdtemp(prefix="harness-swapped-"))
+    root = ["--root", swapped]
+    harness("baseline", "save", candidate, "--name", "shipped", *root)
+    verdict = harness("gate", base, "--baseline", "shipped", "--json", "-", *root)
+    expect("swapped, the gate exits 1", verdict.returncode, verdict.returncode == 1)
+    broken = json.loads(verdict.stdout)["broken"]
+    expect("and names the broken cases", len(broken), len(broken) >= 0.75 * ASKED_PLAIN * of)
+
+    gated = harness("gate", candidate, "--baseline", BASELINE, "--root", TREE, "--explain")
+    print(gated.stdout)
+    expect(
+        "the fresh candidate holds the committed baseline", gated.returncode, gated.returncode == 0
+    )
+
+    status = subprocess.run(
+        ["git", "status", "--porcelain"], cwd=TREE, capture_output=True, text=True, check=False
+    )
+    expect("the work tree stays clean", status.stdout or "clean", not status.stdout)
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
