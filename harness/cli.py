@@ -66,6 +66,7 @@ def _parser() -> argparse.ArgumentParser:
     _baseline(commands)
     _compare(commands)
     _gate(commands)
+    _explain(commands)
     _finetune(commands)
     _suite(commands)
     _need(commands)
@@ -199,6 +200,15 @@ def _gate(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
     command.add_argument("--explain", action="store_true", help="say which rule decided and why")
     _rooted(command)
     _outputs(command)
+
+
+def _explain(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    command = _command(
+        commands, "explain", "runs.explain", "what was sent, what came, how it was read"
+    )
+    command.add_argument("run", metavar="RUN", help="a run's folder or a baseline")
+    command.add_argument("case", metavar="CASE")
+    _rooted(command)
 
 
 def _outputs(command: argparse.ArgumentParser) -> None:

@@ -11,11 +11,9 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import date
 from pathlib import Path
 
 from harness import reports, workflow
-from harness.policy import default_policy
 from harness.progress import say, watching
 from harness.project import Project
 from harness.provenance import now
@@ -35,7 +33,6 @@ def tell(
     out: Path | None = None,
     fresh: bool = False,
     quiet: bool = False,
-    today: date,
 ) -> int:
     """
     Run the demo in *out* (default: reports/demo) and give the gate's exit code.
@@ -51,21 +48,20 @@ def tell(
 
     tale(f"1/5  {BASE} as it comes, on suite {SUITE}")
     # Without times: untrained, it writes four times as much, and nobody would ship it.
-    base = _run(scratch, BASE, folder / "base", latency=False, quiet=quiet, today=today)
-    save_baseline(
+    base = _run(scratch, BASE, folder / "base", latency=False, quiet=quiet)
+    shipped = save_baseline(
         base, scratch.baselines, "shipped", saved=now(), reason="the model before any training"
     )
 
     tale("2/5  training a candidate on 20 rows, by the recipe of a public guide")
     trained = workflow.finetune(
-        scratch,
+        project=scratch,
         base=BASE,
         suite=SUITE,
         out=folder / "model",
         reuse=True,
         progress=not quiet and sys.stderr.isatty(),
         notify=tale,
-        today=today,
     )
 
     tale("3/5  the candidate on the same suite")
@@ -75,11 +71,11 @@ def tell(
         folder / "candidate",
         latency=True,
         quiet=quiet,
-        today=today,
     )
 
+    show(reports.report_run(candidate))
     tale("4/5  the gate: may the candidate replace what is shipped?")
-    gated = workflow.gate_run(scratch, candidate, "shipped", default_policy(), today=today)
+    gated = workflow.gate_runs(shipped, candidate)
     report = reports.report_gate(gated)
     show(report)
 
@@ -99,15 +95,13 @@ def _run(
     *,
     latency: bool,
     quiet: bool,
-    today: date,
 ) -> StoredRun:
     with watching(folder.name, quiet=quiet) as watch:
         return workflow.run(
-            project,
             SUITE,
             checkpoint,
+            project=project,
             out=folder,
             options=workflow.RunOptions(latency=latency, reuse=True),
             watch=watch,
-            today=today,
         )

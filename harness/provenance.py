@@ -9,7 +9,7 @@ import os
 import platform
 import subprocess
 import sys
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -101,6 +101,13 @@ def now() -> str:
     Give this moment, UTC, ISO 8601 to the second.
     """
     return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def date_today() -> date:
+    """
+    Give today's date, UTC.
+    """
+    return datetime.now(UTC).date()
 
 
 def _cores() -> int:

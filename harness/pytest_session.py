@@ -8,7 +8,6 @@ package is imported only when a step is taken.
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -18,6 +17,8 @@ import pytest
 from harness.errors import UsageError
 
 if TYPE_CHECKING:
+    from datetime import date
+
     from harness.backends.base import Backend, Generation
     from harness.finetune import Recipe
     from harness.policy import Policy
@@ -99,11 +100,13 @@ class PytestSession:
         return self._path("--harness-out")
 
     @property
-    def today(self) -> date:
+    def today(self) -> "date":
         """
         The date quarantines are judged by, as commands do.
         """
-        return datetime.now(UTC).date()
+        from harness.provenance import date_today
+
+        return date_today()
 
     @property
     def _options(self) -> "RunOptions":
@@ -255,8 +258,11 @@ class PytestSession:
         from harness import workflow
 
         assert self.baseline is not None  # or there would be no gate item
-        gated = self._gated[file] = workflow.gate_run(
-            self.project, run.stored, self.baseline, self._policy, today=self.today
+        gated = self._gated[file] = workflow.gate_runs(
+            self.project.baseline(run.stored.record, self.baseline),
+            run.stored,
+            self._policy,
+            today=self.today,
         )
         return gated
 
@@ -278,7 +284,9 @@ class PytestSession:
         project = replace(self.project, reports=reports)
         options = replace(self._options, limit=limit, tags=tags, repeats=repeats)
         if checkpoint is not None:
-            return workflow.run(project, name, checkpoint, options=options, today=self.today)
+            return workflow.run(
+                name, checkpoint, project=project, options=options, today=self.today
+            )
         suite = self.suite(name)
         cases = suite.select(tags=tags, limit=limit)
         return self._ask(project, suite, cases, None, options, workflow.Watch())

@@ -61,7 +61,9 @@ def report_side_by_side(runs: Sequence[StoredRun]) -> Report:
     """
     if len(runs) != 2:
         return Report(title="checkpoints side by side", runs=tuple(view(run) for run in runs))
-    comparison, old, new = compare_runs(runs[0], runs[1])
+    compared = compare_runs(runs[0], runs[1])
     return Report(
-        title="two checkpoints compared", runs=(view(old), view(new)), comparison=comparison
+        title="two checkpoints compared",
+        runs=(view(compared.old), view(compared.new)),
+        comparison=compared.comparison,
     )

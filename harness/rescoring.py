@@ -11,7 +11,8 @@ from harness.canonical import canonical_json, digest
 from harness.dialects.registry import dialect as find_dialect
 from harness.errors import StoreError, UsageError
 from harness.judging import judge, make_record, only, read_transcripts_by_key
-from harness.project import Project
+from harness.project import Project, open_project
+from harness.provenance import date_today
 from harness.store import StoredRun, start_run
 from harness.suite import Case, Suite
 from harness.suite_files import load_suite, load_suite_copy
@@ -20,14 +21,14 @@ from harness.workflow import RunOptions, Watch, run, suite_reference
 
 
 def score(
-    project: Project,
     source: Path,
     suite: str,
     *,
+    project: Project | None = None,
     dialect: str | None = None,
     out: Path | None = None,
     watch: Watch | None = None,
-    today: date,
+    today: date | None = None,
 ) -> StoredRun:
     """
     Judge the stored text of a run, or of a transcript file, again.
@@ -41,10 +42,17 @@ def score(
     if source.is_file() and source.name != "run.json":
         options = RunOptions(dialect=dialect)
         return run(
-            project, suite, f"replay:{source}", out=out, options=options, watch=watch, today=today
+            suite,
+            f"replay:{source}",
+            project=project,
+            out=out,
+            options=options,
+            watch=watch,
+            today=today,
         )
+    project = project or open_project()
     stored = project.run(str(source))
-    whole = load_suite(project.suite(suite), today=today)
+    whole = load_suite(project.suite(suite), today=today or date_today())
     asked = {case.id: case for case in load_suite_copy(stored.suite_path).cases}
     transcripts = read_transcripts_by_key(stored.folder)
     _check_same_questions(whole, asked, transcripts, stored)

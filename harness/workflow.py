@@ -20,9 +20,9 @@ from harness.finetune import Finetuned, Recipe, discard, read_rows
 from harness.finetune import finetune as train_checkpoint
 from harness.gate import Verdict, gate
 from harness.judging import judge, make_record, read_transcripts_by_key, rejudge
-from harness.policy import Policy
-from harness.project import Project
-from harness.provenance import environment, now, packages
+from harness.policy import Policy, default_policy
+from harness.project import Project, open_project
+from harness.provenance import date_today, environment, now, packages
 from harness.record import RunRecord, Selection, SuiteReference
 from harness.runner import keys, latency_sample
 from harness.runner import run as ask
@@ -73,35 +73,47 @@ class Watch:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Gated:
+class Compared:
     """
-    A verdict with what it was made from.
+    Two runs as they were compared: judged again, where they had been judged differently.
     """
 
     old: StoredRun
     new: StoredRun
     comparison: Comparison
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gated(Compared):
+    """
+    Two runs compared, and the verdict on the new one.
+    """
+
     verdict: Verdict
 
 
 def run(
-    project: Project,
     suite: str,
     checkpoint: str,
     *,
+    project: Project | None = None,
     out: Path | None = None,
     options: RunOptions | None = None,
     watch: Watch | None = None,
-    today: date,
+    today: date | None = None,
 ) -> StoredRun:
     """
-    Run *checkpoint* on a suite, judge it and store it.
+    Run *checkpoint* on a suite, judge it and store it, in a fresh folder of *project* or in *out*.
+
+    Without *project* it is that of the current folder; without *today*, by which quarantines
+    expire, it is today.
 
     Raises:
         HarnessError: of the kind that fits, before anything is judged.
     """
+    project = project or open_project()
     options, watch = options or RunOptions(), watch or Watch()
-    whole = load_suite(project.suite(suite), today=today)
+    whole = load_suite(project.suite(suite), today=today or date_today())
     chosen = whole.with_cases(whole.select(tags=options.tags, limit=options.limit))
     generation = generation_for(whole, options)
     backend = open_backend(
@@ -218,55 +230,43 @@ def _reusable(folder: Path, head: Mapping[str, Any], options: RunOptions) -> Sto
     return stored if same else None
 
 
-def compare_runs(old: StoredRun, new: StoredRun) -> tuple[Comparison, StoredRun, StoredRun]:
+def compare_runs(old: StoredRun, new: StoredRun) -> Compared:
     """
-    Compare two runs; where dialect or scorer versions differ the older is judged again first.
-
-    Gives the comparison and the two runs as compared. The comparison lists what differed.
+    Compare two runs; where dialect or scorer versions differ they are judged again first.
     """
-    if _judged_by(old.record) == _judged_by(new.record):
-        return compare(old.record, new.record), old, new
-    fresh_old, fresh_new = rejudge(old), rejudge(new)
-    comparison = compare(fresh_old.record, fresh_new.record)
-    return (
-        comparison.with_rejudged(_judged_by(old.record), _judged_by(new.record)),
-        fresh_old,
-        fresh_new,
-    )
-
-
-def gate_run(
-    project: Project,
-    new: StoredRun,
-    baseline: str,
-    policy: Policy,
-    *,
-    allow: Sequence[str] = (),
-    today: date,
-) -> Gated:
-    """
-    Hold *new* against the baseline of that name of its suite.
-    """
-    old = project.baseline(new.record, baseline)
-    return gate_runs(old, new, policy, allow=allow, today=today)
+    before, after = _judged_by(old.record), _judged_by(new.record)
+    if before == after:
+        return Compared(old=old, new=new, comparison=compare(old.record, new.record))
+    old, new = rejudge(old), rejudge(new)
+    comparison = compare(old.record, new.record).with_rejudged(before, after)
+    return Compared(old=old, new=new, comparison=comparison)
 
 
 def gate_runs(
-    old: StoredRun, new: StoredRun, policy: Policy, *, allow: Sequence[str] = (), today: date
+    old: StoredRun,
+    new: StoredRun,
+    policy: Policy | None = None,
+    *,
+    allow: Sequence[str] = (),
+    today: date | None = None,
 ) -> Gated:
     """
-    Hold *new* against *old*.
+    Hold *new* against *old*, by *policy* or the built-in one; fields in *allow* may differ.
     """
-    comparison, old, new = compare_runs(old, new)
-    verdict = gate(policy, comparison, today, allow=allow)
-    return Gated(old=old, new=new, comparison=comparison, verdict=verdict)
+    compared = compare_runs(old, new)
+    verdict = gate(
+        policy or default_policy(), compared.comparison, today or date_today(), allow=allow
+    )
+    return Gated(
+        old=compared.old, new=compared.new, comparison=compared.comparison, verdict=verdict
+    )
 
 
 def finetune(
-    project: Project,
     *,
     base: str,
     out: Path,
+    project: Project | None = None,
     suite: str | None = None,
     train: Path | None = None,
     valid: Path | None = None,
@@ -277,7 +277,7 @@ def finetune(
     push_to_hub: str | None = None,
     progress: bool = False,
     notify: Callable[[str], None] = lambda _: None,
-    today: date,
+    today: date | None = None,
 ) -> Finetuned:
     """
     Train *base* on chat rows: a suite's ``train.jsonl`` and ``valid.jsonl``, or the files given.
@@ -294,8 +294,8 @@ def finetune(
     defaults: dict[str, Any] = {}
     heldout: set[str] = set()
     if suite is not None:
-        folder = project.suite(suite)
-        whole = load_suite(folder, today=today)
+        folder = (project or open_project()).suite(suite)
+        whole = load_suite(folder, today=today or date_today())
         heldout = {case.prompt for case in whole.cases}
         train, valid = train or folder / "train.jsonl", valid or folder / "valid.jsonl"
         defaults = {

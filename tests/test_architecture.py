@@ -5,6 +5,7 @@ The rules of the house, each held by a test: layers, light imports, who may prin
 import ast
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,7 @@ suite_source suite_shape suite_expect suite_parse suite_files suite_similar suit
 suite_summary suite_release
 transcript dialects embedded chat checkpoint backends runner
 results assignment scoring metrics stats provenance record store judging
-compare policy limits gate finetune renderers project workflow reports rescoring
+compare policy limits gate finetune renderers project workflow reports rescoring explaining
 progress doctor demo assertions pytest_session pytest_plugin commands cli
 """.split()
 """From the ground up: a module imports only from modules named before it."""
@@ -139,7 +140,9 @@ def test_what_decides_or_spells_does_not_print(name: str):
         assert "print" not in calls, path
 
 
-@pytest.mark.parametrize("surface", ["cli", "commands", "pytest_plugin", "pytest_session", "progress"])
+@pytest.mark.parametrize(
+    "surface", ["cli", "commands", "pytest_plugin", "pytest_session", "progress"]
+)
 def test_surfaces_hold_no_rules(surface: str):
     """
     They take the workflow's steps: scoring, statistics and comparison are out of their reach.
@@ -174,6 +177,15 @@ def test_the_public_names_exist():
     assert sorted(harness.__all__) == harness.__all__
     with pytest.raises(AttributeError):
         harness.no_such_name  # noqa: B018
+
+
+def test_functions_win_over_modules_of_the_same_name():
+    """
+    ``harness.compare`` is the step, whatever module has been imported before.
+    """
+    for name in ("compare", "gate", "finetune"):
+        import_module(f"harness.{name}")
+        assert callable(getattr(harness, name)), name
 
 
 def test_files_stay_readable():

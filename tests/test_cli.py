@@ -302,6 +302,24 @@ def test_baselines_tell_when_from_what_and_why(project: Path, capsys: pytest.Cap
     assert "from old" in capsys.readouterr().out
 
 
+def test_explain_shows_what_was_sent_what_came_and_how_it_was_read(
+    project: Path, capsys: pytest.CaptureFixture[str]
+):
+    rows = answers()
+    text = 'Sure! <tool_call>\n{"name": "outside", "arguments": {"q": "\\u001b[31m"}}\n</tool_call>'
+    rows[3] = {"case": "c3", "output": text}
+    run(project, "old", rows, "--dialect", "hermes")
+    capsys.readouterr()
+    assert main(["explain", "old", "c3"]) == 0
+    said = capsys.readouterr().out
+
+    assert said.startswith("c3: incorrect")
+    for part in ("Ask inside about matter 3.", "read as hermes", "outside(", "wrong_tool", "Sure!"):
+        assert part in said
+    assert "\x1b" not in said
+    assert main(["explain", "old", "c999"]) == 2
+
+
 def test_compare_shows_any_number_side_by_side(project: Path, capsys: pytest.CaptureFixture[str]):
     for name, wrong in (("one", 0), ("two", 5), ("three", 9)):
         run(project, name, answers(wrong=wrong))

@@ -1,5 +1,5 @@
 """
-``harness run``, ``score``, ``compare``, ``gate``, ``finetune``, ``demo``.
+``harness run``, ``score``, ``compare``, ``gate``, ``explain``, ``finetune``, ``demo``.
 """
 
 import argparse
@@ -8,10 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from harness import reports, rescoring, workflow
-from harness.commands.shared import show, table, today, write
+from harness.commands.shared import show, table, write
 from harness.demo import tell
 from harness.errors import ExitCode, UsageError
-from harness.gate import explain
+from harness.explaining import explain_case
+from harness.gate import explain as rules_applied
 from harness.progress import say, watching
 from harness.project import Project, open_project
 from harness.store import StoredRun
@@ -39,13 +40,12 @@ def run(arguments: argparse.Namespace) -> int:
         raise UsageError("--resume needs --out DIR, the folder of the run to go on with")
     with watching(arguments.suite, quiet=arguments.quiet) as watch:
         stored = workflow.run(
-            project,
             arguments.suite,
             arguments.checkpoint,
+            project=project,
             out=arguments.out,
             options=options,
             watch=watch,
-            today=today(),
         )
     return _judged(stored)
 
@@ -57,13 +57,12 @@ def score(arguments: argparse.Namespace) -> int:
     project = open_project(arguments.root)
     with watching(arguments.suite, quiet=arguments.quiet) as watch:
         stored = rescoring.score(
-            project,
             arguments.source,
             arguments.suite,
+            project=project,
             dialect=arguments.dialect,
             out=arguments.out,
             watch=watch,
-            today=today(),
         )
     return _judged(stored)
 
@@ -104,22 +103,30 @@ def gate(arguments: argparse.Namespace) -> int:
     """
     project = open_project(arguments.root)
     new = project.run(str(arguments.run))
-    gated = workflow.gate_run(
-        project,
+    gated = workflow.gate_runs(
+        project.baseline(new.record, arguments.baseline),
         new,
-        arguments.baseline,
         project.policy(arguments.policy),
         allow=arguments.allow_mismatch,
-        today=today(),
     )
     report = reports.report_gate(gated)
     if not write(report, arguments):
         show(report)
         if arguments.explain:
             print("\nhow this was decided")
-            for line in explain(gated.verdict):
+            for line in rules_applied(gated.verdict):
                 print(f"  {line}")
     return gated.verdict.exit
+
+
+def explain(arguments: argparse.Namespace) -> int:
+    """
+    ``harness explain``.
+    """
+    project = open_project(arguments.root)
+    for line in explain_case(project.run(arguments.run), arguments.case):
+        print(line)
+    return ExitCode.PASS
 
 
 def finetune(arguments: argparse.Namespace) -> int:
@@ -141,7 +148,7 @@ def finetune(arguments: argparse.Namespace) -> int:
     if arguments.lora:
         recipe = replace(recipe, lora_rank=16)
     trained = workflow.finetune(
-        project,
+        project=project,
         base=arguments.base,
         out=arguments.out,
         suite=arguments.suite,
@@ -153,7 +160,6 @@ def finetune(arguments: argparse.Namespace) -> int:
         push_to_hub=arguments.push_to_hub,
         progress=not arguments.quiet,
         notify=(lambda _: None) if arguments.quiet else say,
-        today=today(),
     )
     rows = [[loss.epoch, loss.train, loss.valid] for loss in trained.losses]
     table(["epoch", "training loss", "validation loss"], rows, floats=".4f")
@@ -171,5 +177,4 @@ def demo(arguments: argparse.Namespace) -> int:
         out=arguments.out,
         fresh=arguments.fresh,
         quiet=arguments.quiet,
-        today=today(),
     )

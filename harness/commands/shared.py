@@ -1,12 +1,11 @@
 """
-What several commands need: today's date, the policy asked for, printing a report or a table.
+What several commands need: printing and writing reports, printing a table.
 """
 
 import argparse
 import shutil
 import sys
 from collections.abc import Sequence
-from datetime import UTC, date, datetime
 from pathlib import Path
 
 from tabulate import tabulate
@@ -15,13 +14,6 @@ from harness.renderers.base import Report
 from harness.renderers.registry import renderer
 from harness.renderers.terminal import render
 from harness.store import write_text
-
-
-def today() -> date:
-    """
-    Give the date commands judge quarantines by.
-    """
-    return datetime.now(UTC).date()
 
 
 def show(report: Report) -> None:

@@ -4,9 +4,10 @@
 
 import argparse
 
-from harness.commands.shared import table, today
+from harness.commands.shared import table
 from harness.errors import ExitCode
 from harness.project import bundled_suites, open_project
+from harness.provenance import date_today
 from harness.renderers.safe import line
 from harness.stats import smallest_detectable_drop
 from harness.suite_files import find_suites, load_suite
@@ -61,7 +62,7 @@ def check(arguments: argparse.Namespace) -> int:
     """
     project = open_project(arguments.root)
     path = project.suite(arguments.suite)
-    findings = findings_of(path, today=today())
+    findings = findings_of(path, today=date_today())
     for finding in findings:
         print(finding)
     print(f"{path}: {len(findings) or 'no'} finding{'' if len(findings) == 1 else 's'}")
@@ -107,6 +108,6 @@ def release(arguments: argparse.Namespace) -> int:
     ``harness suite release``.
     """
     project = open_project(arguments.root)
-    done = release_suite(project.suite(arguments.suite), part=arguments.part, today=today())
+    done = release_suite(project.suite(arguments.suite), part=arguments.part, today=date_today())
     print(f"released {done.name} {done.version}: {done.digest}")
     return ExitCode.PASS

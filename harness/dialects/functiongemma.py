@@ -128,11 +128,10 @@ def _lenient(text: str, at: int) -> Written:
     try:
         return _strict(text, at)
     except Trouble as trouble:
-        if trouble.early:
-            raise  # it may have been cut off, and an unfinished call is never completed
         try:
             return _written(text, at, _Reader(text, loose=True))
         except Trouble as second:
+            # Loose or strict, what ends too early stays unfinished.
             raise (second if second.early else trouble) from None
 
 

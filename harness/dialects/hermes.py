@@ -95,11 +95,10 @@ def _lenient(text: str, at: int) -> Written:
         value, end = JsonReader(text).value(at)
         repairs: list[str] = []
     except Trouble as trouble:
-        if trouble.early:
-            raise  # it may have been cut off, and an unfinished call is never completed
         try:
             value, end, repairs = _loose(text, at)
         except Trouble as second:
+            # Loose or strict, what ends too early stays unfinished.
             raise (second if second.early else trouble) from None
     return _call(_mended(value, repairs), end, tuple(repairs))
 
@@ -177,9 +176,7 @@ def _bare(text: str, at: int) -> tuple[Written, ...]:
     reader = JsonReader(text)
     try:
         value, end = reader.value(at)
-    except Trouble as trouble:
-        if trouble.early:
-            raise
+    except Trouble:
         reader = JsonReader(text, loose=True)
         value, end = reader.value(at)
     items = value if isinstance(value, list) else [value]

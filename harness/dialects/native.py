@@ -182,7 +182,7 @@ def _decoded(text: str, *, loose: bool) -> tuple[Any, list[str]]:
     try:
         value, mended = _whole(JsonReader(text))
     except Trouble as trouble:
-        if trouble.early or not loose:
+        if not loose:
             raise
         try:
             value, mended = _whole(JsonReader(text, loose=True))

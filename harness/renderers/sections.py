@@ -13,6 +13,9 @@ from harness.renderers.spelling import plural
 FIRST = 20
 """How many failures a screen shows."""
 
+FIRST_FIXED = 5
+"""How many mended cases: they block nothing, and after a training they are many."""
+
 _EXPLAIN = "run.json lists all of them; harness explain RUN CASE shows one in full."
 
 
@@ -86,6 +89,7 @@ def _compared(report: Report, comparison: Comparison) -> list[Section]:
     old, new = report.old, report.new
     broken = evidence.broken(report, comparison)
     fixed = evidence.fixed(report, comparison)
+    more_fixed = len(fixed) > FIRST_FIXED
     must_pass = evidence.named(report, comparison.must_pass_failed)
     return [
         Section(title="", blocks=changes.summary(report, comparison), open=True),
@@ -101,7 +105,6 @@ def _compared(report: Report, comparison: Comparison) -> list[Section]:
             title=f"Must pass and did not ({len(must_pass)})", blocks=(Listing(entries=must_pass),)
         ),
         Section(title=f"Broken ({len(broken)})", blocks=(Listing(entries=broken),)),
-        Section(title=f"Fixed ({len(fixed)})", blocks=(Listing(entries=fixed),)),
         Section(
             title="Second calls",
             blocks=(
@@ -115,6 +118,13 @@ def _compared(report: Report, comparison: Comparison) -> list[Section]:
         ),
         Section(title="Accuracy by tag", blocks=(changes.by_tag(report, comparison),)),
         Section(title="Statuses", blocks=(tables.statuses(report.runs, ("old", "new")),)),
+        Section(
+            title=f"Fixed ({len(fixed)})",
+            blocks=(
+                Listing(entries=fixed, first=FIRST_FIXED, more=_EXPLAIN),
+                Names(names=tuple(entry.name for entry in fixed) if more_fixed else ()),
+            ),
+        ),
         Section(title="Differences", blocks=(changes.differences(comparison),)),
         *(
             Section(title=f"{title} ({len(names)})", blocks=(Names(names=names),))
