@@ -68,7 +68,9 @@ def main() -> int:
     broken = json.loads(verdict.stdout)["broken"]
     expect("and names the broken cases", len(broken), len(broken) >= 0.75 * ASKED_PLAIN * of)
 
-    gated = harness("gate", candidate, "--baseline", BASELINE, "--root", TREE, "--explain")
+    policy = TREE / "tests" / "e2e_gate.toml"
+    root = ["--root", TREE, "--policy", policy, "--explain"]
+    gated = harness("gate", candidate, "--baseline", BASELINE, *root)
     print(gated.stdout)
     expect(
         "the fresh candidate holds the committed baseline", gated.returncode, gated.returncode == 0

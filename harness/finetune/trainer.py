@@ -107,7 +107,7 @@ def build_trainer(
         eval_dataset=dataset(judged, marked=marked),
         processing_class=tokenizer,
         peft_config=None if recipe.lora_rank is None else adapter_config(recipe),
-        callbacks=_callbacks(recipe, progress, logs),
+        callbacks=_callbacks(recipe, progress, logs, notify),
     )
     trainer.remove_callback(PrinterCallback)
     if on_cpu and can_share(trainer.model) and not trainer.aux_loss_enabled:
@@ -202,7 +202,9 @@ def adapter_config(recipe: Recipe) -> Any:
     )
 
 
-def _callbacks(recipe: Recipe, progress: bool, logs: Path | None) -> list[Any]:
+def _callbacks(
+    recipe: Recipe, progress: bool, logs: Path | None, notify: Callable[[str], None]
+) -> list[Any]:
     from transformers import TrainerCallback
 
     class Sparing(TrainerCallback):  # type: ignore[misc]
@@ -252,10 +254,23 @@ def _callbacks(recipe: Recipe, progress: bool, logs: Path | None) -> list[Any]:
         def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
             self.bar.close()
 
+    class Lines(TrainerCallback):  # type: ignore[misc]
+        """
+        One line an epoch, where there is no terminal for a bar.
+        """
+
+        def on_log(
+            self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any
+        ) -> None:
+            if logs and "eval_loss" in logs:
+                notify(
+                    f"epoch {round(state.epoch)} of {recipe.epochs}: "
+                    f"validation loss {float(logs['eval_loss']):.4f}"
+                )
+
     # The best epoch's weights are taken from its checkpoint, so each epoch needs one.
     callbacks: list[Any] = [Sparing()] if recipe.keep == "last" else []
-    if progress:
-        callbacks.append(Bar())
+    callbacks.append(Bar() if progress else Lines())
     if logs is not None:
         callbacks.append(_tensorboard(logs))
     return callbacks
