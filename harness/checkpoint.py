@@ -8,6 +8,7 @@ safetensors or GGUF, never pickle.
 import contextlib
 import json
 import re
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -316,7 +317,11 @@ def _merged(model: Any, adapter: Path) -> Any:
             f"{adapter} is a PEFT adapter and peft is not installed: "
             'pip install "toolcall-harness[lora]"'
         ) from exc
-    return PeftModel.from_pretrained(model, adapter, use_safetensors=True).merge_and_unload()
+    with warnings.catch_warnings():
+        # peft still asks for a setting under the name transformers gave up in 5.23.
+        warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing")
+        adapted = PeftModel.from_pretrained(model, adapter, use_safetensors=True)
+        return adapted.merge_and_unload()
 
 
 @contextlib.contextmanager
