@@ -80,7 +80,7 @@ class Transcript:
         Raises:
             ValueError: with the reason; the caller adds file and line.
         """
-        row = json.loads(line)
+        row = json.loads(line, parse_constant=_refuse)
         if not isinstance(row, Mapping):
             raise ValueError("a transcript is an object")
         case = row.get("case")
@@ -124,6 +124,10 @@ def _count(row: Mapping[str, Any], name: str, default: int | None) -> int | None
     value = row.get(name, default)
     if value is None:
         return default
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**53:
         raise ValueError(f"case {row['case']!r}: {name!r} must be a whole number from 0")
     return value
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is no JSON")

@@ -80,3 +80,16 @@ def test_a_line_that_is_no_transcript_is_refused_with_the_reason(row: Any, reaso
 def test_a_line_that_is_no_json_is_refused() -> None:
     with pytest.raises(ValueError, match="Expecting"):
         Transcript.from_json('{"case": ')
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        '{"case": "a", "output": "x", "output_tokens": 1' + "0" * 400 + "}",
+        '{"case": "a", "message": {"role": NaN}}',
+        '{"case": "a", "output": "x", "latency_ms": Infinity}',
+    ],
+)
+def test_a_number_nothing_can_be_done_with_is_refused(line: str):
+    with pytest.raises(ValueError, match="whole number|no JSON"):
+        Transcript.from_json(line)
