@@ -7,6 +7,7 @@ quick. Names of flags follow lm-eval, pytest and the Hugging Face CLI.
 
 import argparse
 import sys
+import traceback
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
@@ -29,9 +30,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     Run one command and give its exit code.
 
-    An error drawn in `harness.errors` is printed without a traceback; any other is a bug and keeps
-    its own.
+    An error drawn in `harness.errors` is printed without a traceback, and so is one of the
+    operating system about a file. Any other is a bug: it keeps its traceback, and its exit code
+    says that nothing was judged.
     """
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal that cannot show a character must not decide a verdict.
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
     arguments = _parser().parse_args(argv)
     try:
         module, _, function = arguments.handler.partition(".")
@@ -46,6 +52,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         # Whoever read our output has gone; there is nobody left to tell.
         sys.stderr.close()
+        return ExitCode.ERROR
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"harness: {where}{error.strerror or error}", file=sys.stderr)
+        return ExitCode.ERROR
+    except Exception:
+        traceback.print_exc()
+        print("harness: this is a bug in the harness; please report it", file=sys.stderr)
         return ExitCode.ERROR
 
 
@@ -187,7 +201,10 @@ def _gate(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
     command.add_argument("run", type=Path, metavar="RUN")
     command.add_argument("--baseline", required=True, metavar="NAME")
     command.add_argument(
-        "--policy", type=Path, metavar="FILE", help="gate.toml (default: built in)"
+        "--policy",
+        type=Path,
+        metavar="FILE",
+        help="default: gate.toml of the project, or else the built-in one",
     )
     command.add_argument(
         "--allow-mismatch",

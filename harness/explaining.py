@@ -4,8 +4,10 @@ One case of a run in full: what was sent, what came, how it was read, what was f
 
 from collections.abc import Iterator
 
+from harness.canonical import canonical_json
 from harness.dialects.base import Reading
 from harness.dialects.registry import dialect, read
+from harness.errors import UsageError
 from harness.judging import read_transcripts_by_key
 from harness.messages import Message
 from harness.renderers.safe import visible
@@ -27,6 +29,8 @@ def explain_case(run: StoredRun, identity: str) -> Iterator[str]:
     case = load_suite_copy(run.suite_path).case(identity)
     transcripts = read_transcripts_by_key(run.folder)
     reader = dialect(run.record.checkpoint["dialect"])
+    if all(result.id != identity for result in run.record.cases):
+        raise UsageError(f"{run.folder}: case {identity!r} was not asked in this run")
     for result in run.record.cases:
         if result.id != identity:
             continue
@@ -44,7 +48,7 @@ def explain_case(run: StoredRun, identity: str) -> Iterator[str]:
                 continue
             answer = transcript.output
             if answer is None:
-                answer = str(dict(transcript.message or {}))
+                answer = canonical_json(transcript.message)
             yield from _block("answer", answer)
             yield f"read as {reader.name}"
             yield from _read(read(reader, transcript, case.tools))

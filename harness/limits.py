@@ -322,9 +322,7 @@ def _judge_times(
     ]
     if apart or not comparison.same_hardware:
         differ = f"{', '.join(apart)} differ" if apart else "a run does not name its hardware"
-        return not_comparable(
-            name, limit, comparison, f"{differ}; harness latency measures both side by side"
-        )
+        return not_comparable(name, limit, comparison, f"{differ}; time both on one machine")
     old, new = _both(paired)
     logs = [math.log(now / was) for was, now in paired.values if was > 0 and now > 0]
     shift = hodges_lehmann(logs) if logs else None

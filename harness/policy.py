@@ -90,7 +90,7 @@ def read_policy(text: str, source: str) -> Policy:
     """
     try:
         data = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as exc:
+    except (ValueError, RecursionError) as exc:
         raise PolicyError(f"{source}: no TOML: {exc}") from exc
     schema = _schema()
     _check_names(data, schema["properties"], "key", source)
@@ -106,6 +106,9 @@ def read_policy(text: str, source: str) -> Policy:
         raise PolicyError(f"{source}: {where}: {_expected(error)}")
     built_in = tomllib.loads(DEFAULT_TEXT)
     data = {**built_in, **data}
+    if not 0 < data["alpha"] <= 0.5:
+        # NaN, which TOML knows and no schema keyword refuses.
+        raise PolicyError(f"{source}: alpha: {data['alpha']} is not above 0 and at most 0.5")
     return Policy(
         alpha=float(data["alpha"]),
         on_inconclusive=data["on_inconclusive"],

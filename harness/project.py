@@ -95,6 +95,8 @@ class Project:
         Raises:
             StoreError: if there is none; a gate without a baseline is an error, never a pass.
         """
+        # `baseline list` and `compare` name a baseline with its suite.
+        name = name.removeprefix(f"{record.suite.name}/")
         folder = self.baselines / record.suite.name / name
         if not _is_name(name) or not folder.is_dir():
             known = ", ".join(self.baseline_names(record.suite.name)) or "none yet"
@@ -148,7 +150,7 @@ def open_project(root: Path | None = None) -> Project:
     if config.is_file():
         try:
             settings = tomllib.loads(config.read_text("utf-8"))
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
+        except (ValueError, RecursionError) as exc:
             raise UsageError(f"{config}: {exc}") from exc
         for key, value in settings.items():
             if key not in _KEYS or not isinstance(value, str):

@@ -154,8 +154,8 @@ def decode(text: str, source: str) -> RunRecord:
         RecordError: if it is no JSON, of a later format, or not what the schema says.
     """
     try:
-        data = json.loads(text)
-    except ValueError as exc:
+        data = json.loads(text, parse_constant=_refuse)
+    except (ValueError, RecursionError) as exc:
         raise RecordError(f"{source}: no run.json: {exc}") from exc
     form = data.get("format") if isinstance(data, dict) else None
     if not isinstance(form, int) or form < 1:
@@ -254,6 +254,10 @@ def _read_turns(data: Mapping[str, Any]) -> Iterable[TurnResult]:
             ttft_ms=turn.get("ttft_ms"),
             margin=turn.get("margin"),
         )
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is no JSON")
 
 
 @cache

@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
+from harness.backends.replay import read_transcripts as read_replay
 from harness.canonical import canonical_json, digest
 from harness.dialects.registry import dialect as find_dialect
 from harness.errors import StoreError, UsageError
@@ -40,7 +41,9 @@ def score(
         UsageError: if a case now asks something else than its stored answer replied to.
     """
     if source.is_file() and source.name != "run.json":
-        options = RunOptions(dialect=dialect)
+        keys = read_replay(source)
+        repeats = 1 + max((key.repeat for key in keys), default=0)
+        options = RunOptions(dialect=dialect, repeats=repeats)
         return run(
             suite,
             f"replay:{source}",

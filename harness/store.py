@@ -16,6 +16,7 @@ next reader if a kill falls between them.
 import contextlib
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -32,6 +33,7 @@ from harness.transcript import Key, Transcript
 
 RUN, TRANSCRIPTS, SUITE = "run.json", "transcripts.jsonl", "suite.json"
 UNFINISHED, HISTORY = "unfinished.json", "history.jsonl"
+_ENTRY = {"saved", "from", "reason", "run", "checkpoint", "suite", "metrics"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -232,7 +234,7 @@ def read_transcripts(path: Path) -> Iterator[Transcript]:
         for number, line in enumerate(stream, start=1):
             try:
                 transcript = Transcript.from_json(line.decode("utf-8"))
-            except ValueError as exc:
+            except (ValueError, RecursionError) as exc:
                 raise TranscriptError(f"{path}:{number}: {exc}") from exc
             yield transcript
 
@@ -246,8 +248,10 @@ def save_baseline(
     *saved* is when, ISO 8601. What stood there before stays in git and in the history's digests.
     """
     for what, part in (("baseline", name), ("suite", run.record.suite.name)):
-        if not part or part.startswith(".") or "/" in part or "\\" in part:
-            raise StoreError(f"{what} name {part!r} cannot be a folder's name")
+        if not re.fullmatch(r"[\w\-][\w.\-]*", part):
+            raise StoreError(
+                f"{what} name {part!r} cannot be a folder's name; use letters, digits, - _ and ."
+            )
     target = baselines / run.record.suite.name / name
     with boundary(StoreError, f"{run.folder}: cannot be saved as {target}"), _lock(target):
         _put_back(target)
@@ -303,10 +307,13 @@ def baseline_history(folder: Path) -> list[dict[str, Any]]:
     for number, line in enumerate(_history_text(folder).split("\n"), start=1):
         if not line:
             continue
-        try:
-            entries.append(json.loads(line))
-        except ValueError as exc:
-            raise StoreError(f"{folder / HISTORY}:{number}: {exc}") from exc
+        where = f"{folder / HISTORY}:{number}"
+        with boundary(StoreError, f"{where}: cannot be read"):
+            entry = json.loads(line)
+        if not isinstance(entry, dict) or not entry.keys() >= _ENTRY:
+            keys = ", ".join(sorted(_ENTRY))
+            raise StoreError(f"{where}: no entry of a history, which has {keys}")
+        entries.append(entry)
     return entries
 
 
@@ -314,8 +321,16 @@ def write_text(path: Path, text: str) -> None:
     """
     Replace *path* by a file holding *text*: whole or not at all, whenever the process dies.
     """
+    # Through a link to the file it stands for.
+    path = path.resolve()
+    if path.exists() and not path.is_file():
+        if path.is_dir():
+            raise StoreError(f"{path} is a folder; name a file in it")
+        # A device or a pipe is written to, never replaced.
+        path.write_text(text, "utf-8")
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:100]}.")
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8", newline="\n") as stream:
             stream.write(text)
@@ -331,7 +346,8 @@ def write_text(path: Path, text: str) -> None:
 
 def _history_text(folder: Path) -> str:
     path = folder / HISTORY
-    return path.read_text("utf-8") if path.exists() else ""
+    with boundary(StoreError, f"{path}: cannot be read"):
+        return path.read_text("utf-8") if path.exists() else ""
 
 
 def _before(target: Path) -> Path:

@@ -95,6 +95,10 @@ class Transcript:
         for name, kind in (("output", str), ("message", Mapping), ("error", str)):
             if row.get(name) is not None and not isinstance(row[name], kind):
                 raise ValueError(f"case {case!r}: {name!r} has the wrong type")
+        if row.get("message") is not None and not is_answer(row["message"]):
+            raise ValueError(
+                f"case {case!r}: 'message' is no assistant message with content or tool_calls"
+            )
         latency = _number(row, "latency_ms")
         tokens = _count(row, "output_tokens", None)
         reason = row.get("finish_reason")
@@ -109,6 +113,15 @@ class Transcript:
             if latency is None
             else Timing(latency_ms=latency, ttft_ms=_number(row, "ttft_ms")),
         )
+
+
+def is_answer(message: Mapping[str, Any]) -> bool:
+    """
+    Say whether *message* is an assistant's: an error body, say, must not be judged as silence.
+    """
+    return message.get("role", "assistant") == "assistant" and any(
+        key in message for key in ("content", "tool_calls", "function_call")
+    )
 
 
 def _number(row: Mapping[str, Any], name: str) -> float | None:

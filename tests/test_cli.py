@@ -252,6 +252,73 @@ def test_a_line_for_an_unknown_case_is_an_error_by_name(
     assert "c999" in error
 
 
+def test_a_run_in_which_every_case_broke_judged_nothing(
+    project: Path, capsys: pytest.CaptureFixture[str]
+):
+    assert run(project, "new", answers(errors=COUNT)) == 2
+    assert "nothing was judged" in capsys.readouterr().err
+
+
+def test_a_bug_keeps_its_traceback_and_is_no_verdict(
+    project: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    """
+    Exit code 1 says regressed; a crash of the harness must not.
+    """
+    monkeypatch.setattr("harness.commands.runs.open_project", lambda _: 1 / 0)
+
+    assert main(["compare", "a", "b"]) == 2
+    error = capsys.readouterr().err
+    assert "ZeroDivisionError" in error
+    assert "bug" in error
+
+
+def test_a_report_goes_into_a_file_and_nowhere_else(
+    project: Path, capsys: pytest.CaptureFixture[str]
+):
+    run(project, "old", answers())
+    save("old")
+    (project / "folder").mkdir()
+    assert main(["gate", "old", "--baseline", "shipped", "--json", "folder"]) == 2
+    assert "folder is a folder" in capsys.readouterr().err
+    (project / "real.json").write_text("")
+    (project / "link.json").symlink_to("real.json")
+    assert main(["gate", "old", "--baseline", "ask/shipped", "--json", "link.json"]) == 0
+
+    assert (project / "link.json").is_symlink()
+    assert json.loads((project / "real.json").read_text("utf-8"))["verdict"] == "pass"
+    assert main(["gate", "old", "--baseline", "shipped", "--json", "/dev/null"]) == 0
+    assert not Path("/dev/null").is_file()
+
+
+@pytest.mark.parametrize("message", [{"role": "user", "content": "x"}, {"error": "overloaded"}, {}])
+def test_what_is_no_answer_is_refused_and_never_judged(
+    project: Path, capsys: pytest.CaptureFixture[str], message: dict[str, Any]
+):
+    rows = answers()
+    rows[4] = {"case": "c4", "message": message}
+
+    assert run(project, "new", rows) == 2
+    assert "new.jsonl:5" in capsys.readouterr().err
+
+
+def test_score_takes_all_repeats_of_a_file(project: Path):
+    rows = [{**row, "repeat": repeat} for row in answers() for repeat in range(3)]
+    (project / "three.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert main(["score", "three.jsonl", "--suite", "ask", "--out", "again", "--quiet"]) == 0
+
+    cases = json.loads((project / "again" / "run.json").read_text("utf-8"))["cases"]
+    assert 3 * COUNT == len(cases)
+
+
+def test_lines_nobody_asked_for_are_said(project: Path, capsys: pytest.CaptureFixture[str]):
+    rows = [{**row, "repeat": repeat} for row in answers() for repeat in range(2)]
+    (project / "two.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert main(["run", "ask", "--checkpoint", "replay:two.jsonl", "--out", "new"]) == 0
+
+    assert f"{COUNT} lines" in capsys.readouterr().err
+
+
 def test_a_case_without_a_line_is_an_error_result_not_a_wrong_one(project: Path):
     assert run(project, "new", answers()[:-1]) == 0
     cases = json.loads((project / "new" / "run.json").read_text("utf-8"))["cases"]

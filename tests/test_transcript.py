@@ -16,7 +16,7 @@ MILLISECONDS = st.floats(min_value=0, max_value=1e14)
 ANSWERS = st.one_of(
     st.fixed_dictionaries({"output": st.text()}),
     st.fixed_dictionaries({"error": st.text()}),
-    st.fixed_dictionaries({"message": st.dictionaries(st.text(), st.text(), max_size=2)}),
+    st.fixed_dictionaries({"message": st.fixed_dictionaries({"content": st.text()})}),
 )
 TRANSCRIPTS = st.builds(
     lambda answer, **fields: Transcript(**answer, **fields),

@@ -9,6 +9,7 @@ import importlib
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from copy import deepcopy
 from pathlib import Path
 from typing import Any, Self
 
@@ -18,7 +19,7 @@ from harness.checkpoint import Checkpoint, Reference
 from harness.dialects.registry import dialect, names
 from harness.errors import BackendError, DialectError, boundary
 from harness.messages import to_chat
-from harness.transcript import Timing, Transcript
+from harness.transcript import Timing, Transcript, is_answer
 
 Function = Callable[[list[dict[str, Any]], list[dict[str, Any]]], str | Mapping[str, Any]]
 
@@ -74,7 +75,6 @@ class PythonBackend:
         Call the function once for each request, in order. It decodes as it likes.
 
         Raises:
-            BackendError: if it returns neither text nor an assistant message.
             DialectError: if it returns text and no dialect is named.
         """
         for request in requests:
@@ -101,12 +101,13 @@ class PythonBackend:
         """
 
     def _ask(self, request: Request, *, timed: bool) -> Transcript:
-        messages = to_chat(request.messages)
-        tools = [dict(tool.schema) for tool in request.tools]
+        # Copies: what a function does to them must not reach the next case.
+        messages = deepcopy(to_chat(request.messages))
+        tools = [deepcopy(dict(tool.schema)) for tool in request.tools]
         started = time.perf_counter()
         try:
             answered = self._function(messages, tools)
-        except Exception as exc:
+        except (Exception, SystemExit) as exc:
             # Its failure belongs to this case and is stored there, whatever kind it is.
             said = " ".join(str(exc).split())
             return Transcript(key=request.key, error=f"{type(exc).__name__}: {said}".rstrip(": "))
@@ -120,10 +121,12 @@ class PythonBackend:
                     f"it; choose one with --dialect: {', '.join(names())}"
                 )
             return Transcript(key=request.key, output=answered, timing=timing)
-        if not isinstance(answered, Mapping) or answered.get("role", "assistant") != "assistant":
-            raise BackendError(
-                f"{reference} must return text or an assistant message, not "
-                f"{type(answered).__name__} (case {request.key.case})"
+        if not isinstance(answered, Mapping) or not is_answer(answered):
+            said = type(answered).__name__
+            if isinstance(answered, Mapping):
+                said = f"a dictionary with {', '.join(map(str, answered)) or 'nothing in it'}"
+            return Transcript(
+                key=request.key, error=f"no text and no assistant message was returned, but {said}"
             )
         with boundary(
             BackendError, f"{reference} returned what is no JSON (case {request.key.case})"
@@ -141,7 +144,10 @@ def _function(reference: Reference) -> Function:
         # A command does not have the current folder on its path, unlike ``python -m``.
         sys.path.insert(0, here)
     with boundary(BackendError, f"{reference}: module {module} cannot be imported"):
-        loaded: Any = importlib.import_module(module)
+        try:
+            loaded: Any = importlib.import_module(module)
+        except SystemExit as exc:
+            raise BackendError(f"{reference}: module {module} exits when imported") from exc
     for part in name.split("."):
         loaded = getattr(loaded, part, None)
     if not callable(loaded):

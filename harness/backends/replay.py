@@ -5,7 +5,7 @@ One JSON line per answer, as transcripts.jsonl has them; plain or gzipped.
 """
 
 import gzip
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -23,9 +23,17 @@ class ReplayBackend:
     The answers of one file.
     """
 
-    def __init__(self, *, checkpoint: Checkpoint, transcripts: Mapping[Key, Transcript]) -> None:
+    def __init__(
+        self,
+        *,
+        checkpoint: Checkpoint,
+        transcripts: Mapping[Key, Transcript],
+        notify: Callable[[str], None] = lambda _: None,
+    ) -> None:
         self._checkpoint = checkpoint
         self._transcripts = dict(transcripts)
+        self._asked: set[Key] = set()
+        self._notify = notify
 
     @classmethod
     def open(cls, reference: Reference, options: BackendOptions) -> Self:
@@ -49,7 +57,7 @@ class ReplayBackend:
             dialect=spoken.name,
             dialect_version=spoken.version,
         )
-        return cls(checkpoint=checkpoint, transcripts=transcripts)
+        return cls(checkpoint=checkpoint, transcripts=transcripts, notify=options.notify)
 
     @property
     def checkpoint(self) -> Checkpoint:
@@ -71,6 +79,7 @@ class ReplayBackend:
         """
         Give the stored answers; an answer without a line is a transcript with error.
         """
+        self._asked.update(request.key for request in requests)
         yield [self._stored(request.key) for request in requests]
 
     def answer_alone(
@@ -89,8 +98,17 @@ class ReplayBackend:
 
     def close(self) -> None:
         """
-        Forget the answers.
+        Forget the answers; say so where a case that was asked had more of them than were asked for.
         """
+        cases = {key.case for key in self._asked}
+        unused = [key for key in self._transcripts.keys() - self._asked if key.case in cases]
+        if unused:
+            first = min(unused)
+            self._notify(
+                f"note: {len(unused)} lines of {self._checkpoint.reference} were not asked for: "
+                f"repeat {first.repeat}, turn {first.turn} of case {first.case!r}, for one; "
+                "--repeats says how many repeats are"
+            )
         self._transcripts.clear()
 
     def _stored(self, key: Key) -> Transcript:

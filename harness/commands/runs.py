@@ -3,12 +3,13 @@
 """
 
 import argparse
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from harness import reports, rescoring, workflow
-from harness.commands.shared import show, table, write
+from harness.commands.shared import show, table, while_read, write
 from harness.demo import tell
 from harness.errors import ExitCode, UsageError
 from harness.explaining import explain_case
@@ -68,8 +69,12 @@ def score(arguments: argparse.Namespace) -> int:
 
 
 def _judged(stored: StoredRun) -> int:
-    show(reports.report_run(stored))
-    print(f"\nrun: {stored.folder}")
+    with while_read():
+        show(reports.report_run(stored))
+        print(f"\nrun: {stored.folder}")
+    if all(case.status == "error" for case in stored.record.cases):
+        say("harness: nothing was judged: every case broke; see `error` in transcripts.jsonl")
+        return ExitCode.ERROR
     return ExitCode.PASS
 
 
@@ -110,12 +115,16 @@ def gate(arguments: argparse.Namespace) -> int:
         allow=arguments.allow_mismatch,
     )
     report = reports.report_gate(gated)
-    if not write(report, arguments):
-        show(report)
+    with while_read():
+        printed = write(report, arguments)
+        if not printed:
+            show(report)
         if arguments.explain:
-            print("\nhow this was decided")
+            # Beside a report on standard output this is for a person, not for its reader.
+            stream = sys.stderr if printed else sys.stdout
+            print("\nhow this was decided", file=stream)
             for line in rules_applied(gated.verdict):
-                print(f"  {line}")
+                print(f"  {line}", file=stream)
     return gated.verdict.exit
 
 

@@ -3,9 +3,11 @@ What several commands need: printing and writing reports, printing a table.
 """
 
 import argparse
+import os
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from tabulate import tabulate
@@ -14,6 +16,18 @@ from harness.renderers.base import Report
 from harness.renderers.registry import renderer
 from harness.renderers.terminal import render
 from harness.store import write_text
+
+
+@contextmanager
+def while_read() -> Iterator[None]:
+    """
+    Print as long as somebody reads: ``harness gate ... | head`` still exits by the verdict.
+    """
+    try:
+        yield
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def show(report: Report) -> None:

@@ -93,15 +93,50 @@ def test_a_stop_is_not_swallowed(opened: Open):
 @pytest.mark.parametrize(
     ("returned", "said"),
     [
-        ("None", "must return text or an assistant message, not NoneType"),
-        ("{'role': 'user', 'content': 'x'}", "must return text or an assistant message"),
+        ("None", "but NoneType"),
+        ("{'role': 'user', 'content': 'x'}", "but a dictionary with role, content"),
+        ("{'error': 'overloaded'}", "but a dictionary with error"),
+        ("{}", "nothing in it"),
+    ],
+)
+def test_what_is_no_answer_is_an_error_of_its_case(opened: Open, returned: str, said: str):
+    """
+    An error body must not be judged as silence, and one bad answer must not end the run.
+    """
+    transcript = ask(opened(f"def model(messages, tools):\n    return {returned}"))
+
+    assert transcript.output is None
+    assert transcript.message is None
+    assert said in (transcript.error or "")
+
+
+@pytest.mark.parametrize(
+    ("returned", "said"),
+    [
         ("{'content': float('nan')}", "returned what is no JSON"),
         ("{'content': b'x'}", "returned what is no JSON"),
     ],
 )
-def test_what_is_no_answer_stops_the_run(opened: Open, returned: str, said: str):
+def test_what_cannot_be_stored_stops_the_run(opened: Open, returned: str, said: str):
     with pytest.raises(BackendError, match=said):
         ask(opened(f"def model(messages, tools):\n    return {returned}"))
+
+
+def test_a_function_that_exits_breaks_its_case_alone(opened: Open):
+    transcript = ask(opened("def model(messages, tools):\n    raise SystemExit(0)"))
+
+    assert transcript.error == "SystemExit: 0"
+
+
+def test_what_a_function_does_to_its_tools_stays_its_own(opened: Open):
+    backend = opened(
+        "def model(messages, tools):\n"
+        "    names = [tool['function']['name'] for tool in tools]\n"
+        "    tools[0]['function']['name'] = 'changed'\n"
+        "    return {'content': ' '.join(names)}"
+    )
+
+    assert [{"content": "f"}, {"content": "f"}] == [ask(backend).message, ask(backend).message]
 
 
 @pytest.mark.parametrize(
