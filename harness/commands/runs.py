@@ -33,6 +33,7 @@ def run(arguments: argparse.Namespace) -> int:
         tags=tuple(arguments.tags),
         repeats=arguments.repeats,
         latency=arguments.latency,
+        tool_names=arguments.tool_names,
         resume=arguments.resume,
     )
     if options.resume and arguments.out is None:
@@ -61,6 +62,7 @@ def score(arguments: argparse.Namespace) -> int:
             arguments.source,
             arguments.suite,
             dialect=arguments.dialect,
+            tool_names=arguments.tool_names,
             out=arguments.out,
             watch=watch,
             today=today(),
