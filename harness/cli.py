@@ -159,6 +159,7 @@ def _run(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> Non
     command.add_argument(
         "--latency", action="store_true", help="also time 24 fixed cases, one answer at a time"
     )
+    _tool_names(command)
     _quiet(command)
 
 
@@ -168,8 +169,17 @@ def _score(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     command.add_argument("--suite", required=True)
     _rooted(command)
     command.add_argument("--dialect")
+    _tool_names(command)
     command.add_argument("--out", type=Path, metavar="DIR")
     _quiet(command)
+
+
+def _tool_names(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--tool-names",
+        choices=["dots-to-underscores"],
+        help="how the model is shown the names of tools, as APIs do that forbid dots",
+    )
 
 
 def _baseline(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -273,6 +283,29 @@ def _suite(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     for name in ("major", "minor", "patch"):
         part.add_argument(f"--{name}", dest="part", action="store_const", const=name)
     _rooted(release)
+    take = _command(verbs, "import", "suites.take_in", "make a suite from files in another format")
+    take.add_argument(
+        "format", metavar="FORMAT", help="bfcl, chat-jsonl, tool-rows, mobile-actions"
+    )
+    take.add_argument("rows", nargs="*", type=Path, metavar="FILE", help="files of rows")
+    for name, purpose in (
+        ("questions", "bfcl: files of questions"),
+        ("answers", "bfcl: files of possible answers"),
+        ("tools", "tool-rows: the tools, a JSON list of function schemas"),
+        ("train", "rows of the same format for train.jsonl"),
+        ("valid", "rows of the same format for valid.jsonl"),
+    ):
+        take.add_argument(
+            f"--{name}",
+            action="extend",
+            nargs="+",
+            default=[],
+            type=Path,
+            metavar="F",
+            help=purpose,
+        )
+    take.add_argument("--name", help="the suite's name (default: as the folder)")
+    take.add_argument("--out", type=Path, required=True, metavar="DIR", help="the suite's folder")
 
 
 def _need(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

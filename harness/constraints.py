@@ -25,19 +25,21 @@ keyword                   holds when
                           space and ``,./-_*^``, in lower case, single quotes as double ones
 ========================  =====================================================================
 
+Sources: ``const``, ``enum`` and whatever else JSON Schema knows are its own. The text keywords
+compare after Unicode's compatibility caseless matching (Unicode Standard, section 3.13, D146), and
+``close_to`` is the absolute tolerance of PEP 485. ``same_moment_as`` reads ISO 8601 and what
+python-dateutil reads in one way only (`harness.moments`). ``normalized_as`` follows BFCL's
+``eval_checker/ast_eval/ast_checker.py``, as ``optional`` does the empty text among BFCL's possible
+answers. The rest is this project's.
+
 The text keywords stand for text alone: any other JSON type is a wrong type. The extra keywords may
 be nested wherever JSON Schema allows a schema, but for ``optional`` and ``absent``, which speak of
 an argument as a whole. ``format`` is checked, not only noted, and so only known formats are taken;
 ``$ref`` leads to a place in the same constraint, never to an address.
 """
 
-import math
-import re
-import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from fractions import Fraction
-from functools import lru_cache
 from typing import Any, Literal, cast
 
 from jsonschema import Draft202012Validator
@@ -47,6 +49,7 @@ from referencing import Registry
 from referencing.exceptions import Unresolvable
 from referencing.jsonschema import DRAFT202012
 
+from harness.keywords import CHECKS, SchemaValidator, finite, json_type
 from harness.moments import read_moment
 
 FaultCode = Literal["wrong_type", "wrong_value"]
@@ -95,13 +98,19 @@ class Constraint:
     schema: Mapping[str, Any]
     """`spec` as a schema: bare values as const, without ``optional`` and ``absent``."""
     validator: Any
+    plain: bool
+    """Whether our own keywords are all there is: whether they hold needs no schema machinery."""
 
     def check(self, value: Any) -> list[Fault]:
         """
         Say what is wrong with *value*, most telling first; empty if nothing is.
         """
-        # The commonest constraint needs no schema machinery.
-        if list(self.schema) == ["const"] and json_equal(self.schema["const"], value):
+        if self.plain and not any(
+            error
+            for name, expected in self.schema.items()
+            if name in CHECKS
+            for error in CHECKS[name](None, expected, value, self.schema)
+        ):
             return []
         errors: Iterator[ValidationError] = self.validator.iter_errors(value)
         faults = [Fault(code=_code(error), detail=error.message) for error in errors]
@@ -187,28 +196,18 @@ def absent() -> dict[str, Any]:
     return {"absent": True}
 
 
-def json_type(value: Any) -> str:
-    """
-    Name the JSON type of *value*; integers and floats are both numbers.
-    """
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return "boolean"
-    if isinstance(value, int | float):
-        return "number"
-    if isinstance(value, str):
-        return "string"
-    return "object" if isinstance(value, Mapping) else "array"
-
-
 def _compiled(spec: Any, schema: dict[str, Any], *, optional: bool, absent: bool) -> Constraint:
     # The empty registry keeps a "$ref" from being fetched.
     validator = _Validator(
         schema, registry=Registry(), format_checker=Draft202012Validator.FORMAT_CHECKER
     )
     return Constraint(
-        spec=spec, optional=optional, absent=absent, schema=schema, validator=validator
+        spec=spec,
+        optional=optional,
+        absent=absent,
+        schema=schema,
+        validator=validator,
+        plain=schema.keys() <= {*CHECKS, *EXTRA_KEYWORDS},
     )
 
 
@@ -272,7 +271,7 @@ def _check_extras(schema: Mapping[str, Any]) -> None:
     if ("close_to" in schema) != ("tolerance" in schema):
         raise ValueError('"close_to" and "tolerance" go together')
     for name in ("close_to", "tolerance"):
-        if json_type(schema.get(name, 0)) != "number" or not _finite(schema.get(name, 0)):
+        if json_type(schema.get(name, 0)) != "number" or not finite(schema.get(name, 0)):
             raise ValueError(f'"{name}" is a number')
     if schema.get("tolerance", 0) < 0:
         raise ValueError('"tolerance" is negative: no value could meet it')
@@ -284,105 +283,7 @@ def _check_extras(schema: Mapping[str, Any]) -> None:
         raise ValueError('"normalized_as" changes how const and enum compare; neither is here')
 
 
-# Keywords, in the form jsonschema calls them: (validator, keyword's value, instance, schema).
-
-
-def _const(_: Any, value: Any, instance: Any, schema: Mapping[str, Any]) -> Iterator[Any]:
-    if not _equal(value, instance, schema):
-        yield ValidationError(f"{_short(instance)} is not {_short(value)}")
-
-
-def _enum(_: Any, values: Any, instance: Any, schema: Mapping[str, Any]) -> Iterator[Any]:
-    if not any(_equal(value, instance, schema) for value in values):
-        yield ValidationError(f"{_short(instance)} is none of {_short(values)}")
-
-
-def _equal(value: Any, instance: Any, schema: Mapping[str, Any]) -> bool:
-    if schema.get("normalized_as") == "bfcl":
-        return json_equal(_bfcl(value), _bfcl(instance))
-    return json_equal(value, instance)
-
-
-def _contains_any(_: Any, parts: Any, instance: Any, schema: Any) -> Iterator[Any]:
-    if not isinstance(instance, str):
-        yield ValidationError(f"{_short(instance)} is no text")
-    elif not any(fold(part) in fold(instance) for part in parts):
-        yield ValidationError(f"{_short(instance)} holds none of {_short(parts)}")
-
-
-def _contains_all(_: Any, parts: Any, instance: Any, schema: Any) -> Iterator[Any]:
-    if not isinstance(instance, str):
-        yield ValidationError(f"{_short(instance)} is no text")
-    elif missing := [part for part in parts if fold(part) not in fold(instance)]:
-        yield ValidationError(f"{_short(instance)} does not hold {_short(missing)}")
-
-
-def _equals_ignoring_case(_: Any, text: Any, instance: Any, schema: Any) -> Iterator[Any]:
-    if not isinstance(instance, str):
-        yield ValidationError(f"{_short(instance)} is no text")
-    elif fold(text) != fold(instance):
-        yield ValidationError(f"{_short(instance)} is not {_short(text)}, letter case aside")
-
-
-def _close_to(_: Any, target: Any, instance: Any, schema: Mapping[str, Any]) -> Iterator[Any]:
-    if json_type(instance) != "number":
-        yield ValidationError(f"{_short(instance)} is no number")
-    elif not _finite(instance) or abs(_exact(instance) - _exact(target)) > _exact(
-        schema["tolerance"]
-    ):
-        yield ValidationError(
-            f"{_short(instance)} is not within {schema['tolerance']} of {_short(target)}"
-        )
-
-
-def _same_moment_as(_: Any, text: Any, instance: Any, schema: Any) -> Iterator[Any]:
-    if not isinstance(instance, str):
-        yield ValidationError(f"{_short(instance)} is no text")
-        return
-    expected, found = read_moment(text), read_moment(instance)
-    if found is None:
-        yield ValidationError(f"{_short(instance)} is no unambiguous date or time")
-    elif expected != found:
-        yield ValidationError(f"{_short(instance)} is not the moment {_short(text)}")
-
-
-def _multiple_of(_: Any, factor: Any, instance: Any, schema: Any) -> Iterator[Any]:
-    whole = json_type(instance) != "number" or (
-        _finite(instance) and _exact(instance) % _exact(factor) == 0
-    )
-    if not whole:
-        yield ValidationError(f"{_short(instance)} is not a multiple of {_short(factor)}")
-
-
-def _finite(number: float) -> bool:
-    return isinstance(number, int) or math.isfinite(number)
-
-
-def _exact(number: float) -> Fraction:
-    """
-    The number as written: 0.1 is a tenth. Integers may be too large for a float.
-    """
-    return Fraction(number) if isinstance(number, int) else Fraction(repr(number))
-
-
-# Of jsonschema, 19.99 is no multiple of 0.01 and a very large integer an OverflowError.
-SchemaValidator: Any = extend(  # type: ignore[no-untyped-call]
-    Draft202012Validator, {"multipleOf": _multiple_of}
-)
-"""Draft 2020-12, for the schemas that tools declare."""
-
-_Validator: Any = extend(  # type: ignore[no-untyped-call]
-    SchemaValidator,
-    {
-        "const": _const,
-        "enum": _enum,
-        "contains_any": _contains_any,
-        "contains_all": _contains_all,
-        "equals_ignoring_case": _equals_ignoring_case,
-        "close_to": _close_to,
-        "same_moment_as": _same_moment_as,
-    },
-)
+_Validator: Any = extend(SchemaValidator, CHECKS)  # type: ignore[no-untyped-call]
 
 
 def _code(error: ValidationError) -> FaultCode:
@@ -402,43 +303,3 @@ def _code(error: ValidationError) -> FaultCode:
         or (keyword == "close_to" and found != "number")
     )
     return "wrong_type" if of_type else "wrong_value"
-
-
-def json_equal(one: Any, two: Any) -> bool:
-    """
-    Equality of JSON values: true is not 1, but 1 is 1.0 (draft 2020-12, section 4.2.2).
-    """
-    kind = json_type(one)
-    if kind != json_type(two):
-        return False
-    if kind == "array":
-        return len(one) == len(two) and all(map(json_equal, one, two))
-    if kind == "object":
-        return one.keys() == two.keys() and all(json_equal(one[key], two[key]) for key in one)
-    return bool(one == two)
-
-
-@lru_cache(maxsize=4096)
-def fold(text: str) -> str:
-    """
-    Give the form in which the text keywords compare: casefold of NFKC.
-    """
-    return unicodedata.normalize("NFKC", text).casefold()
-
-
-_BFCL_DROPPED = re.compile(r"[ ,./\-_*^]")
-
-
-def _bfcl(value: Any) -> Any:
-    if isinstance(value, str):
-        return _BFCL_DROPPED.sub("", value).lower().replace("'", '"')
-    if isinstance(value, Mapping):
-        return {key: _bfcl(inner) for key, inner in value.items()}
-    if isinstance(value, list):
-        return [_bfcl(inner) for inner in value]
-    return value
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 120 else f"{text[:117]}..."

@@ -16,6 +16,7 @@ from harness.results import CaseResult, TurnResult
 from harness.store import StoredRun
 from harness.suite import Case
 from harness.suite_files import load_suite_copy
+from harness.tool_names import shown_case
 from harness.transcript import Key
 
 
@@ -27,6 +28,8 @@ def explain_case(run: StoredRun, identity: str) -> Iterator[str]:
         UsageError: if the run's suite has no such case.
     """
     case = load_suite_copy(run.suite_path).case(identity)
+    # As the model was shown it, under the names its tools had there.
+    case = shown_case(case, run.record.backend.get("tool_names"))
     transcripts = read_transcripts_by_key(run.folder)
     reader = dialect(run.record.checkpoint["dialect"])
     if all(result.id != identity for result in run.record.cases):

@@ -19,27 +19,33 @@ from harness.scoring import SCORER_VERSION, Read, score_case
 from harness.store import TRANSCRIPTS, StoredRun, read_transcripts
 from harness.suite import Case
 from harness.suite_files import load_suite_copy
+from harness.tool_names import shown_case, taken_back
 from harness.transcript import Key, Transcript
 
 
 def judge(
-    cases: Iterable[Case], transcripts: Mapping[Key, Transcript], dialect: Dialect
+    cases: Iterable[Case],
+    transcripts: Mapping[Key, Transcript],
+    dialect: Dialect,
+    tool_names: str | None = None,
 ) -> list[CaseResult]:
     """
     Judge every case of *cases*, each as often as it was repeated; one without text is an error.
+
+    *tool_names* is the style in which the model was shown the tools (`harness.tool_names`).
     """
     reader = reading_with(dialect)
     repeats = 1 + max((key.repeat for key in transcripts), default=0)
-    return [
-        score_case(
-            case,
-            [transcripts.get(Key(case.id, repeat, turn)) for turn in range(len(case.turns))],
-            reader,
-            repeat=repeat,
-        )
-        for case in cases
-        for repeat in range(repeats)
-    ]
+    results = []
+    for case in cases:
+        shown = shown_case(case, tool_names)
+        for repeat in range(repeats):
+            answers = [
+                transcripts.get(Key(case.id, repeat, turn)) for turn in range(len(case.turns))
+            ]
+            result = score_case(shown, answers, reader, repeat=repeat)
+            results.append(taken_back(result, case, tool_names))
+    return results
 
 
 def reading_with(dialect: Dialect) -> Read:
@@ -98,7 +104,7 @@ def rejudge(stored: StoredRun) -> StoredRun:
     cases = only(suite.cases, {case.id for case in stored.record.cases})
     old = stored.record
     record = make_record(
-        judge(cases, transcripts, dialect),
+        judge(cases, transcripts, dialect, old.backend.get("tool_names")),
         suite=old.suite,
         selection=old.selection,
         checkpoint={**old.checkpoint, "dialect_version": dialect.version},

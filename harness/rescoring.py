@@ -18,7 +18,7 @@ from harness.store import StoredRun, start_run
 from harness.suite import Case, Suite
 from harness.suite_files import load_suite, load_suite_copy
 from harness.transcript import Key, Transcript
-from harness.workflow import RunOptions, Watch, run, suite_reference
+from harness.workflow import RunOptions, Watch, run, suite_reference, with_tool_names
 
 
 def score(
@@ -27,6 +27,7 @@ def score(
     *,
     project: Project | None = None,
     dialect: str | None = None,
+    tool_names: str | None = None,
     out: Path | None = None,
     watch: Watch | None = None,
     today: date | None = None,
@@ -35,7 +36,8 @@ def score(
     Judge the stored text of a run, or of a transcript file, again.
 
     A run's text is judged by the suite given now; its checkpoint, backend, environment and times
-    stay what they were. A bare transcript file is a replay.
+    stay what they were. A bare transcript file is a replay. *tool_names* says in which style the
+    model was shown its tools, where the run does not say so itself.
 
     Raises:
         UsageError: if a case now asks something else than its stored answer replied to.
@@ -43,7 +45,7 @@ def score(
     if source.is_file() and source.name != "run.json":
         keys = read_replay(source)
         repeats = 1 + max((key.repeat for key in keys), default=0)
-        options = RunOptions(dialect=dialect, repeats=repeats)
+        options = RunOptions(dialect=dialect, repeats=repeats, tool_names=tool_names)
         return run(
             suite,
             f"replay:{source}",
@@ -63,20 +65,21 @@ def score(
     old = stored.record
     answered = {key.case for key in transcripts}
     cases = whole.cases if old.selection.complete else only(whole.cases, answered)
+    style = tool_names or old.backend.get("tool_names")
     checkpoint = {**old.checkpoint, "dialect": reader.name, "dialect_version": reader.version}
     folder = out or project.fresh_folder(whole.name, old.checkpoint["reference"])
     with start_run(folder, suite=whole.document, plan={"score": digest(str(stored.folder))}) as new:
         new.append(list(transcripts.values()))
         return new.finish(
             make_record(
-                judge(cases, transcripts, reader),
+                judge(cases, transcripts, reader, style),
                 suite=suite_reference(whole),
                 selection=replace(
                     old.selection,
                     complete=old.selection.complete and len(cases) == len(whole.cases),
                 ),
                 checkpoint=checkpoint,
-                backend=old.backend,
+                backend=with_tool_names(old.backend, style),
                 generation=old.generation,
                 environment=old.environment,
                 started=old.started,

@@ -1,5 +1,28 @@
 """
 What a case expects, read from the shape that schemas/case.json has found right.
+
+======================  ========================================================================
+key                     meaning
+======================  ========================================================================
+``calls``               the calls an answer must hold, each once
+``tool``                of a call: its tool, one the case offers
+``arguments``           of a call: a constraint for each argument (`harness.constraints`)
+``other_arguments``     ``declared``: arguments not listed may be there if the tool declares them;
+                        ``forbid``: they may not
+``order``               ``any``, or ``strict``: the calls must come in the order they are listed
+``extra_calls``         ``forbid``, or ``allow``: calls beyond those listed may be there, too
+``forbid``              tools that must not be called, not even where extra calls are allowed
+``abstain: true``       no call may be there, nor an attempt at one
+``text``                beside ``abstain``: a constraint on the text of the answer
+``any_of``              alternatives: the one with the fewest findings counts, the first on a tie
+======================  ========================================================================
+
+The first value is the default. Expectations stand in ``expect``, or one in each entry of ``turns``;
+a case may offer other tools than its suite by ``tools``.
+
+Sources: calls in any order are BFCL's parallel categories, ``abstain`` is its irrelevance category
+(Berkeley Function Calling Leaderboard, ``ast_checker.py`` and ``eval_runner.py``); ``any_of`` is
+JSON Schema's word. The other keys are this project's.
 """
 
 from collections.abc import Callable, Mapping

@@ -119,19 +119,34 @@ def new_suite(root: Path, name: str) -> Path:
     folder = root / name
     if folder.exists():
         raise UsageError(f"{folder} is there already; choose another name")
+    texts = {
+        file: (resources.files("harness") / "templates" / template).read_text("utf-8")
+        for file, template in _EXAMPLE.items()
+    }
+    write_folder(folder, {file: text.replace("NAME", name) for file, text in texts.items()})
+    return folder
+
+
+def write_folder(folder: Path, files: Mapping[str, str]) -> None:
+    """
+    Make *folder* with *files*, names to texts; it appears when it is complete.
+
+    Raises:
+        UsageError: if it is there already and not empty, or cannot be made.
+    """
+    if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
+        raise UsageError(f"{folder} is there already; choose another name")
     with boundary(UsageError, f"cannot make {folder}"):
-        root.mkdir(parents=True, exist_ok=True)
+        folder.parent.mkdir(parents=True, exist_ok=True)
         # Renamed when complete, so that no half suite is ever found.
-        draft = Path(tempfile.mkdtemp(prefix=f".{name}.", dir=root))
+        draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
         try:
             draft.chmod(0o755)
-            for file, template in _EXAMPLE.items():
-                text = (resources.files("harness") / "templates" / template).read_text("utf-8")
-                (draft / file).write_text(text.replace("NAME", name), "utf-8", newline="\n")
+            for file, text in files.items():
+                (draft / file).write_text(text, "utf-8", newline="\n")
             draft.rename(folder)
         finally:
             shutil.rmtree(draft, ignore_errors=True)
-    return folder
 
 
 def _raised(version: str, part: Part) -> str:

@@ -17,7 +17,7 @@ from jsonschema.exceptions import ValidationError
 from referencing import Registry, Resource
 from referencing.jsonschema import DRAFT202012
 
-from harness.constraints import json_type
+from harness.keywords import json_type
 from harness.suite_source import Problems, Steps, suggest
 
 

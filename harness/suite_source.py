@@ -139,12 +139,12 @@ class Source:
     problems: tuple[Problem, ...] = ()
 
 
-def read_source(file: Path) -> Source:
+def read_source(file: Path, *, ending: str | None = None) -> Source:
     """
-    Read a file by its ending: .jsonl, .json, .yaml or .yml.
+    Read a file by its ending, or as if it ended in *ending*: .jsonl, .json, .yaml or .yml.
     """
     readers = {".jsonl": _read_lines, ".json": _read_json, ".yaml": _read_yaml, ".yml": _read_yaml}
-    reader = readers.get(file.suffix)
+    reader = readers.get(ending or file.suffix)
     if reader is None:
         return _unread(str(file), None, f"it must end in one of {', '.join(sorted(readers))}")
     try:

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from harness.suite import Calls, Suite
+from harness.suite import Abstention, Calls, Expectation, Suite
 
 SAMPLES = 3
 
@@ -33,8 +33,8 @@ class SuiteSummary:
     """Turns that expect at least one call of each tool; tools nobody expects are there with 0."""
     must_pass: int
     quarantined: int
-    samples: tuple[tuple[str, str], ...]
-    """Id and prompt of a few cases, spread evenly over the suite."""
+    samples: tuple[tuple[str, str, str], ...]
+    """Id, prompt and what the first turn expects of a few cases, spread evenly over the suite."""
 
 
 def summarize(suite: Suite) -> SuiteSummary:
@@ -68,5 +68,20 @@ def summarize(suite: Suite) -> SuiteSummary:
         by_tool=dict(by_tool),
         must_pass=sum(case.must_pass for case in suite.cases),
         quarantined=sum(case.quarantine is not None for case in suite.cases),
-        samples=tuple((case.id, case.prompt) for case in suite.cases[::step][:SAMPLES]),
+        samples=tuple(
+            (case.id, case.prompt, expected(case.turns[0].expectation))
+            for case in suite.cases[::step][:SAMPLES]
+        ),
+    )
+
+
+def expected(expectation: Expectation) -> str:
+    """
+    Say in short what is expected: ``play(title)``, ``no call``, or both with ``or`` between.
+    """
+    return " or ".join(
+        "no call"
+        if isinstance(alternative, Abstention)
+        else " and ".join(f"{call.tool}({', '.join(call.arguments)})" for call in alternative.calls)
+        for alternative in expectation.alternatives
     )

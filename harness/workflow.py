@@ -30,6 +30,7 @@ from harness.scoring import SCORER_VERSION
 from harness.store import RUN, StoredRun, can_resume, discard_run, load_run, start_run
 from harness.suite import Suite
 from harness.suite_files import load_suite
+from harness.tool_names import shown_suite
 from harness.transcript import Key
 
 
@@ -49,6 +50,8 @@ class RunOptions:
     tags: tuple[str, ...] = ()
     repeats: int = 1
     latency: bool = False
+    tool_names: str | None = None
+    """The style in which the model is shown the names of tools; None: as they are."""
     resume: bool = False
     """Go on with the unfinished run in the folder."""
     reuse: bool = False
@@ -158,7 +161,7 @@ def run_opened(
             limit=options.limit, tags=options.tags, complete=len(suite.cases) == len(whole.cases)
         ),
         "checkpoint": backend.checkpoint.to_json(),
-        "backend": dict(backend.describe()),
+        "backend": with_tool_names(backend.describe(), options.tool_names),
         "generation": generation.to_json(),
     }
     plan = {
@@ -170,6 +173,7 @@ def run_opened(
         "repeats": options.repeats,
         "packages": packages(),
     }
+    shown = shown_suite(suite, options.tool_names)
     folder = out or project.fresh_folder(whole.name, backend.checkpoint.reference)
     resume = options.resume
     if options.reuse:
@@ -187,7 +191,7 @@ def run_opened(
         if writer.done:
             watch.notify(f"going on with {folder}: {len(writer.done)} answers are there")
         ask(
-            suite,
+            shown,
             backend,
             generation,
             writer.append,
@@ -198,7 +202,7 @@ def run_opened(
         )
         dialect = find_dialect(backend.checkpoint.dialect)
         transcripts = read_transcripts_by_key(folder)
-        results = judge(suite.cases, transcripts, dialect)
+        results = judge(suite.cases, transcripts, dialect, options.tool_names)
         return writer.finish(
             make_record(
                 results,
@@ -343,6 +347,15 @@ def generation_for(suite: Suite, options: RunOptions) -> Generation:
     if unknown := sorted(set(settings) - known):
         raise UsageError(f"generation setting {unknown[0]!r} is none of {', '.join(sorted(known))}")
     return Generation(**settings)
+
+
+def with_tool_names(backend: Mapping[str, Any], style: str | None) -> dict[str, Any]:
+    """
+    Add to a ``backend`` block in which style the model was shown its tools, if in one.
+
+    It is a matter of how a model is served, and runs that differ in it were asked differently.
+    """
+    return {**backend, **({} if style is None else {"tool_names": style})}
 
 
 def suite_reference(suite: Suite) -> SuiteReference:

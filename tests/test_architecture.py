@@ -15,11 +15,12 @@ import harness
 PACKAGE = Path(harness.__file__).parent
 
 LAYERS = """
-errors canonical cache messages moments constraints suite
-suite_source suite_shape suite_expect suite_parse suite_files suite_similar suite_lint
-suite_summary suite_release
+errors canonical cache messages moments keywords constraints suite
+suite_source suite_shape suite_expect suite_parse suite_files suite_findings
+suite_lint_values suite_lint_case suite_similar suite_lint_whole suite_lint
+suite_summary suite_release importers suite_import
 transcript dialects embedded chat checkpoint backends runner
-results assignment scoring metrics stats provenance record store judging
+results tool_names assignment tool_schema scoring metrics stats provenance record store judging
 compare policy limits gate finetune renderers project workflow reports rescoring explaining
 progress doctor demo assertions pytest_session pytest_plugin commands cli
 """.split()
@@ -27,13 +28,16 @@ progress doctor demo assertions pytest_session pytest_plugin commands cli
 
 PURE = [
     "canonical",
+    "keywords",
     "constraints",
     "moments",
     "messages",
     "suite",
     "transcript",
     "results",
+    "tool_names",
     "assignment",
+    "tool_schema",
     "scoring",
     "metrics",
     "stats",

@@ -13,17 +13,16 @@ from jsonschema import Draft202012Validator
 from harness.constraints import (
     KEYWORDS,
     Constraint,
-    SchemaValidator,
     absent,
     close_to,
     compile_constraint,
     contains_all,
     contains_any,
     equals_ignoring_case,
-    json_equal,
     optional,
     same_moment_as,
 )
+from harness.keywords import SchemaValidator, json_equal
 
 OK, TYPE, VALUE = "ok", "wrong_type", "wrong_value"
 
@@ -265,3 +264,22 @@ def test_tool_schemas_take_decimals_as_written() -> None:
     validator = SchemaValidator({"multipleOf": 0.1})
 
     assert [True, False, True] == [validator.is_valid(value) for value in (0.3, 0.35, "0.35")]
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        "a",
+        {"contains_any": ["a"]},
+        {"close_to": 1, "tolerance": 0.5},
+        {"enum": ["a", "B"], "normalized_as": "bfcl"},
+        {"contains_all": ["a"], "equals_ignoring_case": "A"},
+        {"same_moment_as": "12:30"},
+        {"const": "a", "type": "string"},
+    ],
+)
+@given(value=st.sampled_from(["a", "A", "b", "12:30", "half past", 1, 1.4, 2, None, ["a"]]) | JSON)
+def test_what_is_found_met_quickly_meets_the_schema(spec: Any, value: Any) -> None:
+    constraint = compile_constraint(spec)
+
+    assert (OK == verdict(spec, value)) == (not list(constraint.validator.iter_errors(value)))

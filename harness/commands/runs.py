@@ -35,6 +35,7 @@ def run(arguments: argparse.Namespace) -> int:
         tags=tuple(arguments.tags),
         repeats=arguments.repeats,
         latency=arguments.latency,
+        tool_names=arguments.tool_names,
         resume=arguments.resume,
     )
     if options.resume and arguments.out is None:
@@ -62,6 +63,7 @@ def score(arguments: argparse.Namespace) -> int:
             arguments.suite,
             project=project,
             dialect=arguments.dialect,
+            tool_names=arguments.tool_names,
             out=arguments.out,
             watch=watch,
         )

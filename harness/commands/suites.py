@@ -1,5 +1,5 @@
 """
-``harness suite list``, ``new``, ``check``, ``show``, ``release``.
+``harness suite list``, ``new``, ``check``, ``show``, ``release``, ``import``.
 """
 
 import argparse
@@ -11,6 +11,7 @@ from harness.provenance import date_today
 from harness.renderers.safe import line
 from harness.stats import smallest_detectable_drop
 from harness.suite_files import find_suites, load_suite
+from harness.suite_import import import_suite
 from harness.suite_lint import check as findings_of
 from harness.suite_release import new_suite
 from harness.suite_release import release as release_suite
@@ -92,14 +93,14 @@ def show(arguments: argparse.Namespace) -> int:
         ("tools expected", summary.by_tool),
     ):
         print(f"{title}: " + (", ".join(f"{n} {name}" for name, n in part.items()) or "none"))
-    drop = smallest_detectable_drop(summary.cases, USUAL_DISCORDANCE)
+    drop = smallest_detectable_drop(summary.cases - summary.quarantined, USUAL_DISCORDANCE)
     found = "none at all" if drop is None else f"{100 * drop:.1f} points"
     print(
         f"smallest drop it can detect: {found} (80% power, alpha 5%, "
         f"{100 * USUAL_DISCORDANCE:g}% of cases flipping without cause)\n"
     )
-    for identity, prompt in summary.samples:
-        print(f"  {identity}: {line(prompt)}")
+    for identity, prompt, wanted in summary.samples:
+        print(f"  {identity}: {line(prompt)}\n    -> {wanted}")
     return ExitCode.PASS
 
 
@@ -110,4 +111,27 @@ def release(arguments: argparse.Namespace) -> int:
     project = open_project(arguments.root)
     done = release_suite(project.suite(arguments.suite), part=arguments.part, today=date_today())
     print(f"released {done.name} {done.version}: {done.digest}")
+    return ExitCode.PASS
+
+
+def take_in(arguments: argparse.Namespace) -> int:
+    """
+    ``harness suite import``: what was not carried over is printed, and is no failure.
+    """
+    kinds = ("rows", "questions", "answers", "tools", "train", "valid")
+    made = import_suite(
+        arguments.format,
+        {kind: tuple(getattr(arguments, kind)) for kind in kinds},
+        arguments.out,
+        name=arguments.name,
+        today=date_today(),
+    )
+    for note in made.notes:
+        print(line(str(note)))
+    quarantined = sum(case.quarantine is not None for case in made.suite.cases)
+    counts = [f"{len(made.suite.cases)} cases", f"{quarantined} of them in quarantine"]
+    counts += [f"{count} rows in {kind}.jsonl" for kind, count in made.training_rows.items()]
+    counts.append(f"{len(made.notes) or 'no'} note{'' if len(made.notes) == 1 else 's'}")
+    print(f"made {made.folder}: {', '.join(counts)}")
+    print(f"next: `harness suite check {made.folder}`")
     return ExitCode.PASS

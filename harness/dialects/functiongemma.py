@@ -17,6 +17,7 @@ cut off; none of that is copied here.)
 import math
 import re
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any, ClassVar
 
 from harness.dialects.base import Reading
@@ -55,14 +56,15 @@ class FunctionGemma:
         """
         Read *output* as a correct runtime would.
         """
-        return read_tagged(output, _TAGS, _strict)
+        return _read_strictly(output)
 
     def read_leniently(self, output: str, tools: Sequence[Tool] = ()) -> Reading:
         """
-        Read *output* with these mends: strings and keys in double quotes, Python literals, a
+        Read *output* with these mends: strings and keys in double quotes, a
         trailing comma; and ``call:NAME{...}`` without control tokens at the start of a line.
         """
-        return read_tagged(output, _TAGS, _lenient, _BARE)
+        strict = _read_strictly(output)
+        return read_tagged(output, _TAGS, _lenient, _BARE) if _may_be_mended(strict) else strict
 
     def render(self, calls: Sequence[ToolCall]) -> str:
         """
@@ -118,6 +120,19 @@ def _written(text: str, at: int, reader: _Reader) -> Written:
     reader.name = (name, end)
     value, end = reader.value(end)
     return Written(name=name, arguments=value, end=end, repairs=tuple(reader.repairs))
+
+
+# Judging asks for both readings of one answer in turn, and most answers need no second one.
+@lru_cache(maxsize=1)
+def _read_strictly(output: str) -> Reading:
+    return read_tagged(output, _TAGS, _strict)
+
+
+def _may_be_mended(strict: Reading) -> bool:
+    """
+    Whether a lenient reading could differ; false only where each of its mends is ruled out.
+    """
+    return "call:" in strict.text or not all(call.readable for call in strict.attempts)
 
 
 def _strict(text: str, at: int) -> Written:

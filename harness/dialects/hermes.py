@@ -15,10 +15,11 @@ be known while the answer is being written.
 import json
 import re
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from harness.dialects.base import Reading
-from harness.dialects.scanning import JsonReader, Trouble
+from harness.dialects.scanning import JsonReader, Trouble, read_json
 from harness.dialects.tagged import Bare, Tags, Written, read_tagged
 from harness.messages import Tool, ToolCall
 
@@ -59,16 +60,17 @@ class Hermes:
         """
         Read *output* as a correct runtime would.
         """
-        return read_tagged(output, _TAGS, _strict)
+        return _read_strictly(output)
 
     def read_leniently(self, output: str, tools: Sequence[Tool] = ()) -> Reading:
         """
-        Read *output* with these mends: single quotes, Python literals, a trailing comma, a code
+        Read *output* with these mends: single quotes, a trailing comma, a code
         fence inside the tags, arguments encoded twice, ``parameters`` for ``arguments``, ``\\_`` in
         a name; and calls without tags, where a line begins with an object that has exactly the
         keys name and arguments, or with a list of such objects.
         """
-        return read_tagged(output, _TAGS, _lenient, _BARE)
+        strict = _read_strictly(output)
+        return read_tagged(output, _TAGS, _lenient, _BARE) if _may_be_mended(strict) else strict
 
     def render(self, calls: Sequence[ToolCall]) -> str:
         """
@@ -85,14 +87,31 @@ class Hermes:
         return "\n".join(blocks) + "<|im_end|>"
 
 
+# Judging asks for both readings of one answer in turn, and most answers need no second one.
+@lru_cache(maxsize=1)
+def _read_strictly(output: str) -> Reading:
+    return read_tagged(output, _TAGS, _strict)
+
+
+def _may_be_mended(strict: Reading) -> bool:
+    """
+    Whether a lenient reading could differ; false only where each of its mends is ruled out.
+    """
+    return (
+        "{" in strict.text
+        or "[" in strict.text
+        or any(not call.readable or "\\_" in (call.name or "") for call in strict.attempts)
+    )
+
+
 def _strict(text: str, at: int) -> Written:
-    value, end = JsonReader(text).value(at)
+    value, end = read_json(text, at)
     return _call(value, end)
 
 
 def _lenient(text: str, at: int) -> Written:
     try:
-        value, end = JsonReader(text).value(at)
+        value, end = read_json(text, at)
         repairs: list[str] = []
     except Trouble as trouble:
         try:

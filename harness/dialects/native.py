@@ -61,7 +61,7 @@ class Native:
     ) -> Reading:
         """
         Read *message* with these mends: empty arguments, arguments encoded twice, single quotes,
-        Python literals, a trailing comma.
+        a trailing comma.
         """
         return _reading(message, finish_reason, loose=True)
 

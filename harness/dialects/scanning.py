@@ -6,11 +6,12 @@ infinities, a number no float can hold and half a surrogate pair are troubles, n
 text that stops too early (a proper prefix of some value: the model was cut off) from text that is
 wrong. Integers are kept exactly. Nesting is bounded, so no input can exhaust the stack.
 
-Time is linear in the text: nothing is read twice, and no pattern here can backtrack. Checked by
-hand on a megabyte each of ``{"``, ``[``, ``\\"``, ``1`` and unclosed calls; a timed test would only
-measure the machine.
+Time is linear in the text: nothing long is read twice, and no pattern here can backtrack. Checked
+by hand on a megabyte each of ``{"``, ``[``, ``\\"``, ``1`` and unclosed calls; a timed test would
+only measure the machine.
 """
 
+import json
 import math
 import re
 from collections.abc import Mapping
@@ -64,8 +65,8 @@ class JsonReader:
     """
     Reads JSON values from *text*; one reader for one value.
 
-    A loose reader also accepts what can mean one thing only (single quotes, Python's True, False
-    and None, a trailing comma) and writes each such mend into `repairs`.
+    A loose reader also accepts single quotes and a trailing comma, which can mean one thing only,
+    and writes each such mend into `repairs`.
     """
 
     words: ClassVar[Mapping[str, Any]] = {"true": True, "false": False, "null": None}
@@ -207,9 +208,6 @@ class JsonReader:
         for word, value in self.words.items():
             if self.text.startswith(word, at):
                 return value, at + len(word)
-        for word, value in (("True", True), ("False", False), ("None", None)):
-            if self.text.startswith(word, at) and self.mend("Python literals"):
-                return value, at + len(word)
         for word in _NOT_JSON:
             if self.text.startswith(word, at):
                 self.fail(f"{word} is no JSON number", at)
@@ -281,6 +279,54 @@ class JsonReader:
         if self.text[at : at + 1] == closer and not self.mend("trailing comma"):
             self.fail("a trailing comma", at)
         return at
+
+
+def read_json(text: str, at: int) -> tuple[Any, int]:
+    """
+    Read one value as a strict `JsonReader` does, faster where nothing stands in the way.
+
+    `json` reads a short object just as well. Whatever it would read otherwise is kept from it:
+    text so long that a number or the nesting could pass its bound, and escaped or half surrogates.
+
+    Raises:
+        Trouble: where there is no value.
+    """
+    space = _SPACE.match(text, at)
+    start = space.end() if space else at
+    if (
+        len(text) <= MAX_DIGITS
+        and text.startswith("{", start)
+        and text.count("{") + text.count("[") <= MAX_DEPTH
+        and "\\u" not in text
+        and _SURROGATE.search(text) is None
+    ):
+        try:
+            return _SOUND.raw_decode(text, start)
+        except ValueError:
+            pass  # the reader below says what is wrong
+    return JsonReader(text).value(at)
+
+
+def _unrepeated(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError
+    return found
+
+
+def _finite(text: str) -> float:
+    if math.isinf(number := float(text)):
+        raise ValueError
+    return number
+
+
+def _refused(_: str) -> None:
+    raise ValueError
+
+
+_SOUND = json.JSONDecoder(
+    object_pairs_hook=_unrepeated, parse_float=_finite, parse_constant=_refused
+)
 
 
 def unsound(value: Any) -> str | None:

@@ -7,22 +7,25 @@ Nothing here asserts a time: machines differ. What is asserted is that the work 
 import json
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
 from harness.backends.base import BackendOptions, Generation
 from harness.backends.registry import open_backend
-from harness.dialects.registry import dialect
-from harness.judging import judge
+from harness.dialects.hermes import HERMES
+from harness.judging import judge, read_transcripts_by_key
 from harness.messages import ToolCall
 from harness.project import bundled_suites
+from harness.results import CaseResult
 from harness.runner import latency_sample, request
 from harness.suite import Suite
-from harness.suite_files import load_suite
+from harness.suite_files import load_suite, parse_suite
+from harness.suite_similar import similar_pairs
 from harness.transcript import Key, Transcript
 
-JUDGED = 2_000
+JUDGED = 100_000
 
 
 @pytest.fixture(scope="module")
@@ -50,26 +53,112 @@ def test_asking_for_help(benchmark):
     assert b"finetune" in done.stdout
 
 
-def test_judging_stored_answers(benchmark, routing: Suite):
-    """
-    Answers a second: 2,000 of them, a third right, a third of the wrong tool, a third broken.
-    """
-    hermes = dialect("hermes")
-    cases, transcripts = [], {}
-    for number in range(JUDGED):
-        case = routing.cases[number % len(routing.cases)]
-        wanted = case.turns[0].expectation.alternatives[0].calls[0].tool  # type: ignore[union-attr]
-        other = next(tool.name for tool in case.tools if tool.name != wanted)
-        name = other if number % 3 == 1 else wanted
-        text = hermes.render([ToolCall(name=name, arguments={"query": case.prompt})])
-        key = Key(case.id, number // len(routing.cases))
-        output = text[: len(text) // 2] if number % 3 == 2 else text
-        transcripts[key] = Transcript(key=key, output=output)
-        cases.append(case)
-    results = benchmark.pedantic(judge, (routing.cases, transcripts, hermes), rounds=3)
+TEXT = {"type": "string"}
+BOOK = {
+    "name": "book",
+    "parameters": {
+        "type": "object",
+        "properties": {
+            "place": TEXT,
+            "people": {"type": "integer", "minimum": 1},
+            "time": TEXT,
+            "area": {"enum": ["inside", "outside"]},
+            "note": TEXT,
+        },
+        "required": ["place", "people"],
+    },
+}
+ASK = {
+    "name": "ask",
+    "parameters": {"type": "object", "properties": {"query": TEXT}, "required": ["query"]},
+}
+BOOKED = {
+    "tool": "book",
+    "arguments": {
+        "place": {"equals_ignoring_case": "Rosa"},
+        "people": 2,
+        "time": {"same_moment_as": "2026-03-04T19:30"},
+        "area": {"enum": ["inside", "outside"], "optional": True},
+    },
+}
+ASKED = {"tool": "ask", "arguments": {"query": {"contains_any": ["menu", "vegan"]}}}
+EXPECTED = {
+    "one": {"calls": [ASKED]},
+    "arguments": {"calls": [BOOKED]},
+    "parallel": {"calls": [ASKED, BOOKED], "order": "strict"},
+    "none": {"abstain": True, "text": {"contains_any": ["sorry", "cannot"]}},
+    "either": {"any_of": [{"abstain": True}, {"calls": [ASKED]}]},
+}
 
-    statuses = {result.status for result in results}
-    assert {"correct", "incorrect", "truncated"} <= statuses
+
+def answer(case: str, number: int) -> str:
+    """
+    Give an answer of which there is only one: right, of a wrong value, or cut off.
+    """
+    book = {
+        "place": "Rose" if number % 4 == 0 else "ROSA",
+        "people": 2,
+        "time": "4 March 2026 7:30 pm",
+        "note": f"table {number}",
+    }
+    ask = {"query": f"the vegan menu, number {number}"}
+    calls = {
+        "one": [("ask", ask)],
+        "arguments": [("book", book)],
+        "parallel": [("ask", ask), ("book", book)],
+        "none": [],
+        "either": [("ask", ask)],
+    }[case]
+    text = HERMES.render([ToolCall(name=n, arguments=a) for n, a in calls])
+    if not calls:
+        text = f"I am sorry, I cannot do that. ({number})" + text
+    return text[: len(text) * 2 // 3] if number % 10 == 9 else text
+
+
+def test_judging_stored_answers(benchmark, tmp_path: Path):
+    """
+    A run's transcripts.jsonl of 100,000 answers, no two alike, read and judged.
+    """
+    suite = parse_suite(
+        {
+            "format": 1,
+            "name": "mixed",
+            "version": "1.0.0",
+            "tools": [BOOK, ASK],
+            "cases": [
+                {"id": name, "prompt": name, "expect": expect} for name, expect in EXPECTED.items()
+            ],
+        },
+        "mixed",
+    )
+    with (tmp_path / "transcripts.jsonl").open("w", encoding="utf-8") as file:
+        for number in range(JUDGED // len(EXPECTED)):
+            for case in EXPECTED:
+                line = Transcript(key=Key(case, number), output=answer(case, number)).to_json()
+                file.write(json.dumps(line) + "\n")
+
+    def judged() -> list[CaseResult]:
+        return judge(suite.cases, read_transcripts_by_key(tmp_path), HERMES)
+
+    results = benchmark.pedantic(judged, rounds=1)
+
+    statuses = Counter(result.status for result in results)
+    assert JUDGED == statuses.total()
+    assert {"correct", "incorrect", "truncated"} == set(statuses)
+
+
+def test_finding_near_duplicates(benchmark):
+    """
+    4,000 prompts of one template, the worst case: half a million pairs are alike.
+    """
+    words = [f"{chr(97 + n % 26) * 3}{n * n}" for n in range(60)]
+    prompts = [
+        f"Please turn on the {words[n % 60]} lights in the {words[n // 60 % 60]} at {n % 97}%"
+        for n in range(4000)
+    ]
+    pairs = benchmark.pedantic(similar_pairs, (prompts,), {"threshold": 0.6}, rounds=1)
+
+    assert len(pairs) > len(prompts)
 
 
 @pytest.mark.model

@@ -2,6 +2,7 @@
 What every dialect promises (`harness.dialects.base.Dialect`), held for all of them.
 """
 
+import importlib
 from collections.abc import Callable
 from typing import Any
 
@@ -232,3 +233,17 @@ def test_a_message_of_any_shape_is_read(message: dict[str, Any], finish_reason: 
 
     assert len(strict.attempts) == len(lenient.attempts)
     assert _is_among(_said(strict.attempts), _said(lenient.attempts))
+
+
+@pytest.mark.parametrize("name", ["hermes", "functiongemma"])
+@settings(max_examples=300, deadline=None)
+@given(output=answers)
+def test_a_second_reading_is_left_out_only_where_it_would_be_the_same(name: str, output: str):
+    """
+    The lenient reading of an answer with nothing to mend is the strict one, to the last field.
+    """
+    module = importlib.import_module(f"harness.dialects.{name}")
+    strict = dialect(name).read(output)
+
+    if not module._may_be_mended(strict):
+        assert strict == module.read_tagged(output, module._TAGS, module._lenient, module._BARE)

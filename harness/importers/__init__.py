@@ -1,0 +1,3 @@
+"""
+Suites in foreign formats, one file each. Add one by an entry point in group ``harness.importers``.
+"""

@@ -1,0 +1,90 @@
+"""
+What an importer is: foreign rows in, cases of a suite and notes out.
+
+An importer reads files and writes none; `harness.suite_import` checks what it gives and makes the
+folder. What has no place in a suite is a note with file and line, never dropped in silence; a row
+that is broken in itself is kept as a case in quarantine.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+from harness.suite_source import Problem
+
+Sources = Mapping[str, tuple[Path, ...]]
+"""The files of each kind: ``{"questions": (...), "answers": (...)}``."""
+
+QUARANTINED_FOR = timedelta(days=365)
+"""How long an imported case may stay in quarantine before somebody must look at it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImportedCase:
+    """
+    One line of cases.jsonl and where it comes from.
+    """
+
+    row: Mapping[str, Any]
+    file: str
+    line: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Imported:
+    """
+    What became of the source files.
+    """
+
+    cases: tuple[ImportedCase, ...]
+    description: str
+    tools: tuple[Mapping[str, Any], ...] = ()
+    """Tools of the whole suite; empty where each case declares its own."""
+    license: str | None = None
+    train: tuple[Mapping[str, Any], ...] = ()
+    """Chat rows for train.jsonl."""
+    valid: tuple[Mapping[str, Any], ...] = ()
+    notes: tuple[Problem, ...] = ()
+    """What could not be carried over, or not as it stood."""
+
+
+@runtime_checkable
+class Importer(Protocol):
+    """
+    One foreign format.
+
+    The contract, held by one test for all members:
+
+    - every row of the sources becomes a case or a training row, or a note names its file and line;
+    - a line that cannot be read is a note and does not stop the others;
+    - the same sources on the same day give the same value.
+    """
+
+    @property
+    def name(self) -> str:
+        """
+        The word for ``harness suite import``.
+        """
+
+    @property
+    def takes(self) -> Mapping[str, bool]:
+        """
+        The kinds of files it takes, and whether each must be given.
+        """
+
+    def read(self, sources: Sources, today: date) -> Imported:
+        """
+        Read *sources*, which hold the kinds in `takes` alone.
+
+        Raises:
+            UsageError: where the files together make no suite.
+        """
+
+
+def quarantine(reason: str, today: date) -> dict[str, str]:
+    """
+    Write the quarantine of a row that is broken in itself.
+    """
+    return {"reason": reason, "until": (today + QUARANTINED_FOR).isoformat()}

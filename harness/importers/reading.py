@@ -1,0 +1,73 @@
+"""
+Rows of JSON with their lines, for importers: what cannot be read is a note.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from harness.errors import UsageError, boundary
+from harness.suite_source import Problem, read_source
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """
+    One object of a source file.
+    """
+
+    value: dict[str, Any]
+    file: str
+    line: int | None
+
+    def note(self, message: str) -> Problem:
+        """
+        Say something about this row.
+        """
+        return Problem(file=self.file, line=self.line, message=message)
+
+
+def json_rows(files: Iterable[Path], notes: list[Problem]) -> list[Row]:
+    """
+    Read JSON lines, whatever the file is called, or one JSON list.
+
+    Raises:
+        UsageError: if a file is missing or cannot be opened.
+    """
+    rows = []
+    for file in files:
+        with boundary(UsageError, f"{file} cannot be read"):
+            begin = file.read_bytes()[:4096].removeprefix(b"\xef\xbb\xbf").lstrip()[:1]
+        source = read_source(file, ending=".json" if begin == b"[" else ".jsonl")
+        notes += source.problems
+        values = source.value if isinstance(source.value, list) else []
+        for index, value in enumerate(values):
+            named, line = source.places.find((index,))
+            if isinstance(value, dict):
+                rows.append(Row(value=value, file=named, line=line))
+            else:
+                notes.append(Problem(file=named, line=line, message="a row must be an object"))
+    return rows
+
+
+def unknown_keys(rows: Iterable[Row], known: Iterable[str]) -> list[Problem]:
+    """
+    Note each key that is not among *known* once, with the first row that has it.
+    """
+    taken = set(known)
+    first: dict[str, Row] = {}
+    count: dict[str, int] = {}
+    for row in rows:
+        for key in row.value:
+            if key not in taken:
+                first.setdefault(key, row)
+                count[key] = count.get(key, 0) + 1
+    return [
+        row.note(f"{key!r} has no place in a suite and is left out ({_times(count[key])})")
+        for key, row in first.items()
+    ]
+
+
+def _times(count: int) -> str:
+    return "1 row" if count == 1 else f"{count} rows"

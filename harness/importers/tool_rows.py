@@ -1,0 +1,130 @@
+"""
+One question and one call a row: ``user_content``, ``tool_name``, ``tool_arguments``.
+
+The arguments are a JSON object as text, as in the data of Google's guide to fine-tuning
+FunctionGemma (https://ai.google.dev/gemma/docs/functiongemma/finetuning-with-functiongemma), or an
+object. A row without a tool's name expects no call. Rows are JSON lines, or CSV with these columns.
+They declare no tools; those come from a file of function schemas.
+"""
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Mapping
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from harness.errors import UsageError, boundary
+from harness.importers.base import Imported, Sources
+from harness.importers.conversations import Conversation, cases, chat_rows, conversation
+from harness.importers.reading import Row, json_rows, unknown_keys
+from harness.suite_source import Problem, raise_problems, read_source
+
+_COLUMNS = ("user_content", "tool_name", "tool_arguments")
+
+
+class ToolRows:
+    """
+    The format described above.
+    """
+
+    name = "tool-rows"
+    takes: Mapping[str, bool] = {"rows": True, "tools": True, "train": False, "valid": False}
+
+    def read(self, sources: Sources, today: date) -> Imported:
+        """
+        Read the rows: cases of ``rows``, training rows of ``train`` and ``valid``.
+
+        Raises:
+            SuiteError: if the file of tools cannot be read.
+            UsageError: if it holds no list.
+        """
+        notes: list[Problem] = []
+        tools = [tool for file in sources["tools"] for tool in _tools(file)]
+        asked, shared = cases(_conversations(sources["rows"], tools, notes))
+        train, valid = (
+            chat_rows(_conversations(sources.get(part, ()), tools, notes))
+            for part in ("train", "valid")
+        )
+        return Imported(
+            cases=asked,
+            tools=shared,
+            description="Questions, and the call each of them asks for.",
+            train=train,
+            valid=valid,
+            notes=tuple(notes),
+        )
+
+
+def _tools(file: Path) -> list[Any]:
+    source = read_source(file)
+    raise_problems(source.problems)
+    if not isinstance(source.value, list):
+        raise UsageError(f"{file}: it must hold a list of function schemas")
+    return source.value
+
+
+def _conversations(
+    files: Iterable[Path], tools: list[Any], notes: list[Problem]
+) -> list[Conversation]:
+    rows = [
+        row
+        for file in files
+        for row in (_csv_rows(file) if file.suffix == ".csv" else json_rows([file], notes))
+    ]
+    notes += unknown_keys(rows, ("id", *_COLUMNS))
+    found = []
+    for row in rows:
+        try:
+            messages = _messages(row.value)
+        except ValueError as exc:
+            notes.append(row.note(f"left out: {exc}"))
+            continue
+        each = conversation(row, messages, tools, notes)
+        if each is not None:
+            found.append(each)
+    return found
+
+
+def _messages(row: Mapping[str, Any]) -> list[dict[str, Any]]:
+    asked, tool = row.get("user_content"), row.get("tool_name")
+    if not isinstance(asked, str) or not asked.strip():
+        raise ValueError('"user_content" must be what the user says')
+    question = {"role": "user", "content": asked}
+    if tool is None or tool == "":
+        return [question, {"role": "assistant", "content": ""}]
+    if not isinstance(tool, str):
+        raise ValueError('"tool_name" must be text')
+    arguments = row.get("tool_arguments")
+    if arguments is None or arguments == "":
+        arguments = {}
+    elif isinstance(arguments, str):
+        try:
+            arguments = json.loads(arguments)
+        except ValueError as exc:
+            raise ValueError(f'"tool_arguments" is no JSON: {exc}') from exc
+    if not isinstance(arguments, dict):
+        raise ValueError('"tool_arguments" must be a JSON object')
+    call = {"type": "function", "function": {"name": tool, "arguments": arguments}}
+    return [question, {"role": "assistant", "tool_calls": [call]}]
+
+
+def _csv_rows(file: Path) -> list[Row]:
+    with boundary(UsageError, f"{file} cannot be read"):
+        text = file.read_bytes().decode("utf-8-sig")
+        reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
+        rows = []
+        before = 1
+        for values in reader:
+            # A cell beyond the header is under None, and a missing one is None.
+            named = {str(key or "(no column)"): value for key, value in values.items() if value}
+            rows.append(Row(value=named, file=str(file), line=before + 1))
+            before = reader.line_num
+    missing = [name for name in _COLUMNS if name not in (reader.fieldnames or ())]
+    if missing:
+        raise UsageError(f"{file}:1: there is no column {missing[0]!r}; the first line names them")
+    return rows
+
+
+TOOL_ROWS = ToolRows()

@@ -1,0 +1,108 @@
+"""
+What every importer promises (`harness.importers.base.Importer`), held for all of them.
+"""
+
+from datetime import date
+from importlib.metadata import EntryPoint
+from pathlib import Path
+
+import pytest
+
+from harness.errors import UsageError
+from harness.importers import registry
+from harness.importers.base import Importer
+from harness.importers.bfcl import BFCL
+from harness.importers.registry import importer, names
+from harness.suite_files import load_suite
+from harness.suite_import import import_suite
+
+from .examples import SOURCES, write
+
+TODAY = date(2026, 11, 22)
+
+
+def _installed(monkeypatch: pytest.MonkeyPatch, **points: str) -> None:
+    def entry_points(*, group: str) -> list[EntryPoint]:
+        assert group == "harness.importers"
+        return [EntryPoint(name, value, group) for name, value in points.items()]
+
+    monkeypatch.setattr(registry, "entry_points", entry_points)
+
+
+def test_every_importer_has_an_example():
+    assert set(names()) == set(SOURCES)
+
+
+@pytest.mark.parametrize("name", names())
+class TestEveryImporter:
+    def test_is_an_importer_of_its_name(self, name: str):
+        assert isinstance(importer(name), Importer)
+        assert name == importer(name).name
+
+    def test_makes_a_suite_that_loads(self, name: str, tmp_path: Path):
+        made = import_suite(name, write(tmp_path, SOURCES[name]), tmp_path / "out", today=TODAY)
+
+        loaded = load_suite(tmp_path / "out", today=TODAY)
+        assert made.suite.digest == loaded.digest
+        assert loaded.cases
+        assert () == made.notes
+
+    def test_gives_the_same_value_twice(self, name: str, tmp_path: Path):
+        sources = write(tmp_path, SOURCES[name])
+
+        assert importer(name).read(sources, TODAY) == importer(name).read(sources, TODAY)
+
+    def test_notes_a_line_that_cannot_be_read_and_goes_on(self, name: str, tmp_path: Path):
+        sources = write(tmp_path, SOURCES[name])
+        kind = next(iter(importer(name).takes))
+        (file,) = sources[kind]
+        whole = importer(name).read(sources, TODAY)
+        file.write_text('{"no JSON\n7\n' + file.read_text("utf-8"), "utf-8")
+
+        spoiled = importer(name).read(sources, TODAY)
+
+        assert [case.row for case in whole.cases] == [case.row for case in spoiled.cases]
+        assert [(str(file), 1), (str(file), 2)] == [(n.file, n.line) for n in spoiled.notes]
+
+    def test_notes_a_key_it_does_not_know(self, name: str, tmp_path: Path):
+        sources = write(tmp_path, SOURCES[name])
+        (file,) = sources[next(iter(importer(name).takes))]
+        file.write_text(file.read_text("utf-8").replace("{", '{"mood": "glad", ', 1), "utf-8")
+
+        notes = importer(name).read(sources, TODAY).notes
+
+        assert [f"{file}:1: 'mood' has no place in a suite and is left out (1 row)"] == [
+            str(note) for note in notes
+        ]
+
+    def test_a_missing_file_is_an_error_that_names_it(self, name: str, tmp_path: Path):
+        sources = write(tmp_path, SOURCES[name])
+        kind = next(iter(importer(name).takes))
+
+        with pytest.raises(UsageError, match=r"gone\.jsonl cannot be read"):
+            importer(name).read({**sources, kind: (tmp_path / "gone.jsonl",)}, TODAY)
+
+
+def test_an_unknown_format_lists_the_choices():
+    with pytest.raises(UsageError, match=r"did you mean 'bfcl'.*bfcl, chat-jsonl, mobile-actions"):
+        importer("bfc")
+
+
+def test_a_package_may_bring_another(monkeypatch: pytest.MonkeyPatch):
+    _installed(monkeypatch, bfcl="harness.importers.bfcl:BFCL")
+
+    assert importer("bfcl") is BFCL
+
+
+def test_two_importers_of_one_name_are_refused(monkeypatch: pytest.MonkeyPatch):
+    _installed(monkeypatch, bfcl="elsewhere:BFCL")
+
+    with pytest.raises(UsageError, match=r"two importers are called 'bfcl'.*uninstall one"):
+        names()
+
+
+def test_what_is_no_importer_is_refused(monkeypatch: pytest.MonkeyPatch):
+    _installed(monkeypatch, odd="harness.importers.base:QUARANTINED_FOR")
+
+    with pytest.raises(UsageError, match="is no importer called 'odd'"):
+        importer("odd")

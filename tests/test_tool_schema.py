@@ -1,0 +1,78 @@
+"""
+The quick answer of `violations` is the validator's.
+"""
+
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from harness.keywords import SchemaValidator
+from harness.messages import Tool
+from harness.tool_schema import violations
+
+VALUES = st.none() | st.booleans() | st.integers(-2, 2) | st.floats() | st.text(max_size=2)
+PROPERTIES = st.sampled_from(
+    [
+        {"type": "string"},
+        {"type": "integer", "description": "d"},
+        {"type": "number"},
+        {"type": "boolean"},
+        {"type": ["string", "null"]},
+        {"type": "null"},
+        {"type": "string", "maxLength": 1},
+        {"enum": ["a", 1]},
+        {"type": "array", "items": {"type": "string"}},
+        {},
+        True,
+        False,
+    ]
+)
+NAMES = st.sampled_from("abc")
+
+
+def tool(**parameters: Any) -> Tool:
+    return Tool.from_schema({"name": "f", "parameters": {"type": "object", **parameters}})
+
+
+@settings(max_examples=500, deadline=None)
+@given(
+    parameters=st.fixed_dictionaries(
+        {},
+        optional={
+            "properties": st.dictionaries(NAMES, PROPERTIES),
+            "required": st.lists(NAMES, unique=True),
+            "additionalProperties": st.booleans() | PROPERTIES,
+            "minProperties": st.just(1),
+            "description": st.just("d"),
+        },
+    ),
+    arguments=st.dictionaries(NAMES, VALUES | st.lists(VALUES, max_size=1)),
+)
+def test_a_call_is_judged_as_the_validator_judges_it(
+    parameters: dict[str, Any], arguments: dict[str, Any]
+) -> None:
+    declared = tool(**parameters)
+    wanted = SchemaValidator(declared.parameters).iter_errors(arguments)
+
+    assert sorted(error.message for error in wanted) == sorted(
+        error.message for error in violations(declared, arguments)
+    )
+
+
+def test_a_plain_call_needs_no_validator(monkeypatch: pytest.MonkeyPatch) -> None:
+    declared = tool(properties={"q": {"type": "string"}}, required=["q"])
+    assert [] == violations(declared, {"q": "x"})
+
+    monkeypatch.setattr(SchemaValidator, "iter_errors", None)
+
+    assert [] == violations(declared, {"q": "y"})
+
+
+def test_a_reference_stays_inside_the_schema() -> None:
+    declared = tool(properties={"n": {"$ref": "#/$defs/n"}}, **{"$defs": {"n": {"maximum": 3}}})
+
+    assert ["4 is greater than the maximum of 3"] == [
+        error.message for error in violations(declared, {"n": 4})
+    ]
