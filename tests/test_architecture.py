@@ -143,7 +143,9 @@ def test_what_decides_or_spells_does_not_print(name: str):
         assert "print" not in calls, path
 
 
-@pytest.mark.parametrize("surface", ["cli", "commands", "pytest_plugin", "pytest_session", "progress"])
+@pytest.mark.parametrize(
+    "surface", ["cli", "commands", "pytest_plugin", "pytest_session", "progress"]
+)
 def test_surfaces_hold_no_rules(surface: str):
     """
     They take the workflow's steps: scoring, statistics and comparison are out of their reach.
