@@ -2,8 +2,8 @@
 Whether the arguments of a call fit the schema its tool declares.
 
 A schema is compiled once a tool. Most calls fit, and most schemas say no more than which arguments
-there are, of which type and which are required: that is seen without the schema machinery, which
-is asked wherever there is a doubt, and alone says what is wrong.
+there are, their type, a list of texts or a bound, and which are required: that is seen without the
+schema machinery, which is asked wherever there is a doubt, and alone says what is wrong.
 """
 
 import json
@@ -28,6 +28,7 @@ _TYPES: Mapping[str, tuple[type, ...]] = {
 """Python's types of JSON's, by exact class; what is not here (1.0 is an integer, too) is left to
 the validator."""
 _NOTES = {"title", "description", "default", "examples"}
+_PLAIN = {"type", "enum", "minimum", "maximum", *_NOTES}
 _KNOWN = {"type", "properties", "required", "additionalProperties", *_NOTES}
 
 
@@ -42,26 +43,50 @@ def violations(tool: Tool, arguments: Mapping[str, Any]) -> list[ValidationError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class _Argument:
+    """
+    What a plain schema says of one argument.
+    """
+
+    types: tuple[type, ...]
+    texts: frozenset[str] | None
+    low: float | None
+    high: float | None
+
+    def surely_takes(self, value: Any) -> bool:
+        """
+        Whether *value* is right beyond doubt.
+        """
+        return (
+            type(value) in self.types
+            and (self.texts is None or value in self.texts)
+            and (self.low is None or self.low <= value)
+            and (self.high is None or value <= self.high)
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Compiled:
     """
     The schema of one tool.
     """
 
     validator: Any
-    types: Mapping[str, tuple[type, ...]] | None
-    """The arguments that are plainly typed; None where the schema says more than can be plain."""
+    plain: Mapping[str, _Argument] | None
+    """The arguments with a plain schema; None where the whole says more than can be plain."""
     required: frozenset[str]
 
     def plainly_fits(self, arguments: Mapping[str, Any]) -> bool:
         """
         Whether *arguments* surely fit; if not, the validator decides.
         """
-        types = self.types
-        return (
-            types is not None
-            and self.required <= arguments.keys()
-            and all(type(value) in types.get(name, ()) for name, value in arguments.items())
-        )
+        if self.plain is None or not self.required <= arguments.keys():
+            return False
+        for name, value in arguments.items():
+            known = self.plain.get(name)
+            if known is None or not known.surely_takes(value):
+                return False
+        return True
 
 
 class _Same:
@@ -84,23 +109,32 @@ class _Same:
 @lru_cache(maxsize=4096)
 def _compiled(same: _Same) -> _Compiled:
     parameters = same.tool.parameters
-    plain = parameters.keys() <= _KNOWN
+    properties = parameters.get("properties", {})
+    plain = {name: found for name in properties if (found := _argument(properties[name]))}
     return _Compiled(
         validator=_validator(canonical_json(parameters)),
-        types=_plain_types(parameters.get("properties", {})) if plain else None,
+        plain=plain if parameters.keys() <= _KNOWN else None,
         required=frozenset(parameters.get("required", ())),
     )
 
 
-def _plain_types(properties: Mapping[str, Any]) -> dict[str, tuple[type, ...]]:
-    return {
-        name: _TYPES[schema["type"]]
-        for name, schema in properties.items()
-        if isinstance(schema, Mapping)
-        and schema.keys() <= {"type", *_NOTES}
-        and isinstance(schema.get("type"), str)
-        and schema["type"] in _TYPES
-    }
+def _argument(schema: Any) -> _Argument | None:
+    if not isinstance(schema, Mapping) or not schema.keys() <= _PLAIN:
+        return None
+    kind, texts = schema.get("type", "string" if "enum" in schema else None), schema.get("enum")
+    bounded = "minimum" in schema or "maximum" in schema
+    if not isinstance(kind, str) or kind not in _TYPES:
+        return None
+    if texts is not None and (kind != "string" or not all(isinstance(t, str) for t in texts)):
+        return None
+    if bounded and kind not in ("integer", "number"):
+        return None
+    return _Argument(
+        types=_TYPES[kind],
+        texts=None if texts is None else frozenset(texts),
+        low=schema.get("minimum"),
+        high=schema.get("maximum"),
+    )
 
 
 @lru_cache(maxsize=1024)

@@ -12,7 +12,13 @@ from harness.keywords import SchemaValidator
 from harness.messages import Tool
 from harness.tool_schema import violations
 
-VALUES = st.none() | st.booleans() | st.integers(-2, 2) | st.floats() | st.text(max_size=2)
+VALUES = (
+    st.none()
+    | st.booleans()
+    | st.integers(-2, 2)
+    | st.floats()
+    | st.sampled_from(["a", "b", "ab", ""])
+)
 PROPERTIES = st.sampled_from(
     [
         {"type": "string"},
@@ -23,6 +29,12 @@ PROPERTIES = st.sampled_from(
         {"type": "null"},
         {"type": "string", "maxLength": 1},
         {"enum": ["a", 1]},
+        {"enum": ["a", "b"]},
+        {"type": "string", "enum": ["a", 1]},
+        {"type": "integer", "enum": [1, 2]},
+        {"type": "integer", "minimum": 1},
+        {"type": "number", "minimum": -1, "maximum": 1.5},
+        {"type": "string", "maximum": 0},
         {"type": "array", "items": {"type": "string"}},
         {},
         True,
