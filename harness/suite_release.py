@@ -62,14 +62,15 @@ def release(path: Path, *, part: Part | None = None, today: date | None = None) 
     """
     Release the content of a suite under the version in its suite.yaml.
 
-    With *part* that version is raised first, comments kept. *today* is written in the changelog.
+    With *part* that version is raised first, comments kept. *today* is written in the changelog; a
+    quarantine that has passed by then is refused.
 
     Raises:
         SuiteError: if the suite cannot be read.
         UsageError: if this version or this very content was released before.
     """
     folder = path.parent if path.name == SUITE_FILE else path
-    reading = read_suite(folder, check_release=False)
+    reading = read_suite(folder, today=today, check_release=False)
     raise_problems(reading.problems)
     suite = reading.suite
     assert suite is not None

@@ -725,7 +725,7 @@ def test_released_content_is_known_and_may_not_change(tmp_path):
 
     assert [
         "suite.yaml:3: version 1.0.0 was released with other content; undo the edits, or give them "
-        "a version of their own with `harness suite release toy`"
+        "a version of their own with `harness suite release toy --patch` (--minor, --major)"
     ] == complaints(tmp_path)
 
 

@@ -131,7 +131,8 @@ def test_content_that_left_its_released_version_is_a_finding(tmp_path):
 
     assert [
         "suite.yaml:3: invalid: version 1.0.0 was released with other content; undo the edits, or "
-        "give them a version of their own with `harness suite release toy`"
+        "give them a version of their own with `harness suite release toy --patch` "
+        "(--minor, --major)"
     ] == findings(tmp_path)
 
 

@@ -200,3 +200,18 @@ def test_a_release_leaves_no_other_file(suite):
         "tools.json",
         "versions.json",
     } == {Path(file).name for file in suite.iterdir()}
+
+
+def test_a_quarantine_that_has_passed_is_not_released(tmp_path: Path):
+    """
+    A case set aside for a while must not be set aside for good by a release.
+    """
+    folder = new_suite(tmp_path, "late")
+    cases = folder / "cases.jsonl"
+    rows = [json.loads(line) for line in cases.read_text("utf-8").splitlines()]
+    rows[0]["quarantine"] = {"reason": "wrong answer", "until": "2026-01-31"}
+    cases.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+
+    with pytest.raises(SuiteError, match="has passed"):
+        release(folder, today=date(2026, 2, 1))
+    assert not (folder / "versions.json").exists()
