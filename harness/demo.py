@@ -14,12 +14,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from harness import reports, workflow
+from harness.files import write_text
 from harness.progress import say, watching
 from harness.project import Project
 from harness.provenance import now
 from harness.renderers.base import Report
 from harness.renderers.registry import renderer
-from harness.store import StoredRun, save_baseline, write_text
+from harness.store import StoredRun, save_baseline
 
 SUITE = "tool-routing"
 BASE = "embedded:smollm2-135m"

@@ -28,6 +28,7 @@ from filelock import FileLock
 
 from harness.canonical import as_written, canonical_json, digest_bytes
 from harness.errors import StoreError, TranscriptError, boundary
+from harness.files import write_text
 from harness.record import RunRecord, decode, encode
 from harness.transcript import Key, Transcript
 
@@ -315,33 +316,6 @@ def baseline_history(folder: Path) -> list[dict[str, Any]]:
             raise StoreError(f"{where}: no entry of a history, which has {keys}")
         entries.append(entry)
     return entries
-
-
-def write_text(path: Path, text: str) -> None:
-    """
-    Replace *path* by a file holding *text*: whole or not at all, whenever the process dies.
-    """
-    # Through a link to the file it stands for.
-    path = path.resolve()
-    if path.exists() and not path.is_file():
-        if path.is_dir():
-            raise StoreError(f"{path} is a folder; name a file in it")
-        # A device or a pipe is written to, never replaced.
-        path.write_text(text, "utf-8")
-        return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:100]}.")
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8", newline="\n") as stream:
-            stream.write(text)
-            stream.flush()
-            os.fsync(stream.fileno())
-        # mkstemp makes files for the owner alone; these are to be read like any other.
-        Path(name).chmod(0o644)
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
 
 
 def _history_text(folder: Path) -> str:

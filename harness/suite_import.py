@@ -16,12 +16,13 @@ from typing import Any
 import yaml
 
 from harness.errors import UsageError
+from harness.files import write_folder
 from harness.importers.base import Imported, ImportedCase, Sources
 from harness.importers.registry import importer
 from harness.suite import Suite
 from harness.suite_files import SUITE_FILE
 from harness.suite_parse import read_document
-from harness.suite_release import NAME, write_folder
+from harness.suite_release import NAME
 from harness.suite_source import Places, Problem, Problems
 
 _FLAGS = {"rows": "files of rows"}

@@ -155,7 +155,8 @@ class _Reader:
             self.note(
                 ("version",),
                 f"{version} was released with other content; undo the edits, or give them a "
-                f"version of their own with `harness suite release {document['name']} --patch` (--minor, --major)",
+                f"version of their own with `harness suite release {document['name']} --patch` "
+                "(--minor, --major)",
             )
             return None
         offered = {canonical_json(tool.schema): tool for tool in self.tools}

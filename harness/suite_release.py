@@ -8,10 +8,7 @@ last released, as a digest of the whole cannot tell which of them changed.
 """
 
 import json
-import os
 import re
-import shutil
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -22,6 +19,7 @@ from typing import Literal
 import yaml
 
 from harness.errors import SuiteError, UsageError, boundary
+from harness.files import write_folder, write_text
 from harness.suite import Suite
 from harness.suite_files import SUITE_FILE, VERSIONS_FILE, read_suite, read_versions
 from harness.suite_source import raise_problems, read_source
@@ -100,8 +98,8 @@ def release(path: Path, *, part: Part | None = None, today: date | None = None) 
         if part is not None:
             _set_version(folder / SUITE_FILE, version)
         _write_changelog(folder / CHANGELOG_FILE, suite, made, today, first=not versions)
-        _replace(folder / CASES_FILE, _json({"version": version, "cases": cases}))
-        _replace(folder / VERSIONS_FILE, _json({**versions, version: suite.digest}))
+        write_text(folder / CASES_FILE, _json({"version": version, "cases": cases}))
+        write_text(folder / VERSIONS_FILE, _json({**versions, version: suite.digest}))
     return made
 
 
@@ -128,28 +126,6 @@ def new_suite(root: Path, name: str) -> Path:
     return folder
 
 
-def write_folder(folder: Path, files: Mapping[str, str]) -> None:
-    """
-    Make *folder* with *files*, names to texts; it appears when it is complete.
-
-    Raises:
-        UsageError: if it is there already and not empty, or cannot be made.
-    """
-    if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
-        raise UsageError(f"{folder} is there already; choose another name")
-    with boundary(UsageError, f"cannot make {folder}"):
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        # Renamed when complete, so that no half suite is ever found.
-        draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-        try:
-            draft.chmod(0o755)
-            for file, text in files.items():
-                (draft / file).write_text(text, "utf-8", newline="\n")
-            draft.rename(folder)
-        finally:
-            shutil.rmtree(draft, ignore_errors=True)
-
-
 def _raised(version: str, part: Part) -> str:
     major, minor, patch = (int(number) for number in version.split("."))
     if part == "major":
@@ -167,7 +143,7 @@ def _set_version(file: Path, version: str) -> None:
     value = next(value for key, value in node.value if key.value == "version")
     quote = value.style if value.style in ("'", '"') else ""
     start, end = value.start_mark.index, value.end_mark.index
-    _replace(file, text[:start] + quote + version + quote + text[end:])
+    write_text(file, text[:start] + quote + version + quote + text[end:])
 
 
 def _last_cases(folder: Path) -> Mapping[str, str]:
@@ -208,25 +184,8 @@ def _write_changelog(
             lines.append("- No case asks or expects anything else; tags, groups or settings do.")
     entry = "\n".join(lines) + "\n"
     before, mark, after = text.partition("\n## ")
-    _replace(file, f"{before.rstrip()}\n\n{entry}" + (f"\n## {after}" if mark else ""))
+    write_text(file, f"{before.rstrip()}\n\n{entry}" + (f"\n## {after}" if mark else ""))
 
 
 def _json(value: object) -> str:
     return json.dumps(value, indent=1, ensure_ascii=False) + "\n"
-
-
-def _replace(file: Path, text: str) -> None:
-    """
-    Write a file whole or not at all.
-    """
-    handle, name = tempfile.mkstemp(prefix=f".{file.name}.", dir=file.parent)
-    draft = Path(name)
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(text.encode("utf-8"))
-            stream.flush()
-            os.fsync(stream.fileno())
-        draft.chmod(file.stat().st_mode if file.exists() else 0o644)
-        draft.replace(file)
-    finally:
-        draft.unlink(missing_ok=True)

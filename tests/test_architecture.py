@@ -15,7 +15,7 @@ import harness
 PACKAGE = Path(harness.__file__).parent
 
 LAYERS = """
-errors canonical cache messages moments keywords constraints suite
+errors files families canonical cache messages moments keywords constraints suite
 suite_source suite_shape suite_expect suite_parse suite_files suite_findings
 suite_lint_values suite_lint_case suite_similar suite_lint_whole suite_lint
 suite_summary suite_release importers suite_import

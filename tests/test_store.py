@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from harness.errors import RecordError, StoreError, TranscriptError
+from harness.files import write_text
 from harness.record import RunRecord, decode, encode
 from harness.store import (
     RUN,
@@ -25,7 +26,6 @@ from harness.store import (
     read_transcripts,
     save_baseline,
     start_run,
-    write_text,
 )
 from harness.transcript import Key, Transcript
 

@@ -168,14 +168,14 @@ def test_a_release_cut_short_can_be_finished(suite, monkeypatch):
     """
     release(suite)
     edit(suite, "umbrella", "raincoat")
-    write = suite_release._replace
+    write = suite_release.write_text
 
     def breaks(file, text):
         if file.name == "versions.json":
             raise OSError("disk full")
         write(file, text)
 
-    monkeypatch.setattr(suite_release, "_replace", breaks)
+    monkeypatch.setattr(suite_release, "write_text", breaks)
     with pytest.raises(SuiteError, match="cannot write the release: disk full"):
         release(suite, part="minor")
     monkeypatch.undo()

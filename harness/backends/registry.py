@@ -6,23 +6,23 @@ name is the scheme and whose object is called with a `Reference` and `BackendOpt
 imported before it is asked for.
 """
 
-import importlib
-from importlib.metadata import entry_points
-from operator import attrgetter
-
 from harness.backends.base import Backend, BackendOptions
 from harness.checkpoint import Reference, parse_reference
 from harness.errors import BackendError, UsageError, boundary
+from harness.families import Family
 
-GROUP = "harness.backends"
-
-_BUILT_IN = {
-    "embedded": "harness.backends.transformers:TransformersBackend.open",
-    "gguf": "harness.backends.transformers:TransformersBackend.open",
-    "hf": "harness.backends.transformers:TransformersBackend.open",
-    "python": "harness.backends.python:PythonBackend.open",
-    "replay": "harness.backends.replay:ReplayBackend.open",
-}
+_FAMILY = Family(
+    group="harness.backends",
+    noun="backend",
+    built_in={
+        "embedded": "harness.backends.transformers:TransformersBackend.open",
+        "gguf": "harness.backends.transformers:TransformersBackend.open",
+        "hf": "harness.backends.transformers:TransformersBackend.open",
+        "python": "harness.backends.python:PythonBackend.open",
+        "replay": "harness.backends.replay:ReplayBackend.open",
+    },
+    error=BackendError,
+)
 
 _LATER = {
     "openai": "an OpenAI-compatible server",
@@ -30,14 +30,8 @@ _LATER = {
 }
 
 
-def schemes() -> tuple[str, ...]:
-    """
-    Give every scheme a reference can begin with, sorted.
-
-    Raises:
-        BackendError: if two packages offer different backends for one scheme.
-    """
-    return tuple(sorted(_targets()))
+schemes = _FAMILY.names
+"""Every scheme a reference can begin with, sorted."""
 
 
 def open_backend(text: str, options: BackendOptions) -> Backend:
@@ -49,19 +43,16 @@ def open_backend(text: str, options: BackendOptions) -> Backend:
         BackendError: if the backend itself cannot be loaded.
         CheckpointError, DialectError, TranscriptError: as the backend says.
     """
-    targets = _targets()
-    reference = _reference(text, targets)
-    target = targets[reference.scheme]
-    module, _, attribute = target.partition(":")
-    with boundary(BackendError, f"backend {reference.scheme!r} ({target}) cannot be loaded"):
-        opener = attrgetter(attribute)(importlib.import_module(module))
+    reference = _reference(text)
+    opener = _FAMILY.load(reference.scheme)
     with boundary(BackendError, f"{reference} cannot be opened"):
         backend: Backend = opener(reference, options)
         return backend
 
 
-def _reference(text: str, targets: dict[str, str]) -> Reference:
+def _reference(text: str) -> Reference:
     scheme, colon, target = text.partition(":")
+    targets = schemes()
     if colon and scheme in _LATER and scheme not in targets:
         raise UsageError(
             f"checkpoint {text!r}: {_LATER[scheme]} is not served yet. Until then write a function "
@@ -71,14 +62,3 @@ def _reference(text: str, targets: dict[str, str]) -> Reference:
     if colon and target and scheme in targets:
         return Reference(scheme=scheme, target=target)
     return parse_reference(text)
-
-
-def _targets() -> dict[str, str]:
-    targets = dict(_BUILT_IN)
-    for point in entry_points(group=GROUP):
-        if targets.setdefault(point.name, point.value) != point.value:
-            raise BackendError(
-                f"two backends serve {point.name!r}: {targets[point.name]} and {point.value}; "
-                "uninstall one of the packages that bring them"
-            )
-    return targets

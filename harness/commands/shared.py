@@ -12,10 +12,10 @@ from pathlib import Path
 
 from tabulate import tabulate
 
+from harness.files import write_text
 from harness.renderers.base import Report
 from harness.renderers.registry import renderer
 from harness.renderers.terminal import render
-from harness.store import write_text
 
 
 @contextmanager

@@ -6,34 +6,27 @@ name is the word for ``--dialect`` and whose object is a `Dialect`. Nothing is i
 asked for.
 """
 
-import difflib
-import importlib
 from collections.abc import Sequence
-from importlib.metadata import entry_points
 
 from harness.dialects.base import Dialect, Reading
 from harness.dialects.native import NATIVE
-from harness.errors import DialectError, boundary
+from harness.errors import DialectError
+from harness.families import Family
 from harness.messages import Tool
 from harness.transcript import Transcript
 
-GROUP = "harness.dialects"
+_FAMILY = Family(
+    group="harness.dialects",
+    noun="dialect",
+    built_in={
+        "functiongemma": "harness.dialects.functiongemma:FUNCTIONGEMMA",
+        "hermes": "harness.dialects.hermes:HERMES",
+        "native": "harness.dialects.native:NATIVE",
+    },
+    error=DialectError,
+)
 
-_BUILT_IN = {
-    "functiongemma": "harness.dialects.functiongemma:FUNCTIONGEMMA",
-    "hermes": "harness.dialects.hermes:HERMES",
-    "native": "harness.dialects.native:NATIVE",
-}
-
-
-def names() -> tuple[str, ...]:
-    """
-    Give every dialect's name, sorted.
-
-    Raises:
-        DialectError: if two packages offer different dialects under one name.
-    """
-    return tuple(sorted(_targets()))
+names = _FAMILY.names
 
 
 def dialect(name: str) -> Dialect:
@@ -43,16 +36,9 @@ def dialect(name: str) -> Dialect:
     Raises:
         DialectError: if there is none, or it cannot be loaded.
     """
-    targets = _targets()
-    if name not in targets:
-        close = difflib.get_close_matches(name, targets, n=1)
-        hint = f"; did you mean {close[0]!r}?" if close else ""
-        raise DialectError(f"no dialect {name!r}{hint} There are: {', '.join(sorted(targets))}")
-    target = targets[name]
-    module, _, attribute = target.partition(":")
-    with boundary(DialectError, f"dialect {name!r} ({target}) cannot be loaded"):
-        loaded = getattr(importlib.import_module(module), attribute)
+    loaded = _FAMILY.load(name)
     if not isinstance(loaded, Dialect) or loaded.name != name:
+        target = _FAMILY.target(name)
         raise DialectError(f"{target} is no dialect called {name!r}; see harness.dialects.base")
     return loaded
 
@@ -103,14 +89,3 @@ def read(
     if output is None:
         raise ValueError(f"case {transcript.key.case!r} has neither output nor message")
     return dialect.read_leniently(output, tools) if lenient else dialect.read(output, tools)
-
-
-def _targets() -> dict[str, str]:
-    targets = dict(_BUILT_IN)
-    for point in entry_points(group=GROUP):
-        if targets.setdefault(point.name, point.value) != point.value:
-            raise DialectError(
-                f"two dialects are called {point.name!r}: {targets[point.name]} and "
-                f"{point.value}; uninstall one of the packages that bring them"
-            )
-    return targets

@@ -5,31 +5,25 @@ Built-in ones are in a table; others come by entry points in group ``harness.ren
 object is a `harness.renderers.base.Renderer`. Nothing is imported before it is asked for.
 """
 
-import importlib
-from importlib.metadata import entry_points
 from typing import cast
 
-from harness.errors import UsageError, boundary
+from harness.errors import UsageError
+from harness.families import Family
 from harness.renderers.base import Renderer
 
-GROUP = "harness.renderers"
+_FAMILY = Family(
+    group="harness.renderers",
+    noun="renderer",
+    built_in={
+        "json": "harness.renderers.json:render",
+        "junit": "harness.renderers.junit:render",
+        "markdown": "harness.renderers.markdown:render",
+        "terminal": "harness.renderers.terminal:render",
+    },
+    error=UsageError,
+)
 
-_BUILT_IN = {
-    "json": "harness.renderers.json:render",
-    "junit": "harness.renderers.junit:render",
-    "markdown": "harness.renderers.markdown:render",
-    "terminal": "harness.renderers.terminal:render",
-}
-
-
-def names() -> tuple[str, ...]:
-    """
-    Give every renderer's name, sorted.
-
-    Raises:
-        UsageError: if two packages offer different renderers under one name.
-    """
-    return tuple(sorted(_targets()))
+names = _FAMILY.names
 
 
 def renderer(name: str) -> Renderer:
@@ -39,23 +33,7 @@ def renderer(name: str) -> Renderer:
     Raises:
         UsageError: if there is none, or it cannot be loaded.
     """
-    targets = _targets()
-    if name not in targets:
-        raise UsageError(f"no renderer {name!r}; there are: {', '.join(sorted(targets))}")
-    module, _, attribute = targets[name].partition(":")
-    with boundary(UsageError, f"renderer {name!r} ({targets[name]}) cannot be loaded"):
-        loaded = getattr(importlib.import_module(module), attribute)
+    loaded = _FAMILY.load(name)
     if not callable(loaded):
-        raise UsageError(f"{targets[name]} is no renderer; see harness.renderers.base")
+        raise UsageError(f"{_FAMILY.target(name)} is no renderer; see harness.renderers.base")
     return cast(Renderer, loaded)
-
-
-def _targets() -> dict[str, str]:
-    targets = dict(_BUILT_IN)
-    for point in entry_points(group=GROUP):
-        if targets.setdefault(point.name, point.value) != point.value:
-            raise UsageError(
-                f"two renderers are called {point.name!r}: {targets[point.name]} and "
-                f"{point.value}; uninstall one of the packages that bring them"
-            )
-    return targets

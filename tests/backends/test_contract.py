@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from harness.backends.base import Backend, BackendOptions, Generation, Request
-from harness.backends.registry import _BUILT_IN, open_backend, schemes
+from harness.backends.registry import _FAMILY, open_backend, schemes
 from harness.dialects.registry import dialect
 from harness.errors import BackendError, CheckpointError, UsageError
 from harness.messages import Message, Tool
@@ -118,8 +118,8 @@ def test_answers_alone_are_timed_or_refused(backend: Backend):
 def test_the_table_and_the_entry_points_agree():
     project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text("utf-8"))
 
-    assert _BUILT_IN == project["project"]["entry-points"]["harness.backends"]
-    assert set(_BUILT_IN) <= set(schemes())
+    assert _FAMILY.built_in == project["project"]["entry-points"]["harness.backends"]
+    assert set(_FAMILY.built_in) <= set(schemes())
 
 
 @pytest.mark.parametrize(
@@ -143,9 +143,7 @@ class _Point:
 @pytest.fixture
 def installed(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], None]:
     def install(name: str, value: str) -> None:
-        monkeypatch.setattr(
-            "harness.backends.registry.entry_points", lambda group: [_Point(name, value)]
-        )
+        monkeypatch.setattr("harness.families.entry_points", lambda group: [_Point(name, value)])
 
     return install
 
@@ -160,7 +158,7 @@ def test_an_installed_backend_serves_its_scheme(installed: Callable[[str, str], 
 def test_two_backends_for_one_scheme_are_refused(installed: Callable[[str, str], None]):
     installed("hf", "other:open")
 
-    with pytest.raises(BackendError, match="two backends serve 'hf'"):
+    with pytest.raises(BackendError, match="two packages bring a backend 'hf'"):
         open_backend("org/name", BackendOptions())
 
 

@@ -37,7 +37,7 @@ def _installed(monkeypatch: pytest.MonkeyPatch, **points: str) -> None:
         assert group == "harness.dialects"
         return [EntryPoint(name, value, group) for name, value in points.items()]
 
-    monkeypatch.setattr(registry, "entry_points", entry_points)
+    monkeypatch.setattr("harness.families.entry_points", entry_points)
 
 
 def _transcript(**fields: Any) -> Transcript:

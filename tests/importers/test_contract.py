@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from harness.errors import UsageError
-from harness.importers import registry
 from harness.importers.base import Importer
 from harness.importers.bfcl import BFCL
 from harness.importers.registry import importer, names
@@ -26,7 +25,7 @@ def _installed(monkeypatch: pytest.MonkeyPatch, **points: str) -> None:
         assert group == "harness.importers"
         return [EntryPoint(name, value, group) for name, value in points.items()]
 
-    monkeypatch.setattr(registry, "entry_points", entry_points)
+    monkeypatch.setattr("harness.families.entry_points", entry_points)
 
 
 def test_every_importer_has_an_example():
@@ -97,7 +96,7 @@ def test_a_package_may_bring_another(monkeypatch: pytest.MonkeyPatch):
 def test_two_importers_of_one_name_are_refused(monkeypatch: pytest.MonkeyPatch):
     _installed(monkeypatch, bfcl="elsewhere:BFCL")
 
-    with pytest.raises(UsageError, match=r"two importers are called 'bfcl'.*uninstall one"):
+    with pytest.raises(UsageError, match=r"two packages bring a format 'bfcl'.*uninstall one"):
         names()
 
 

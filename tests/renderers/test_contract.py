@@ -9,7 +9,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from harness.errors import UsageError
-from harness.renderers import registry
 from harness.renderers.base import Report
 from harness.renderers.registry import names, renderer
 
@@ -59,7 +58,7 @@ def test_a_name_offered_twice_is_an_error(monkeypatch: pytest.MonkeyPatch):
     class Point:
         name, value = "terminal", "elsewhere:render"
 
-    monkeypatch.setattr(registry, "entry_points", lambda group: [Point])
+    monkeypatch.setattr("harness.families.entry_points", lambda group: [Point])
 
     with pytest.raises(UsageError, match=r"elsewhere:render"):
         names()
@@ -69,7 +68,7 @@ def test_a_renderer_that_cannot_be_loaded_is_an_error(monkeypatch: pytest.Monkey
     class Point:
         name, value = "crayon", "no_such_package:render"
 
-    monkeypatch.setattr(registry, "entry_points", lambda group: [Point])
+    monkeypatch.setattr("harness.families.entry_points", lambda group: [Point])
 
     with pytest.raises(UsageError, match=r"crayon.*cannot be loaded"):
         renderer("crayon")
