@@ -330,7 +330,9 @@ def test_a_model_that_breaks_the_run_is_asked_once(project: Project):
     What breaks a batch is not tried again for every case of it.
     """
     project.pytester.makepyfile(
-        model=MODEL.replace('raise RuntimeError("the server is gone")', "return 3")
+        model=MODEL.replace(
+            'raise RuntimeError("the server is gone")', "return {'content': float('nan')}"
+        )
     )
     project.cases(BROKEN, LEAVE, WEATHER)
     result = project.run("suites")
