@@ -70,7 +70,7 @@ class Hermes:
         keys name and arguments, or with a list of such objects.
         """
         strict = _read_strictly(output)
-        return read_tagged(output, _TAGS, _lenient, _BARE) if _may_be_mended(strict) else strict
+        return read_tagged(output, _TAGS, mend_body, _BARE) if _may_be_mended(strict) else strict
 
     def render(self, calls: Sequence[ToolCall]) -> str:
         """
@@ -90,7 +90,7 @@ class Hermes:
 # Judging asks for both readings of one answer in turn, and most answers need no second one.
 @lru_cache(maxsize=1)
 def _read_strictly(output: str) -> Reading:
-    return read_tagged(output, _TAGS, _strict)
+    return read_tagged(output, _TAGS, read_body)
 
 
 def _may_be_mended(strict: Reading) -> bool:
@@ -104,12 +104,24 @@ def _may_be_mended(strict: Reading) -> bool:
     )
 
 
-def _strict(text: str, at: int) -> Written:
+def read_body(text: str, at: int) -> Written:
+    """
+    Read the JSON object of one call that begins at or after *at*.
+
+    Raises:
+        Trouble: where no JSON value can be read.
+    """
     value, end = read_json(text, at)
     return _call(value, end)
 
 
-def _lenient(text: str, at: int) -> Written:
+def mend_body(text: str, at: int) -> Written:
+    """
+    Read one call as `read_body` does, with the mends of a lenient reading.
+
+    Raises:
+        Trouble: where no JSON value can be read, mended or not.
+    """
     try:
         value, end = read_json(text, at)
         repairs: list[str] = []

@@ -20,8 +20,10 @@ _FAMILY = Family(
     noun="dialect",
     built_in={
         "functiongemma": "harness.dialects.functiongemma:FUNCTIONGEMMA",
+        "granite-20b": "harness.dialects.granite20b:GRANITE_20B",
         "hermes": "harness.dialects.hermes:HERMES",
         "native": "harness.dialects.native:NATIVE",
+        "pythonic": "harness.dialects.pythonic:PYTHONIC",
     },
     error=DialectError,
 )

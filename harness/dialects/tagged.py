@@ -2,7 +2,8 @@
 Find the calls that stand between an opening and a closing tag, and account for all the rest.
 
 Every opening tag outside a call yields one attempt. Where its body reads and the closing tag
-follows, the call is readable. Otherwise the attempt ends at the first of
+follows, the call is readable; a format without a closing tag needs only the body. Otherwise the
+attempt ends at the first of
 
 - the closing tag: malformed;
 - the next opening tag: malformed, not closed before the next call;
@@ -68,6 +69,7 @@ class Tags:
 
     opener: str
     closer: str
+    """Empty where a call ends with its body."""
     ends: tuple[str, ...]
     """Tokens after which a runtime sees nothing."""
     spaced: bool
@@ -91,7 +93,7 @@ class Tags:
             ("end_marks", self.ends),
             ("thought_ends", (*thought, *self.ends)),
         ):
-            pattern = re.compile("|".join(re.escape(token) for token in tokens))
+            pattern = re.compile("|".join(re.escape(token) for token in tokens if token))
             object.__setattr__(self, name, pattern)
 
 
@@ -176,13 +178,16 @@ def _unreadable(output: str, start: int, inside: int, tags: Tags, trouble: Troub
     found = border.group() if border else ""
     reason = f"{trouble.reason} (character {trouble.position})"
     unfinished = False
-    if found == tags.closer:
+    if found and found == tags.closer:
         end += len(tags.closer)
         problem = reason
     elif found == tags.opener:
         problem = f"not closed before the next call; {reason}"
         if output[trouble.position : trouble.position + len(tags.opener)] == tags.opener:
             problem = "not closed before the next call"
+    elif not tags.closer:
+        unfinished = trouble.early or trouble.position >= end
+        problem = "the answer ends inside the call" if unfinished else reason
     elif trouble.early and output[since:end].rstrip().endswith(tags.closer):
         # The closing tag is the last thing written, so the model meant to close: what is missing
         # is the end of a string.

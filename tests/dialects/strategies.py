@@ -14,7 +14,8 @@ NASTY = [
     '<tool_call>{"name": "g", "arguments": {}}</tool_call>', "<think>", "</think>", "```",
     "<start_function_call>call:g{}<end_function_call>", "<end_of_turn>", "<eos>",
     "<start_function_response>", "<esc", "🌍", "東京", "\u0000", "\u2028", "call:g{}",
-    '{"name": "g", "arguments": {}}', "\ufffd",
+    '{"name": "g", "arguments": {}}', "\ufffd", "<function_call>", "<|endoftext|>", "<|eot_id|>",
+    "'", "'''", '"""', "[g()]", "g(a=1)", "#", "\r",
 ]  # fmt: skip
 
 words = st.from_regex(r"[A-Za-z_][A-Za-z0-9_.-]{0,12}", fullmatch=True)
@@ -42,7 +43,8 @@ calls = st.lists(st.builds(ToolCall, name=names, arguments=arguments), min_size=
 fragments = st.sampled_from(
     [
         *NASTY, "<tool_call>", "</tool_call>", '{"name": "f", "arguments": {', '"a": 1', "}}", "'",
-        "{'name': 'f', 'arguments': {'a': \"", "<start_function_call>", "<end_function_call>",
+        "{'name': 'f', 'arguments': {'a': \"", "<function_call> ", "[f(", "g(a=", "h(b=1)", ", ",
+        ")", "]", "```\n", "```python\n[f(", "<start_function_call>", "<end_function_call>",
         "call:f{", "a:<escape>", "<escape>", "}", "[", "True", "NaN", "1e999", "\\ud83d", "\n",
         '{"role": "assistant", "tool_calls": [', "```json\n", "-", "1.", '"arguments": "{}"', " ",
     ]

@@ -34,6 +34,13 @@ CUT_EVERYWHERE = [
     '{"role": "assistant", "content": "{}", "tool_calls": [{"function": {"name": "f", "arguments": '
     '"{\\"a\\": 1}"}}, {"function": {"name": "g", "arguments": {"q": "}]}"}}}]} and more',
     '{"function_call": {"name": "f", "arguments": "{}"}, "tool_calls": []}',
+    '<function_call> {"name": "f", "arguments": {"q": "<function_call> {}<|endoftext|>"}} x '
+    '<function_call> {"name": "no_function", "arguments": {}}<function_call> {"name": "g" "}}',
+    "[f(q='[g()]<|eot_id|>', n=-1.5e3), a.b(c=[1, {'k': \"it's\"}], **{'a-b': 'x'}), h(1), k(), 5]",
+    "[f(a=1).x, g()]",
+    "Sure:\n```python\n[f(a=1),\n g(q='''\n```\n[h(x=1),\n''')]\n```\n"
+    "and\n```\nk(z=1)\n```<|eot_id|>x",
+    "f(a=1), g(q='''\n```\n[h(x=1), h()]''')\n```\n[k(z=1)]\n```",
 ]
 """Whole answers with every trap for a reader that is cut off: tags in strings, strings in tags."""
 
@@ -175,12 +182,14 @@ def test_a_call_that_is_begun_is_reported(
         cut = whole[: data.draw(st.integers(begun, len(whole) - 1))]
         assert [True] == [attempt.unfinished for attempt in read(cut).attempts]
         return
+    done = data.draw(st.integers(0, len(wanted) - 1))
+    call = read(whole).attempts[done]
     opener, closer = {
         "hermes": ("<tool_call>", "</tool_call>"),
         "functiongemma": ("<start_function_call>", "<end_function_call>"),
+        "granite-20b": ("<function_call>", None),
+        "pythonic": (f"{call.name}(", None),
     }[member.name]
-    done = data.draw(st.integers(0, len(wanted) - 1))
-    call = read(whole).attempts[done]
     cut = whole[: data.draw(st.integers(call.start + len(opener), call.end - 1))]
 
     *before, last = read(cut).attempts
@@ -189,7 +198,7 @@ def test_a_call_that_is_begun_is_reported(
     assert all(attempt.readable for attempt in before)
     assert not last.readable
     # A string that ends in the closing tag looks closed.
-    assert last.unfinished or last.raw.rstrip().endswith(closer)
+    assert last.unfinished or (closer is not None and last.raw.rstrip().endswith(closer))
     assert last.name in (None, call.name)
 
 
@@ -212,9 +221,12 @@ def test_a_broken_character_is_never_a_crash(
 
 @members
 @readings
-@pytest.mark.parametrize("piece", ["[", '{"a":', "{a:", "<tool_call>", '"', "\\", "1"])
+@pytest.mark.parametrize("piece", ["[", '{"a":', "{a:", "<tool_call>", '"', "\\", "1", "-", "x."])
 def test_deep_or_long_input_does_not_exhaust_the_stack(member: Dialect, lenient: bool, piece: str):
-    for before in ("", "<tool_call>", "<start_function_call>call:f{a:", '{"tool_calls":'):
+    for before in (
+        "", "<tool_call>", "<start_function_call>call:f{a:", '{"tool_calls":', "<function_call>",
+        "[f(a=",
+    ):  # fmt: skip
         reading = _reader(member, lenient)(before + piece * 20_000)
 
         assert [] == _said(reading.attempts)
@@ -235,10 +247,12 @@ def test_a_message_of_any_shape_is_read(message: dict[str, Any], finish_reason: 
     assert _is_among(_said(strict.attempts), _said(lenient.attempts))
 
 
-@pytest.mark.parametrize("name", ["hermes", "functiongemma"])
+@pytest.mark.parametrize(("name", "mend"), [("hermes", "mend_body"), ("functiongemma", "_lenient")])
 @settings(max_examples=300, deadline=None)
 @given(output=answers)
-def test_a_second_reading_is_left_out_only_where_it_would_be_the_same(name: str, output: str):
+def test_a_second_reading_is_left_out_only_where_it_would_be_the_same(
+    name: str, mend: str, output: str
+):
     """
     The lenient reading of an answer with nothing to mend is the strict one, to the last field.
     """
@@ -246,4 +260,5 @@ def test_a_second_reading_is_left_out_only_where_it_would_be_the_same(name: str,
     strict = dialect(name).read(output)
 
     if not module._may_be_mended(strict):
-        assert strict == module.read_tagged(output, module._TAGS, module._lenient, module._BARE)
+        body = getattr(module, mend)
+        assert strict == module.read_tagged(output, module._TAGS, body, module._BARE)

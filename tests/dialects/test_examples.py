@@ -10,10 +10,18 @@ import yaml
 
 from harness.dialects.base import Attempt, Reading
 from harness.dialects.functiongemma import FUNCTIONGEMMA
+from harness.dialects.granite20b import GRANITE_20B
 from harness.dialects.hermes import HERMES
 from harness.dialects.native import NATIVE
+from harness.dialects.pythonic import PYTHONIC
 
-DIALECTS = {"hermes": HERMES, "functiongemma": FUNCTIONGEMMA, "native": NATIVE}
+DIALECTS = {
+    "hermes": HERMES,
+    "functiongemma": FUNCTIONGEMMA,
+    "granite-20b": GRANITE_20B,
+    "native": NATIVE,
+    "pythonic": PYTHONIC,
+}
 
 
 def _examples() -> list[Any]:

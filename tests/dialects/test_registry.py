@@ -9,8 +9,10 @@ import pytest
 
 from harness.dialects import registry
 from harness.dialects.functiongemma import FUNCTIONGEMMA
+from harness.dialects.granite20b import GRANITE_20B
 from harness.dialects.hermes import HERMES, Hermes
 from harness.dialects.native import NATIVE
+from harness.dialects.pythonic import PYTHONIC
 from harness.errors import DialectError
 from harness.transcript import Key, Transcript
 
@@ -20,6 +22,10 @@ QWEN = (
 )
 QWEN_CODER = "<tool_call>\\n<function=' + tool_call.name + '>\\n {{ arguments }} \"name\""
 GLM = '<tool_call>{{ tc.name }}<arg_key>{{ k }}</arg_key> arguments "name"'
+GRANITE = "USER: {{ query }} ASSISTANT: <function_call> "
+LLAMA = (
+    "should be in the format of [func_name1(params_name1=params_value1, ...), func_name2(params)]"
+)
 GEMMA = "'<start_function_call>call:' + f['name'] + '{' ... '<escape>' + argument + '<escape>'"
 CALL = '<tool_call>{"name": "f", "arguments": {"q": "a"}}</tool_call>'
 FENCED = '```json\n{"name": "f", "arguments": {"q": "a"}}\n```'
@@ -45,28 +51,38 @@ def _transcript(**fields: Any) -> Transcript:
 
 
 def test_names_every_dialect():
-    assert {"functiongemma", "hermes", "native"} <= set(registry.names())
+    assert {"functiongemma", "granite-20b", "hermes", "native", "pythonic"} <= set(registry.names())
     assert list(registry.names()) == sorted(registry.names())
 
 
-@pytest.mark.parametrize("member", [FUNCTIONGEMMA, HERMES, NATIVE], ids=lambda one: one.name)
+@pytest.mark.parametrize(
+    "member", [FUNCTIONGEMMA, GRANITE_20B, HERMES, NATIVE, PYTHONIC], ids=lambda one: one.name
+)
 def test_finds_a_dialect_by_its_name(member: Any):
     assert member is registry.dialect(member.name)
 
 
 def test_an_unknown_name_lists_the_choices():
-    with pytest.raises(DialectError, match=r"did you mean 'hermes'.*functiongemma, hermes, native"):
+    with pytest.raises(
+        DialectError, match=r"did you mean 'hermes'.*functiongemma, granite-20b, hermes, native"
+    ):
         registry.dialect("herms")
 
 
-@pytest.mark.parametrize(("template", "member"), [(QWEN, HERMES), (GEMMA, FUNCTIONGEMMA)])
+@pytest.mark.parametrize(
+    ("template", "member"),
+    [(QWEN, HERMES), (GEMMA, FUNCTIONGEMMA), (GRANITE, GRANITE_20B), (LLAMA, PYTHONIC)],
+)
 def test_a_template_tells_its_dialect(template: str, member: Any):
     assert member is registry.detect(template)
 
 
-@pytest.mark.parametrize("template", ["", "{{ content }}", QWEN_CODER, GLM, "<|tool_call|>"])
+@pytest.mark.parametrize(
+    "template",
+    ["", "{{ content }}", QWEN_CODER, GLM, "<|tool_call|>", GRANITE + "</function_call>"],
+)
 def test_an_unknown_template_lists_the_choices(template: str):
-    with pytest.raises(DialectError, match="--dialect: functiongemma, hermes, native"):
+    with pytest.raises(DialectError, match="--dialect: functiongemma, granite-20b, hermes"):
         registry.detect(template)
 
 

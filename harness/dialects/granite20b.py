@@ -1,0 +1,78 @@
+"""
+Granite 20B function calling: ``<function_call>`` and one JSON object, any number of times.
+
+There is no closing tag: a call ends with its object, and what follows up to the next tag is text.
+The object is read as `harness.dialects.hermes` reads it. A question that no tool answers gets a
+call of ``no_function`` with empty arguments, which is the family's way to write that there is none.
+The format is that of IBM's model granite-20b-functioncalling and of its leaderboard outputs.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+
+from harness.dialects.base import Attempt, Reading
+from harness.dialects.hermes import mend_body, read_body
+from harness.dialects.tagged import Tags, read_tagged
+from harness.messages import Tool, ToolCall
+
+_TAGS = Tags(opener="<function_call>", closer="", ends=("<|endoftext|>",), spaced=False)
+_NO_CALL = "no_function"
+_SIBLINGS = ("</function_call>", "<tool_call>", "<|tool_call|>", "<start_function_call>")
+
+
+class Granite20B:
+    """
+    The dialect described above.
+    """
+
+    name = "granite-20b"
+    version = 1
+    stops = ("<|endoftext|>",)
+
+    def recognises(self, template: str) -> bool:
+        """
+        Whether *template* shows the opening tag, and no tag of another format.
+        """
+        return _TAGS.opener in template and not any(tag in template for tag in _SIBLINGS)
+
+    def read(self, output: str, tools: Sequence[Tool] = ()) -> Reading:
+        """
+        Read *output* as a correct runtime would.
+        """
+        return _called(read_tagged(output, _TAGS, read_body))
+
+    def read_leniently(self, output: str, tools: Sequence[Tool] = ()) -> Reading:
+        """
+        Read *output* with the mends inside a call that the Hermes dialect makes.
+        """
+        return _called(read_tagged(output, _TAGS, mend_body))
+
+    def render(self, calls: Sequence[ToolCall]) -> str:
+        """
+        Write *calls* as the model does; without calls, ``no_function``.
+
+        Raises:
+            ValueError: for a value JSON cannot hold, or a call that reads as none.
+        """
+        if any(call.name == _NO_CALL and not call.arguments for call in calls):
+            raise ValueError(f"a call of {_NO_CALL!r} without arguments means no call")
+        written = calls or [ToolCall(name=_NO_CALL, arguments={})]
+        blocks = []
+        for call in written:
+            body = {"name": call.name, "arguments": dict(call.arguments)}
+            text = json.dumps(body, ensure_ascii=False, allow_nan=False)
+            blocks.append(f"{_TAGS.opener} {text}")
+        return " ".join(blocks) + "<|endoftext|>"
+
+
+def _called(reading: Reading) -> Reading:
+    attempts = tuple(attempt for attempt in reading.attempts if not _is_no_call(attempt))
+    return replace(reading, attempts=attempts)
+
+
+def _is_no_call(attempt: Attempt) -> bool:
+    return attempt.readable and attempt.name == _NO_CALL and not attempt.arguments
+
+
+GRANITE_20B = Granite20B()
