@@ -169,7 +169,7 @@ def finetune(arguments: argparse.Namespace) -> int:
         resume=arguments.resume,
         tensorboard=arguments.tensorboard,
         push_to_hub=arguments.push_to_hub,
-        progress=not arguments.quiet,
+        progress=not arguments.quiet and sys.stderr.isatty(),
         notify=(lambda _: None) if arguments.quiet else say,
     )
     rows = [[loss.epoch, loss.train, loss.valid] for loss in trained.losses]
