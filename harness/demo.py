@@ -6,7 +6,6 @@ demo left that is still valid is used again. Everything is written under one fol
 baseline too: the work tree stays clean.
 """
 
-import shutil
 import sys
 import time
 from collections.abc import Callable
@@ -15,12 +14,13 @@ from pathlib import Path
 
 from harness import reports, workflow
 from harness.files import write_text
+from harness.finetune import discard
 from harness.progress import say, watching
 from harness.project import Project
 from harness.provenance import now
 from harness.renderers.base import Report
 from harness.renderers.registry import renderer
-from harness.store import StoredRun, save_baseline
+from harness.store import StoredRun, discard_run, save_baseline
 
 SUITE = "tool-routing"
 BASE = "embedded:smollm2-135m"
@@ -41,8 +41,8 @@ def tell(
     *show* prints the report.
     """
     folder = out or project.reports / "demo"
-    if fresh and folder.exists():
-        shutil.rmtree(folder)
+    if fresh:
+        forget(folder)
     scratch = replace(project, baselines=folder / "baselines", reports=folder)
     started = time.monotonic()
     tale = (lambda _: None) if quiet else say
@@ -87,6 +87,20 @@ def tell(
     tale(f"written to {folder}: {', '.join(REPORTS.values())}; {minutes:.1f} minutes in all")
     tale(f"try next: harness compare {folder / 'base'} {folder / 'candidate'}")
     return int(gated.verdict.exit)
+
+
+def forget(folder: Path) -> None:
+    """
+    Remove what an earlier demo made in *folder*, and nothing else: the folder is the user's choice.
+
+    Raises:
+        StoreError: if its ``model`` holds anything but a fine-tune.
+    """
+    for name in ("base", "candidate"):
+        discard_run(folder / name)
+    discard(folder / "model")
+    for file in REPORTS.values():
+        (folder / file).unlink(missing_ok=True)
 
 
 def _run(
