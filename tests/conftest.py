@@ -7,6 +7,13 @@ from importlib import resources
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# Examples a property is tried on: few where every change waits for it, many by
+# --hypothesis-profile thorough.
+settings.register_profile("quick", max_examples=50, deadline=None)
+settings.register_profile("thorough", max_examples=2000, deadline=None)
+settings.load_profile("quick")
 
 # Before anything imports a library that reads them.
 os.environ["HF_HUB_OFFLINE"] = "1"

@@ -32,6 +32,8 @@ class Attempt:
     """Why it cannot be read, in words; None for a readable call."""
     unfinished: bool = False
     """The output ends inside this call."""
+    by_schema: tuple[str, ...] = ()
+    """Arguments that the format writes as bare text: their types are those of the tool's schema."""
 
     @property
     def readable(self) -> bool:

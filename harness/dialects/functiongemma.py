@@ -106,7 +106,7 @@ class _Reader(JsonReader):
         return key, end
 
 
-def _written(text: str, at: int, reader: _Reader) -> Written:
+def _written(text: str, at: int, reader: _Reader) -> tuple[Written, ...]:
     reader.sure = at
     if not text.startswith("call:", at):
         reader.fail("expected call:", at, early=reader.begins("call:", at))
@@ -119,7 +119,7 @@ def _written(text: str, at: int, reader: _Reader) -> Written:
         reader.fail("expected a name", end)
     reader.name = (name, end)
     value, end = reader.value(end)
-    return Written(name=name, arguments=value, end=end, repairs=tuple(reader.repairs))
+    return (Written(name=name, arguments=value, end=end, repairs=tuple(reader.repairs)),)
 
 
 # Judging asks for both readings of one answer in turn, and most answers need no second one.
@@ -135,11 +135,11 @@ def _may_be_mended(strict: Reading) -> bool:
     return "call:" in strict.text or not all(call.readable for call in strict.attempts)
 
 
-def _strict(text: str, at: int) -> Written:
+def _strict(text: str, at: int) -> tuple[Written, ...]:
     return _written(text, at, _Reader(text))
 
 
-def _lenient(text: str, at: int) -> Written:
+def _lenient(text: str, at: int) -> tuple[Written, ...]:
     try:
         return _strict(text, at)
     except Trouble as trouble:
@@ -150,11 +150,7 @@ def _lenient(text: str, at: int) -> Written:
             raise (second if second.early else trouble) from None
 
 
-def _bare(text: str, at: int) -> tuple[Written, ...]:
-    return (_lenient(text, at),)
-
-
-_BARE = Bare(begin=re.compile(r"^(?=call:[^\s{}<>]+\{)", re.MULTILINE), body=_bare)
+_BARE = Bare(begin=re.compile(r"^(?=call:[^\s{}<>]+\{)", re.MULTILINE), body=_lenient)
 
 
 def _rendered(call: ToolCall) -> str:

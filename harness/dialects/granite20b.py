@@ -7,12 +7,11 @@ call of ``no_function`` with empty arguments, which is the family's way to write
 The format is that of IBM's model granite-20b-functioncalling and of its leaderboard outputs.
 """
 
-import json
 from collections.abc import Sequence
 from dataclasses import replace
 
 from harness.dialects.base import Attempt, Reading
-from harness.dialects.hermes import mend_body, read_body
+from harness.dialects.json_calls import mend_call, read_call, rendered_call
 from harness.dialects.tagged import Tags, read_tagged
 from harness.messages import Tool, ToolCall
 
@@ -40,13 +39,13 @@ class Granite20B:
         """
         Read *output* as a correct runtime would.
         """
-        return _called(read_tagged(output, _TAGS, read_body))
+        return _called(read_tagged(output, _TAGS, read_call))
 
     def read_leniently(self, output: str, tools: Sequence[Tool] = ()) -> Reading:
         """
         Read *output* with the mends inside a call that the Hermes dialect makes.
         """
-        return _called(read_tagged(output, _TAGS, mend_body))
+        return _called(read_tagged(output, _TAGS, mend_call))
 
     def render(self, calls: Sequence[ToolCall]) -> str:
         """
@@ -58,11 +57,7 @@ class Granite20B:
         if any(call.name == _NO_CALL and not call.arguments for call in calls):
             raise ValueError(f"a call of {_NO_CALL!r} without arguments means no call")
         written = calls or [ToolCall(name=_NO_CALL, arguments={})]
-        blocks = []
-        for call in written:
-            body = {"name": call.name, "arguments": dict(call.arguments)}
-            text = json.dumps(body, ensure_ascii=False, allow_nan=False)
-            blocks.append(f"{_TAGS.opener} {text}")
+        blocks = [f"{_TAGS.opener} {rendered_call(call)}" for call in written]
         return " ".join(blocks) + "<|endoftext|>"
 
 

@@ -1,7 +1,8 @@
 """
 Find the calls that stand between an opening and a closing tag, and account for all the rest.
 
-Every opening tag outside a call yields one attempt. Where its body reads and the closing tag
+Every opening tag outside a call yields one attempt (a body that holds several calls, several).
+Where its body reads and the closing tag
 follows, the call is readable; a format without a closing tag needs only the body. Otherwise the
 attempt ends at the first of
 
@@ -39,12 +40,14 @@ class Written:
     """Where the body ends in the text."""
     problem: str | None = None
     repairs: tuple[str, ...] = ()
+    by_schema: tuple[str, ...] = ()
+    """As in `Attempt`."""
 
 
 _FENCE = re.compile(r"^[ \t]*```[\w+-]*[ \t]*$", re.MULTILINE)
 
-Body = Callable[[str, int], Written]
-"""Reads the body that begins at an index of a text; raises `Trouble`."""
+Body = Callable[[str, int], tuple[Written, ...]]
+"""Reads the calls of the body that begins at an index of a text, at least one; raises `Trouble`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,9 +59,8 @@ class Bare:
     """
 
     begin: re.Pattern[str]
-    body: Callable[[str, int], tuple[Written, ...]]
-    """Reads the calls that begin at an index, at least one; raises `Trouble`, whose position is
-    where to look on."""
+    body: Body
+    """The position of a `Trouble` it raises is where to look on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,10 +125,10 @@ def read_tagged(output: str, tags: Tags, body: Body, bare: Bare | None = None) -
         prose(at, mark.start())
         at = mark.end()
         if mark.group() == tags.opener:
-            attempt, mended = _call(output, mark.start(), tags, body)
-            attempts.append(attempt)
+            found, mended = _calls(output, mark.start(), tags, body)
+            attempts.extend(found)
             repairs.extend(mended)
-            at = attempt.end
+            at = found[-1].end
         elif mark.group() in tags.ends:
             break
         elif tags.reasoning is not None:
@@ -144,21 +146,35 @@ def read_tagged(output: str, tags: Tags, body: Body, bare: Bare | None = None) -
     )
 
 
-def _call(output: str, start: int, tags: Tags, body: Body) -> tuple[Attempt, tuple[str, ...]]:
+def _calls(output: str, start: int, tags: Tags, body: Body) -> tuple[list[Attempt], list[str]]:
     inside = start + len(tags.opener)
     try:
         written = body(output, inside)
-        end = _closed(output, written, tags)
+        end = _closed(output, written[-1], tags)
     except Trouble as trouble:
-        return _unreadable(output, start, inside, tags, trouble), ()
-    attempt = Attempt(
-        name=written.name,
-        arguments=None if written.problem else written.arguments,
-        raw=output[start:end],
+        return [_unreadable(output, start, inside, tags, trouble)], []
+    attempts: list[Attempt] = []
+    repairs: list[str] = []
+    for number, call in enumerate(written, start=1):
+        attempt = attempted(output, start, call, end if number == len(written) else call.end)
+        attempts.append(attempt)
+        repairs += () if call.problem else call.repairs
+        start = attempt.end
+    return attempts, repairs
+
+
+def attempted(output: str, start: int, call: Written, end: int | None = None) -> Attempt:
+    """
+    Make the attempt of *call*, whose text runs from *start* to *end*, or to where its body ends.
+    """
+    return Attempt(
+        name=call.name,
+        arguments=None if call.problem else call.arguments,
+        raw=output[start : call.end if end is None else end],
         start=start,
-        problem=written.problem,
+        problem=call.problem,
+        by_schema=() if call.problem else call.by_schema,
     )
-    return attempt, () if written.problem else written.repairs
 
 
 def _closed(output: str, written: Written, tags: Tags) -> int:
@@ -225,12 +241,7 @@ def _bare_calls(
             continue
         at = calls[-1].end
         for call in calls:
-            attempt = Attempt(
-                name=call.name,
-                arguments=call.arguments,
-                raw=segment[begin : call.end],
-                start=start + begin,
-            )
+            attempt = attempted(output, start + begin, call, start + call.end)
             begin = call.end
             fence = ("code fence",) if _FENCE.search(segment) else ()
             found.append((attempt, (*call.repairs, "no call tags", *fence)))

@@ -9,24 +9,14 @@ import pytest
 import yaml
 
 from harness.dialects.base import Attempt, Reading
-from harness.dialects.functiongemma import FUNCTIONGEMMA
-from harness.dialects.granite20b import GRANITE_20B
-from harness.dialects.hermes import HERMES
 from harness.dialects.native import NATIVE
-from harness.dialects.pythonic import PYTHONIC
-
-DIALECTS = {
-    "hermes": HERMES,
-    "functiongemma": FUNCTIONGEMMA,
-    "granite-20b": GRANITE_20B,
-    "native": NATIVE,
-    "pythonic": PYTHONIC,
-}
+from harness.dialects.registry import dialect, names
+from harness.messages import Tool
 
 
 def _examples() -> list[Any]:
     rows = []
-    for name in DIALECTS:
+    for name in names():
         table = Path(__file__).with_name(f"{name}.yaml").read_text(encoding="utf-8")
         examples = yaml.safe_load(table)
         assert len({row["id"] for row in examples}) == len(examples)
@@ -38,8 +28,19 @@ def _read(name: str, row: dict[str, Any], *, lenient: bool) -> Reading:
     if name == "native":
         reader = NATIVE.read_message_leniently if lenient else NATIVE.read_message
         return reader(row["message"], row.get("finish_reason"))
-    dialect = DIALECTS[name]
-    return dialect.read_leniently(row["text"]) if lenient else dialect.read(row["text"])
+    member = dialect(name)
+    tools = _tools(row.get("tools", {}))
+    return (member.read_leniently if lenient else member.read)(row["text"], tools)
+
+
+def _tools(declared: dict[str, dict[str, Any]]) -> list[Tool]:
+    """
+    Read the column `tools`: the JSON Schema of each argument of each tool.
+    """
+    return [
+        Tool.from_schema({"name": name, "parameters": {"type": "object", "properties": properties}})
+        for name, properties in declared.items()
+    ]
 
 
 def _check(expected: list[dict[str, Any]], attempts: tuple[Attempt, ...]) -> None:
@@ -51,6 +52,7 @@ def _check(expected: list[dict[str, Any]], attempts: tuple[Attempt, ...]) -> Non
             assert repr(want["arguments"]) == repr(attempt.arguments)
             assert attempt.readable
             assert not attempt.unfinished
+            assert tuple(want.get("by_schema", ())) == attempt.by_schema
         else:
             assert not attempt.readable
             assert attempt.arguments is None
