@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 from harness.dialects.base import Reading
-from harness.dialects.json_calls import mend_call, read_bare_calls, read_call, rendered_call
+from harness.dialects.json_calls import BARE, mend_call, read_bare_calls, read_call, rendered_call
 from harness.dialects.tagged import Bare, Tags, read_tagged
 from harness.messages import Tool, ToolCall
 
@@ -97,6 +97,6 @@ def _may_be_mended(strict: Reading) -> bool:
     )
 
 
-_BARE = Bare(begin=re.compile(r"^[ \t]*(?=[\[{])", re.MULTILINE), body=read_bare_calls)
+_BARE = Bare(begin=BARE, body=read_bare_calls)
 
 HERMES = Hermes()

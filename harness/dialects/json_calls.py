@@ -64,6 +64,8 @@ def mend_call(text: str, at: int, keys: Keys = NAME_ARGUMENTS) -> tuple[Written,
             reader.value(at)
             ends = reader.item_ends
     except Trouble as trouble:
+        if not trouble.mendable and _FENCE_OPEN.match(text, at) is None:
+            raise
         try:
             value, end, ends, repairs = _loose(text, at)
         except Trouble as second:
@@ -78,6 +80,10 @@ def mend_call(text: str, at: int, keys: Keys = NAME_ARGUMENTS) -> tuple[Written,
     return tuple(calls)
 
 
+BARE = re.compile(r"^[ \t]*(?=(?:\[\s*)?\{\s*[\"'])", re.MULTILINE)
+"""Where calls without tags may begin: an object, or a list of objects, at the start of a line."""
+
+
 def read_bare_calls(text: str, at: int, keys: Keys = NAME_ARGUMENTS) -> tuple[Written, ...]:
     """
     Read calls that stand without tags: an object that has exactly the two keys, or a list of such.
@@ -90,7 +96,9 @@ def read_bare_calls(text: str, at: int, keys: Keys = NAME_ARGUMENTS) -> tuple[Wr
     reader = JsonReader(text)
     try:
         value, end = reader.value(at)
-    except Trouble:
+    except Trouble as trouble:
+        if not trouble.mendable:
+            raise
         reader = JsonReader(text, loose=True)
         value, end = reader.value(at)
     items = value if isinstance(value, list) else [value]

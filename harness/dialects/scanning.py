@@ -47,7 +47,14 @@ class Trouble(Exception):  # noqa: N818 - data about a text, never an error that
     """
 
     def __init__(
-        self, reason: str, position: int, *, early: bool, sure: int, name: tuple[str, int] | None
+        self,
+        reason: str,
+        position: int,
+        *,
+        early: bool,
+        sure: int,
+        name: tuple[str, int] | None,
+        mendable: bool,
     ):
         super().__init__(reason)
         self.reason = reason
@@ -59,6 +66,8 @@ class Trouble(Exception):  # noqa: N818 - data about a text, never an error that
         """From here on nothing is certain: a string begun here may have swallowed what follows."""
         self.name = name
         """The call's name and where it ends, if it was read before the trouble."""
+        self.mendable = mendable
+        """A loose reader would have gone on at some point."""
 
 
 class JsonReader:
@@ -76,6 +85,7 @@ class JsonReader:
         self.text = text
         self.loose = loose
         self.repairs: list[str] = []
+        self.mendable = False
         self.sure = 0
         self.name: tuple[str, int] | None = None
         self.outer: dict[str, Any] = {}
@@ -95,13 +105,17 @@ class JsonReader:
         early = early or at >= len(self.text)
         if early:
             reason = "the text ends too early"
-        raise Trouble(reason, at, early=early, sure=self.sure, name=self.name)
+        raise Trouble(
+            reason, at, early=early, sure=self.sure, name=self.name, mendable=self.mendable
+        )
 
     def mend(self, phrase: str) -> bool:
         """
         Whether this reader may accept something loose; if so, it is recorded.
         """
-        if self.loose and phrase not in self.repairs:
+        if not self.loose:
+            self.mendable = True
+        elif phrase not in self.repairs:
             self.repairs.append(phrase)
         return self.loose
 

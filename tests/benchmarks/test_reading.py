@@ -1,0 +1,51 @@
+"""
+A megabyte of brackets, quotes and tags that lead nowhere, read by every dialect.
+
+It takes under two seconds, and at most 2.5 times as long as half of it: time that grows with the
+square of an answer would let one broken answer hold up a run. These are bounds on how reading
+grows, not on the machine, so they are asserted.
+"""
+
+import time
+
+import pytest
+
+from harness.dialects.registry import dialect, names
+from harness.messages import ToolCall
+
+MEGABYTE = 1_000_000
+CALL = ToolCall(name="look", arguments={"query": "a", "more": "b"})
+
+
+def pieces(name: str) -> list[str]:
+    """
+    What is repeated: brackets and quotes of all formats, and the dialect's own call, cut anywhere.
+    """
+    call = dialect(name).render([CALL])
+    cuts = [call[: len(call) * part // 4] for part in (1, 2, 3)]
+    return ["[", "{", '{"a":', '"', "'", "\\", "```json\n", "f(", "<", "\n{", "\n[", call, *cuts]
+
+
+@pytest.mark.parametrize("name", names())
+@pytest.mark.parametrize("reading", ["read", "read_leniently"])
+def test_reading_what_leads_nowhere(benchmark, name: str, reading: str):
+    read = getattr(dialect(name), reading)
+
+    def seconds(text: str) -> float:
+        start = time.process_time()
+        read(text)
+        return time.process_time() - start
+
+    found = {}
+    for piece in pieces(name):
+        text = piece * (MEGABYTE // len(piece))
+        half = min(seconds(text[: MEGABYTE // 2]) for _ in range(3))
+        whole = min(seconds(text) for _ in range(3))
+        # Of what is read in no time at all, the ratio is noise.
+        found[piece] = (whole, whole / half if whole > 0.1 else 2)
+    slowest = max(found, key=lambda piece: found[piece][0])
+    benchmark.extra_info.update(piece=slowest, growth=max(ratio for _, ratio in found.values()))
+
+    benchmark.pedantic(seconds, (slowest * (MEGABYTE // len(slowest)),), rounds=1)
+
+    assert not {piece: times for piece, times in found.items() if times[0] >= 2 or times[1] > 2.5}
