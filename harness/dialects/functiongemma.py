@@ -14,15 +14,13 @@ argument outside ``<escape>``, turns numerals inside it into numbers and complet
 cut off; none of that is copied here.)
 """
 
-import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any, ClassVar
 
 from harness.dialects.base import Reading
-from harness.dialects.scanning import JsonReader, Trouble
-from harness.dialects.tagged import Bare, Tags, Written, read_tagged
+from harness.dialects.braces import Braces
+from harness.dialects.tagged import Bare, Tags, read_tagged
 from harness.messages import Tool, ToolCall
 
 _ESCAPE = "<escape>"
@@ -33,8 +31,7 @@ _TAGS = Tags(
     spaced=False,
     removed=("<end_function_call>", "<start_of_turn>", _ESCAPE, "<bos>", "<pad>"),
 )
-_NAME = re.compile(r"[^\s{}<>]*")
-_KEY = re.compile(r"[^:,{}\[\]<>\"'\r\n]*")
+_BRACES = Braces(family="FunctionGemma", quote=_ESCAPE)
 
 
 class FunctionGemma:
@@ -64,7 +61,7 @@ class FunctionGemma:
         trailing comma; and ``call:NAME{...}`` without control tokens at the start of a line.
         """
         strict = _read_strictly(output)
-        return read_tagged(output, _TAGS, _lenient, _BARE) if _may_be_mended(strict) else strict
+        return read_tagged(output, _TAGS, _BRACES.mend, _BARE) if _may_be_mended(strict) else strict
 
     def render(self, calls: Sequence[ToolCall]) -> str:
         """
@@ -75,57 +72,14 @@ class FunctionGemma:
         """
         if not calls:
             return "<end_of_turn>"
-        return "".join(map(_rendered, calls)) + "<start_function_response>"
-
-
-class _Reader(JsonReader):
-    words: ClassVar[Mapping[str, Any]] = {**JsonReader.words, "None": None}
-    wanted: ClassVar[str] = "<escape>, a number, a boolean, null, [ or {"
-
-    def string(self, at: int) -> tuple[str, int] | None:
-        if self.text.startswith(_ESCAPE, at):
-            begin = at + len(_ESCAPE)
-            end = self.text.find(_ESCAPE, begin)
-            if end < 0:
-                self.fail("", at, early=True)
-            return self.sound(self.text[begin:end], at), end + len(_ESCAPE)
-        if self.begins(_ESCAPE, at):
-            self.fail("", at, early=True)
-        if self.text[at : at + 1] == '"' and self.mend("quoted string"):
-            return self.quoted(at)
-        return None
-
-    def read_key(self, at: int) -> tuple[str, int]:
-        if self.text[at : at + 1] == '"' and self.mend("quoted key"):
-            return self.quoted(at)
-        match = _KEY.match(self.text, at)
-        end = match.end() if match else at
-        key = self.text[at:end].strip()
-        if not key:
-            self.fail("expected a key", end)
-        return key, end
-
-
-def _written(text: str, at: int, reader: _Reader) -> tuple[Written, ...]:
-    reader.sure = at
-    if not text.startswith("call:", at):
-        reader.fail("expected call:", at, early=reader.begins("call:", at))
-    match = _NAME.match(text, at + 5)
-    end = match.end() if match else at
-    if text[end : end + 1] != "{":
-        reader.fail("expected '{' after the name", end)
-    name = text[at + 5 : end]
-    if not name:
-        reader.fail("expected a name", end)
-    reader.name = (name, end)
-    value, end = reader.value(end)
-    return (Written(name=name, arguments=value, end=end, repairs=tuple(reader.repairs)),)
+        blocks = [f"{_TAGS.opener}{_BRACES.render(call)}{_TAGS.closer}" for call in calls]
+        return "".join(blocks) + "<start_function_response>"
 
 
 # Judging asks for both readings of one answer in turn, and most answers need no second one.
 @lru_cache(maxsize=1)
 def _read_strictly(output: str) -> Reading:
-    return read_tagged(output, _TAGS, _strict)
+    return read_tagged(output, _TAGS, _BRACES.read)
 
 
 def _may_be_mended(strict: Reading) -> bool:
@@ -135,57 +89,6 @@ def _may_be_mended(strict: Reading) -> bool:
     return "call:" in strict.text or not all(call.readable for call in strict.attempts)
 
 
-def _strict(text: str, at: int) -> tuple[Written, ...]:
-    return _written(text, at, _Reader(text))
-
-
-def _lenient(text: str, at: int) -> tuple[Written, ...]:
-    try:
-        return _strict(text, at)
-    except Trouble as trouble:
-        try:
-            return _written(text, at, _Reader(text, loose=True))
-        except Trouble as second:
-            # Loose or strict, what ends too early stays unfinished.
-            raise (second if second.early else trouble) from None
-
-
-_BARE = Bare(begin=re.compile(r"^(?=call:[^\s{}<>]+\{)", re.MULTILINE), body=_lenient)
-
-
-def _rendered(call: ToolCall) -> str:
-    match = _NAME.fullmatch(call.name)
-    if match is None or not call.name:
-        raise ValueError(f"FunctionGemma cannot write the tool name {call.name!r}")
-    return f"{_TAGS.opener}call:{call.name}{_value(dict(call.arguments))}{_TAGS.closer}"
-
-
-def _value(value: Any) -> str:
-    if isinstance(value, str):
-        if _ESCAPE in value:
-            raise ValueError("FunctionGemma cannot write a string that holds <escape>")
-        return f"{_ESCAPE}{value}{_ESCAPE}"
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, Mapping):
-        # Jinja's dictsort, which the template uses, ignores case and keeps the order of equals.
-        pairs = sorted(value.items(), key=lambda pair: str(pair[0]).lower())
-        return "{" + ",".join(f"{_key(key)}:{_value(item)}" for key, item in pairs) + "}"
-    if isinstance(value, list | tuple):
-        return "[" + ",".join(map(_value, value)) + "]"
-    if isinstance(value, float) and not math.isfinite(value):
-        raise ValueError(f"FunctionGemma cannot write {value}")
-    if isinstance(value, int | float):
-        return repr(value)
-    raise ValueError(f"FunctionGemma cannot write a {type(value).__name__}")
-
-
-def _key(key: Any) -> str:
-    if not isinstance(key, str) or key != key.strip() or not key or not _KEY.fullmatch(key):
-        raise ValueError(f"FunctionGemma cannot write the argument name {key!r}")
-    return key
-
+_BARE = Bare(begin=re.compile(r"^(?=call:[^\s{}<>]+\{)", re.MULTILINE), body=_BRACES.mend)
 
 FUNCTIONGEMMA = FunctionGemma()

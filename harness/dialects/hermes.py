@@ -29,6 +29,7 @@ _TAGS = Tags(
     removed=("<|im_start|>",),
     reasoning=("<think>", "</think>"),
 )
+_LISTED = re.compile(r"<tool_call>\s*\[")
 _NAME_KEY = re.compile(r'name\\?"')
 
 
@@ -43,12 +44,13 @@ class Hermes:
 
     def recognises(self, template: str) -> bool:
         """
-        Whether *template* shows JSON between the tags, and not one of the other two formats.
+        Whether *template* shows an object of JSON between the tags: no list, no other format.
         """
         return (
             _TAGS.opener in template
             and "arguments" in template
             and _NAME_KEY.search(template) is not None
+            and _LISTED.search(template) is None
             and "<function=" not in template
             and "<arg_key>" not in template
         )

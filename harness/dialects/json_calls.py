@@ -8,7 +8,7 @@ Other keys (``id``, ``type``) are ignored, as the runtimes do.
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from harness.dialects.scanning import JsonReader, Trouble, read_json
@@ -78,6 +78,128 @@ def mend_call(text: str, at: int, keys: Keys = NAME_ARGUMENTS) -> tuple[Written,
         made = [*repairs, "wrapper list"]
         calls.append(call_in(mended_call(item, made, keys), item_end, keys, tuple(made)))
     return tuple(calls)
+
+
+def read_list(
+    text: str, at: int, keys: Keys = NAME_ARGUMENTS, *, loose: bool = False
+) -> tuple[Written, ...]:
+    """
+    Read the JSON list of calls that begins at or after *at*.
+
+    Each counts once the comma or the bracket after it is there. A *loose* reading mends what
+    `mend_call` does, and takes a code fence around the list and one call without its list.
+
+    Raises:
+        Trouble: where a call cannot be read, with those before it; where there is no call.
+    """
+    reader = JsonReader(text, loose=loose)
+    outside: list[str] = []
+    fence = _FENCE_OPEN.match(text, at) if loose else None
+    if fence:
+        outside.append("code fence")
+    at = reader.skip(fence.end() if fence else at)
+    begin = reader.sure = at
+    done: list[Written] = []
+    try:
+        if loose and text[at : at + 1] == "{":
+            (call,) = mend_call(text, at, keys)
+            done.append(replace(call, repairs=(*outside, "no list around the call", *call.repairs)))
+        else:
+            if text[at : at + 1] != "[":
+                reader.fail("expected a list of calls", at)
+            at = _items(reader, at, keys, done, tuple(outside))
+            done[-1] = replace(done[-1], end=at)
+        if fence:
+            at = reader.skip(done[-1].end)
+            if not text.startswith("```", at):
+                reader.fail("the code fence is not closed", at, early=reader.begins("```", at))
+            done[-1] = replace(done[-1], end=at + 3)
+    except Trouble as trouble:
+        # Nothing inside a fence counts before the fence is closed.
+        trouble.done = () if fence else tuple(done)
+        trouble.sure = max(trouble.sure, begin)
+        raise
+    return tuple(done)
+
+
+def _items(
+    reader: JsonReader, at: int, keys: Keys, done: list[Written], outside: tuple[str, ...]
+) -> int:
+    """
+    Read the items of the list that begins here into *done*; give where it ends.
+    """
+    text = reader.text
+    closed = False
+    while not closed:
+        at = reader.sure = reader.skip(at + 1)
+        if text[at : at + 1] == "]":
+            if not done:
+                reader.fail("the list holds no call", at)
+            if not reader.mend("trailing comma"):
+                reader.fail("a trailing comma", at)
+            done[-1] = replace(done[-1], repairs=(*done[-1].repairs, "trailing comma"))
+            return at + 1
+        found = (mend_call if reader.loose else read_call)(text, at, keys)
+        if len(found) > 1:
+            reader.fail("a list of calls inside the list", at)
+        call = found[0]
+        at = reader.sure = reader.skip(call.end)
+        if text[at : at + 1] not in (",", "]"):
+            reader.name = (call.name, call.end) if call.name is not None else None
+            reader.fail("expected ',' or ']' after the call", at)
+        done.append(replace(call, repairs=(*outside, *call.repairs)))
+        closed = text[at] == "]"
+    return at + 1
+
+
+def read_arguments(
+    text: str, at: int, name: str | None, *, loose: bool = False
+) -> tuple[Written, ...]:
+    """
+    Read the JSON object of the arguments alone, of a call whose *name* stands before it.
+
+    Raises:
+        Trouble: where no JSON value can be read.
+    """
+    repairs: list[str] = []
+    try:
+        try:
+            value, end = read_json(text, at)
+        except Trouble as trouble:
+            if not loose or not (trouble.mendable or _FENCE_OPEN.match(text, at)):
+                raise
+            value, end, _, repairs = _loose(text, at)
+    except Trouble as trouble:
+        trouble.name = (name, at) if name is not None else None
+        raise
+    if loose and name is not None and "\\_" in name:
+        name = name.replace("\\_", "_")
+        repairs = [*repairs, "escaped underscore in the name"]
+    if loose and isinstance(value, str) and (inner := decoded(value)) is not None:
+        value = inner
+        repairs = [*repairs, "arguments encoded twice"]
+    problem = None if isinstance(value, dict) else "the arguments must be a JSON object"
+    return (
+        Written(
+            name=name,
+            arguments=None if problem else value,
+            end=end,
+            problem=problem,
+            repairs=tuple(repairs),
+        ),
+    )
+
+
+def past(reader: JsonReader, literal: str, at: int) -> int:
+    """
+    Give where *literal*, which must stand exactly here, ends.
+
+    Raises:
+        Trouble: where it does not.
+    """
+    if not reader.text.startswith(literal, at):
+        reader.fail(f"expected {literal.strip()}", at, early=reader.begins(literal, at))
+    return at + len(literal)
 
 
 BARE = re.compile(r"^[ \t]*(?=(?:\[\s*)?\{\s*[\"'])", re.MULTILINE)

@@ -8,6 +8,7 @@ asked for.
 
 from collections.abc import Sequence
 
+from harness.dialects.anthropic import ANTHROPIC, holds_calls
 from harness.dialects.base import Dialect, Reading
 from harness.dialects.native import NATIVE
 from harness.errors import DialectError
@@ -19,11 +20,35 @@ _FAMILY = Family(
     group="harness.dialects",
     noun="dialect",
     built_in={
+        "anthropic": "harness.dialects.anthropic:ANTHROPIC",
+        "command-a": "harness.dialects.command:COMMAND_A",
+        "command-r": "harness.dialects.command:COMMAND_R",
+        "deepseek-v3": "harness.dialects.deepseek:DEEPSEEK_V3",
+        "deepseek-v3.1": "harness.dialects.deepseek:DEEPSEEK_V31",
+        "deepseek-v3.2": "harness.dialects.deepseek_v32:DEEPSEEK_V32",
         "functiongemma": "harness.dialects.functiongemma:FUNCTIONGEMMA",
+        "gemma-4": "harness.dialects.gemma4:GEMMA_4",
+        "glm-4": "harness.dialects.glm4:GLM_4",
+        "glm-4.5": "harness.dialects.glm45:GLM_45",
+        "gorilla": "harness.dialects.python_lines:GORILLA",
+        "granite": "harness.dialects.granite:GRANITE",
         "granite-20b": "harness.dialects.granite20b:GRANITE_20B",
+        "harmony": "harness.dialects.harmony:HARMONY",
         "hermes": "harness.dialects.hermes:HERMES",
+        "kimi-k2": "harness.dialects.kimi_k2:KIMI_K2",
+        "llama3-json": "harness.dialects.llama3_json:LLAMA3_JSON",
+        "minimax-m1": "harness.dialects.minimax:MINIMAX_M1",
+        "minimax-m2": "harness.dialects.minimax:MINIMAX_M2",
+        "mistral": "harness.dialects.mistral:MISTRAL",
+        "mistral-v11": "harness.dialects.mistral:MISTRAL_V11",
         "native": "harness.dialects.native:NATIVE",
+        "olmo-3": "harness.dialects.python_lines:OLMO_3",
+        "phi-4-mini": "harness.dialects.phi4_mini:PHI4_MINI",
         "pythonic": "harness.dialects.pythonic:PYTHONIC",
+        "qwen3-coder": "harness.dialects.qwen3_coder:QWEN3_CODER",
+        "raven": "harness.dialects.python_lines:RAVEN",
+        "tool-code": "harness.dialects.python_lines:TOOL_CODE",
+        "xlam": "harness.dialects.xlam:XLAM",
     },
     error=DialectError,
 )
@@ -70,9 +95,10 @@ def read(
     """
     Read the answer a transcript holds.
 
-    Raw output is read by *dialect*. A message that holds calls is read as `native` whatever the
-    dialect, since its server has read them; a message of text alone is read by *dialect*, since
-    servers leave calls in the content when they know no parser for them.
+    Raw output is read by *dialect*. A message that holds calls is read as `native` or `anthropic`,
+    as it is shaped, whatever the dialect, since its server has read them; a message of text alone
+    is read by *dialect*, since servers leave calls in the content when they know no parser for
+    them.
 
     Raises:
         ValueError: for a transcript of an error: there is no answer, and none may be judged.
@@ -82,6 +108,9 @@ def read(
     output = transcript.output
     if transcript.message is not None:
         message = transcript.message
+        if holds_calls(message) or dialect.name == ANTHROPIC.name:
+            reader = ANTHROPIC.read_message_leniently if lenient else ANTHROPIC.read_message
+            return reader(message, transcript.finish_reason)
         content = message.get("content")
         called = message.get("tool_calls") or message.get("function_call")
         if called or not isinstance(content, str) or dialect.name == NATIVE.name:

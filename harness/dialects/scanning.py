@@ -23,6 +23,9 @@ MAX_DEPTH = 64
 MAX_DIGITS = 4000
 """Longer numbers are refused: Python itself refuses to convert them from 4,300 digits on."""
 
+NAME_KEYS = ("name", "tool_name")
+"""Keys of the outermost object under which a call has its name."""
+
 _SPACE = re.compile(r"[ \t\n\r]*")
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 _EXPONENT_BEGUN = r"[eE][+-]?[0-9]*"
@@ -68,6 +71,8 @@ class Trouble(Exception):  # noqa: N818 - data about a text, never an error that
         """The call's name and where it ends, if it was read before the trouble."""
         self.mendable = mendable
         """A loose reader would have gone on at some point."""
+        self.done: tuple[Any, ...] = ()
+        """Calls of the same list that were read before the trouble (`tagged.Written`)."""
 
 
 class JsonReader:
@@ -79,7 +84,7 @@ class JsonReader:
     """
 
     words: ClassVar[Mapping[str, Any]] = {"true": True, "false": False, "null": None}
-    wanted: ClassVar[str] = "a JSON value"
+    wanted: str = "a JSON value"
 
     def __init__(self, text: str, *, loose: bool = False):
         self.text = text
@@ -166,6 +171,12 @@ class JsonReader:
             self.fail("expected a key in double quotes", at)
         return found
 
+    def separates(self, at: int) -> bool:
+        """
+        Whether what stands here separates a key from its value.
+        """
+        return self.text[at : at + 1] == ":"
+
     def quoted(self, at: int) -> tuple[str, int]:
         """
         Read a string whose opening quote stands here, by JSON's rules for escapes.
@@ -214,7 +225,11 @@ class JsonReader:
         if letter == "'" and self.mend("single quotes"):
             return "'", at + 2
         # Markdown's escape. In a value it could mean a backslash, in a tool's name it cannot.
-        if letter != "_" or self.key != "name" or not self.mend("escaped underscore in the name"):
+        if (
+            letter != "_"
+            or self.key not in NAME_KEYS
+            or not self.mend("escaped underscore in the name")
+        ):
             self.fail(f"\\{letter} is no JSON escape", at + 1)
         return "_", at + 2
 
@@ -253,7 +268,7 @@ class JsonReader:
             key_at = at
             key, at = self.read_key(at)
             at = self.skip(at)
-            if self.text[at : at + 1] != ":":
+            if not self.separates(at):
                 self.fail("expected ':' after a key", at)
             if key in pairs:
                 self.fail(f"the key {key!r} stands twice", key_at)
@@ -263,7 +278,7 @@ class JsonReader:
             pairs[key], at = self.value(at + 1, depth + 1)
             if depth == 0:
                 self.key = None
-                if key == "name" and isinstance(pairs[key], str):
+                if key in NAME_KEYS and isinstance(pairs[key], str):
                     self.name = (pairs[key], at)
             at = self._next(at, "}")
         self.sure = at + 1

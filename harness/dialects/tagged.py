@@ -1,10 +1,10 @@
 """
 Find the calls that stand between an opening and a closing tag, and account for all the rest.
 
-Every opening tag outside a call yields one attempt (a body that holds several calls, several).
-Where its body reads and the closing tag
-follows, the call is readable; a format without a closing tag needs only the body. Otherwise the
-attempt ends at the first of
+Every opening tag outside a call yields one attempt, or several where its body holds a list: calls
+of a list count one by one, so that what breaks one leaves those before it. Where the body reads and
+the closing tag follows, the call is readable; a format without a closing tag needs only the body.
+Otherwise the attempt ends at the first of
 
 - the closing tag: malformed;
 - the next opening tag: malformed, not closed before the next call;
@@ -70,12 +70,18 @@ class Tags:
     """
 
     opener: str
+    """Empty where calls have none."""
     closer: str
     """Empty where a call ends with its body."""
     ends: tuple[str, ...]
     """Tokens after which a runtime sees nothing."""
     spaced: bool
     """Whether white space may stand between the body and the closing tag."""
+    also: tuple[str, ...] = ()
+    """Other spellings of the opening tag."""
+    start: re.Pattern[str] | None = None
+    """Where it matches at the start of the answer, a call without a tag begins at its first group,
+    and its body after the match; what stands before is no text."""
     removed: tuple[str, ...] = ()
     """Other control tokens, which are not text."""
     reasoning: tuple[str, str] | None = None
@@ -90,13 +96,20 @@ class Tags:
             ((self.reasoning[0],), (self.reasoning[1],)) if self.reasoning else ((), ())
         )
         for name, tokens in (
-            ("marks", (self.opener, *self.ends, *thinking)),
-            ("borders", (self.opener, self.closer, *self.ends)),
+            ("marks", (*self.openers, *self.ends, *thinking)),
+            ("borders", (*self.openers, self.closer, *self.ends)),
             ("end_marks", self.ends),
             ("thought_ends", (*thought, *self.ends)),
         ):
-            pattern = re.compile("|".join(re.escape(token) for token in tokens if token))
-            object.__setattr__(self, name, pattern)
+            pattern = "|".join(re.escape(token) for token in tokens if token)
+            object.__setattr__(self, name, re.compile(pattern or r"(?!)"))
+
+    @property
+    def openers(self) -> tuple[str, ...]:
+        """
+        Every spelling of the opening tag.
+        """
+        return (self.opener, *self.also)
 
 
 def read_tagged(output: str, tags: Tags, body: Body, bare: Bare | None = None) -> Reading:
@@ -120,15 +133,20 @@ def read_tagged(output: str, tags: Tags, body: Body, bare: Bare | None = None) -
                 return
         text.append(output[start:end])
 
+    def call(start: int, inside: int) -> int:
+        found, mended = _calls(output, start, inside, tags, body)
+        attempts.extend(found)
+        repairs.extend(mended)
+        return found[-1].end
+
     at = 0
+    if tags.start is not None and (begun := tags.start.match(output)) is not None:
+        at = call(begun.start(1), begun.end())
     while (mark := tags.marks.search(output, at)) is not None:
         prose(at, mark.start())
         at = mark.end()
-        if mark.group() == tags.opener:
-            found, mended = _calls(output, mark.start(), tags, body)
-            attempts.extend(found)
-            repairs.extend(mended)
-            at = found[-1].end
+        if mark.group() in tags.openers:
+            at = call(mark.start(), mark.end())
         elif mark.group() in tags.ends:
             break
         elif tags.reasoning is not None:
@@ -146,13 +164,22 @@ def read_tagged(output: str, tags: Tags, body: Body, bare: Bare | None = None) -
     )
 
 
-def _calls(output: str, start: int, tags: Tags, body: Body) -> tuple[list[Attempt], list[str]]:
-    inside = start + len(tags.opener)
+def _calls(
+    output: str, start: int, inside: int, tags: Tags, body: Body
+) -> tuple[list[Attempt], list[str]]:
+    """
+    Read the calls of one tag, which runs from *start* to *inside*.
+    """
+    last: Attempt | None = None
+    written: tuple[Written, ...] = ()
     try:
         written = body(output, inside)
         end = _closed(output, written[-1], tags)
     except Trouble as trouble:
-        return [_unreadable(output, start, inside, tags, trouble)], []
+        # The last call of a list that is not closed is not finished; those before it are.
+        written = written[:-1] or trouble.done
+        end = written[-1].end if written else start
+        last = _unreadable(output, end, max(inside, end), tags, trouble)
     attempts: list[Attempt] = []
     repairs: list[str] = []
     for number, call in enumerate(written, start=1):
@@ -160,7 +187,7 @@ def _calls(output: str, start: int, tags: Tags, body: Body) -> tuple[list[Attemp
         attempts.append(attempt)
         repairs += () if call.problem else call.repairs
         start = attempt.end
-    return attempts, repairs
+    return [*attempts, last] if last is not None else attempts, repairs
 
 
 def attempted(output: str, start: int, call: Written, end: int | None = None) -> Attempt:
@@ -197,9 +224,9 @@ def _unreadable(output: str, start: int, inside: int, tags: Tags, trouble: Troub
     if found and found == tags.closer:
         end += len(tags.closer)
         problem = reason
-    elif found == tags.opener:
+    elif found and found in tags.openers:
         problem = f"not closed before the next call; {reason}"
-        if output[trouble.position : trouble.position + len(tags.opener)] == tags.opener:
+        if output.startswith(found, trouble.position):
             problem = "not closed before the next call"
     elif not tags.closer:
         unfinished = trouble.early or trouble.position >= end

@@ -15,7 +15,7 @@ from harness.dialects.native import NATIVE
 from harness.dialects.registry import dialect, names
 from harness.messages import ToolCall
 
-from .forms import FORMS, agree, declared
+from .forms import FORMS, MESSAGES, agree, begun, declared
 from .strategies import answers, calls, json_like, strings
 
 Read = Callable[[str], Reading]
@@ -131,7 +131,7 @@ def test_reads_any_text(member: Dialect, lenient: bool, output: str):
     for attempt in reading.attempts:
         assert attempt.start >= after
         after = attempt.end
-        if member.name != "native":
+        if member.name not in MESSAGES:
             assert output[attempt.start : attempt.end] == attempt.raw
         if attempt.readable:
             assert attempt.name
@@ -197,16 +197,17 @@ def test_a_call_that_is_begun_is_reported(
     """
     read = _reader(member, lenient, wanted)
     whole = _rendered(member, wanted)
-    if member.name == "native":
-        begun = whole.index('"tool_calls"') + len('"tool_calls":')
-        cut = whole[: data.draw(st.integers(begun, len(whole) - 1))]
+    if member.name in MESSAGES:
+        sign = MESSAGES[member.name]
+        start = whole.index(sign) + len(sign)
+        cut = whole[: data.draw(st.integers(start, len(whole) - 1))]
         assert [True] == [attempt.unfinished for attempt in read(cut).attempts]
         return
     done = data.draw(st.integers(0, len(wanted) - 1))
     call = read(whole).attempts[done]
-    form = FORMS[member.name]
-    opener, closer = form.opener(wanted[done]), form.closer
-    cut = whole[: data.draw(st.integers(call.start + len(opener), call.end - 1))]
+    closer = FORMS[member.name].closer
+    start = call.start + begun(member.name, wanted[done], call.raw)
+    cut = whole[: data.draw(st.integers(start, call.end - 1))]
 
     *before, last = read(cut).attempts
 

@@ -49,6 +49,8 @@ def _applies(row: dict[str, Any], name: str, frame: dict[str, Any]) -> bool:
     labels = {name, frame["kind"], frame["class"]}
     if "bodies" in row and not labels & row["bodies"].keys():
         return False
+    if len(row.get("write", [])) > frame.get("calls", 9):
+        return False
     return bool(labels & set(row.get("only", labels))) and not labels & set(row.get("not", ()))
 
 

@@ -13,7 +13,7 @@ from harness.dialects import registry
 from harness.dialects.hermes import HERMES, Hermes
 from harness.dialects.native import NATIVE
 from harness.errors import DialectError
-from harness.messages import Tool
+from harness.messages import Tool, ToolCall
 from harness.transcript import Key, Transcript
 
 from .forms import FORMS
@@ -49,11 +49,11 @@ def _transcript(**fields: Any) -> Transcript:
 
 def _templates() -> list[Any]:
     """
-    Minimal chat templates in each family's form: templates/<dialect>.<what>.jinja.
+    Minimal chat templates in each family's form: templates/<dialect>--<what>.jinja.
     """
     folder = Path(__file__).with_name("templates")
     return [
-        pytest.param(path.read_text("utf-8"), path.name.split(".")[0], id=path.name)
+        pytest.param(path.read_text("utf-8"), path.name.split("--")[0], id=path.name)
         for path in sorted(folder.glob("*.jinja"))
     ]
 
@@ -65,11 +65,16 @@ def test_a_template_tells_its_dialect(template: str, name: str):
 
 @pytest.mark.parametrize(("template", "name"), _templates())
 def test_a_template_writes_what_its_dialect_reads(template: str, name: str):
+    member = registry.dialect(name)
     asked = [{"role": "user", "content": "Weather in São Paulo?"}]
     calls = [
         {"name": "get_weather", "arguments": {"city": "São Paulo", "days": 3}},
         {"name": "now", "arguments": {}},
     ]
+    try:
+        member.render([ToolCall(**call) for call in calls])
+    except ValueError:
+        calls = calls[:1]  # an answer of this family holds one call
     tools = [
         {"name": "get_weather", "parameters": {"type": "object", "properties": {
             "city": {"type": "string"}, "days": {"type": "integer"}}}},
@@ -92,9 +97,7 @@ def test_a_template_writes_what_its_dialect_reads(template: str, name: str):
 
     prompt = rendered(asked, prompt=True)
     whole = rendered([*asked, made], prompt=False)
-    reading = registry.dialect(name).read(
-        whole.removeprefix(prompt), [Tool.from_schema(tool) for tool in tools]
-    )
+    reading = member.read(whole.removeprefix(prompt), [Tool.from_schema(tool) for tool in tools])
 
     assert whole.startswith(prompt)
     assert calls == [{"name": one.name, "arguments": one.arguments} for one in reading.attempts]

@@ -1,0 +1,177 @@
+"""
+DeepSeek: a name and JSON arguments between tags with full-width bars.
+
+Sources: DeepSeek's chat templates and the parsers of public servers. V3 and R1-0528 (dialect
+``deepseek-v3``) write ``<｜tool▁call▁begin｜>function<｜tool▁sep｜>NAME``, and in a code fence
+on lines of its own the object, ``<｜tool▁call▁end｜>``; the fence belongs to the form, and the
+object may run over many lines (a public parser reads one line only). V3.1 (dialect
+``deepseek-v3.1``, experimental: from memory) writes ``NAME<｜tool▁sep｜>{..}`` without a fence.
+Around all calls stand ``<｜tool▁calls▁begin｜>`` and ``<｜tool▁calls▁end｜>``, which begin and end
+nothing by themselves: no list of calls is ever reported that holds none (vLLM issue 48367).
+
+A model and a template of two versions are a mismatch that no server reports (SGLang issue 17141);
+here the call of the other version is malformed, and read leniently.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Protocol
+
+from harness.dialects.base import Reading
+from harness.dialects.json_calls import past, read_arguments, rendered_value
+from harness.dialects.scanning import JsonReader, Trouble
+from harness.dialects.tagged import Tags, Written, read_tagged
+from harness.messages import Tool, ToolCall
+
+_SEP = "<｜tool▁sep｜>"
+_BEGIN = "<｜tool▁calls▁begin｜>"
+_END = "<｜tool▁calls▁end｜>"
+_STOP = "<｜end▁of▁sentence｜>"
+_TAGS = Tags(
+    opener="<｜tool▁call▁begin｜>",
+    closer="<｜tool▁call▁end｜>",
+    ends=(_STOP,),
+    spaced=True,
+    removed=(_BEGIN, _END),
+    reasoning=("<think>", "</think>"),
+)
+_NAME = re.compile(r"[^\s<｜`{}]*")
+
+
+class DeepSeekV3:
+    """
+    The dialect of V3 and R1-0528.
+    """
+
+    name = "deepseek-v3"
+    version = 1
+    stops = (_STOP,)
+
+    def recognises(self, template: str) -> bool:
+        """
+        Whether *template* writes the tags and a fence.
+        """
+        return _TAGS.opener in template and "```json" in template
+
+    def read(self, output: str, tools: Sequence[Tool] = ()) -> Reading:
+        """
+        Read *output* as a correct runtime would.
+        """
+        return read_tagged(output, _TAGS, _fenced)
+
+    def read_leniently(self, output: str, tools: Sequence[Tool] = ()) -> Reading:
+        """
+        Read *output* with these mends: single quotes, a trailing comma, arguments encoded twice,
+        ``\\_`` in a name, and the form of V3.1.
+        """
+        return read_tagged(output, _TAGS, partial(_mended, first=_fenced, second=_plain))
+
+    def render(self, calls: Sequence[ToolCall]) -> str:
+        """
+        Write *calls* as the template does.
+
+        Raises:
+            ValueError: for a value JSON cannot hold, or a name that holds a space or a tag.
+        """
+        return _rendered(calls, "function{sep}{name}\n```json\n{arguments}\n```", "\n")
+
+
+class DeepSeekV31:
+    """
+    The dialect of V3.1.
+    """
+
+    name = "deepseek-v3.1"
+    version = 1
+    stops = (_STOP,)
+
+    def recognises(self, template: str) -> bool:
+        """
+        Whether *template* writes the tags and no fence.
+        """
+        return _TAGS.opener in template and "```json" not in template
+
+    def read(self, output: str, tools: Sequence[Tool] = ()) -> Reading:
+        """
+        Read *output* as a correct runtime would.
+        """
+        return read_tagged(output, _TAGS, _plain)
+
+    def read_leniently(self, output: str, tools: Sequence[Tool] = ()) -> Reading:
+        """
+        Read *output* with the mends of `DeepSeekV3`, the other way round.
+        """
+        return read_tagged(output, _TAGS, partial(_mended, first=_plain, second=_fenced))
+
+    def render(self, calls: Sequence[ToolCall]) -> str:
+        """
+        Write *calls* as the template does.
+
+        Raises:
+            ValueError: for a value JSON cannot hold, or a name that holds a space or a tag.
+        """
+        return _rendered(calls, "{name}{sep}{arguments}", "")
+
+
+class _Form(Protocol):
+    def __call__(self, text: str, at: int, *, loose: bool = False) -> tuple[Written, ...]: ...
+
+
+def _fenced(text: str, at: int, *, loose: bool = False) -> tuple[Written, ...]:
+    reader = JsonReader(text)
+    reader.sure = at
+    begin = past(reader, _SEP, past(reader, "function", at))
+    name, at = _name(reader, begin)
+    at = past(reader, "\n```json\n", at)
+    (call,) = read_arguments(text, at, name, loose=loose)
+    reader.sure = call.end
+    end = past(reader, "```", reader.skip(call.end))
+    return (replace(call, end=end),)
+
+
+def _plain(text: str, at: int, *, loose: bool = False) -> tuple[Written, ...]:
+    reader = JsonReader(text)
+    reader.sure = at
+    name, at = _name(reader, at)
+    return read_arguments(text, past(reader, _SEP, at), name, loose=loose)
+
+
+def _name(reader: JsonReader, at: int) -> tuple[str, int]:
+    match = _NAME.match(reader.text, at)
+    end = match.end() if match else at
+    if end == at:
+        reader.fail("expected a name", at)
+    reader.name = (reader.text[at:end], end)
+    return reader.name
+
+
+def _mended(text: str, at: int, first: _Form, second: _Form) -> tuple[Written, ...]:
+    try:
+        return first(text, at, loose=True)
+    except Trouble as trouble:
+        if trouble.early:
+            raise
+        try:
+            (call,) = second(text, at, loose=True)
+        except Trouble:
+            raise trouble from None
+        return (replace(call, repairs=(*call.repairs, "the form of another version")),)
+
+
+def _rendered(calls: Sequence[ToolCall], form: str, between: str) -> str:
+    if not calls:
+        return _STOP
+    blocks = []
+    for call in calls:
+        if not call.name or not _NAME.fullmatch(call.name):
+            raise ValueError(f"the tool name {call.name!r} cannot stand between these tags")
+        arguments = rendered_value(dict(call.arguments))
+        body = form.format(sep=_SEP, name=call.name, arguments=arguments)
+        blocks.append(f"{_TAGS.opener}{body}{_TAGS.closer}")
+    return f"{_BEGIN}{between.join(blocks)}{_END}{_STOP}"
+
+
+DEEPSEEK_V3 = DeepSeekV3()
+DEEPSEEK_V31 = DeepSeekV31()

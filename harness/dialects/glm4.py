@@ -1,0 +1,83 @@
+"""
+GLM-4: the name on a line of its own, and one JSON object on the next: ``NAME``, new line, ``{..}``.
+
+Source: the model card of GLM-4-9b-chat and its outputs on a public leaderboard. There is no tag,
+so prose of one word before an object would look the same. A call is therefore read only at the very
+start of the answer, where a line holds a name and nothing else (letters, digits, ``_ . -``) and the
+next begins with ``{``. An answer holds one call; what follows it is text.
+
+GLM-4.5 and later have tags: `harness.dialects.glm45`.
+"""
+
+import re
+from collections.abc import Sequence
+from functools import partial
+
+from harness.dialects.base import Reading
+from harness.dialects.json_calls import read_arguments, rendered_value
+from harness.dialects.tagged import Tags, Written, read_tagged
+from harness.messages import Tool, ToolCall
+
+_STOPS = ("<|observation|>", "<|user|>", "<|endoftext|>")
+_NAME = re.compile(r"[^\W\d][\w.-]*")
+_START = re.compile(r"\s*()([^\W\d][\w.-]*)\n(?=\{)")
+_TAGS = Tags(
+    opener="", closer="", ends=_STOPS, spaced=False, start=_START, removed=("<|assistant|>",)
+)
+
+
+class Glm4:
+    """
+    The dialect described above.
+    """
+
+    name = "glm-4"
+    version = 1
+    stops = _STOPS
+
+    def recognises(self, template: str) -> bool:
+        """
+        Whether *template* has the family's roles, and no tags around calls.
+        """
+        return (
+            "<|observation|>" in template
+            and "<|assistant|>" in template
+            and "<tool_call>" not in template
+        )
+
+    def read(self, output: str, tools: Sequence[Tool] = ()) -> Reading:
+        """
+        Read *output* as a correct runtime would.
+        """
+        return read_tagged(output, _TAGS, _call)
+
+    def read_leniently(self, output: str, tools: Sequence[Tool] = ()) -> Reading:
+        """
+        Read *output* with these mends: single quotes, a trailing comma, arguments encoded twice.
+        """
+        return read_tagged(output, _TAGS, partial(_call, loose=True))
+
+    def render(self, calls: Sequence[ToolCall]) -> str:
+        """
+        Write the one call an answer can hold.
+
+        Raises:
+            ValueError: for more than one call, a value JSON cannot hold, or a name that is none.
+        """
+        if not calls:
+            return "<|user|>"
+        if len(calls) > 1:
+            raise ValueError("GLM-4 writes one call an answer")
+        (call,) = calls
+        if _NAME.fullmatch(call.name) is None:
+            raise ValueError(f"the tool name {call.name!r} cannot stand on a line of its own")
+        return f"{call.name}\n{rendered_value(dict(call.arguments))}<|observation|>"
+
+
+def _call(text: str, at: int, *, loose: bool = False) -> tuple[Written, ...]:
+    begun = _START.match(text)
+    name = begun.group(2) if begun is not None and begun.end() == at else None
+    return read_arguments(text, at, name, loose=loose)
+
+
+GLM_4 = Glm4()

@@ -1,0 +1,76 @@
+"""
+Phi-4-mini: ``functools[{"name": .., "arguments": {..}}, ..]``.
+
+Source: Microsoft's examples for Phi-4-mini-instruct and the template they serve it with. Calls are
+one JSON list, and its strings and arrays may hold any bracket. The key ``parameters`` occurs. The
+model's own template names ``<|tool_call|>[..]<|/tool_call|>``, which is read just as well; that
+form is experimental, as no output in it has been seen.
+"""
+
+from collections.abc import Sequence
+from functools import partial
+
+from harness.dialects.base import Reading
+from harness.dialects.json_calls import BARE, Keys, read_bare_calls, read_list, rendered_value
+from harness.dialects.tagged import Bare, Tags, Written, read_tagged
+from harness.messages import Tool, ToolCall
+
+_KEYS = Keys(arguments=("arguments", "parameters"), mended=())
+_TAGS = Tags(
+    opener="functools[",
+    also=("<|tool_call|>",),
+    closer="",
+    ends=("<|end|>", "<|endoftext|>"),
+    spaced=False,
+    removed=("<|/tool_call|>", "<|assistant|>"),
+)
+
+
+class Phi4Mini:
+    """
+    The dialect described above.
+    """
+
+    name = "phi-4-mini"
+    version = 1
+    stops = ("<|end|>",)
+
+    def recognises(self, template: str) -> bool:
+        """
+        Whether *template* writes the word, or declares tools between this family's tags.
+        """
+        return _TAGS.opener in template or "<|/tool|>" in template
+
+    def read(self, output: str, tools: Sequence[Tool] = ()) -> Reading:
+        """
+        Read *output* as a correct runtime would.
+        """
+        return read_tagged(output, _TAGS, _calls)
+
+    def read_leniently(self, output: str, tools: Sequence[Tool] = ()) -> Reading:
+        """
+        Read *output* with these mends: single quotes, a trailing comma, arguments encoded twice,
+        ``\\_`` in a name; behind the tag also a code fence and one call without its list; and calls
+        at the start of a line without the word.
+        """
+        return read_tagged(output, _TAGS, partial(_calls, loose=True), _BARE)
+
+    def render(self, calls: Sequence[ToolCall]) -> str:
+        """
+        Write *calls* as one list behind ``functools``.
+
+        Raises:
+            ValueError: for a value JSON cannot hold.
+        """
+        listed = [{"name": call.name, "arguments": dict(call.arguments)} for call in calls]
+        return (f"functools{rendered_value(listed)}" if calls else "") + "<|end|>"
+
+
+def _calls(text: str, at: int, *, loose: bool = False) -> tuple[Written, ...]:
+    # The bracket belongs to the word: without it the word is a Python module.
+    return read_list(text, at - 1 if text[at - 1] == "[" else at, _KEYS, loose=loose)
+
+
+_BARE = Bare(begin=BARE, body=partial(read_bare_calls, keys=_KEYS))
+
+PHI4_MINI = Phi4Mini()

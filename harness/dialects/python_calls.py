@@ -1,0 +1,306 @@
+"""
+One Python call, ``f(a=1, b='x')``: where it ends, what its arguments are, and how it is written.
+
+Arguments are keywords with literal values; ``**{'a-b': 1}`` holds a name that is no identifier.
+Tuples are arrays. `ast` parses one call at a time and nothing is ever evaluated.
+"""
+
+import ast
+import keyword
+import re
+import unicodedata
+import warnings
+from collections.abc import Mapping
+from typing import Any, NoReturn
+
+from harness.dialects.base import Attempt
+from harness.dialects.scanning import MAX_DEPTH, MAX_DIGITS, JsonReader, Trouble, unsound
+from harness.dialects.tagged import Written
+from harness.messages import ToolCall
+
+MAX_LENGTH = 100_000
+"""Longer calls are refused, in characters: the parser takes many times their room."""
+
+NAME = r"[^\W\d][\w.-]*"
+"""How a tool is named before its bracket: letters, digits, ``_ . -``."""
+
+OPEN = re.compile(rf"({NAME})\(")
+"""Where a call begins."""
+
+ENDS = re.compile(
+    r"<\|eot_id\|>|<\|eom_id\|>|<\|eot\|>|<\|end_of_text\|>|<end_of_turn>|<\|im_end\|>"
+    r"|<\|endoftext\|>|<bot_end>|<\|EOT\|>|</s>"
+)
+"""Tokens that end a turn in the families that write Python."""
+
+JSON_WORDS: Mapping[str, Any] = {"true": True, "false": False, "null": None}
+"""Words that some families write beside Python's own."""
+
+_PLAIN = re.compile(r"[^\"'()\[\]{}<#]*")
+_STRING = re.compile(
+    r'"""(?:[^"\\]|\\.|"(?!""))*+"""|\'\'\'(?:[^\'\\]|\\.|\'(?!\'\'))*+\'\'\''
+    r'|(?!""")"(?:[^"\\\r\n]|\\(?:\r\n|.))*+"'
+    r"|(?!''')'(?:[^'\\\r\n]|\\(?:\r\n|.))*+'",
+    re.DOTALL,
+)
+_BROKEN_STRING = re.compile(
+    r'(?!""")"(?:[^"\\\r\n]|\\(?:\r\n|.))*+[\r\n]'
+    r"|(?!''')'(?:[^'\\\r\n]|\\(?:\r\n|.))*+[\r\n]",
+    re.DOTALL,
+)
+_PLACE = re.compile(r" \(character (\d+)\)$")
+_CLOSERS = {"(": ")", "[": "]", "{": "}"}
+
+
+class Broken(Exception):  # noqa: N818 - data about a text, never an error that reaches a user
+    """
+    Why a call cannot be read; `early` where the answer only ends too soon.
+    """
+
+    def __init__(self, reason: str, *, early: bool = False):
+        super().__init__(reason)
+        self.reason = reason
+        self.early = early
+
+
+def space_end(output: str, at: int) -> int:
+    """
+    Pass over white space.
+    """
+    while output[at : at + 1].isspace():
+        at += 1
+    return at
+
+
+def word_end(output: str, at: int) -> int:
+    """
+    Pass over a name.
+    """
+    word = re.compile(NAME).match(output, at)
+    return word.end() if word else at
+
+
+def stop(output: str, at: int, reason: str) -> NoReturn:
+    """
+    Say what is wrong here; where the answer ends, only that.
+    """
+    if at >= len(output) or ENDS.match(output, at):
+        raise Broken("the answer ends inside the list", early=True)
+    raise Broken(f"{reason} (character {at})")
+
+
+def call_end(output: str, at: int) -> int:
+    """
+    Find the end of the call whose opening bracket stands here.
+    """
+    begin = at
+    awaited: list[str] = []
+    while True:
+        plain = _PLAIN.match(output, at)
+        at = plain.end() if plain else at
+        char = output[at : at + 1]
+        if at - begin > MAX_LENGTH:
+            raise Broken(f"a call of more than {MAX_LENGTH} characters")
+        if char in _CLOSERS:
+            if len(awaited) > MAX_DEPTH:
+                raise Broken(f"nested deeper than {MAX_DEPTH} levels (character {at})")
+            awaited.append(_CLOSERS[char])
+            at += 1
+        elif char and char == awaited[-1]:
+            awaited.pop()
+            at += 1
+            if not awaited:
+                return at
+        elif char and char in "\"'":
+            string = _STRING.match(output, at)
+            if string is None:
+                broken = _BROKEN_STRING.match(output, at)
+                stop(output, at if broken else len(output), "a string is not closed on its line")
+            at = string.end()
+        else:
+            reason = f"expected {awaited[-1]!r}" if char in ")]}" else f"{char!r} is no literal"
+            stop(output, at, reason)
+
+
+def attempt(
+    output: str, start: int, end: int, name: str, words: Mapping[str, Any] | None = None
+) -> Attempt:
+    """
+    Read the call of *name* that runs from *start* to *end*; *words* are literals beside Python's.
+    """
+    raw = output[start:end]
+    try:
+        arguments = _arguments(raw[len(name) :], words or {})
+    except Broken as broken:
+        return unreadable(output, start, end, name, broken.reason)
+    return Attempt(name=name, arguments=arguments, raw=raw, start=start)
+
+
+def unreadable(
+    output: str, start: int, end: int, name: str | None, problem: str, *, unfinished: bool = False
+) -> Attempt:
+    """
+    Make the attempt that runs from *start* to *end* and cannot be read.
+    """
+    return Attempt(
+        name=name,
+        arguments=None,
+        raw=output[start:end],
+        start=start,
+        problem=problem,
+        unfinished=unfinished,
+    )
+
+
+def _arguments(bracketed: str, words: Mapping[str, Any]) -> Mapping[str, Any]:
+    if len(bracketed) > MAX_LENGTH:
+        raise Broken(f"a call of more than {MAX_LENGTH} characters")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # an unknown escape is the model's, not ours
+            call = ast.parse("f" + bracketed, mode="eval").body
+        found = _keywords(call, words)
+        problem = unsound(found)
+    except (SyntaxError, ValueError) as error:
+        reason = error.msg if isinstance(error, SyntaxError) else str(error)
+        if "digits" in reason:  # Python's words name a setting of the interpreter
+            raise Broken(f"a number of more than {MAX_DIGITS} digits") from None
+        raise Broken(f"no Python call: {reason}") from None
+    except (RecursionError, MemoryError):
+        raise Broken("nested too deep") from None
+    if problem is not None:
+        raise Broken(problem)
+    return found
+
+
+def _keywords(call: ast.expr, words: Mapping[str, Any]) -> dict[str, Any]:
+    if not isinstance(call, ast.Call):
+        raise Broken("no call")
+    if call.args:
+        raise Broken("a positional argument")
+    pairs: list[tuple[Any, Any]] = []
+    for argument in call.keywords:
+        value = _value(argument.value, words)
+        if argument.arg is not None:
+            pairs.append((argument.arg, value))
+        elif isinstance(value, dict):
+            pairs += value.items()
+        else:
+            raise Broken("** needs a dictionary")
+    return _unrepeated(pairs)
+
+
+def _unrepeated(pairs: list[tuple[Any, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if not isinstance(key, str):
+            raise Broken("a key is no string")
+        if key in found:
+            raise Broken(f"{key!r} stands twice")
+        found[key] = value
+    return found
+
+
+def _value(node: ast.expr, words: Mapping[str, Any]) -> Any:
+    match node:
+        case ast.Constant(value=str() | int() | float() | None):
+            return node.value
+        case ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=int() | float() as number)):
+            if isinstance(number, bool):
+                raise Broken("an expression (UnaryOp) is no literal")
+            return -number
+        case ast.List(elts=items) | ast.Tuple(elts=items):
+            return [_value(item, words) for item in items]
+        case ast.Dict(keys=keys, values=values):
+            if None in keys:
+                raise Broken("** inside a dictionary")
+            return _unrepeated(
+                [
+                    (_value(k, words), _value(v, words))
+                    for k, v in zip(keys, values, strict=True)
+                    if k is not None
+                ]
+            )
+        case ast.Call():
+            raise Broken("a call inside a call")
+        case ast.Name(id=word) if word in words:
+            return words[word]
+        case ast.Name(id=word):
+            raise Broken(f"{word[:60]} is no Python literal")
+        case _:
+            raise Broken(f"an expression ({type(node).__name__}) is no literal")
+
+
+def rendered_call(call: ToolCall) -> str:
+    """
+    Write *call* as Python.
+
+    Raises:
+        ValueError: for a name that cannot stand before a bracket, or a value JSON cannot hold.
+    """
+    if re.fullmatch(NAME, call.name) is None:
+        raise ValueError(f"the tool name {call.name!r} cannot stand before a bracket")
+    if (problem := unsound(call.arguments)) is not None:
+        raise ValueError(problem)
+    parts = []
+    others = {}
+    for name, value in call.arguments.items():
+        plain = name.isidentifier() and not keyword.iskeyword(name)
+        if plain and unicodedata.normalize("NFKC", name) == name:
+            parts.append(f"{name}={value!r}")
+        else:
+            others[name] = value
+    if others:
+        parts.append(f"**{others!r}")
+    return f"{call.name}({', '.join(parts)})"
+
+
+def read_calls(
+    text: str, at: int, between: re.Pattern[str], words: Mapping[str, Any] | None = None
+) -> tuple[Written, ...]:
+    """
+    Read calls that stand one after another, *between* matching what separates them; at least one.
+
+    For the formats of `harness.dialects.tagged`. *between* also takes what may end the last call.
+
+    Raises:
+        Trouble: where one cannot be read to its end, with those before it.
+    """
+    done: tuple[Written, ...] = ()
+    reader = JsonReader(text)
+    while True:
+        at = reader.sure = space_end(text, at)
+        reader.name = None
+        try:
+            opening = OPEN.match(text, at)
+            if opening is None:
+                stop(text, word_end(text, at), "expected a call")
+            name = opening.group(1)
+            reader.name = (name, opening.end())
+            end = call_end(text, opening.end() - 1)
+        except Broken as broken:
+            place = _PLACE.search(broken.reason)
+            reason = broken.reason[: place.start()] if place else broken.reason
+            trouble = Trouble(
+                reason,
+                int(place.group(1)) if place else len(text) if broken.early else at,
+                early=broken.early,
+                sure=reader.sure,
+                name=reader.name,
+                mendable=False,
+            )
+            trouble.done = done
+            raise trouble from None
+        found = attempt(text, at, end, name, words)
+        separator = between.match(text, end)
+        done += (
+            Written(
+                name=name,
+                arguments=found.arguments,
+                end=separator.end() if separator else end,
+                problem=found.problem,
+            ),
+        )
+        if separator is None or OPEN.match(text, separator.end()) is None:
+            return done
+        at = separator.end()

@@ -1,0 +1,157 @@
+"""
+Python calls without a list around them, in four families.
+
+- ``olmo-3``: ``<function_calls>``, one call a line, ``</function_calls>``; ``true``, ``false`` and
+  ``null`` occur beside Python's words. Source: AI2's chat template and a public parser.
+- ``raven``: ``f(a=1); g(b=2);``, after ``Call:`` or not, ended by ``<bot_end>``; a trailer
+  ``out_of_domain(user_query='')`` is the family's word for no call. Source: the model card of
+  NexusRaven-V2 and its outputs on a public leaderboard.
+- ``gorilla``: ``<<function>>f(a=1)<<function>>g(b=2)``, or ``f(a=1), g(b=2)``. Source: the model
+  card of gorilla-openfunctions-v2 and its outputs on a public leaderboard.
+- ``tool-code``: calls in a fence of the language ``tool_code``, from older guides for Gemma 3;
+  experimental, as the form is from memory.
+
+Without tags an answer holds calls only where it begins with one. A call counts once its bracket is
+closed, whatever follows. A positional argument, an expression or a call inside a call is a problem.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+from harness.dialects.base import Reading
+from harness.dialects.python_calls import JSON_WORDS, NAME, read_calls, rendered_call
+from harness.dialects.pythonic import fenced
+from harness.dialects.tagged import Tags, read_tagged
+from harness.messages import Tool, ToolCall
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PythonLines:
+    """
+    One of the dialects described above.
+    """
+
+    name: str
+    version: int = 1
+    stops: tuple[str, ...]
+    tags: Tags
+    between: re.Pattern[str]
+    sign: str
+    """What a chat template of this family, and of no other, holds."""
+    form: tuple[str, str, str]
+    """What is written before, between and after calls."""
+    end: str
+    words: Mapping[str, Any]
+    no_call: str | None = None
+    """The tool whose call means none."""
+
+    def recognises(self, template: str) -> bool:
+        """
+        Whether *template* holds this family's sign.
+        """
+        return self.sign in template
+
+    def read(self, output: str, tools: Sequence[Tool] = ()) -> Reading:
+        """
+        Read *output* as a correct runtime would.
+        """
+        body = partial(read_calls, between=self.between, words=self.words)
+        reading = read_tagged(output, self.tags, body)
+        if self.no_call is None:
+            return reading
+        attempts = tuple(one for one in reading.attempts if one.name != self.no_call)
+        return replace(reading, attempts=attempts)
+
+    def read_leniently(self, output: str, tools: Sequence[Tool] = ()) -> Reading:
+        """
+        Read *output* with one mend: a code fence around the calls, with or without text around it.
+        """
+        strict = self.read(output, tools)
+        return strict if strict.attempts else fenced(output) or strict
+
+    def render(self, calls: Sequence[ToolCall]) -> str:
+        """
+        Write *calls* as a model of this family would.
+
+        Raises:
+            ValueError: for a value JSON cannot hold, or a name that cannot stand before a bracket
+                or means no call.
+        """
+        if any(call.name == self.no_call for call in calls):
+            raise ValueError(f"a call of {self.no_call!r} means no call")
+        if not calls:
+            return (f"{self.no_call}(user_query='')" if self.no_call else "") + self.end
+        before, between, after = self.form
+        return before + between.join(map(rendered_call, calls)) + after + self.end
+
+
+_AT_START = rf"\s*(?:Call:\s*)?()(?={NAME}\()"
+
+OLMO_3 = PythonLines(
+    name="olmo-3",
+    stops=("<|im_end|>",),
+    tags=Tags(
+        opener="<function_calls>",
+        closer="</function_calls>",
+        ends=("<|im_end|>", "<|endoftext|>"),
+        spaced=True,
+        reasoning=("<think>", "</think>"),
+    ),
+    between=re.compile(r"\s+"),
+    sign="<function_calls>",
+    form=("<function_calls>", "\n", "</function_calls>"),
+    end="<|im_end|>",
+    words=JSON_WORDS,
+)
+RAVEN = PythonLines(
+    name="raven",
+    stops=("<bot_end>",),
+    tags=Tags(
+        opener="",
+        closer="",
+        ends=("<bot_end>", "</s>"),
+        spaced=False,
+        start=re.compile(_AT_START),
+    ),
+    between=re.compile(r"\s*;\s*"),
+    sign="<human_end>",
+    form=("Call: ", "; ", ""),
+    end="<bot_end>",
+    words={},
+    no_call="out_of_domain",
+)
+GORILLA = PythonLines(
+    name="gorilla",
+    stops=("<|EOT|>",),
+    tags=Tags(
+        opener="<<function>>",
+        closer="",
+        ends=("<|EOT|>",),
+        spaced=False,
+        start=re.compile(rf"\s*()(?={NAME}\()"),
+    ),
+    between=re.compile(r"\s*,\s*"),
+    sign="<<function>>",
+    form=("<<function>>", "<<function>>", ""),
+    end="<|EOT|>",
+    words={},
+)
+TOOL_CODE = PythonLines(
+    name="tool-code",
+    stops=("<end_of_turn>",),
+    tags=Tags(
+        opener="```tool_code\n",
+        closer="```",
+        ends=("<end_of_turn>", "<eos>"),
+        spaced=True,
+        removed=("<start_of_turn>",),
+    ),
+    between=re.compile(r"\s+"),
+    sign="```tool_code",
+    form=("```tool_code\n", "\n", "\n```"),
+    end="<end_of_turn>",
+    words={},
+)
