@@ -353,9 +353,18 @@ def digests(located: Located, tokenizer: Any) -> dict[str, str | None]:
         return {
             "weights": digest([file_digest(file) for file in files]),
             "adapter": None if located.adapter is None else _adapter_digest(located.adapter),
-            "tokenizer": _tokenizer_digest(tokenizer),
-            "template": digest_bytes([chat_template(tokenizer).encode()]),
+            **tokenizer_digests(tokenizer),
         }
+
+
+def tokenizer_digests(tokenizer: Any) -> dict[str, str]:
+    """
+    Digest a tokenizer and its template, as the fields of `Checkpoint`.
+    """
+    return {
+        "tokenizer": _tokenizer_digest(tokenizer),
+        "template": digest_bytes([chat_template(tokenizer).encode()]),
+    }
 
 
 def _adapter_digest(adapter: Path) -> str:

@@ -235,6 +235,9 @@ def _explain(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
     )
     command.add_argument("run", metavar="RUN", help="a run's folder or a baseline")
     command.add_argument("case", metavar="CASE")
+    command.add_argument(
+        "--baseline", metavar="NAME", help="say where the answer first departs from this baseline's"
+    )
     _rooted(command)
 
 

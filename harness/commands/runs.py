@@ -3,13 +3,14 @@
 """
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from harness import reports, rescoring, workflow
-from harness.commands.shared import show, table, while_read, write
+from harness.commands.shared import coloured, show, table, while_read, write
 from harness.demo import tell
 from harness.errors import ExitCode, UsageError
 from harness.explaining import explain_case
@@ -135,7 +136,10 @@ def explain(arguments: argparse.Namespace) -> int:
     ``harness explain``.
     """
     project = open_project(arguments.root)
-    for line in explain_case(project.run(arguments.run), arguments.case):
+    run = project.run(arguments.run)
+    against = project.baseline(run.record, arguments.baseline) if arguments.baseline else None
+    colour = coloured(sys.stdout.isatty(), os.environ)
+    for line in explain_case(run, arguments.case, against=against, colour=colour):
         print(line)
     return ExitCode.PASS
 

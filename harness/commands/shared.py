@@ -6,7 +6,7 @@ import argparse
 import os
 import shutil
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -72,3 +72,13 @@ def percent(value: float | None) -> str | None:
     Spell a share for people; None stays None.
     """
     return None if value is None else f"{100 * value:.1f}%"
+
+
+def coloured(terminal: bool, environment: Mapping[str, str]) -> bool:
+    """
+    Whether to write in colour: on a terminal, unless NO_COLOR (no-color.org) or FORCE_COLOR says
+    otherwise.
+    """
+    if environment.get("NO_COLOR"):
+        return False
+    return terminal or bool(environment.get("FORCE_COLOR"))
