@@ -239,6 +239,46 @@ def test_second_calls_by_kind(suite: Suite):
     assert 0 == found[PROMPTED], "strictly, nine answers of ten are fenced and so hold no call"
 
 
+def test_wrong_only_in_format(suite: Suite):
+    """
+    Answers whose decision is right and whose format is wrong: strictly no correct call, leniently
+    one, with nothing but recorded mends in between.
+    """
+    table = list(_wrong_only_in_format(suite))
+    head = ["model", "cases", "right", "wrong only in format", "share of the wrong", "mended"]
+    print(f"\nwrong only in format\n{tabulate(table, headers=head)}")
+
+    found = {row[0]: row[3] for row in table}
+    assert 0 == found[STRUCTURED]
+    assert 699 == found[PROMPTED], "four of five of its wrong answers are fenced right ones"
+    assert all(row[2] + row[3] <= row[1] for row in table)
+
+
+def _wrong_only_in_format(suite: Suite) -> Iterator[list[Any]]:
+    for model in READ_BY:
+        results = [
+            row.result
+            for row in judged(suite, model)
+            if row.category != "irrelevance" and row.result.scored
+        ]
+        right = [result for result in results if result.status == "correct"]
+        format_only = [
+            result
+            for result in results
+            if result.status != "correct" and result.status_lenient == "correct"
+        ]
+        mends = Counter(
+            finding.detail
+            for result in format_only
+            for finding in result.turns[0].findings
+            if finding.code == "repaired"
+        )
+        wrong = len(results) - len(right)
+        share = f"{len(format_only) / wrong:.0%}" if wrong else ""
+        told = "; ".join(f"{detail} {count}" for detail, count in mends.most_common(4))
+        yield [model, len(results), len(right), len(format_only), share, told]
+
+
 def _second_calls(suite: Suite) -> Iterator[list[Any]]:
     for model in READ_BY:
         results = [row.result for row in judged(suite, model)]
