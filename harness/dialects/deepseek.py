@@ -143,8 +143,10 @@ def _name(reader: JsonReader, at: int) -> tuple[str, int]:
     end = match.end() if match else at
     if end == at:
         reader.fail("expected a name", at)
-    reader.name = (reader.text[at:end], end)
-    return reader.name
+    name = reader.text[at:end]
+    # A name that the answer ends with may be the beginning of a longer one.
+    reader.name = (name, end) if end < len(reader.text) else None
+    return name, end
 
 
 def _mended(text: str, at: int, first: _Form, second: _Form) -> tuple[Written, ...]:

@@ -81,7 +81,8 @@ def _call(text: str, at: int, tools: Sequence[Tool]) -> tuple[Written, ...]:
     if end == at:
         reader.fail("expected a name", at)
     name = text[at:end]
-    reader.name = (name, end)
+    # A name that the answer ends with may be the beginning of a longer one.
+    reader.name = (name, end) if end < len(text) else None
     texts: dict[str, str] = {}
     while True:
         at = reader.sure = reader.skip(end)

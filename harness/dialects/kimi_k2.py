@@ -88,7 +88,8 @@ def _call(text: str, at: int, *, loose: bool = False) -> tuple[Written, ...]:
     if match is None or match.end(1) == match.start(1):
         reader.fail("expected functions.NAME:NUMBER", match.end() if match else at)
     identity = match.group(1)
-    if (named := _NAMED.fullmatch(identity)) is not None:
+    # An identity that the answer ends with may be the beginning of a longer one.
+    if (named := _NAMED.fullmatch(identity)) is not None and match.end() < len(text):
         reader.name = (named.group(1), match.end())
     begin = past(reader, _ARGUMENTS, match.end())
     (call,) = read_arguments(text, begin, named.group(1) if named else None, loose=loose)

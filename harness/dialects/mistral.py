@@ -130,7 +130,8 @@ def _either(text: str, at: int, *, loose: bool = False, newer: bool = True) -> t
     if end == at:
         return read_list(text, at, loose=loose)
     name = text[at:end]
-    reader.name = (name, end)
+    # A name that the answer ends with may be the beginning of a longer one.
+    reader.name = (name, end) if end < len(text) else None
     if (identity := _ID.match(text, end)) is not None:
         end = identity.end()
         if end == len(text):

@@ -36,7 +36,7 @@ ENDS = re.compile(
 JSON_WORDS: Mapping[str, Any] = {"true": True, "false": False, "null": None}
 """Words that some families write beside Python's own."""
 
-_PLAIN = re.compile(r"[^\"'()\[\]{}<#]*")
+_PLAIN = re.compile(r"[^\"'()\[\]{}<#`]*")
 _STRING = re.compile(
     r'"""(?:[^"\\]|\\.|"(?!""))*+"""|\'\'\'(?:[^\'\\]|\\.|\'(?!\'\'))*+\'\'\''
     r'|(?!""")"(?:[^"\\\r\n]|\\(?:\r\n|.))*+"'
@@ -293,14 +293,16 @@ def read_calls(
             raise trouble from None
         found = attempt(text, at, end, name, words)
         separator = between.match(text, end)
+        following = separator is not None and OPEN.match(text, separator.end()) is not None
         done += (
             Written(
                 name=name,
                 arguments=found.arguments,
-                end=separator.end() if separator else end,
+                # What separates two calls belongs to the second.
+                end=end if separator is None or following else separator.end(),
                 problem=found.problem,
             ),
         )
-        if separator is None or OPEN.match(text, separator.end()) is None:
+        if separator is None or not following:
             return done
         at = separator.end()

@@ -37,7 +37,7 @@ FORMS = {
     "deepseek-v3": _tag("<｜tool▁call▁begin｜>", "<｜tool▁call▁end｜>"),
     "deepseek-v3.1": _tag("<｜tool▁call▁begin｜>", "<｜tool▁call▁end｜>"),
     "deepseek-v3.2": _tag(
-        "<｜DSML｜function_calls>", "</｜DSML｜function_calls>", listed="<｜DSML｜invoke"
+        "<｜DSML｜function_calls>", "</｜DSML｜function_calls>", listed='<｜DSML｜invoke name="'
     ),
     "functiongemma": _tag("<start_function_call>", "<end_function_call>"),
     "gemma-4": _tag("<|tool_call>", "<tool_call|>"),
@@ -52,7 +52,7 @@ FORMS = {
     "llama3-json": _tag('{"name"', listed='{"name"'),
     "minimax-m1": _tag("<tool_calls>", "</tool_calls>", listed='{"name"'),
     "minimax-m2": _tag(
-        "<minimax:tool_call>", "</minimax:tool_call>", listed="<invoke", by_schema=True
+        "<minimax:tool_call>", "</minimax:tool_call>", listed='<invoke name="', by_schema=True
     ),
     "mistral": _tag("[TOOL_CALLS] [", listed='{"name"'),
     "mistral-v11": _tag("[TOOL_CALLS]"),
