@@ -66,7 +66,9 @@ class Xlam:
         encoded twice, ``parameters`` for ``arguments``, ``\\_`` in a name; the list behind
         ``[TOOL_CALLS]`` or in ``<tool_call>``; and calls at the start of any line.
         """
-        return _plain(read_tagged(output, _SERVED, partial(_calls, loose=True), _BARE))
+        mended = _plain(read_tagged(output, _SERVED, partial(_calls, loose=True), _BARE))
+        # A tag of another family that begins nothing readable is text, as it is strictly.
+        return mended if mended.repairs else self.read(output, tools)
 
     def render(self, calls: Sequence[ToolCall]) -> str:
         """
