@@ -4,7 +4,8 @@ Hostile calls: nothing is evaluated, and nothing exhausts the parser.
 
 import pytest
 
-from harness.dialects.pythonic import MAX_LENGTH, PYTHONIC
+from harness.dialects.python_calls import MAX_LENGTH
+from harness.dialects.pythonic import PYTHONIC
 
 
 @pytest.mark.parametrize(
