@@ -66,7 +66,7 @@ def test_the_function_sees_messages_and_tools_in_the_chat_shape(opened: Open):
 def test_text_needs_a_dialect(opened: Open):
     source = "def model(messages, tools):\n    return 'text'\n"
 
-    with pytest.raises(DialectError, match=r"returned text.*--dialect: functiongemma, granite-20b"):
+    with pytest.raises(DialectError, match=r"returned text.*--dialect: .*functiongemma, .*hermes"):
         ask(opened(source))
     assert "text" == ask(opened(source, dialect="hermes")).output
     assert "text" == ask(opened(source + "model.dialect = 'hermes'")).output

@@ -125,7 +125,7 @@ def test_messages_are_native_and_raw_output_needs_a_dialect(tmp_path: Path):
 
     assert "native" == opened(messages).checkpoint.dialect
     assert "hermes" == opened(raw, dialect="hermes").checkpoint.dialect
-    with pytest.raises(DialectError, match="choose one with --dialect: functiongemma, granite-20b"):
+    with pytest.raises(DialectError, match=r"choose one with --dialect: .*functiongemma, .*hermes"):
         opened(raw)
     with pytest.raises(HarnessError):
         opened(raw, dialect="klingon")
