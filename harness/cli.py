@@ -84,6 +84,7 @@ def _parser() -> argparse.ArgumentParser:
     _finetune(commands)
     _suite(commands)
     _need(commands)
+    _aa(commands)
     command = _command(
         commands, "doctor", "advice.doctor", "what is installed, what hardware, what works"
     )
@@ -146,21 +147,25 @@ def _run(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> Non
     command.add_argument("--checkpoint", required=True, metavar="REF", help=_CHECKPOINT)
     _rooted(command)
     command.add_argument("--out", type=Path, metavar="DIR", help="the run's folder")
-    command.add_argument("--dialect", help="the tool-call format (default: from the template)")
-    command.add_argument("--limit", type=int, metavar="N", help="only the first N cases")
-    command.add_argument("--tags", nargs="+", default=[], metavar="T", help="only cases with all")
     command.add_argument("--repeats", type=_positive, default=1, metavar="K", help="ask K times")
     command.add_argument("--resume", action="store_true", help="go on with the run in --out")
-    command.add_argument("--batch-size", type=_positive, metavar="N")
-    command.add_argument("--device", metavar="D", help="cpu, cuda, cuda:1, mps")
-    command.add_argument("--dtype", metavar="T", help="float32, bfloat16, float16")
-    command.add_argument("--max-new-tokens", type=_positive, metavar="N")
-    command.add_argument("--seed", type=int, metavar="N")
+    _how_to_ask(command)
     command.add_argument(
         "--latency", action="store_true", help="also time 24 fixed cases, one answer at a time"
     )
     _tool_names(command)
     _quiet(command)
+
+
+def _how_to_ask(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--dialect", help="the tool-call format (default: from the template)")
+    command.add_argument("--limit", type=int, metavar="N", help="only the first N cases")
+    command.add_argument("--tags", nargs="+", default=[], metavar="T", help="only cases with all")
+    command.add_argument("--batch-size", type=_positive, metavar="N")
+    command.add_argument("--device", metavar="D", help="cpu, cuda, cuda:1, mps")
+    command.add_argument("--dtype", metavar="T", help="float32, bfloat16, float16")
+    command.add_argument("--max-new-tokens", type=_positive, metavar="N")
+    command.add_argument("--seed", type=int, metavar="N")
 
 
 def _score(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -211,6 +216,11 @@ def _gate(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
     command.add_argument("run", type=Path, metavar="RUN")
     command.add_argument("--baseline", required=True, metavar="NAME")
     command.add_argument(
+        "--anchor",
+        metavar="NAME",
+        help="a pinned baseline to hold the run against as well (default: the policy's)",
+    )
+    command.add_argument(
         "--policy",
         type=Path,
         metavar="FILE",
@@ -225,6 +235,11 @@ def _gate(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
         help="compare although FIELD differs: generation, dtype, batch, backend",
     )
     command.add_argument("--explain", action="store_true", help="say which rule decided and why")
+    command.add_argument(
+        "--no-recheck",
+        action="store_true",
+        help="do not decide again at batch size 1 what would block",
+    )
     _rooted(command)
     _outputs(command)
 
@@ -321,6 +336,25 @@ def _need(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
         metavar="5%",
         help="share of cases on which two equally good checkpoints differ",
     )
+
+
+def _aa(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    command = _command(
+        commands,
+        "aa",
+        "noise.aa",
+        "a checkpoint against itself: the noise, and what a gate can see",
+    )
+    command.add_argument("suite", metavar="SUITE", help="a suite's folder or name")
+    command.add_argument("--checkpoint", required=True, metavar="REF", help=_CHECKPOINT)
+    _rooted(command)
+    command.add_argument("--out", type=Path, metavar="DIR", help="a folder for all the runs")
+    command.add_argument("--repeats", type=_positive, default=1, metavar="K", help="K runs a kind")
+    command.add_argument("--policy", type=Path, metavar="FILE", help="as for gate")
+    _how_to_ask(command)
+    _tool_names(command)
+    command.add_argument("--json", metavar="FILE", help="write it there; - prints it")
+    _quiet(command)
 
 
 def _positive(text: str) -> int:

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from harness.errors import RecordError
 from harness.metrics import METRICS, Counts, Quantile, measure
+from harness.paired import PairedRate, PairedValues, Unit, rate_of, summed
 from harness.record import Metric, RunRecord
 from harness.results import CaseResult
 
@@ -57,82 +58,6 @@ class Difference:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Unit:
-    """
-    Answers that do not vary independently of each other, summed.
-    """
-
-    name: str
-    broken: int
-    fixed: int
-    pairs: int
-
-    @property
-    def net(self) -> int:
-        """
-        How many more broke than were mended.
-        """
-        return self.broken - self.fixed
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PairedRate:
-    """
-    A rate over the pairs eligible in both runs.
-
-    *Broken* is what was good before and is bad now, whichever way the metric is better: for second
-    calls, an answer that offends now and did not before.
-    """
-
-    old_hits: int
-    new_hits: int
-    cases: tuple[Unit, ...]
-    """One for each case: its repeats and, where the metric counts turns, its turns."""
-    groups: tuple[Unit, ...]
-    """The same pairs, one unit for each group; a case without a group is its own."""
-
-    @property
-    def pairs(self) -> int:
-        """
-        How many answers were paired.
-        """
-        return sum(unit.pairs for unit in self.cases)
-
-    @property
-    def broken(self) -> tuple[str, ...]:
-        """
-        The ids of the cases that got worse, over all their repeats.
-        """
-        return tuple(unit.name for unit in self.cases if unit.net > 0)
-
-    @property
-    def fixed(self) -> tuple[str, ...]:
-        """
-        The ids of the cases that got better, over all their repeats.
-        """
-        return tuple(unit.name for unit in self.cases if unit.net < 0)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PairedValues:
-    """
-    A quantile over the answers that have a value in both runs.
-    """
-
-    old: float | None
-    new: float | None
-    values: tuple[tuple[float, float], ...]
-    """Old and new value of each answer."""
-
-    @property
-    def pairs(self) -> int:
-        """
-        How many answers were paired.
-        """
-        return len(self.values)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
     """
     Two runs, side by side.
@@ -158,6 +83,8 @@ class Comparison:
     """The same over each whole run."""
     tags: Mapping[str, tuple[str, ...]]
     """Tag -> ids of the common cases that have it in the new run."""
+    right_leniently: Mapping[str, tuple[str, ...]]
+    """Broken cases that the lenient reading finds right -> what it had to repair."""
     must_pass_failed: tuple[str, ...]
     must_pass_unknown: tuple[str, ...]
     """Cases that must pass and broke for infrastructure reasons."""
@@ -232,6 +159,7 @@ def compare(old: RunRecord, new: RunRecord) -> Comparison:
         old_run=old.metrics,
         new_run=new.metrics,
         tags=_tags(case for _, case in scored),
+        right_leniently=_right_leniently(scored),
         must_pass_failed=_unique(
             case.id for case in must_pass if case.status not in ("correct", "error")
         ),
@@ -266,6 +194,27 @@ def _tags(cases: Iterable[CaseResult]) -> dict[str, tuple[str, ...]]:
         for tag in case.tags:
             tags.setdefault(tag, {})[case.id] = None
     return {tag: tuple(tags[tag]) for tag in sorted(tags)}
+
+
+def _right_leniently(scored: Iterable["Pair"]) -> dict[str, tuple[str, ...]]:
+    """
+    Find the cases all of whose broken answers are correct when read leniently.
+    """
+    broken: dict[str, list[CaseResult]] = {}
+    for was, now in scored:
+        if was.status == "correct" and now.status != "correct":
+            broken.setdefault(now.id, []).append(now)
+    return {
+        identity: _unique(
+            finding.detail
+            for case in cases
+            for turn in case.turns
+            for finding in turn.findings
+            if finding.code == "repaired"
+        )
+        for identity, cases in broken.items()
+        if all(case.status_lenient == "correct" for case in cases)
+    }
 
 
 # How the runs were made
@@ -388,28 +337,19 @@ def _value(measured: Counts | Quantile) -> float | None:
 
 
 def _rate(seen: Sequence[tuple[CaseResult, bool, bool]], higher_is_better: bool) -> PairedRate:
-    cases: dict[str, list[int]] = {}
-    groups: dict[str, list[int]] = {}
+    answers = []
     for case, was, now in seen:
         broken = (was and not now) if higher_is_better else (now and not was)
-        fixed = was != now and not broken
-        # A group and a case may have the same name.
-        group = f"group {case.group}" if case.group is not None else f"case {case.id}"
-        for units, name in ((cases, case.id), (groups, group)):
-            counts = units.setdefault(name, [0, 0, 0])
-            counts[0] += broken
-            counts[1] += fixed
-            counts[2] += 1
-    return PairedRate(
-        old_hits=sum(was for _, was, _ in seen),
-        new_hits=sum(now for _, _, now in seen),
-        cases=_units(cases),
-        groups=_units(groups),
-    )
-
-
-def _units(counted: Mapping[str, Sequence[int]]) -> tuple[Unit, ...]:
-    return tuple(
-        Unit(name=name, broken=broken, fixed=fixed, pairs=pairs)
-        for name, (broken, fixed, pairs) in counted.items()
-    )
+        answers.append(
+            Unit(
+                name=case.id,
+                broken=broken,
+                fixed=was != now and not broken,
+                pairs=1,
+                old_hits=was,
+                new_hits=now,
+                # A group and a case may have the same name.
+                group=f"group {case.group}" if case.group is not None else f"case {case.id}",
+            )
+        )
+    return rate_of(summed(answers, by=lambda unit: unit.name))

@@ -7,96 +7,70 @@ reads no clock. The rules in words: docs/gate.md.
 """
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
 from datetime import date
-from typing import Any, Literal
+from typing import Any
 
-from harness.compare import Comparison, Difference, PairedRate
+from harness.compare import Comparison, Difference
 from harness.errors import ExitCode
-from harness.limits import (
-    FEWEST_GROUPS,
-    count,
-    effect,
-    judge,
-    mended,
-    not_comparable,
-    percent,
-    units,
-)
-from harness.limits import MetricVerdict as MetricVerdict
+from harness.judgement import MetricVerdict, count, named, percent, points
+from harness.limits import judge_limits, not_comparable
+from harness.paired import PairedRate
 from harness.policy import Policy
-from harness.stats import holm, sign_flip_mid_p
-
-Word = Literal["regressed", "not_comparable", "inconclusive", "pass"]
-
-WORST_FIRST: tuple[Word, ...] = ("regressed", "not_comparable", "inconclusive", "pass")
-"""A shown regression stands, whatever else could not be compared."""
+from harness.rates import effect, few_groups, units
+from harness.slices import Slices, conspicuous, judge_slices
+from harness.stats import smallest_detectable_drop
+from harness.verdict import WORST_FIRST as WORST_FIRST
+from harness.verdict import Verdict as Verdict
+from harness.verdict import Word as Word
+from harness.verdict import explain as explain
 
 ERROR_SHARE = 0.02
 """A run with a larger share of broken answers is at best inconclusive."""
 
-LISTED = 8
-"""How many ids a sentence names before it counts the rest."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
-    """
-    What a policy makes of a comparison.
-    """
-
-    verdict: Word
-    exit: ExitCode
-    reasons: tuple[str, ...]
-    """Sentences for a person; what decided comes first."""
-    notes: tuple[str, ...]
-    """What else should be known: what was left out, allowed, judged again."""
-    metrics: Mapping[str, MetricVerdict]
-    """One for each limit of the policy."""
-    broken: tuple[str, ...]
-    fixed: tuple[str, ...]
-    """Ids of the cases that were correct and are not, and the other way round."""
-    must_pass_failed: tuple[str, ...]
-    added: tuple[str, ...]
-    removed: tuple[str, ...]
-    changed: tuple[str, ...]
-    quarantined: tuple[str, ...]
-    differences: tuple[Difference, ...]
-    policy: str
-    """Where the policy was read."""
-    date: date
-
-    def to_json(self) -> dict[str, Any]:
-        """
-        Spell the verdict in JSON types.
-        """
-        data: dict[str, Any] = _json(self)
-        return data | {"exit": int(self.exit), "date": self.date.isoformat()}
+FEWEST_CASES = 60
+"""With fewer, even a loss of 10 points is missed more than once in 5 tries."""
 
 
 def gate(
-    policy: Policy, comparison: Comparison, today: date, *, allow: Collection[str] = ()
+    policy: Policy,
+    comparison: Comparison,
+    today: date,
+    *,
+    allow: Collection[str] = (),
+    baseline: str | None = None,
 ) -> Verdict:
     """
     Decide. *allow* names fields that may differ though runs are not comparable for it.
 
-    *today* is the day the verdict bears.
+    *today* is the day the verdict bears, *baseline* the name of what the candidate is compared
+    with, for reports. Of two baselines, put the verdicts together with `Verdict.with_anchor`.
     """
     obstacles = list(_obstacles(comparison, allow))
-    metrics = {
-        name: not_comparable(name, limit, comparison, obstacles[0])
-        if obstacles
-        else judge(name, limit, comparison, policy.alpha)
-        for name, limit in policy.limits.items()
-    }
+    metrics: Mapping[str, MetricVerdict]
+    slices: Slices
+    if obstacles:
+        metrics = {
+            name: not_comparable(name, limit, comparison, obstacles[0])
+            for name, limit in policy.limits.items()
+        }
+        slices = {
+            tag: {
+                name: not_comparable(name, limit, comparison, obstacles[0])
+                for name, limit in limits.items()
+            }
+            for tag, limits in policy.slices.items()
+        }
+    else:
+        metrics = judge_limits(policy, comparison)
+        slices = judge_slices(policy, comparison)
     said: list[tuple[Word, str]] = []
     if failed := comparison.must_pass_failed:
         must = count(len(failed), "case") + " that must pass failed"
-        said.append(("regressed", f"{must}: {_named(failed)}"))
+        said.append(("regressed", f"{must}: {named(failed)}"))
     said += [("not_comparable", obstacle) for obstacle in obstacles]
     said += [("inconclusive", doubt) for doubt in _doubts(comparison)]
     if not obstacles:
-        said += _of_limits(metrics)
+        said += _of_limits(metrics, slices)
     said.sort(key=lambda pair: WORST_FIRST.index(pair[0]))
     verdict = said[0][0]
     accuracy = _accuracy(comparison)
@@ -104,8 +78,11 @@ def gate(
         verdict=verdict,
         exit=_exit(verdict, policy),
         reasons=tuple(sentence for _, sentence in said),
+        speaks_for=tuple(word for word, _ in said),
+        against=(baseline,) * len(said),
         notes=tuple(_notes(comparison, {} if obstacles else metrics, policy, allow)),
         metrics=metrics,
+        slices=slices,
         broken=accuracy.broken,
         fixed=accuracy.fixed,
         must_pass_failed=comparison.must_pass_failed,
@@ -116,25 +93,8 @@ def gate(
         differences=comparison.differences,
         policy=policy.source,
         date=today,
+        baseline=baseline,
     )
-
-
-def explain(verdict: Verdict) -> list[str]:
-    """
-    Say which rule decided and why, a line each: first of the whole, then limit by limit.
-    """
-    lines = [
-        f"{verdict.verdict} (exit {int(verdict.exit)}), {verdict.policy}: {verdict.reasons[0]}",
-        f"rule: the worst decides, in the order {', '.join(WORST_FIRST)}",
-    ]
-    for name, metric in verdict.metrics.items():
-        aside = ", without weight" if metric.advisory else ""
-        lines += [
-            f'{name} = "{metric.limit}": {metric.verdict}{aside}',
-            f"  rule: {metric.rule}",
-            f"  {metric.reason}",
-        ]
-    return lines
 
 
 def _exit(verdict: Word, policy: Policy) -> ExitCode:
@@ -184,12 +144,12 @@ def _doubts(comparison: Comparison) -> Iterator[str]:
             )
     if unknown := comparison.must_pass_unknown:
         must = count(len(unknown), "case") + " that must pass broke for infrastructure reasons"
-        yield f"{must}: {_named(unknown)}"
+        yield f"{must}: {named(unknown)}"
 
 
-def _of_limits(metrics: Mapping[str, MetricVerdict]) -> Iterator[tuple[Word, str]]:
+def _of_limits(metrics: Mapping[str, MetricVerdict], slices: Slices) -> Iterator[tuple[Word, str]]:
     said = False
-    for metric in metrics.values():
+    for metric in [*metrics.values(), *(m for of_tag in slices.values() for m in of_tag.values())]:
         # What was not measured, and times of another machine, stand in the notes.
         if not metric.advisory and metric.verdict != "not_measured":
             said = True
@@ -207,6 +167,8 @@ def _notes(
     """
     What else should be known; *metrics* is empty where the runs were not compared.
     """
+    if metrics:
+        yield from _about_format(comparison)
     for difference in comparison.differences:
         if difference.effect == "rejudged":
             yield f"{_was(difference)}; both runs were judged again from their stored text"
@@ -219,53 +181,84 @@ def _notes(
         ("quarantined", comparison.quarantined),
     ):
         if ids:
-            yield f"left out, {what}: {count(len(ids), 'case')} ({_named(ids)})"
+            yield f"left out, {what}: {count(len(ids), 'case')} ({named(ids)})"
     if comparison.unpaired:
         answers = count(comparison.unpaired, "answer")
         yield f"left out: {answers} to common cases, which the runs repeat differently often"
     if metrics:
-        yield from _about_groups(_accuracy(comparison))
-        yield from _slices(comparison, policy.alpha)
+        alike = effect(_accuracy(comparison))
+        yield from _about_size(_accuracy(comparison), alike, policy.alpha)
+        yield from _about_groups(_accuracy(comparison), alike)
+        yield from conspicuous(comparison, policy)
     for metric in metrics.values():
         if metric.advisory:
             yield metric.reason
 
 
-def _about_groups(accuracy: PairedRate) -> Iterator[str]:
-    if len(accuracy.groups) < min(FEWEST_GROUPS, len(accuracy.cases)):
+def _about_format(comparison: Comparison) -> Iterator[str]:
+    """
+    Say how many broken cases made the right calls in a form that the strict reading refuses.
+    """
+    broken = _accuracy(comparison).broken
+    right = {name: comparison.right_leniently.get(name) for name in broken}
+    repairs = [found for found in right.values() if found is not None]
+    if repairs:
+        what = ", ".join(dict.fromkeys(repair for found in repairs for repair in found))
+        conclusion = ": format, not decisions" if 2 * len(repairs) > len(broken) else ""
         yield (
-            f"the cases form only {count(len(accuracy.groups), 'group')}, too few to test by: "
-            "each case was taken as independent"
+            f"{len(repairs)} of {count(len(broken), 'broken case')} "
+            f"{'is' if len(repairs) == 1 else 'are'} right when read leniently "
+            f"({what}){conclusion}"
         )
-    elif (alike := effect(accuracy)) > 1.05:
-        unit = "group" if len(units(accuracy)) < len(accuracy.cases) else "case"
+
+
+def _about_size(accuracy: PairedRate, alike: float, alpha: float) -> Iterator[str]:
+    """
+    Warn of what no verdict on so few cases, or so few changes, can show.
+    """
+    weigh = accuracy.pairs / alike
+    if weigh < FEWEST_CASES:
+        seen = smallest_detectable_drop(weigh, 0.0, alpha=alpha)
+        yield (
+            f"{count(accuracy.pairs, 'common answer')}"
+            f"{f', worth {weigh:.0f} independent ones,' if alike > 1.05 else ''} cannot gate: "
+            + (
+                "no loss can be relied on to be seen"
+                if seen is None
+                else f"even without noise only a loss of {points(seen)} points or more is seen in "
+                "4 of 5 tries"
+            )
+            + f"; from {FEWEST_CASES} on, one of 10"
+        )
+    changed = sum(unit.net != 0 for unit in units(accuracy))
+    fewest = next(many for many in range(1, 99) if 0.5 ** (many + 1) < alpha)
+    if 0 < changed < fewest:
+        what = "case" if units(accuracy) is accuracy.cases or _alone(accuracy) else "group"
+        yield (
+            f"only {count(changed, what)} changed: under {fewest}, no loss of accuracy can be told "
+            "from chance"
+        )
+
+
+def _alone(accuracy: PairedRate) -> bool:
+    return len(accuracy.groups) == len(accuracy.cases)
+
+
+def _about_groups(accuracy: PairedRate, alike: float) -> Iterator[str]:
+    if len(accuracy.groups) == 1 < len(accuracy.cases):
+        yield "all cases form one group: each case was taken as independent"
+        return
+    if few_groups(accuracy):
+        yield (
+            f"the cases form only {count(len(accuracy.groups), 'group')}, too few to test by: how "
+            "alike their answers are was estimated from few, and counts against a finding"
+        )
+    if alike > 1.05:
+        unit = "case" if _alone(accuracy) else "group"
         yield (
             f"answers of one {unit} changed together: {accuracy.pairs} pairs weigh as much as "
             f"{round(accuracy.pairs / alike)} independent ones"
         )
-
-
-def _slices(comparison: Comparison, alpha: float) -> Iterator[str]:
-    """
-    Where a loss is concentrated: tags whose own paired test is beyond chance, for several (Holm).
-
-    This points and does not decide: broad losses show in the whole, local ones here.
-    """
-    cases = {unit.name: unit for unit in _accuracy(comparison).cases}
-    slices = {
-        tag: [cases[identity] for identity in ids if identity in cases]
-        for tag, ids in comparison.tags.items()
-        if len(ids) < len(cases)
-    }
-    p_values = [sign_flip_mid_p([unit.net for unit in found]) for found in slices.values()]
-    for (tag, found), p in zip(slices.items(), holm(p_values), strict=True):
-        if p < alpha:
-            broken = sum(unit.broken for unit in found)
-            fixed = sum(unit.fixed for unit in found)
-            yield (
-                f"look at tag {tag}: {broken} of its {sum(unit.pairs for unit in found)} answers "
-                f"broke and {mended(fixed)}, beyond chance for {count(len(slices), 'tag')}"
-            )
 
 
 def _accuracy(comparison: Comparison) -> PairedRate:
@@ -282,19 +275,3 @@ def _was(difference: Difference) -> str:
 def _short(value: Any) -> str:
     text = "not given" if value is None else str(value)
     return text if len(text) <= 40 else f"{text[:37]}..."
-
-
-def _named(ids: Collection[str]) -> str:
-    names = list(ids)
-    rest = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
-    return ", ".join(names[:LISTED]) + rest
-
-
-def _json(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _json(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_json(item) for item in value]
-    if isinstance(value, MetricVerdict | Difference | Verdict):
-        return {name: _json(getattr(value, name)) for name in value.__slots__}
-    return value

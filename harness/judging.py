@@ -4,6 +4,7 @@ Stored text -> a judged record. Needs no model: old runs are judged again by thi
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from harness.dialects.base import Dialect, Reading
@@ -94,13 +95,17 @@ def make_record(
     )
 
 
-def rejudge(stored: StoredRun) -> StoredRun:
+def rejudge(
+    stored: StoredRun, instead: Mapping[Key, Transcript] = MappingProxyType({})
+) -> StoredRun:
     """
     Judge a run's stored text with today's dialect and scorer. Nothing on disk is changed.
+
+    The answers in *instead* take the place of the stored ones.
     """
     suite = load_suite_copy(stored.suite_path)
     dialect = find_dialect(stored.record.checkpoint["dialect"])
-    transcripts = read_transcripts_by_key(stored.folder)
+    transcripts = {**read_transcripts_by_key(stored.folder), **instead}
     cases = only(suite.cases, {case.id for case in stored.record.cases})
     old = stored.record
     record = make_record(

@@ -4,7 +4,8 @@ What a gate allows, as a value, and how it is read from the text of gate.toml.
 A limit says how much worse a metric may get. Rates take percentage points ("-3pp"), lengths and
 times a share of what they were ("+10%"). The sign is the direction that is worse, written out so
 that a policy can be read aloud. A rate may also have a budget: a bound the candidate has to stay
-within whatever the baseline did ("+0pp, <=2%").
+within whatever the baseline did ("+0pp, <=2%"). A slice, the cases with one tag, may have limits of
+its own.
 """
 
 import json
@@ -63,9 +64,16 @@ class Policy:
     """
 
     alpha: float
-    """The chance of calling an equal model worse that each tested limit may take."""
+    """
+    The chance of calling an equal model worse that each limit with a margin may take, all limits
+    with a zero margin together, and all slices together.
+    """
     on_inconclusive: OnInconclusive
     limits: Mapping[str, Limit]
+    slices: Mapping[str, Mapping[str, Limit]]
+    """Tag -> rate -> how much worse it may get among the cases with that tag."""
+    anchor: str | None
+    """The name of a pinned baseline every candidate is held against beside the last release."""
     source: str
     """Where it was read, for reports."""
 
@@ -99,6 +107,10 @@ def read_policy(text: str, source: str) -> Policy:
         if misplaced := sorted(set(limits) & set(schema["properties"])):
             raise PolicyError(f"{source}: {misplaced[0]} belongs above [limits], not below it")
         _check_names(limits, METRICS, "metric", f"{source}: [limits]")
+    slices = data.get("slices")
+    for tag, of_tag in slices.items() if isinstance(slices, Mapping) else ():
+        if isinstance(of_tag, Mapping):
+            _check_names(of_tag, METRICS, "metric", f"{source}: [{_table(tag)}]")
     if error := jsonschema.exceptions.best_match(
         jsonschema.Draft202012Validator(schema).iter_errors(data)
     ):
@@ -116,6 +128,14 @@ def read_policy(text: str, source: str) -> Policy:
             name: _limit(name, spelled, f"{source}: limits.{name}")
             for name, spelled in data["limits"].items()
         },
+        slices={
+            tag: {
+                name: _slice_limit(name, spelled, f"{source}: {_table(tag)}.{name}")
+                for name, spelled in of_tag.items()
+            }
+            for tag, of_tag in data.get("slices", {}).items()
+        },
+        anchor=data.get("anchor"),
         source=source,
     )
 
@@ -155,6 +175,24 @@ def _limit(name: str, spelled: str, where: str) -> Limit:
             f"{name.rpartition('_')[0]}_p50 instead"
         )
     return Limit(margin=size, budget=_budget(found, definition, spelled, where), text=spelled)
+
+
+def _slice_limit(name: str, spelled: str, where: str) -> Limit:
+    limit = _limit(name, spelled, where)
+    if METRICS[name].unit != "rate" or not limit.margin or limit.budget is not None:
+        raise PolicyError(
+            f'{where}: {spelled!r}: a slice takes a margin for a rate, such as "-5pp", no zero '
+            "margin and no budget; single cases that may never fail are `must_pass` in the suite"
+        )
+    return limit
+
+
+def _table(tag: str) -> str:
+    """
+    Spell the header of a slice's table as TOML does.
+    """
+    bare = re.fullmatch(r"[A-Za-z0-9_-]+", tag)
+    return f"slices.{tag}" if bare else f"slices.{json.dumps(tag)}"
 
 
 def _budget(found: re.Match[str], definition: Definition, spelled: str, where: str) -> float | None:

@@ -255,14 +255,24 @@ class PytestSession:
         """
         Hold a collected suite's run against the baseline.
         """
-        from harness import workflow
+        from harness.anchoring import gate_anchored
+        from harness.rechecking import gate_rechecked
+        from harness.workflow import Watch
 
         assert self.baseline is not None  # or there would be no gate item
-        gated = self._gated[file] = workflow.gate_runs(
-            self.project.baseline(run.stored.record, self.baseline),
-            run.stored,
-            self._policy,
-            today=self.today,
+        gated = self._gated[file] = gate_anchored(
+            lambda old: gate_rechecked(
+                old,
+                run.stored,
+                self._policy,
+                project=self.project,
+                today=self.today,
+                watch=Watch(notify=self.say),
+            ),
+            run.stored.record,
+            project=self.project,
+            baseline=self.baseline,
+            anchor=self._policy.anchor,
         )
         return gated
 

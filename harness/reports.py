@@ -2,22 +2,32 @@
 What the steps of `harness.workflow` gave, as the `Report` that every renderer takes.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 from harness.canonical import canonical_json
 from harness.renderers.base import Report, RunView
 from harness.store import StoredRun
 from harness.suite_files import load_suite_copy
+from harness.transcript import Key, Transcript
 from harness.workflow import Gated, compare_runs
 
 
-def view(run: StoredRun, name: str | None = None) -> RunView:
+def view(
+    run: StoredRun,
+    name: str | None = None,
+    *,
+    instead: Mapping[Key, Transcript] = MappingProxyType({}),
+) -> RunView:
     """
     Give a run with what people want to see beside its record: prompts, raw answers, errors.
+
+    The answers in *instead* are shown where they took the place of the stored ones.
     """
     suite = load_suite_copy(run.suite_path)
     answers, errors = {}, {}
-    for transcript in run.transcripts():
+    for stored in run.transcripts():
+        transcript = instead.get(stored.key, stored)
         if transcript.error is not None:
             errors[transcript.key] = transcript.error
         elif transcript.output is not None:
@@ -49,7 +59,10 @@ def report_gate(gated: Gated) -> Report:
     suite = gated.new.record.suite
     return Report(
         title=f"{suite.name} {suite.version}: may the new checkpoint replace the old one?",
-        runs=(view(gated.old), view(gated.new)),
+        runs=(
+            view(gated.old, instead=gated.old_again),
+            view(gated.new, instead=gated.new_again),
+        ),
         comparison=gated.comparison,
         verdict=gated.verdict,
     )

@@ -108,7 +108,9 @@ def start_run(
         StoreError: if *folder* is in the way, or holds a run begun with something else.
     """
     if (folder / RUN).exists():
-        hint = "it is complete: there is nothing to resume" if resume else "choose another --out"
+        hint = "it is complete: there is nothing to resume"
+        if not resume:
+            hint = "no run replaces another: choose another --out (--repeats K pools K answers)"
         raise StoreError(f"{folder} holds a run already; {hint}")
     if resume and (folder / UNFINISHED).exists():
         return _resume(folder, suite, plan)

@@ -21,7 +21,9 @@ suite_lint_values suite_lint_case suite_similar suite_lint_whole suite_lint
 suite_summary suite_release importers suite_import
 transcript dialects embedded chat checkpoint backends runner
 results tool_names assignment tool_schema scoring metrics stats provenance record store judging
-compare policy limits gate finetune renderers project workflow reports rescoring prompts explaining
+paired compare policy judgement rates lengths times limits slices verdict gate noise
+finetune renderers project workflow anchoring rechecking self_test
+reports rescoring prompts explaining
 progress doctor demo assertions pytest_session pytest_plugin commands cli
 """.split()
 """From the ground up: a module imports only from modules named before it."""
@@ -41,9 +43,17 @@ PURE = [
     "scoring",
     "metrics",
     "stats",
+    "paired",
     "compare",
+    "judgement",
+    "rates",
+    "lengths",
+    "times",
     "limits",
+    "slices",
+    "verdict",
     "gate",
+    "noise",
 ]
 IMPURE = {"os", "pathlib", "time", "random", "socket", "subprocess", "urllib", "requests", "io"}
 HEAVY = {

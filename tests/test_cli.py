@@ -175,6 +175,53 @@ def test_a_gate_without_a_baseline_is_an_error(project: Path, capsys: pytest.Cap
     assert "harness baseline save" in error
 
 
+def test_an_anchor_is_gated_beside_the_last_release(
+    project: Path, capsys: pytest.CaptureFixture[str]
+):
+    """
+    The last release has lost what the candidate has; the anchor has not.
+    """
+    for name, wrong, baseline in (("first", 0, "v1"), ("last", 10, "shipped")):
+        run(project, name, answers(wrong=wrong))
+        assert main(["baseline", "save", name, "--name", baseline]) == 0
+    run(project, "new", answers(wrong=10))
+
+    assert (0, "pass") == (lambda code, found: (code, found["verdict"]))(*verdict(capsys, "new"))
+    code, found = verdict(capsys, "new", "--anchor", "v1")
+    assert (1, "regressed", "shipped") == (code, found["verdict"], found["baseline"])
+    assert "v1" == found["against"][0]
+    assert found["reasons"][0].startswith("against the anchor v1: accuracy fell")
+    assert ("regressed", "v1") == (found["anchor"]["verdict"], found["anchor"]["baseline"])
+    (project / "gate.toml").write_text('anchor = "v1"\n')
+    assert 1 == verdict(capsys, "new")[0]
+    assert 0 == verdict(capsys, "new", "--anchor", "shipped")[0]
+    assert 2 == main(["gate", "new", "--baseline", "shipped", "--anchor", "v0"])
+    assert "has no baseline 'v0'" in capsys.readouterr().err
+
+
+def test_a_slice_of_the_policy_blocks_and_explain_says_so(
+    project: Path, capsys: pytest.CaptureFixture[str]
+):
+    run(project, "old", answers())
+    save("old")
+    rows = answers()
+    for wrong in range(0, 16, 2):
+        rows[wrong] = answers(wrong=16)[wrong]
+    run(project, "new", rows)
+    (project / "gate.toml").write_text(
+        '[limits]\naccuracy = "-15pp"\n[slices.even]\naccuracy = "-5pp"\n'
+    )
+
+    code, found = verdict(capsys, "new")
+    main(["gate", "new", "--baseline", "shipped", "--explain"])
+    told = capsys.readouterr().out
+
+    assert (1, "pass") == (code, found["metrics"]["accuracy"]["verdict"])
+    assert "regressed" == found["slices"]["even"]["accuracy"]["verdict"]
+    assert 'slice even: accuracy = "-5pp": regressed' in told
+    assert "Slices with limits" in told
+
+
 def test_reports_are_written_and_well_formed(project: Path):
     run(project, "old", answers())
     save("old")

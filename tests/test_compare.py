@@ -4,9 +4,10 @@ from typing import Any
 
 import pytest
 
-from harness.compare import Comparison, Difference, PairedRate, PairedValues, Unit, compare
+from harness.compare import Comparison, Difference, compare
 from harness.errors import RecordError
 from harness.metrics import METRICS, measure
+from harness.paired import PairedRate, PairedValues, Unit
 from harness.record import RunRecord, Selection, SuiteReference, with_interval
 from harness.results import CaseResult, Finding, Status, TurnResult
 
@@ -60,6 +61,10 @@ def values(comparison: Comparison, name: str) -> PairedValues:
     paired = comparison.metrics[name]
     assert isinstance(paired, PairedValues)
     return paired
+
+
+def counts(unit: Unit) -> tuple[str, int, int, int]:
+    return unit.name, unit.broken, unit.fixed, unit.pairs
 
 
 WRONG = Finding(code="wrong_tool", detail="")
@@ -147,7 +152,9 @@ def test_groups_and_repeats_are_summed():
 
     accuracy = rate(compare(old, new), "accuracy")
 
-    assert (Unit(name="group g", broken=3, fixed=0, pairs=4),) == accuracy.groups
+    (group,) = accuracy.groups
+    assert ("group g", 3, 0, 4) == (group.name, group.broken, group.fixed, group.pairs)
+    assert (4, 1) == (group.old_hits, group.new_hits)
     assert [2, 1] == [unit.broken for unit in accuracy.cases]
 
 
@@ -159,7 +166,7 @@ def test_a_case_that_broke_once_and_was_mended_once_is_neither():
     accuracy = rate(compare(old, new), "accuracy")
 
     assert ((), ()) == (accuracy.broken, accuracy.fixed)
-    assert (Unit(name="a", broken=1, fixed=1, pairs=2),) == accuracy.cases
+    assert [("a", 1, 1, 2)] == [counts(unit) for unit in accuracy.cases]
 
 
 def test_a_group_and_a_case_of_one_name_stay_apart():
@@ -199,7 +206,41 @@ def test_calls_after_a_result_are_paired_turn_by_turn():
     found = rate(compare(old, new), "call_after_result_rate")
 
     assert 2 == found.pairs
-    assert (Unit(name="a", broken=1, fixed=0, pairs=2),) == found.cases
+    assert [("a", 1, 0, 2)] == [counts(unit) for unit in found.cases]
+
+
+def test_a_rate_of_some_cases_keeps_their_groups():
+    wrong = turn("incorrect", WRONG)
+    names = ["a", "b", "c"]
+    old = record([case(name, group="g" if name != "c" else None) for name in names])
+    new = record([case("a", wrong, group="g"), case("b", group="g"), case("c", wrong)])
+
+    of = rate(compare(old, new), "accuracy").only({"a", "b"})
+
+    assert [("group g", 1, 0, 2)] == [counts(unit) for unit in of.groups]
+    assert (2, 1, 2) == (of.old_hits, of.new_hits, of.pairs)
+    assert ("a",) == of.broken
+
+
+def test_broken_cases_that_are_right_leniently_are_named_with_what_was_mended():
+    """
+    Only where every broken answer of a case is right leniently: one wrong decision is enough.
+    """
+    fence = Finding(code="repaired", detail="code fence")
+    fenced = replace(turn("malformed", fence), status_lenient="correct")
+    wrong = turn("incorrect", WRONG)
+    old = record([case("a"), case("b"), case("c"), *(case("d", repeat=k) for k in (0, 1))])
+    new = record(
+        [
+            case("a", fenced),
+            case("b", wrong),
+            case("c"),
+            case("d", fenced, repeat=0),
+            case("d", wrong, repeat=1),
+        ]
+    )
+
+    assert {"a": ("code fence",)} == compare(old, new).right_leniently
 
 
 def test_a_metric_of_the_answers_needs_eligible_answers_in_both_runs():

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from harness.compare import compare
 from harness.errors import ExitCode
 from harness.gate import WORST_FIRST, Verdict, explain, gate
 from harness.metrics import measure
+from harness.paired import rate_of
 from harness.policy import Policy, default_policy, read_policy
 from harness.record import RunRecord, Selection, SuiteReference, with_interval
 from harness.results import CaseResult, Finding, Status, TurnResult
@@ -380,6 +382,34 @@ def test_repeats_of_a_broken_case_are_one_piece_of_evidence():
     assert "150 answers to 30 common cases" in verdict.reasons[0]
 
 
+@pytest.mark.parametrize("size", [5, 10, 24])
+def test_a_few_groups_that_break_as_one_are_few_pieces_of_evidence(size: int):
+    """
+    One group of at most nine broke: that is one thing that happened, however many cases are in it.
+    """
+    groups = 5 if size == 24 else 8
+    verdict = decide(*grouped(size, 0, groups * size, size), accuracy_only())
+
+    assert "inconclusive" == verdict.verdict
+    assert any(f"only {groups} groups" in note for note in verdict.notes)
+
+
+def test_second_calls_of_one_group_are_one_newly_bad():
+    old, new = (
+        record([replace(case, group=f"g{k // 5}") for k, case in enumerate(run.cases)])
+        for run in runs(5, 0, 120, bad=SECOND)
+    )
+
+    assert "pass" == decide(old, new).metrics["second_call_rate"].verdict
+
+
+def test_cases_of_one_group_count_by_themselves_and_it_is_said():
+    verdict = decide(*grouped(16, 2, 120, 120), accuracy_only())
+
+    assert "regressed" == verdict.verdict
+    assert any("all cases form one group" in note for note in verdict.notes)
+
+
 # Lengths and times
 
 
@@ -705,8 +735,29 @@ def test_reasons_are_sentences_for_people():
     assert (
         "accuracy fell from 98.3% to 86.7% on 120 common cases: 16 broke, 2 were mended; the drop "
         "of 11.7 points (95% interval 5.4 to 19.2) is beyond chance (p 0.00036) and more than the "
-        "3 points allowed"
+        "3 points allowed; a comparison of this size sees a drop of 7.4 points in 4 of 5 tries"
     ) == decide(*runs(16, 2, 120)).reasons[0]
+
+
+@pytest.mark.parametrize(
+    ("broken", "fixed", "n", "says"),
+    [
+        (1, 1, 120, "the drop seen is 0 points (95% interval -3.8 to 3.8); a drop beyond the 3 "),
+        (1, 4, 120, "a gain of 2.5 points (95% interval -1.6 to 7.6) was seen; a drop beyond"),
+        (4, 1, 120, "the drop of 2.5 points (95% interval -1.6 to 7.6) is within chance (p 0.11)"),
+        (0, 0, 60, "the drop seen is 0 points (95% interval -6 to 6), but a drop of up to 4.9"),
+    ],
+)
+def test_every_reason_gives_the_change_with_its_interval(
+    broken: int, fixed: int, n: int, says: str
+):
+    assert says in decide(*runs(broken, fixed, n), accuracy_only()).metrics["accuracy"].reason
+
+
+def test_the_example_of_the_guide_ends_in_the_gates_own_sentence():
+    guide = (Path(__file__).parent.parent / "docs" / "gate.md").read_text("utf-8")
+
+    assert f'"{decide(*runs(16, 2, 120)).reasons[0]}"' in " ".join(guide.split())
 
 
 def test_an_inconclusive_reason_says_what_would_settle_it():
@@ -759,6 +810,317 @@ def test_a_local_collapse_is_pointed_at():
 
     assert any(note.startswith("look at tag rare: 8 of its 10 answers broke") for note in notes)
     assert not any("look at" in note for note in decide(run(0), run(0)).notes)
+
+
+# Several zero margins
+
+
+def needless(second: tuple[int, int], after: tuple[int, int]) -> tuple[RunRecord, RunRecord]:
+    """
+    Two runs of 200 cases: so many offend newly, and so many do not any more, of either kind.
+    """
+    again = {"status": "incorrect", "codes": ("call_after_result",)}
+    sides: tuple[list[CaseResult], list[CaseResult]] = ([], [])
+    for k in range(200):
+        result = k >= 100
+        (new, gone), bad = (after, again) if result else (second, SECOND)
+        turn = {"expects": "abstain", "follows_result": True} if result else {}
+        for side, offends in zip(sides, (new <= k % 100 < new + gone, k % 100 < new), strict=True):
+            side.append(answer(f"case-{k}", bad if offends else GOOD, **turn))
+    return record(sides[0]), record(sides[1])
+
+
+@pytest.mark.parametrize(
+    ("second", "after", "expected"),
+    [
+        ((3, 0), (0, 0), ("regressed", "pass")),
+        ((0, 0), (3, 0), ("pass", "regressed")),
+        ((3, 0), (3, 0), ("regressed", "regressed")),
+        ((3, 0), (1, 0), ("regressed", "pass")),
+        ((3, 0), (0, 1), ("inconclusive", "pass")),
+        ((4, 0), (0, 1), ("regressed", "pass")),
+        ((6, 1), (0, 0), ("inconclusive", "pass")),
+        ((7, 1), (0, 9), ("regressed", "pass")),
+        ((2, 0), (1, 0), ("pass", "pass")),
+        ((9, 0), (6, 1), ("regressed", "regressed")),
+    ],
+)
+def test_zero_margins_share_one_alpha(
+    second: tuple[int, int], after: tuple[int, int], expected: tuple[str, str]
+):
+    metrics = decide(*needless(second, after)).metrics
+
+    found = [metrics[name] for name in ("second_call_rate", "call_after_result_rate")]
+    assert list(expected) == [metric.verdict for metric in found]
+    assert all("share one alpha" in metric.rule for metric in found)
+    for metric in found:
+        assert ("among 2 zero margins" in metric.reason) == (metric.verdict == "inconclusive")
+
+
+@given(*[st.integers(0, 7) for _ in range(4)], st.integers(0, 3))
+@settings(max_examples=60, deadline=None)
+def test_more_needless_calls_never_get_a_better_verdict(a: int, b: int, c: int, d: int, more: int):
+    metrics = [decide(*needless((a + further, b), (c, d))).metrics for further in (0, more)]
+
+    for name in ("second_call_rate", "call_after_result_rate"):
+        fewer, further = (rank(found[name].verdict) for found in metrics)
+        assert fewer <= further
+
+
+# Slices
+
+
+def sliced(lost: Mapping[str, int], size: int = 100) -> tuple[RunRecord, RunRecord]:
+    """
+    Two runs with *size* cases of each tag, so many of which broke.
+    """
+    names = [(tag, k) for tag in lost for k in range(size)]
+    old = record([answer(f"{tag}-{k}", tags=(tag,)) for tag, k in names])
+    new = [answer(f"{tag}-{k}", BAD if k < lost[tag] else GOOD, tags=(tag,)) for tag, k in names]
+    return old, record(new)
+
+
+def with_slices(*tags: str, margin: str = "-10pp") -> Policy:
+    tables = "".join(f'[slices.{tag}]\naccuracy = "{margin}"\n' for tag in tags)
+    return read_policy(f'[limits]\naccuracy = "-5pp"\n{tables}', "test")
+
+
+def test_a_slice_regresses_though_the_whole_passes():
+    old, new = sliced({"rare": 12, "plain": 0, "long": 0, "odd": 0})
+
+    verdict = decide(old, new, with_slices("rare", "plain"))
+
+    assert "pass" == decide(old, new, with_slices()).metrics["accuracy"].verdict
+    assert {"rare": "regressed", "plain": "pass"} == {
+        tag: metrics["accuracy"].verdict for tag, metrics in verdict.slices.items()
+    }
+    assert ("regressed", ExitCode.REGRESSED) == (verdict.verdict, verdict.exit)
+    assert verdict.reasons[0].startswith("tag rare: accuracy fell from 100.0% to 88.0% on 100 ")
+    assert "among the policy's slices" in verdict.reasons[0]
+
+
+def test_slices_share_one_alpha():
+    """
+    Five of a hundred broken is beyond chance for one slice and not for four that could all fail.
+    """
+    lost = dict.fromkeys("abcd", 5)
+    alone = decide(*sliced(lost), with_slices("a", margin="-4pp")).slices["a"]["accuracy"]
+    among = decide(*sliced(lost), with_slices(*lost, margin="-4pp")).slices["a"]["accuracy"]
+
+    assert ("regressed", "inconclusive") == (alone.verdict, among.verdict)
+    assert (1 / 64, 1 / 64) == (alone.p, among.p)
+    assert alone.p_adjusted == 1 / 64
+    assert among.p_adjusted is not None
+    assert among.p_adjusted >= 0.05
+
+
+def test_a_slice_that_could_not_fail_costs_the_others_nothing():
+    lost = {"a": 5, **{f"quiet{k}": 1 for k in range(19)}}
+
+    verdict = decide(*sliced(lost), with_slices(*lost, margin="-4pp"))
+
+    assert "regressed" == verdict.slices["a"]["accuracy"].verdict
+    assert 1 / 64 == verdict.slices["a"]["accuracy"].p_adjusted
+    assert 1 / 4 == verdict.slices["quiet0"]["accuracy"].p_adjusted
+
+
+@pytest.mark.parametrize("many", [2, 8])
+def test_slices_rarely_cry_wolf(many: int):
+    """
+    Equal checkpoints that differ in a tenth of the cases: any of the slices, of 60 cases each.
+    """
+    dice = random.Random(many)
+    tags = [f"t{k}" for k in range(many)]
+    blank = compare(*sliced(dict.fromkeys(tags, 0), 60))
+    policy, alarms = with_slices(*tags, margin="-5pp"), 0
+    for _ in range(300):
+        cases = []
+        for case in blank.metrics["accuracy"].cases:  # type: ignore[union-attr]
+            roll = dice.random()
+            cases.append(replace(case, broken=roll < 0.05, fixed=0.05 <= roll < 0.10))
+        drawn = replace(blank, metrics={**blank.metrics, "accuracy": rate_of(cases)})
+        slices = gate(policy, drawn, TODAY).slices
+        alarms += any(slices[tag]["accuracy"].verdict == "regressed" for tag in tags)
+
+    assert alarms / 300 < 0.075
+
+
+def test_a_slice_without_cases_does_not_pass():
+    verdict = decide(*sliced({"plain": 0}), with_slices("plian"))
+
+    assert "inconclusive" == verdict.slices["plian"]["accuracy"].verdict
+    assert "inconclusive" == verdict.verdict
+
+
+def test_slices_are_tested_over_their_groups():
+    old, new = sliced({"rare": 10, "plain": 0})
+    old, new = (
+        replace(run, cases=tuple(replace(c, group=f"g{k // 5}") for k, c in enumerate(run.cases)))
+        for run in (old, new)
+    )
+
+    assert 1 / 8 == decide(old, new, with_slices("rare")).slices["rare"]["accuracy"].p
+
+
+def test_slices_of_runs_made_differently_are_not_compared():
+    old, new = sliced({"rare": 50, "plain": 0})
+    new = replace(new, generation={"max_new_tokens": 4})
+
+    verdict = decide(old, new, with_slices("rare"))
+
+    assert "not_comparable" == verdict.slices["rare"]["accuracy"].verdict
+    assert "not_comparable" == verdict.verdict
+
+
+def test_explain_names_the_rule_of_each_slice():
+    lines = explain(decide(*sliced({"rare": 12, "plain": 0}), with_slices("rare")))
+
+    assert 'slice rare: accuracy = "-10pp": regressed' in lines
+    assert any("adjusted for 1 slice by Holm" in line for line in lines)
+
+
+# The last release and an anchor
+
+
+def test_the_worse_of_last_release_and_anchor_decides():
+    """
+    One point lost to the last release passes; the six lost to the anchor are caught.
+    """
+    pinned, _ = runs(0, 0, 200)
+    worse = record([answer(f"case-{k}", BAD if k < 12 else GOOD) for k in range(200)])
+    release = record([answer(f"case-{k}", BAD if k < 10 else GOOD) for k in range(200)])
+
+    last = gate(accuracy_only(), compare(release, worse), TODAY, baseline="v9")
+    first = gate(accuracy_only(), compare(pinned, worse), TODAY, baseline="v1")
+    both = last.with_anchor(first)
+
+    assert ("pass", "regressed") == (last.verdict, first.verdict)
+    assert ("regressed", ExitCode.REGRESSED) == (both.verdict, both.exit)
+    assert both.reasons[0].startswith("against the anchor v1: accuracy fell from 100.0% to 94.0%")
+    assert both.reasons[1].startswith("against the last release v9: accuracy fell from 95.0%")
+    assert ("v1", "v9") == both.against
+    assert last.metrics == both.metrics
+    assert first == both.anchor
+
+
+def test_what_both_baselines_say_is_said_once():
+    """
+    A case that must pass fails whatever the run is compared with; the worst comes first.
+    """
+    last = gate(default_policy(), compare(must_pass(BAD), must_pass(BAD)), TODAY, baseline="v9")
+    worse = record([answer(f"case-{k}", BAD if k < 16 else GOOD) for k in range(120)])
+    both = last.with_anchor(
+        gate(default_policy(), compare(record(runs(0, 0, 120)[0].cases), worse), TODAY)
+    )
+    again = last.with_anchor(replace(last, baseline="v1"))
+
+    assert ["regressed", "regressed"] == list(both.speaks_for[:2])
+    assert list(both.speaks_for) == sorted(both.speaks_for, key=WORST_FIRST.index)
+    assert last.reasons == again.reasons
+    assert {None} == set(again.against)
+
+
+def test_an_anchor_that_is_kept_changes_nothing_but_is_named():
+    run, _ = runs(0, 0, 120)
+    _, worse = runs(16, 2, 120)
+    last = gate(accuracy_only(), compare(run, worse), TODAY, baseline="v2")
+
+    both = last.with_anchor(gate(accuracy_only(), compare(worse, worse), TODAY, baseline="v1"))
+
+    assert "regressed" == both.verdict
+    assert both.reasons[0].startswith("against the last release v2: accuracy fell")
+    assert ("v2", "v1") == both.against
+
+
+def test_json_and_explain_say_which_baseline():
+    run, worse = runs(16, 2, 120)
+    last = gate(accuracy_only(), compare(run, run), TODAY, baseline="v2")
+    both = last.with_anchor(gate(accuracy_only(), compare(run, worse), TODAY, baseline="v1"))
+
+    data = json.loads(json.dumps(both.to_json(), allow_nan=False))
+    lines = explain(both)
+
+    assert ("v2", ["v1", "v2"]) == (data["baseline"], data["against"])
+    assert ("v1", "regressed", 1) == tuple(
+        data["anchor"][key] for key in ("baseline", "verdict", "exit")
+    )
+    assert data["anchor"]["anchor"] is None
+    assert "2026-11-22" == data["anchor"]["date"]
+    assert lines.index("against the last release v2") < lines.index("against the anchor v1")
+    assert '  accuracy = "-3pp": regressed' in lines[lines.index("against the anchor v1") :]
+
+
+# Format, not decisions
+
+
+def fenced(share: int, n: int = 120) -> tuple[RunRecord, RunRecord]:
+    """
+    Twenty cases broke, *share* of them only by a code fence around the right call.
+    """
+    old, new = runs(20, 0, n)
+    fence = (Finding(code="repaired", detail="code fence"),)
+    cases = [
+        replace(
+            case,
+            turns=(replace(case.turns[0], status_lenient="correct", findings=fence),),
+        )
+        if k < share
+        else case
+        for k, case in enumerate(new.cases)
+    ]
+    return old, record(cases)
+
+
+@pytest.mark.parametrize(
+    ("share", "note"),
+    [
+        (
+            20,
+            "20 of 20 broken cases are right when read leniently (code fence): format, not "
+            "decisions",
+        ),
+        (
+            11,
+            "11 of 20 broken cases are right when read leniently (code fence): format, not "
+            "decisions",
+        ),
+        (10, "10 of 20 broken cases are right when read leniently (code fence)"),
+        (1, "1 of 20 broken cases is right when read leniently (code fence)"),
+    ],
+)
+def test_a_loss_of_format_is_told_from_a_loss_of_decisions(share: int, note: str):
+    verdict = decide(*fenced(share))
+
+    assert "regressed" == verdict.verdict
+    assert note in verdict.notes
+
+
+def test_broken_decisions_are_not_called_format():
+    assert not any("leniently" in note for note in decide(*fenced(0)).notes)
+
+
+# Small runs
+
+
+@pytest.mark.parametrize(("n", "said"), [(59, True), (60, False)])
+def test_a_run_too_small_to_gate_is_told_so(n: int, said: bool):
+    notes = decide(*runs(0, 0, n)).notes
+
+    assert said == any("cannot gate" in note for note in notes)
+
+
+def test_repeats_do_not_make_a_small_run_large():
+    run = record([answer(f"case-{k}", repeat=r) for k in range(24) for r in range(5)])
+
+    (note,) = (note for note in decide(run, run).notes if "cannot gate" in note)
+    assert "120 common answers, worth 24 independent ones, cannot gate" in note
+
+
+@pytest.mark.parametrize(("changed", "said"), [(0, False), (1, True), (3, True), (4, False)])
+def test_too_few_changes_to_tell_from_chance_are_told_so(changed: int, said: bool):
+    notes = decide(*runs(changed, 0, 400)).notes
+
+    assert said == any("can be told from chance" in note for note in notes)
 
 
 # Properties

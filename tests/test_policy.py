@@ -51,6 +51,24 @@ def test_a_budget_stands_beside_the_margin():
     assert Limit(margin=0.03, budget=0.85, text="-3pp,>=85%") == policy.limits["accuracy"]
 
 
+def test_slices_have_limits_of_their_own():
+    text = '[slices.plain]\naccuracy = "-5pp"\n[slices."multi turn"]\nno_call_rate = "+4pp"'
+
+    policy = read_policy(text, "gate.toml")
+
+    assert {
+        "plain": {"accuracy": Limit(margin=0.05, text="-5pp")},
+        "multi turn": {"no_call_rate": Limit(margin=0.04, text="+4pp")},
+    } == policy.slices
+    assert default_policy().limits == policy.limits
+
+
+def test_an_anchor_is_a_name():
+    assert "v1.0" == read_policy('anchor = "v1.0"', "x").anchor
+    assert default_policy().anchor is None
+    assert {} == default_policy().slices
+
+
 @pytest.mark.parametrize("spelled", ["0pp", "+0pp", "-0pp"])
 def test_nothing_needs_no_sign(spelled: str):
     assert 0.0 == read_policy(f'[limits]\naccuracy = "{spelled}"', "x").limits["accuracy"].margin
@@ -91,6 +109,17 @@ def test_every_rate_may_be_limited(name: str):
         ('[limits]\naccuracy = "-3pp, <=85%"', "here '>='"),
         ('[limits]\naccuracy = "-3pp, >=850%"', "at most 100%"),
         ('[limits]\noutput_tokens_p50 = "+10%, <=20%"', "a budget is for rates alone"),
+        ("anchor = 3", "gate.toml: anchor: 3 is not the name of a baseline"),
+        ('anchor = "../v1"', "gate.toml: anchor: '../v1' is not the name"),
+        ('[limits]\naccuracy = "-3pp"\nanchor = "v1"', "anchor belongs above [limits]"),
+        ("slices = 3", "gate.toml: slices: 3 is not tables of tags"),
+        ('[slices]\naccuracy = "-5pp"', "slices.accuracy: '-5pp' is not a table"),
+        ("[slices.plain]", "slices.plain: {} is not a table of at least one rate"),
+        ('[slices.plain]\nacuracy = "-5pp"', "[slices.plain]: unknown metric 'acuracy'"),
+        ('[slices.plain]\naccuracy = "5pp"', "slices.plain.accuracy: '5pp' has the wrong sign"),
+        ('[slices.plain]\naccuracy = "-0pp"', "slices.plain.accuracy: '-0pp': a slice takes a"),
+        ('[slices.plain]\naccuracy = "-5pp, >=80%"', "no zero margin and no budget"),
+        ('[slices."a b"]\noutput_tokens_p50 = "+9%"', 'slices."a b".output_tokens_p50: '),
     ],
 )
 def test_what_means_nothing_is_refused(text: str, message: str):
@@ -104,4 +133,13 @@ def test_what_means_nothing_is_refused(text: str, message: str):
 def test_the_schema_ships_with_the_package():
     schema = json.loads((resources.files("harness") / "schemas" / "policy.json").read_text("utf-8"))
 
-    assert {"alpha", "on_inconclusive", "limits"} == set(schema["properties"])
+    keys = {"alpha", "on_inconclusive", "anchor", "limits", "slices"}
+    assert keys == set(schema["properties"])
+
+
+def test_every_key_is_in_the_guide():
+    schema = json.loads((resources.files("harness") / "schemas" / "policy.json").read_text("utf-8"))
+    guide = (Path(__file__).parent.parent / "docs" / "gate.md").read_text("utf-8")
+
+    for key in schema["properties"]:
+        assert f"| `{key}` |" in guide or f"| `[{key}" in guide, key

@@ -3,6 +3,7 @@ from fractions import Fraction
 from itertools import product
 from statistics import median
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -16,6 +17,7 @@ from harness.stats import (
     design_effect,
     hodges_lehmann,
     holm,
+    holm_tarone,
     mid_p,
     sign_flip_mid_p,
     smallest_detectable_drop,
@@ -47,6 +49,11 @@ def test_wilson_agrees_with_scipy(hits: int, n: int, confidence: float) -> None:
 
     assert expected.low == pytest.approx(low, abs=1e-12)
     assert expected.high == pytest.approx(high, abs=1e-12)
+
+
+def test_wilson_over_a_design_effect_is_that_of_fewer_answers() -> None:
+    assert wilson(3, 120) == pytest.approx(wilson(6, 240, effect=2.0), abs=1e-12)
+    assert wilson(0, 40) == pytest.approx(wilson(0, 120, effect=3.0), abs=1e-12)
 
 
 @pytest.mark.parametrize(("hits", "n"), COUNTS)
@@ -231,6 +238,21 @@ def test_design_effect_is_the_group_size_where_groups_change_as_one() -> None:
     assert 5.0 == pytest.approx(design_effect(sums, [5] * 40, 20), rel=0.05)
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_design_effect_is_the_ratio_of_two_sample_variances(seed: int) -> None:
+    """
+    For groups of one size: of the mean of the groups' means, over that of the mean of all answers.
+    """
+    dice = np.random.default_rng(seed)
+    answers = dice.choice([-1, 0, 0, 0, 1], (30, 1)) * (dice.random((30, 4)) < 0.7)
+    of_groups = answers.mean(1).var(ddof=1) / 30
+    of_answers = answers.ravel().var(ddof=1) / 120
+
+    found = design_effect(answers.sum(1).tolist(), [4] * 30, int(np.count_nonzero(answers)))
+
+    assert max(1.0, of_groups / of_answers) == pytest.approx(found)
+
+
 def test_design_effect_is_never_below_one() -> None:
     """
     A group that loses one and gains one is no reason to trust the drop more.
@@ -359,3 +381,103 @@ def test_holm_by_hand() -> None:
     assert [0.06, 0.04, 0.06, 0.06] == pytest.approx(holm([0.03, 0.01, 0.02, 0.04]))
     assert [1.0, 1.0] == holm([0.9, 0.8])
     assert [] == holm([])
+
+
+def test_holm_rejects_what_stepping_down_by_hand_rejects() -> None:
+    """
+    An adjusted p is below alpha exactly where the smallest p-values pass alpha / m, alpha / (m - 1)
+    and so on without a miss.
+    """
+    for p_values in product((0.001, 0.012, 0.02, 0.04, 0.3), repeat=4):
+        rejected, order = set(), sorted(range(4), key=lambda index: p_values[index])
+        for rank, index in enumerate(order):
+            if p_values[index] >= 0.05 / (4 - rank):
+                break
+            rejected.add(index)
+
+        assert rejected == {k for k, adjusted in enumerate(holm(p_values)) if adjusted < 0.05}
+
+
+def test_tarone_leaves_out_what_could_not_be_significant() -> None:
+    """
+    Ten tests of which two could reach 0.001 and eight 0.25 at best: the two are adjusted as two.
+    """
+    least = [0.001, 0.001] + [0.25] * 8
+    p_values = [0.02, 0.03] + [0.25] * 8
+
+    assert [0.04, 0.03] == pytest.approx(holm_tarone(p_values, least)[:2])
+    assert 0.2 == pytest.approx(holm(p_values)[0])
+
+
+def test_tarone_raises_the_number_until_so_many_are_left() -> None:
+    """
+    By hand: below 0.05 are four, more than 1; below 0.05 / 2 three; below 0.05 / 3 two, so K = 3.
+    Then, of the two that are left, one is below 0.05 / 2: K = 2.
+    """
+    least = [0.01, 0.011, 0.02, 0.04]
+
+    assert [0.036, 0.036, 0.06, 0.1] == pytest.approx(
+        holm_tarone([0.012, 0.012, 0.03, 0.05], least)
+    )
+    assert [0.06, 0.06, 0.09, 0.15] == pytest.approx(holm_tarone([0.02, 0.02, 0.03, 0.05], least))
+    assert [] == holm_tarone([], [])
+
+
+def test_tarone_is_holm_where_all_could_be_significant() -> None:
+    for p_values in product((0.001, 0.012, 0.02, 0.04, 0.3), repeat=4):
+        both = zip(holm(p_values), holm_tarone(p_values, [0.0] * 4), strict=True)
+
+        assert all((plain < 0.05) == (adjusted < 0.05) for plain, adjusted in both)
+
+
+@given(st.lists(st.integers(0, 12), min_size=1, max_size=12))
+@settings(max_examples=60)
+def test_tarone_never_costs_beside_holm(changes: list[int]) -> None:
+    """
+    For discrete tests at their best: every p is the least there can be.
+    """
+    least = [0.5 ** (many + 1) for many in changes]
+    both = zip(holm(least), holm_tarone(least, least), strict=True)
+
+    assert all(tarone < 0.05 for plain, tarone in both if plain < 0.05)
+
+
+# Published examples
+
+
+def test_mid_p_gives_the_published_value() -> None:
+    """
+    Airway reactivity, 1 against 7: Fagerland, Lydersen and Laake 2013, BMC Med Res Methodol 13:91,
+    table 5, two-sided: exact conditional 0.0703, mid-p 0.0391.
+    """
+    assert 0.0391 == pytest.approx(2 * mid_p(7, 1), abs=5e-5)
+
+
+def test_wilson_gives_the_published_interval() -> None:
+    """
+    Newcombe 1998, Stat Med 17:857, table I: 81 of 263 and 15 of 148.
+    """
+    assert (0.2553, 0.3662) == tuple(round(end, 4) for end in wilson(81, 263))
+    assert (0.0624, 0.1605) == tuple(round(end, 4) for end in wilson(15, 148))
+
+
+def test_clopper_pearson_gives_the_published_interval() -> None:
+    """
+    The same rates in the same table.
+    """
+    assert (0.2527, 0.3676) == tuple(round(end, 4) for end in clopper_pearson(81, 263))
+    assert (0.0578, 0.1617) == tuple(round(end, 4) for end in clopper_pearson(15, 148))
+
+
+def test_hodges_lehmann_gives_the_published_estimate() -> None:
+    """
+    Hamilton depression scores of nine patients; Hollander, Wolfe and Chicken 2014, example 3.3:
+    estimate -0.46, and at 96.1 % the interval from -0.786 to -0.010.
+    """
+    before = [1.83, 0.50, 1.62, 2.48, 1.68, 1.88, 1.55, 3.06, 1.30]
+    after = [0.878, 0.647, 0.598, 2.05, 1.06, 1.29, 1.06, 3.14, 1.29]
+
+    shift = hodges_lehmann([y - x for x, y in zip(before, after, strict=True)], 0.96)
+
+    assert -0.46 == pytest.approx(shift.estimate, abs=0.005)
+    assert (-0.786, -0.010) == (round(shift.low or 0, 3), round(shift.high or 0, 3))

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from harness import reports, rescoring, workflow
+from harness import rechecking, reports, rescoring, workflow
+from harness.anchoring import gate_anchored
 from harness.commands.shared import coloured, show, table, while_read, write
 from harness.demo import tell
 from harness.errors import ExitCode, UsageError
@@ -111,11 +112,22 @@ def gate(arguments: argparse.Namespace) -> int:
     """
     project = open_project(arguments.root)
     new = project.run(str(arguments.run))
-    gated = workflow.gate_runs(
-        project.baseline(new.record, arguments.baseline),
-        new,
-        project.policy(arguments.policy),
-        allow=arguments.allow_mismatch,
+    policy = project.policy(arguments.policy)
+
+    def against(old: StoredRun) -> workflow.Gated:
+        if arguments.no_recheck:
+            return workflow.gate_runs(old, new, policy, allow=arguments.allow_mismatch)
+        with watching("batch size 1") as watch:
+            return rechecking.gate_rechecked(
+                old, new, policy, project=project, allow=arguments.allow_mismatch, watch=watch
+            )
+
+    gated = gate_anchored(
+        against,
+        new.record,
+        project=project,
+        baseline=arguments.baseline,
+        anchor=arguments.anchor or policy.anchor,
     )
     report = reports.report_gate(gated)
     with while_read():

@@ -5,11 +5,22 @@ Tables of what differs between two runs, and what the gate made of it. Shown, no
 import re
 
 from harness.canonical import canonical_json
-from harness.compare import Comparison, Effect, PairedRate, PairedValues
+from harness.compare import Comparison, Effect
 from harness.gate import Verdict
-from harness.limits import MetricVerdict
+from harness.judgement import MetricVerdict
+from harness.paired import PairedRate, PairedValues
 from harness.renderers.base import Report
-from harness.renderers.blocks import Block, Inline, Mood, Names, Paragraph, Points, Quote, Table
+from harness.renderers.blocks import (
+    Block,
+    Inline,
+    Mood,
+    Names,
+    Paragraph,
+    Part,
+    Points,
+    Quote,
+    Table,
+)
 from harness.renderers.evidence import accuracy
 from harness.renderers.safe import cut
 from harness.renderers.spelling import ABSENT, change, plural, title, unit, value
@@ -146,6 +157,47 @@ def metrics(comparison: Comparison, verdict: Verdict | None) -> Table:
     )
 
 
+def slices(verdict: Verdict | None) -> Table:
+    """
+    The slices that have limits of their own, and what became of each.
+    """
+    judged = verdict.slices if verdict else {}
+    return Table(
+        header=("tag", *_JUDGED),
+        rows=tuple(
+            (short(tag), *_from_verdict(name, metric))
+            for tag, metrics in judged.items()
+            for name, metric in metrics.items()
+        ),
+        right=frozenset({2, 3, 4, 5, 6}),
+    )
+
+
+def against_anchor(verdict: Verdict | None) -> tuple[Block, ...]:
+    """
+    What became of the limits against the pinned baseline, and which cases broke since.
+    """
+    anchor = verdict.anchor if verdict else None
+    if anchor is None:
+        return ()
+    limits = [(name, metric) for name, metric in anchor.metrics.items() if metric.pairs]
+    rows: list[tuple[Inline, ...]] = [_from_verdict(name, metric) for name, metric in limits]
+    for tag, metrics in anchor.slices.items():
+        for name, metric in metrics.items():
+            label = ("tag ", short(tag), ": ", title(name))
+            rows.append((label, *_from_verdict(name, metric)[1:]))
+    said = (
+        f"{anchor.verdict.replace('_', ' ')}; {plural(len(anchor.broken), 'case')} broken, "
+        f"{len(anchor.fixed):,} fixed."
+    )
+    pinned: tuple[Part, ...] = () if anchor.baseline is None else (" ", short(anchor.baseline))
+    return (
+        Paragraph(text=("Against the anchor", *pinned, f": {said}")),
+        Table(header=_JUDGED, rows=tuple(rows), right=frozenset({1, 2, 3, 4, 5})),
+        Names(names=anchor.broken),
+    )
+
+
 def notes(comparison: Comparison, verdict: Verdict | None) -> tuple[Paragraph, ...]:
     """
     What must be known to read the table of metrics.
@@ -188,6 +240,36 @@ def _values(name: str, paired: PairedRate | PairedValues) -> tuple[str, str, str
         return ABSENT, ABSENT, ABSENT
     was, now = paired.old_hits / paired.pairs, paired.new_hits / paired.pairs
     return value(name, was), value(name, now), change(name, now - was, relative=False)
+
+
+_JUDGED: tuple[Inline, ...] = (
+    "metric",
+    "pairs",
+    "old",
+    "new",
+    "change",
+    "95% interval",
+    "limit",
+    "verdict",
+)
+
+
+def _from_verdict(name: str, metric: MetricVerdict) -> tuple[Inline, ...]:
+    """
+    Spell a row of which only the verdict is at hand, not the pairs.
+    """
+    rate = unit(name) == "rate"
+    share = metric.delta
+    if not rate and metric.delta is not None and metric.old:
+        share = metric.delta / metric.old
+    return (
+        title(name),
+        f"{metric.pairs:,}",
+        value(name, metric.old),
+        value(name, metric.new),
+        change(name, share, relative=not rate),
+        *_judged(name, metric),
+    )
 
 
 def _judged(name: str, metric: MetricVerdict | None) -> tuple[Inline, str, str]:

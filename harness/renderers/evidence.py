@@ -4,7 +4,8 @@ Cases with their evidence: what was asked, what came, what was wrong with it.
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from harness.compare import Comparison, PairedRate
+from harness.compare import Comparison
+from harness.paired import PairedRate
 from harness.renderers.base import Report, RunView
 from harness.renderers.blocks import Entry, Inline, Mood, Quote
 from harness.renderers.safe import cut

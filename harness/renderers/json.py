@@ -8,7 +8,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from harness.compare import Comparison, PairedRate, PairedValues
+from harness.compare import Comparison
+from harness.paired import PairedRate, PairedValues
 from harness.record import Metric, RunRecord, encode
 from harness.renderers.base import Report
 from harness.renderers.evidence import accuracy

@@ -101,6 +101,8 @@ def _compared(report: Report, comparison: Comparison) -> list[Section]:
             ),
             open=True,
         ),
+        Section(title="Slices with limits", blocks=(changes.slices(report.verdict),), open=True),
+        Section(title="Against the anchor", blocks=changes.against_anchor(report.verdict)),
         Section(
             title=f"Must pass and did not ({len(must_pass)})", blocks=(Listing(entries=must_pass),)
         ),

@@ -13,7 +13,7 @@ from harness.canonical import digest
 from harness.compare import compare
 from harness.gate import gate
 from harness.metrics import confusion, measure
-from harness.policy import default_policy
+from harness.policy import default_policy, read_policy
 from harness.record import RunRecord, Selection, SuiteReference, with_interval
 from harness.renderers.base import Report, RunView
 from harness.results import CaseResult, Finding, Status, TurnResult
@@ -135,9 +135,28 @@ def gated(old: RunView, new: RunView, title: str = "the gate") -> Report:
     return Report(title=title, runs=(old, new), comparison=comparison, verdict=verdict)
 
 
+def anchored() -> Report:
+    """
+    A gate against the last release, with a limit for a slice, and against an anchor before it.
+    """
+    policy = read_policy(
+        '[limits]\naccuracy = "-3pp"\n[slices.plain]\naccuracy = "-5pp"',
+        "gate.toml",
+    )
+    tagged = [replace(each, tags=("plain",)) for each in new_cases()]
+    old, new = view("v9", tagged), view("candidate", tagged)
+    today, pinned = date(2026, 11, 22), record(old_cases())
+    last = compare(old.record, new.record)
+    verdict = gate(policy, last, today, baseline="v9").with_anchor(
+        gate(policy, compare(pinned, new.record), today, baseline="v1")
+    )
+    return Report(title="two gates", runs=(old, new), comparison=last, verdict=verdict)
+
+
 REPORTS: dict[str, Callable[[], Report]] = {
     "run": lambda: Report(title="a run", runs=(view("candidate", new_cases()),)),
     "gate": lambda: gated(view("main", old_cases()), view("candidate", new_cases())),
+    "anchored gate": anchored,
     "comparison": lambda: replace(REPORTS["gate"](), title="a comparison", verdict=None),
     "side by side": lambda: Report(
         title="three runs",
@@ -163,6 +182,11 @@ def report(request: pytest.FixtureRequest) -> Report:
 @pytest.fixture
 def run_report() -> Report:
     return REPORTS["run"]()
+
+
+@pytest.fixture
+def anchored_report() -> Report:
+    return REPORTS["anchored gate"]()
 
 
 @pytest.fixture

@@ -190,6 +190,29 @@ def test_differences_say_what_follows_from_them(gate_report: Report):
     assert "what is compared" in section(render(gate_report), "Differences")
 
 
+def test_slices_and_the_anchor_have_tables_of_their_own(anchored_report: Report):
+    text = render(anchored_report)
+    verdict = anchored_report.verdict
+    assert verdict is not None
+    assert verdict.anchor is not None
+
+    assert (
+        "regressed: 1 case that must pass failed: c11 - against the anchor v1: accuracy fell"
+        in (" ".join(text.split()))
+    )
+    slices = text[text.index("Slices with limits") : text.index("Against the anchor")]
+    row = next(line for line in slices.splitlines() if "plain" in line)
+    assert ("-5pp", "inconclusive") == tuple(row.split()[-2:])
+    anchor = text[text.index("\nAgainst the anchor") :]
+    assert "Against the anchor v1: regressed; " in anchor
+    assert all(name in anchor for name in verdict.anchor.broken)
+
+
+def test_without_slices_and_anchor_there_is_no_table_for_them(gate_report: Report):
+    assert "anchor" not in render(gate_report)
+    assert "Slices" not in render(gate_report)
+
+
 def test_a_comparison_without_a_verdict_counts_flips_first(comparison_report: Report):
     text = render(comparison_report)
 

@@ -1,0 +1,73 @@
+"""
+The rule for stored times: an interval of their ratio, answer by answer, on one kind of machine.
+"""
+
+import math
+from dataclasses import replace
+
+from harness.compare import Comparison
+from harness.judgement import MetricVerdict, MetricWord, count, moved, plain
+from harness.metrics import METRICS
+from harness.paired import PairedValues
+from harness.policy import Limit
+from harness.stats import hodges_lehmann
+
+
+def apart(comparison: Comparison) -> str | None:
+    """
+    Say why the runs' times cannot be compared; None if they can.
+    """
+    fields = [
+        difference.field
+        for difference in comparison.differences
+        if difference.effect in ("latency", "not_comparable")
+    ]
+    if not fields and comparison.same_hardware:
+        return None
+    differ = f"{', '.join(fields)} differ" if fields else "a run does not name its hardware"
+    return f"{differ}; time both on one machine"
+
+
+def judge_times(name: str, limit: Limit, paired: PairedValues) -> MetricVerdict:
+    """
+    Hold the time *name* over its pairs against *limit*, where times can be compared.
+
+    Raises:
+        ValueError: if there is no pair.
+    """
+    old, new = paired.both
+    logs = [math.log(now / was) for was, now in paired.values if was > 0 and now > 0]
+    shift = hodges_lehmann(logs) if logs else None
+    found = MetricVerdict(
+        verdict="inconclusive",
+        reason=f"{METRICS[name].title}: too few times for an interval",
+        rule=(
+            "regressed where the whole 95% interval of the ratio, answer by answer, lies above "
+            "the limit; pass where it lies below; else inconclusive, without weight"
+        ),
+        limit=limit.text,
+        old=old,
+        new=new,
+        delta=new - old,
+        pairs=paired.pairs,
+        advisory=True,
+    )
+    if shift is None or shift.low is None or shift.high is None:
+        return found
+    ratio, low, high = math.exp(shift.estimate), math.exp(shift.low), math.exp(shift.high)
+    word: MetricWord = "inconclusive"
+    if low > 1 + limit.margin:
+        word = "regressed"
+    elif high < 1 + limit.margin:
+        word = "pass"
+    return replace(
+        found,
+        verdict=word,
+        reason=(
+            f"{METRICS[name].title} {moved(old, new, plain)} ms on "
+            f"{count(paired.pairs, 'common answer')}: answer by answer {ratio:.2f} times the old "
+            f"time (95% interval {low:.2f} to {high:.2f}), allowed {1 + limit.margin:.2f}"
+        ),
+        ratio=(ratio, low, high),
+        advisory=word == "inconclusive",
+    )
