@@ -12,6 +12,7 @@ from dataclasses import replace
 from itertools import islice
 
 from harness.backends.base import Backend, Generation, Request
+from harness.canonical import digest
 from harness.errors import BackendError
 from harness.suite import Case, Suite
 from harness.transcript import Key, Timing, Transcript
@@ -21,6 +22,10 @@ LATENCY_SAMPLE = 24
 
 _WINDOW = 1024
 # How many requests a backend sees at once: enough to pack by length, few enough to hold.
+
+_SHUFFLED_WINDOW = 48
+# The same for a shuffled run: a backend that packs by length would give most prompts their old
+# neighbours back if it saw all of them.
 
 Sink = Callable[[Sequence[Transcript]], None]
 """Takes a group of finished transcripts and makes them safe before it returns."""
@@ -34,6 +39,13 @@ def keys(cases: Iterable[Case], repeats: int = 1) -> Iterator[Key]:
         for repeat in range(repeats):
             for turn in range(len(case.turns)):
                 yield Key(case.id, repeat, turn)
+
+
+def shuffled(asked: Iterable[Key], order: int) -> list[Key]:
+    """
+    Give *asked* in the order that the number *order* stands for, the same one everywhere.
+    """
+    return sorted(asked, key=lambda key: digest([order, *key]))
 
 
 def latency_sample(cases: Sequence[Case]) -> tuple[Case, ...]:
@@ -56,6 +68,7 @@ def run(
     repeats: int = 1,
     done: Collection[Key] = (),
     latency: bool = False,
+    order: int | None = None,
     progress: Callable[[int], None] = lambda _: None,
 ) -> None:
     """
@@ -64,13 +77,19 @@ def run(
     With *latency*, a sample of first turns is answered alone before, and its times are put on the
     transcripts of the batched answers: which answers are judged never depends on timing.
 
+    With *order* all turns of all repeats are `shuffled` by it and handed over few at a time, so
+    that each is answered in other company than in suite order.
+
     *progress* is told how many answers have just been made.
 
     Raises:
         BackendError: if the backend leaves a request without a transcript, or answers what was not
             asked or twice.
     """
-    pending = (key for key in keys(suite.cases, repeats) if key not in done)
+    pending: Iterator[Key] = (key for key in keys(suite.cases, repeats) if key not in done)
+    size = _WINDOW
+    if order is not None:
+        pending, size = iter(shuffled(pending, order)), _SHUFFLED_WINDOW
     cases = {case.id: case for case in suite.cases}
     timings: dict[Key, Timing] = {}
     if latency:
@@ -80,7 +99,7 @@ def run(
             if transcript.timing is not None:
                 timings[transcript.key] = transcript.timing
             progress(1)
-    while window := list(islice(pending, _WINDOW)):
+    while window := list(islice(pending, size)):
         asked = [request(suite, cases[key.case], key) for key in window]
         missing = set(window)
         for group in backend.answer(asked, generation):

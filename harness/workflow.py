@@ -31,7 +31,7 @@ from harness.store import RUN, StoredRun, can_resume, discard_run, load_run, sta
 from harness.suite import Suite
 from harness.suite_files import load_suite
 from harness.tool_names import shown_suite
-from harness.transcript import Key
+from harness.transcript import Key, Transcript
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +52,8 @@ class RunOptions:
     latency: bool = False
     tool_names: str | None = None
     """The style in which the model is shown the names of tools; None: as they are."""
+    order: int | None = None
+    """Which shuffle the cases are asked in; None: as the suite has them."""
     resume: bool = False
     """Go on with the unfinished run in the folder."""
     reuse: bool = False
@@ -93,6 +95,9 @@ class Gated(Compared):
     """
 
     verdict: Verdict
+    old_again: Mapping[Key, Transcript] = field(default_factory=dict)
+    new_again: Mapping[Key, Transcript] = field(default_factory=dict)
+    """Answers at batch size 1 that stand in for the stored ones (`harness.rechecking`)."""
 
 
 def run(
@@ -161,7 +166,9 @@ def run_opened(
             limit=options.limit, tags=options.tags, complete=len(suite.cases) == len(whole.cases)
         ),
         "checkpoint": backend.checkpoint.to_json(),
-        "backend": with_tool_names(backend.describe(), options.tool_names),
+        "backend": with_order(
+            with_tool_names(backend.describe(), options.tool_names), options.order
+        ),
         "generation": generation.to_json(),
     }
     plan = {
@@ -198,6 +205,7 @@ def run_opened(
             repeats=options.repeats,
             done=writer.done,
             latency=options.latency,
+            order=options.order,
             progress=watch.advance,
         )
         dialect = find_dialect(backend.checkpoint.dialect)
@@ -256,10 +264,28 @@ def gate_runs(
 ) -> Gated:
     """
     Hold *new* against *old*, by *policy* or the built-in one; fields in *allow* may differ.
+
+    An anchor that the policy names is not looked for: `harness.anchoring` does that.
     """
-    compared = compare_runs(old, new)
+    return decide(compare_runs(old, new), policy, allow=allow, today=today)
+
+
+def decide(
+    compared: Compared,
+    policy: Policy | None = None,
+    *,
+    allow: Sequence[str] = (),
+    today: date | None = None,
+) -> Gated:
+    """
+    Hold two compared runs to *policy* or the built-in one; fields in *allow* may differ.
+    """
     verdict = gate(
-        policy or default_policy(), compared.comparison, today or date_today(), allow=allow
+        policy or default_policy(),
+        compared.comparison,
+        today or date_today(),
+        allow=allow,
+        baseline=compared.old.folder.name,
     )
     return Gated(
         old=compared.old, new=compared.new, comparison=compared.comparison, verdict=verdict
@@ -356,6 +382,13 @@ def with_tool_names(backend: Mapping[str, Any], style: str | None) -> dict[str, 
     It is a matter of how a model is served, and runs that differ in it were asked differently.
     """
     return {**backend, **({} if style is None else {"tool_names": style})}
+
+
+def with_order(backend: Mapping[str, Any], order: int | None) -> dict[str, Any]:
+    """
+    Add to a ``backend`` block in which order cases were asked, if not in the suite's.
+    """
+    return {**backend, **({} if order is None else {"order": order})}
 
 
 def suite_reference(suite: Suite) -> SuiteReference:

@@ -2,8 +2,10 @@
 What is asked, in which order, and that every group is safe before the next is made.
 """
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from hashlib import sha256
 from typing import Any
 
 import pytest
@@ -243,3 +245,37 @@ def test_a_resumed_run_times_only_what_it_still_asks() -> None:
     ran(backend, *cases(3), latency=True, done={Key("c1")})
 
     assert [Key("c0"), Key("c2")] == backend.alone
+
+
+# Another order.
+
+
+def test_a_shuffled_run_asks_the_same_in_another_order() -> None:
+    two = ToyBackend(), ToyBackend()
+    for backend, order in zip(two, (1, 2), strict=True):
+        ran(backend, *cases(40), repeats=2, order=order)
+    first, second = map(asked, two)
+
+    assert sorted(keys(cases(40), 2)) == sorted(first) == sorted(second)
+    assert list(keys(cases(40), 2)) != first != second
+    # By the number alone, so that no other process shuffles otherwise.
+    spelled = {key: json.dumps([1, *key], separators=(",", ":")) for key in first}
+    assert first == sorted(first, key=lambda key: sha256(spelled[key].encode()).hexdigest())
+
+
+def test_a_shuffled_run_is_handed_over_few_at_a_time() -> None:
+    """
+    A backend that packs by length would else give most prompts their old neighbours back.
+    """
+    backend = ToyBackend()
+    ran(backend, *cases(100), order=1)
+
+    assert [48, 48, 4] == [len(window) for window in backend.asked]
+
+
+def test_a_shuffled_run_goes_on_in_its_order() -> None:
+    whole, rest = ToyBackend(), ToyBackend()
+    ran(whole, *cases(20), order=3)
+    ran(rest, *cases(20), order=3, done=set(asked(whole)[:5]))
+
+    assert asked(whole)[5:] == asked(rest)

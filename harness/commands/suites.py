@@ -6,6 +6,7 @@ import argparse
 
 from harness.commands.shared import table
 from harness.errors import ExitCode
+from harness.noise import USUAL_DISCORDANCE
 from harness.project import bundled_suites, open_project
 from harness.provenance import date_today
 from harness.renderers.safe import line
@@ -16,9 +17,6 @@ from harness.suite_lint import check as findings_of
 from harness.suite_release import new_suite
 from harness.suite_release import release as release_suite
 from harness.suite_summary import summarize
-
-USUAL_DISCORDANCE = 0.05
-# What public reruns of one model show at the median of good conditions; `harness need` tells more.
 
 
 def show_all(arguments: argparse.Namespace) -> int:
