@@ -1,0 +1,550 @@
+"""
+How often the shipped gate is wrong, and what it sees: simulated, and written down as a page.
+
+``python -m tests.benchmarks.gate_simulation --write docs/gate-simulation.md`` makes the page, in a
+few minutes on one core. `test_gate_simulation` asserts its bounds.
+
+Drawn are counts: in n paired cases *d* is the share on which two equal checkpoints differ, half of
+it each way; a true drop of D adds D to the share that breaks. Every verdict is `harness.gate.gate`
+on a `Comparison` with these counts; equal counts are asked once.
+"""
+
+import argparse
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from harness.compare import Comparison
+from harness.gate import Verdict, gate
+from harness.metrics import METRICS
+from harness.paired import PairedRate, PairedValues, Unit
+from harness.policy import Policy, default_policy, read_policy
+
+SEED = 20261122
+DRAWS = 20_000
+FEWER_DRAWS = 10_000
+"""Where the bound is further from what is expected."""
+SIZES = (20, 50, 100, 200, 500, 1000)
+DISCORDANCES = (0.0, 0.02, 0.05, 0.10, 0.15)
+DROPS = (0.01, 0.03, 0.05, 0.10)
+MARGIN = 0.03
+
+# In the models of groups and times.
+GROUPED_DRAWS = 12_000
+OTHER_DRAWS = 1_000
+TIMED = 24
+"""How many cases ``harness run --latency`` times."""
+MACHINE = 0.0266
+"""Coefficient of variation between runs on hosted runners, as CodSpeed measured it in 2025."""
+
+TODAY = date(2026, 11, 22)
+
+Draw = tuple[int, ...]
+
+
+@cache
+def margin_policy(spelled: str = "-3pp") -> Policy:
+    """
+    Make a policy that limits accuracy alone.
+    """
+    return read_policy(f'[limits]\naccuracy = "{spelled}"', "the simulation")
+
+
+_BLANK = PairedRate(old_hits=0, new_hits=0, cases=(), groups=())
+_NO_VALUES = PairedValues(old=None, new=None, values=())
+_NOTHING: Mapping[str, PairedRate | PairedValues] = {
+    name: _BLANK if definition.unit == "rate" else _NO_VALUES
+    for name, definition in METRICS.items()
+}
+
+
+def comparison(**metrics: PairedRate | PairedValues) -> Comparison:
+    """
+    Make a comparison of which only these metrics could be measured.
+    """
+    accuracy = metrics.get("accuracy", rate(0, 0, 1))
+    return Comparison(
+        pairs=accuracy.pairs,
+        scored_pairs=accuracy.pairs,
+        unpaired=0,
+        added=(),
+        removed=(),
+        changed=(),
+        quarantined=(),
+        differences=(),
+        metrics={**_NOTHING, "accuracy": accuracy, **metrics},
+        old_run={},
+        new_run={},
+        tags={},
+        right_leniently={},
+        must_pass_failed=(),
+        must_pass_unknown=(),
+        old_complete=True,
+        new_complete=True,
+        old_error_share=0.0,
+        new_error_share=0.0,
+        same_hardware=True,
+    )
+
+
+@cache
+def _cases(broken: int, fixed: int, many: int) -> tuple[Unit, ...]:
+    return tuple(
+        Unit(
+            name=f"{broken}{fixed}-{k}",
+            broken=broken,
+            fixed=fixed,
+            pairs=1,
+            old_hits=1 - fixed,
+            new_hits=1 - broken,
+        )
+        for k in range(many)
+    )
+
+
+@cache
+def rate(broken: int, fixed: int, n: int) -> PairedRate:
+    """
+    Give a rate over *n* cases by themselves.
+    """
+    parts = (_cases(1, 0, 1000)[:broken], _cases(0, 1, 1000)[:fixed], _cases(0, 0, 1000))
+    cases = (parts[0] + parts[1] + parts[2])[:n]
+    return PairedRate(old_hits=n - fixed, new_hits=n - broken, cases=cases, groups=cases)
+
+
+def grouped_rate(groups: Sequence[tuple[int, int]], size: int) -> PairedRate:
+    """
+    Give a rate over groups of *size* cases, of each how many broke and how many were mended.
+    """
+    broken, fixed = (sum(counts) for counts in zip(*groups, strict=True))
+    cases = rate(broken, fixed, size * len(groups))
+    # Which case is in which group has no say: the gate reads both sums.
+    return replace(cases, groups=tuple(_group(*counts, size) for counts in groups))
+
+
+@cache
+def _group(broken: int, fixed: int, size: int) -> Unit:
+    return Unit(
+        name=f"group {broken} {fixed}",
+        broken=broken,
+        fixed=fixed,
+        pairs=size,
+        old_hits=size - fixed,
+        new_hits=size - broken,
+    )
+
+
+def shares(draws: Iterable[Sequence[int]], decide: Callable[[Draw], Verdict]) -> dict[str, float]:
+    """
+    Give the share of each verdict over *draws*, and under ``p`` that of losses beyond chance.
+    """
+    states, times = np.unique(np.asarray(draws), axis=0, return_counts=True)
+    found: dict[str, float] = {"pass": 0, "inconclusive": 0, "regressed": 0, "p": 0}
+    for state, many in zip(states, times, strict=True):
+        verdict = decide(tuple(int(count) for count in state))
+        found[verdict.verdict] += float(many)
+        p = verdict.metrics["accuracy"].p
+        found["p"] += float(many) * (p is not None and p < 0.05)
+    return {name: share / times.sum() for name, share in found.items()}
+
+
+@cache
+def of_accuracy(state: Draw, spelled: str = "-3pp") -> Verdict:
+    """
+    Ask the gate about accuracy; *state* is broken, fixed, n.
+    """
+    return gate(margin_policy(spelled), comparison(accuracy=rate(*state)), TODAY)
+
+
+def paired_draws(n: int, discordance: float, drop: float = 0.0, draws: int = DRAWS) -> Any:
+    """
+    Draw (broken, fixed, n).
+    """
+    dice = np.random.default_rng([SEED, n, round(1e4 * discordance), round(1e4 * drop)])
+    lost, won = discordance / 2 + drop, discordance / 2
+    counts = dice.multinomial(n, [lost, won, 1 - lost - won], draws)
+    counts[:, 2] = n
+    return counts
+
+
+# What is simulated
+
+
+@cache
+def false_alarms() -> dict[tuple[float, int], float]:
+    """
+    (d, n) -> how often one metric with a margin calls an equal checkpoint worse.
+    """
+    return {
+        (d, n): shares(paired_draws(n, d), of_accuracy)["regressed"]
+        for d in DISCORDANCES
+        for n in SIZES
+    }
+
+
+@cache
+def false_passes() -> dict[tuple[float, int], float]:
+    """
+    (d, n) -> how often a checkpoint that is worse by the whole margin passes.
+    """
+    return {
+        (d, n): shares(paired_draws(n, d, MARGIN, FEWER_DRAWS), of_accuracy)["pass"]
+        for d in DISCORDANCES
+        for n in SIZES
+    }
+
+
+@cache
+def power() -> dict[tuple[float, float, int], tuple[float, float]]:
+    """
+    (d, D, n) -> how often a true drop of D is beyond chance, and how often it regresses.
+    """
+    found = {}
+    for d in (0.02, 0.05, 0.10):
+        for drop in DROPS:
+            for n in SIZES:
+                share = shares(paired_draws(n, d, drop, FEWER_DRAWS), of_accuracy)
+                found[d, drop, n] = (share["p"], share["regressed"])
+    return found
+
+
+GROUPS = ((20, 5), (50, 10), (100, 10), (100, 20), (500, 10), (1000, 10))
+COPIED = (0.0, 0.5, 0.8, 1.0)
+
+
+def grouped_draws(
+    n: int, size: int, discordance: float, copied: float, draws: int = GROUPED_DRAWS
+) -> Any:
+    """
+    Draw broken and fixed of every group; with chance *copied* a case does what its group does.
+
+    The correlation within a group (ICC) is the square of *copied*.
+    """
+    dice = np.random.default_rng([SEED, n, size, round(100 * discordance), round(100 * copied)])
+
+    def flips(*shape: int) -> Any:
+        u = dice.random(shape)
+        return np.where(u < discordance / 2, 1, np.where(u < discordance, -1, 0))
+
+    shape = (draws, n // size, size)
+    of_group = flips(draws, n // size, 1)
+    each = np.where(dice.random(shape) < copied, of_group, flips(*shape))
+    return np.stack([(each == 1).sum(2), (each == -1).sum(2)], axis=2)
+
+
+GROUPED = (("accuracy", "-3pp", (0.05, 0.15)), ("second_call_rate", "+0pp", (0.01, 0.04)))
+"""Which limits are simulated over groups, and at which discordances."""
+
+
+@cache
+def grouped_false_alarms() -> dict[tuple[str, int, int, float, float], float]:
+    """
+    (metric, n, group size, d, copied) -> how often an equal checkpoint regresses.
+    """
+    return {
+        (name, n, size, d, copied): _grouped_alarms(name, limit, n, size, d, copied)
+        for name, limit, discordances in GROUPED
+        for n, size in GROUPS
+        for d in discordances
+        for copied in COPIED
+    }
+
+
+def _grouped_alarms(
+    name: str, limit: str, n: int, size: int, discordance: float, copied: float
+) -> float:
+    policy = read_policy(f'[limits]\n{name} = "{limit}"', "the simulation")
+
+    @cache
+    def alarm(groups: tuple[tuple[int, int], ...]) -> bool:
+        made = comparison(**{name: grouped_rate(groups, size)})
+        return gate(policy, made, TODAY).verdict == "regressed"
+
+    alarms = 0
+    for drawn in grouped_draws(n, size, discordance, copied).tolist():
+        # The order of groups means nothing, and where not more broke than were mended there is
+        # no loss to call.
+        groups = tuple(sorted(map(tuple, drawn)))
+        alarms += sum(b - c for b, c in groups) > 0 and alarm(groups)
+    return alarms / GROUPED_DRAWS
+
+
+@cache
+def zero_false_alarms() -> dict[tuple[float, int], float]:
+    """
+    (base rate, n) -> how often second calls of an equal checkpoint regress.
+
+    Half of the offenders offend in both runs.
+    """
+    return {
+        (r, n): shares(paired_draws(n, r), _second_calls)["regressed"]
+        for r in (0.003, 0.005, 0.01, 0.02, 0.04)
+        for n in SIZES
+    }
+
+
+@cache
+def _second_calls(state: Draw) -> Verdict:
+    return _needless(second_call_rate=state[:2])
+
+
+@cache
+def _both_needless(state: Draw) -> Verdict:
+    return _needless(second_call_rate=state[:2], call_after_result_rate=state[2:])
+
+
+def _needless(**states: Draw) -> Verdict:
+    """
+    Ask the default policy about needless calls, of each broken and fixed; accuracy stands still.
+
+    At a zero margin the number of unchanged cases has no say, so one stands for all.
+    """
+    zero = {
+        name: rate(broken, fixed, broken + fixed + 1) for name, (broken, fixed) in states.items()
+    }
+    return gate(default_policy(), comparison(accuracy=rate(0, 0, 1), **zero), TODAY)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Whole:
+    """
+    False alarms of the default policy, and of its parts.
+    """
+
+    accuracy: float
+    needless: float
+    lengths: float
+    times: float
+    rates: float
+    """Of accuracy or a needless call, drawn together: each needless call is a broken case."""
+    any: float
+
+
+NEEDLESS = ((0.003, 0.003), (0.005, 0.02), (0.01, 0.01), (0.01, 0.04), (0.02, 0.02), (0.04, 0.04))
+
+
+@cache
+def whole_policy() -> dict[tuple[float, int, float, float], Whole]:
+    """
+    (d, n, second calls, calls after a result) -> `Whole`.
+
+    A quarter of the cases end in a tool's result. Lengths and times are drawn apart: they depend
+    on nothing the rates do.
+    """
+    times = time_alarms()
+    found = {}
+    for n in SIZES:
+        for d in (0.02, 0.05, 0.15):
+            lengths = length_alarms(n, d)
+            for second, after in NEEDLESS:
+                if max(second, after) > d:
+                    continue
+                seed = [SEED, n, round(1e4 * d), round(1e4 * second), round(1e4 * after)]
+                dice = np.random.default_rng(seed)
+                asked, answered = n - n // 4, n // 4
+                flips = []
+                for many, base in ((asked, second), (answered, after)):
+                    needless, other = base / 2, (d - base) / 2
+                    weights = [needless, needless, other, other, 1 - d]
+                    flips.append(dice.multinomial(many, weights, DRAWS))
+                x, y = flips
+                broken, fixed = (x[:, k] + x[:, k + 2] + y[:, k] + y[:, k + 2] for k in (0, 1))
+                worse = [
+                    of_accuracy((int(b), int(c), n)).verdict == "regressed"
+                    for b, c in zip(broken, fixed, strict=True)
+                ]
+                again = [
+                    _both_needless(tuple(int(count) for count in state)).verdict == "regressed"
+                    for state in np.concatenate([x[:, :2], y[:, :2]], axis=1)
+                ]
+                rates = float(np.mean(np.array(worse) | np.array(again)))
+                found[d, n, second, after] = Whole(
+                    accuracy=float(np.mean(worse)),
+                    needless=float(np.mean(again)),
+                    lengths=lengths,
+                    times=times,
+                    rates=rates,
+                    any=1 - (1 - rates) * (1 - lengths) * (1 - times),
+                )
+    return found
+
+
+@cache
+def length_alarms(n: int, discordance: float) -> float:
+    """
+    How often the median length of an equal checkpoint's answers rises beyond the limit.
+
+    Lengths are lognormal, 50 % from case to case; answers that differ do so by 30 %.
+    """
+    dice = np.random.default_rng([SEED, n, round(1e4 * discordance), 7])
+    alarms = 0
+    for _ in range(OTHER_DRAWS):
+        old = 40 * np.exp(dice.normal(0, 0.5, n))
+        other = dice.random(n) < discordance
+        new = np.where(other, old * np.exp(dice.normal(0, 0.3, n)), old)
+        alarms += _values("output_tokens_p50", old, new) == "regressed"
+    return alarms / OTHER_DRAWS
+
+
+@cache
+def time_alarms() -> float:
+    """
+    How often stored times of an equal checkpoint, on one machine, lie beyond the limit.
+
+    A case's time is lognormal, 60 % from case to case and 12 % from run to run, with 3 % stalls
+    (Pareto, 1.5); all times of a run share what the machine was like.
+    """
+    dice = np.random.default_rng([SEED, TIMED])
+
+    def run(cases: Any) -> Any:
+        noise = np.exp(dice.normal(0, 0.12, TIMED) + dice.normal(0, MACHINE))
+        stalls = np.where(dice.random(TIMED) < 0.03, 1 + dice.pareto(1.5, TIMED), 1.0)
+        return cases * noise * stalls
+
+    alarms = 0
+    for _ in range(OTHER_DRAWS):
+        cases = 800 * np.exp(dice.normal(0, 0.6, TIMED))
+        alarms += _values("latency_ms_p50", run(cases), run(cases)) == "regressed"
+    return alarms / OTHER_DRAWS
+
+
+def _values(name: str, old: Any, new: Any) -> str:
+    paired = PairedValues(
+        old=float(np.median(old)),
+        new=float(np.median(new)),
+        values=tuple(zip(old.tolist(), new.tolist(), strict=True)),
+    )
+    return gate(default_policy(), comparison(**{name: paired}), TODAY).metrics[name].verdict
+
+
+# The page
+
+_HEAD = """\
+# How often the gate is wrong
+
+Simulated with the shipped gate: every verdict below is `harness.gate.gate` on drawn counts. Made by
+`python -m tests.benchmarks.gate_simulation --write docs/gate-simulation.md` (seed {seed}, {fewer:,}
+to {draws:,} draws a cell), and held to the bounds named here by
+`tests/benchmarks/test_gate_simulation.py`.
+
+*d* is the share of cases on which two equally good checkpoints differ, half of it each way. A true
+drop of D adds D to the share that breaks. All figures are per cent of gates.
+"""
+
+
+def page() -> str:
+    """
+    Simulate all and spell it as Markdown.
+    """
+    return "\n".join(
+        [
+            _HEAD.format(seed=SEED, draws=DRAWS, fewer=FEWER_DRAWS),
+            *_section(
+                "An equal checkpoint regresses: one limit with a margin",
+                f'`accuracy = "-{100 * MARGIN:g}pp"`, alpha 0.05. Bound: 5.5.',
+                _by_size(false_alarms(), lambda d: f"{d:.0%}"),
+            ),
+            *_section(
+                "An equal checkpoint regresses: second calls",
+                '`second_call_rate = "+0pp"`; the base rate is the share of offenders, half of '
+                "whom offend in both runs. Bound: 5.5.",
+                _by_size(zero_false_alarms(), lambda r: f"{r:.1%}", "base rate"),
+            ),
+            *_section(
+                "An equal checkpoint regresses: groups",
+                "With chance *copied* a case does what its group does; the correlation within a "
+                "group is its square. Bound: 5.5.",
+                _of_groups(grouped_false_alarms()),
+            ),
+            *_section(
+                "An equal checkpoint regresses: the whole default policy",
+                "A quarter of the cases end in a tool's result. Needless calls are second calls "
+                "and calls after a result at the base rates given, half of them in both runs; each "
+                "is a broken case, too. Lengths: answers that differ do so by 30% in length. "
+                f"Times: {TIMED} cases on one machine, {MACHINE:.1%} apart from run to run. Of the "
+                "base rates simulated, those with the most alarms. Bound: 10.",
+                _of_whole(whole_policy()),
+            ),
+            *_section(
+                "A checkpoint that is worse by the whole margin passes",
+                f"A true drop of {100 * MARGIN:g} points. Bound: 6.5.",
+                _by_size(false_passes(), lambda d: f"{d:.0%}"),
+            ),
+            *_section(
+                "A true drop is found",
+                "First how often it is beyond chance (p < 0.05), then how often it regresses: a "
+                f"drop shown to be within the margin of {100 * MARGIN:g} points passes. Held to "
+                "within two points of McNemar's mid-p.",
+                _of_power(power()),
+            ),
+        ]
+    )
+
+
+def _section(title: str, says: str, table: list[str]) -> list[str]:
+    return [f"## {title}", "", says, "", *table, ""]
+
+
+def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    lines = [header, ["---:"] * len(header), *rows]
+    return [f"| {' | '.join(line)} |" for line in lines]
+
+
+def _by_size(
+    found: Mapping[tuple[float, int], float], spell: Callable[[float], str], what: str = "d"
+) -> list[str]:
+    first = dict.fromkeys(key for key, _ in found)
+    rows = [[spell(key), *(_percent(found[key, n]) for n in SIZES)] for key in first]
+    return _table([what, *(f"n = {n}" for n in SIZES)], rows)
+
+
+def _of_groups(found: Mapping[tuple[str, int, int, float, float], float]) -> list[str]:
+    rows = [
+        [METRICS[name].title, f"{n}", f"{size}", f"{d:.0%}"]
+        + [_percent(found[name, n, size, d, copied]) for copied in COPIED]
+        for name, n, size, d in dict.fromkeys(key[:4] for key in found)
+    ]
+    return _table(["limit", "n", "group of", "d", *(f"copied {c:.0%}" for c in COPIED)], rows)
+
+
+def _of_whole(found: Mapping[tuple[float, int, float, float], Whole]) -> list[str]:
+    rows = []
+    for d, n in dict.fromkeys(key[:2] for key in found):
+        worst = max((key for key in found if key[:2] == (d, n)), key=lambda key: found[key].any)
+        each = found[worst]
+        parts = (each.accuracy, each.needless, each.lengths, each.times, each.any)
+        bases = f"{worst[2]:.1%} and {worst[3]:.1%}"
+        rows.append([f"{n}", f"{d:.0%}", bases, *map(_percent, parts)])
+    header = ["n", "d", "base rates", "accuracy", "needless calls", "lengths", "times", "any"]
+    return _table(header, rows)
+
+
+def _of_power(found: Mapping[tuple[float, float, int], tuple[float, float]]) -> list[str]:
+    rows = [
+        [f"{d:.0%}", f"{100 * drop:g}"]
+        + [" / ".join(f"{100 * share:.0f}" for share in found[d, drop, n]) for n in SIZES]
+        for d, drop in dict.fromkeys(key[:2] for key in found)
+    ]
+    return _table(["d", "D", *(f"n = {n}" for n in SIZES)], rows)
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f}"
+
+
+def main() -> None:
+    """
+    Write the page.
+    """
+    parser = argparse.ArgumentParser(description="simulate the shipped gate")
+    parser.add_argument("--write", type=Path, required=True, metavar="FILE")
+    parser.parse_args().write.write_text(page(), "utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,152 @@
+"""
+Two releases that public outputs allow to replay, written down as a page.
+
+``python -m tests.worked_examples --write docs/worked-examples.md`` makes the page; it needs the
+data that `test_bfcl_agreement` names. `test_worked_examples` holds the page to it.
+"""
+
+import argparse
+import tempfile
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+
+from harness import workflow
+from harness.project import Project
+from harness.store import StoredRun
+from harness.suite_import import import_suite
+
+from .test_bfcl_agreement import DATA, GRANITE, HERMES, PROMPTED, READ_BY, STRUCTURED
+
+TODAY = date(2026, 11, 22)
+"""Before any quarantine of the suite ends."""
+
+_HEAD = """\
+# Worked examples
+
+Two gates on real outputs: 1,240 public questions of the Berkeley Function Calling Leaderboard
+(single turn, Apache-2.0), and what four models answered, replayed. Made by
+`python -m tests.worked_examples --write docs/worked-examples.md`, with the data in the folder that
+`HARNESS_BFCL_DIR` names; a test holds every figure here to it.
+
+```
+harness suite import bfcl --questions questions/*.json --answers possible_answer/*.json \\
+    --out suites/bfcl
+harness run bfcl --checkpoint replay:transcripts/MODEL.jsonl.gz --dialect DIALECT \\
+    --out reports/MODEL
+harness baseline save reports/OLD --name shipped
+harness gate reports/NEW --baseline shipped
+```
+"""
+
+_EXAMPLES = (
+    (
+        "Format, not decisions",
+        STRUCTURED,
+        PROMPTED,
+        """\
+A small model behind a tool-calling API is to be replaced by a larger one that is prompted to write
+its calls as text. The larger one puts most of its answers into a code fence, which the strict
+reading refuses.""",
+        """\
+A product that reads as strictly would lose these calls, so the gate blocks. But the note says where
+to look: not at the weights, at the prompt or the parser. What the lenient reading mends is never
+counted as right; it is told apart.""",
+    ),
+    (
+        "Better, and blocked all the same",
+        HERMES,
+        GRANITE,
+        """\
+The candidate is right far more often. It has a habit that the old one had not: after the right
+call, one more.""",
+        """\
+Accuracy passes by a wide margin, and yet cases newly make a needless call and none stopped making
+one. A zero margin knows no average. Whoever wants to ship this all the same writes the new limit
+down: `second_call_rate = "+2pp"`, say.""",
+    ),
+)
+
+
+def page(folder: Path) -> str:
+    """
+    Replay, gate and tell; *folder* takes the suite and the runs.
+    """
+    return "\n".join([_HEAD, *_examples(folder)])
+
+
+def _examples(folder: Path) -> Iterator[str]:
+    project = Project(
+        root=folder,
+        suites=folder / "suites",
+        baselines=folder / "baselines",
+        reports=folder / "reports",
+    )
+    import_suite(
+        "bfcl",
+        {
+            "questions": tuple(sorted((DATA / "questions").glob("*.json"))),
+            "answers": tuple(sorted((DATA / "possible_answer").glob("*.json"))),
+        },
+        project.suites / "bfcl",
+        today=TODAY,
+    )
+    for title, old, new, before, after in _EXAMPLES:
+        runs = [_replayed(project, model) for model in (old, new)]
+        verdict = workflow.gate_runs(*runs, today=TODAY).verdict
+        yield f"## {title}\n\n{before}\n"
+        yield f"Old: `{old}`, {_read_as(old)}.\nNew: `{new}`, {_read_as(new)}.\n"
+        yield "```"
+        yield f"{verdict.verdict} (exit {int(verdict.exit)})"
+        yield from (f"- {reason}" for reason in verdict.reasons)
+        yield from (f"- note: {note}" for note in verdict.notes)
+        yield f"```\n\n{_readings(runs)}\n\n{after}\n"
+
+
+def _replayed(project: Project, model: str) -> StoredRun:
+    dialect, tool_names = READ_BY[model]
+    return workflow.run(
+        "bfcl",
+        f"replay:{DATA / 'transcripts' / model}.jsonl.gz",
+        project=project,
+        out=project.reports / model,
+        options=workflow.RunOptions(dialect=dialect, tool_names=tool_names),
+        today=TODAY,
+    )
+
+
+def _read_as(model: str) -> str:
+    dialect, tool_names = READ_BY[model]
+    return f"`--dialect {dialect}" + (f" --tool-names {tool_names}`" if tool_names else "`")
+
+
+def _readings(runs: list[StoredRun]) -> str:
+    """
+    Both readings of both runs.
+    """
+    lines = [
+        "| | scored | right as read strictly | right as read leniently |",
+        "|---|---:|---:|---:|",
+    ]
+    for name, run in zip(("old", "new"), runs, strict=True):
+        scored = [case for case in run.record.cases if case.scored]
+        strict = sum(case.status == "correct" for case in scored)
+        lenient = sum(case.status_lenient == "correct" for case in scored)
+        cells = (f"{many:,} ({many / len(scored):.1%})" for many in (strict, lenient))
+        lines.append(f"| {name} | {len(scored):,} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """
+    Write the page.
+    """
+    parser = argparse.ArgumentParser(description="replay and gate public outputs")
+    parser.add_argument("--write", type=Path, required=True, metavar="FILE")
+    target = parser.parse_args().write
+    with tempfile.TemporaryDirectory() as folder:
+        target.write_text(page(Path(folder)), "utf-8")
+
+
+if __name__ == "__main__":
+    main()
