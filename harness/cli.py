@@ -85,6 +85,7 @@ def _parser() -> argparse.ArgumentParser:
     _suite(commands)
     _need(commands)
     _aa(commands)
+    _latency(commands)
     command = _command(
         commands, "doctor", "advice.doctor", "what is installed, what hardware, what works"
     )
@@ -149,6 +150,7 @@ def _run(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> Non
     command.add_argument("--out", type=Path, metavar="DIR", help="the run's folder")
     command.add_argument("--repeats", type=_positive, default=1, metavar="K", help="ask K times")
     command.add_argument("--resume", action="store_true", help="go on with the run in --out")
+    command.add_argument("--batch-size", type=_positive, metavar="N")
     _how_to_ask(command)
     command.add_argument(
         "--latency", action="store_true", help="also time 24 fixed cases, one answer at a time"
@@ -161,7 +163,6 @@ def _how_to_ask(command: argparse.ArgumentParser) -> None:
     command.add_argument("--dialect", help="the tool-call format (default: from the template)")
     command.add_argument("--limit", type=int, metavar="N", help="only the first N cases")
     command.add_argument("--tags", nargs="+", default=[], metavar="T", help="only cases with all")
-    command.add_argument("--batch-size", type=_positive, metavar="N")
     command.add_argument("--device", metavar="D", help="cpu, cuda, cuda:1, mps")
     command.add_argument("--dtype", metavar="T", help="float32, bfloat16, float16")
     command.add_argument("--max-new-tokens", type=_positive, metavar="N")
@@ -201,6 +202,14 @@ def _baseline(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
     _rooted(show)
     history = _command(verbs, "history", "baselines.history", "what was accepted when and why")
     history.add_argument("name", nargs="?", metavar="NAME")
+    history.add_argument(
+        "--metric",
+        nargs="+",
+        default=["accuracy", "second_call_rate"],
+        metavar="M",
+        help="which metrics to show (default: accuracy second_call_rate)",
+    )
+    history.add_argument("--png", type=Path, metavar="FILE", help="draw them over time, too")
     _rooted(history)
 
 
@@ -351,9 +360,44 @@ def _aa(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     command.add_argument("--out", type=Path, metavar="DIR", help="a folder for all the runs")
     command.add_argument("--repeats", type=_positive, default=1, metavar="K", help="K runs a kind")
     command.add_argument("--policy", type=Path, metavar="FILE", help="as for gate")
+    command.add_argument("--batch-size", type=_positive, metavar="N")
     _how_to_ask(command)
     _tool_names(command)
     command.add_argument("--json", metavar="FILE", help="write it there; - prints it")
+    _quiet(command)
+
+
+def _latency(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    command = _command(
+        commands, "latency", "latency.latency", "two checkpoints timed in alternation"
+    )
+    command.add_argument("suite", nargs="?", metavar="SUITE", help="a suite's folder or name")
+    command.add_argument("old", nargs="?", metavar="A", help=_CHECKPOINT)
+    command.add_argument("new", nargs="?", metavar="B", help="the candidate")
+    _rooted(command)
+    command.add_argument(
+        "--stored",
+        type=Path,
+        metavar="FILE",
+        help="judge the times in FILE, from --benchmark-json, instead of measuring",
+    )
+    command.add_argument(
+        "--rounds",
+        type=_positive,
+        default=1,
+        metavar="R",
+        help="answer every case 2R times with each (default: 1, old new new old)",
+    )
+    command.add_argument("--policy", type=Path, metavar="FILE", help="as for gate")
+    _how_to_ask(command)
+    _tool_names(command)
+    command.add_argument("--json", metavar="FILE", help="write the verdict there; - prints it")
+    command.add_argument(
+        "--benchmark-json",
+        type=Path,
+        metavar="FILE",
+        help="keep the times there",
+    )
     _quiet(command)
 
 

@@ -76,7 +76,7 @@ def gate(
     accuracy = _accuracy(comparison)
     return Verdict(
         verdict=verdict,
-        exit=_exit(verdict, policy),
+        exit=exit_code(verdict, policy),
         reasons=tuple(sentence for _, sentence in said),
         speaks_for=tuple(word for word, _ in said),
         against=(baseline,) * len(said),
@@ -97,7 +97,10 @@ def gate(
     )
 
 
-def _exit(verdict: Word, policy: Policy) -> ExitCode:
+def exit_code(verdict: Word, policy: Policy) -> ExitCode:
+    """
+    Say what *verdict* exits with by *policy*.
+    """
     if verdict == "regressed":
         return ExitCode.REGRESSED
     if verdict == "not_comparable":

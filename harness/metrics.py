@@ -8,7 +8,7 @@ an interval around a count is belongs to `harness.stats`.
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from harness.results import ARGUMENT_FAULTS, TOOL_FAULTS, CaseResult, TurnResult
+from harness.results import ARGUMENT_FAULTS, TOOL_FAULTS, CaseResult
 
 Confusion = Mapping[str, Mapping[str, int]]
 """Expected tool -> what was called for it -> how often."""
@@ -172,7 +172,11 @@ def measure(results: Iterable[CaseResult]) -> dict[str, Counts | Quantile]:
     tokens = [float(t.output_tokens) for t in turns if t.output_tokens is not None]
     latency = [t.latency_ms for t in turns if t.latency_ms is not None]
     ttft = [t.ttft_ms for t in turns if t.ttft_ms is not None]
-    per_token = [value for t in turns if (value := ms_per_token(t)) is not None]
+    per_token = [
+        value
+        for t in turns
+        if (value := ms_per_token(t.latency_ms, t.ttft_ms, t.output_tokens)) is not None
+    ]
     return {
         "accuracy": _count(cases, lambda case: case.status == "correct"),
         "tool_accuracy": Counts(hits=len(right_tools), eligible=len(all_calls)),
@@ -196,13 +200,15 @@ def measure(results: Iterable[CaseResult]) -> dict[str, Counts | Quantile]:
     }
 
 
-def ms_per_token(turn: TurnResult) -> float | None:
+def ms_per_token(
+    latency_ms: float | None, ttft_ms: float | None, output_tokens: int | None
+) -> float | None:
     """
     Time per token after the first: (latency - time to first token) / (tokens - 1), milliseconds.
     """
-    if turn.latency_ms is None or turn.ttft_ms is None or (turn.output_tokens or 0) < 2:
+    if latency_ms is None or ttft_ms is None or (output_tokens or 0) < 2:
         return None
-    return (turn.latency_ms - turn.ttft_ms) / ((turn.output_tokens or 0) - 1)
+    return (latency_ms - ttft_ms) / ((output_tokens or 0) - 1)
 
 
 def second_calls(results: Iterable[CaseResult]) -> dict[str, int]:

@@ -269,6 +269,11 @@ def save_baseline(
             "checkpoint": run.record.checkpoint,
             "suite": {"version": run.record.suite.version, "digest": run.record.suite.digest},
             "metrics": {key: metric.value for key, metric in run.record.metrics.items()},
+            "intervals": {
+                key: [metric.low, metric.high]
+                for key, metric in run.record.metrics.items()
+                if metric.low is not None
+            },
         }
         with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{name}.new.") as work:
             fresh = Path(work) / "baseline"

@@ -1,8 +1,9 @@
 """
-The rule for stored times: an interval of their ratio, answer by answer, on one kind of machine.
+The rules for times: an interval of their ratio, answer by answer, on one kind of machine.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
 
 from harness.compare import Comparison
@@ -35,28 +36,75 @@ def judge_times(name: str, limit: Limit, paired: PairedValues) -> MetricVerdict:
     Raises:
         ValueError: if there is no pair.
     """
+    return _judge(
+        name,
+        limit,
+        paired,
+        rule=(
+            "regressed where the whole 95% interval of the ratio, answer by answer, lies above "
+            "the limit; pass where it lies below; else inconclusive, without weight"
+        ),
+        beyond=lambda _, low: low > 1 + limit.margin,
+        weightless=True,
+    )
+
+
+def judge_alternated(name: str, limit: Limit, paired: PairedValues) -> MetricVerdict:
+    """
+    Hold the time *name* of two checkpoints timed in alternation against *limit*.
+
+    What the machine did is in both, so a slowdown that is shown to be one, and is estimated to be
+    beyond the limit, counts.
+
+    Raises:
+        ValueError: if there is no pair.
+    """
+    return _judge(
+        name,
+        limit,
+        paired,
+        rule=(
+            "regressed where the 95% interval of the ratio, case by case, lies above 1 and the "
+            "estimate above the limit; pass where the interval lies below the limit; else "
+            "inconclusive"
+        ),
+        beyond=lambda ratio, low: low > 1 and ratio > 1 + limit.margin,
+        weightless=False,
+    )
+
+
+def _judge(
+    name: str,
+    limit: Limit,
+    paired: PairedValues,
+    *,
+    rule: str,
+    beyond: Callable[[float, float], bool],
+    weightless: bool,
+) -> MetricVerdict:
+    """
+    *beyond* says of the ratio and the lower end of its interval whether it is too slow; an
+    inconclusive verdict that is *weightless* is left out of the whole.
+    """
     old, new = paired.both
     logs = [math.log(now / was) for was, now in paired.values if was > 0 and now > 0]
     shift = hodges_lehmann(logs) if logs else None
     found = MetricVerdict(
         verdict="inconclusive",
         reason=f"{METRICS[name].title}: too few times for an interval",
-        rule=(
-            "regressed where the whole 95% interval of the ratio, answer by answer, lies above "
-            "the limit; pass where it lies below; else inconclusive, without weight"
-        ),
+        rule=rule,
         limit=limit.text,
         old=old,
         new=new,
         delta=new - old,
         pairs=paired.pairs,
-        advisory=True,
+        advisory=weightless,
     )
     if shift is None or shift.low is None or shift.high is None:
         return found
     ratio, low, high = math.exp(shift.estimate), math.exp(shift.low), math.exp(shift.high)
     word: MetricWord = "inconclusive"
-    if low > 1 + limit.margin:
+    if beyond(ratio, low):
         word = "regressed"
     elif high < 1 + limit.margin:
         word = "pass"
@@ -69,5 +117,5 @@ def judge_times(name: str, limit: Limit, paired: PairedValues) -> MetricVerdict:
             f"time (95% interval {low:.2f} to {high:.2f}), allowed {1 + limit.margin:.2f}"
         ),
         ratio=(ratio, low, high),
-        advisory=word == "inconclusive",
+        advisory=weightless and word == "inconclusive",
     )

@@ -2,14 +2,14 @@
 What a policy makes of a comparison, and which rule decided it.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any, Literal
 
 from harness.compare import Difference
 from harness.errors import ExitCode
-from harness.judgement import MetricVerdict
+from harness.judgement import MetricVerdict, MetricWord
 
 Word = Literal["regressed", "not_comparable", "inconclusive", "pass"]
 
@@ -58,7 +58,7 @@ class Verdict:
         """
         Spell the verdict in JSON types.
         """
-        data: dict[str, Any] = _json(self)
+        data: dict[str, Any] = to_json(self)
         return data
 
     def with_anchor(self, anchored: "Verdict") -> "Verdict":
@@ -132,13 +132,24 @@ def _one(name: str, metric: MetricVerdict) -> Iterator[str]:
     yield f"  {metric.reason}"
 
 
-def _json(value: Any) -> Any:
+def worst(words: Iterable[MetricWord]) -> Word:
+    """
+    Give the word that decides among *words*; inconclusive where none says anything.
+    """
+    said = set(words)
+    return next((word for word in WORST_FIRST if word in said), "inconclusive")
+
+
+def to_json(value: Any) -> Any:
+    """
+    Spell a verdict, or a part of one, in JSON types.
+    """
     if isinstance(value, Mapping):
-        return {key: _json(item) for key, item in value.items()}
+        return {key: to_json(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_json(item) for item in value]
+        return [to_json(item) for item in value]
     if isinstance(value, MetricVerdict | Difference | Verdict):
-        return {name: _json(getattr(value, name)) for name in value.__slots__}
+        return {name: to_json(getattr(value, name)) for name in value.__slots__}
     if isinstance(value, ExitCode):
         return int(value)
     return value.isoformat() if isinstance(value, date) else value

@@ -246,7 +246,7 @@ def compare_runs(old: StoredRun, new: StoredRun) -> Compared:
     """
     Compare two runs; where dialect or scorer versions differ they are judged again first.
     """
-    before, after = _judged_by(old.record), _judged_by(new.record)
+    before, after = _judged_by(old.record, new.record), _judged_by(new.record, old.record)
     if before == after:
         return Compared(old=old, new=new, comparison=compare(old.record, new.record))
     old, new = rejudge(old), rejudge(new)
@@ -400,8 +400,12 @@ def suite_reference(suite: Suite) -> SuiteReference:
     )
 
 
-def _judged_by(record: RunRecord) -> dict[str, Any]:
-    return {
-        "dialect_version": record.checkpoint["dialect_version"],
-        "scorer_version": record.scorer_version,
-    }
+def _judged_by(record: RunRecord, other: RunRecord) -> dict[str, Any]:
+    """
+    Say what judged *record*, as far as it can differ from what judged *other*.
+    """
+    by: dict[str, Any] = {"scorer_version": record.scorer_version}
+    # Versions of different dialects have nothing to do with each other.
+    if record.checkpoint["dialect"] == other.checkpoint["dialect"]:
+        by["dialect_version"] = record.checkpoint["dialect_version"]
+    return by

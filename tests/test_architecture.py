@@ -22,7 +22,8 @@ suite_summary suite_release importers suite_import
 transcript dialects embedded chat checkpoint backends runner
 results tool_names assignment tool_schema scoring metrics stats provenance record store judging
 paired compare policy judgement rates lengths times limits slices verdict gate noise
-finetune renderers project workflow anchoring rechecking self_test
+history finetune renderers project workflow anchoring rechecking self_test
+latency benchmark_json
 reports rescoring prompts explaining
 progress doctor demo assertions pytest_session pytest_plugin commands cli
 """.split()

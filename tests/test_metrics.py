@@ -13,7 +13,7 @@ from harness.metrics import (
     ms_per_token,
     second_calls,
 )
-from harness.results import CaseResult, TurnResult
+from harness.results import CaseResult
 from harness.suite import Abstention, Calls, Turn
 
 from .builders import (
@@ -251,9 +251,7 @@ def test_times_are_over_the_answers_that_were_timed() -> None:
 def test_time_per_token_needs_two_tokens_and_both_times(
     latency: float | None, ttft: float | None, tokens: int | None, expected: float | None
 ) -> None:
-    result: TurnResult = timed(latency, ttft, tokens).turns[0]
-
-    assert expected == ms_per_token(result)
+    assert expected == ms_per_token(latency, ttft, tokens)
 
 
 def test_the_confusion_matrix_counts_expected_by_called() -> None:

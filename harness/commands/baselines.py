@@ -7,6 +7,7 @@ import argparse
 from harness import reports
 from harness.commands.shared import percent, show, table
 from harness.errors import ExitCode
+from harness.history import acceptances, draw_history, titles
 from harness.progress import say
 from harness.project import open_project
 from harness.provenance import now
@@ -71,19 +72,21 @@ def history(arguments: argparse.Namespace) -> int:
     """
     project = open_project(arguments.root)
     runs = [project.run(arguments.name)] if arguments.name else list_baselines(project.baselines)
+    names = arguments.metric
+    head = titles(names)
+    found = acceptances(runs)
+    if arguments.png is not None:
+        draw_history(arguments.png, found, names)
     rows = [
         [
-            f"{stored.record.suite.name}/{stored.folder.name}",
-            entry["saved"],
-            entry["checkpoint"]["reference"],
-            entry["suite"]["version"],
-            percent(entry["metrics"].get("accuracy")),
-            percent(entry["metrics"].get("second_call_rate")),
-            entry["reason"],
+            each.baseline,
+            each.saved.isoformat(),
+            each.checkpoint,
+            each.suite_version,
+            *(each.spell(name) for name in names),
+            each.reason,
         ]
-        for stored in runs
-        for entry in baseline_history(stored.folder)
+        for each in found
     ]
-    head = ["baseline", "saved", "checkpoint", "suite", "accuracy", "second calls", "reason"]
-    table(head, rows)
+    table(["baseline", "saved", "checkpoint", "suite", *head, "reason"], rows)
     return ExitCode.PASS
