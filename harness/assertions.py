@@ -15,7 +15,7 @@ from typing import Any
 from harness.backends.base import Backend, Generation
 from harness.canonical import canonical_json
 from harness.dialects.base import Reading
-from harness.dialects.registry import dialect
+from harness.dialects.registry import spoken_by
 from harness.errors import BackendError, UsageError
 from harness.judging import reading_with
 from harness.messages import ToolCall
@@ -226,7 +226,7 @@ def ask(
     transcript = transcripts[0]
     if transcript.error is not None:
         raise BackendError(f"no answer to {cut(case.prompt)!r}: {transcript.error}")
-    reading, lenient = reading_with(dialect(backend.checkpoint.dialect))(transcript, case.tools)
+    reading, lenient = reading_with(spoken_by(backend.checkpoint.to_json()))(transcript, case.tools)
     return ToolCalls(
         question=question, case=case, transcript=transcript, reading=reading, lenient=lenient
     )

@@ -76,12 +76,17 @@ class Checkpoint:
     template: str | None = None
     dialect: str
     dialect_version: int
+    response_template: str | None = None
+    """The tokenizer's own template, as JSON, where that is the dialect."""
 
     def to_json(self) -> dict[str, Any]:
         """
         Give the ``checkpoint`` block of run.json.
         """
-        return {name: getattr(self, name) for name in self.__slots__}
+        block = {name: getattr(self, name) for name in self.__slots__}
+        if self.response_template is None:
+            del block["response_template"]
+        return block
 
 
 def parse_reference(text: str) -> Reference:

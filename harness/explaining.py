@@ -8,7 +8,7 @@ from typing import Any
 
 from harness.canonical import canonical_json
 from harness.dialects.base import Reading
-from harness.dialects.registry import dialect, read
+from harness.dialects.registry import read, spoken_by
 from harness.errors import UsageError
 from harness.judging import read_transcripts_by_key
 from harness.messages import Message
@@ -46,7 +46,7 @@ def explain_case(
     case = shown_case(suite.case(identity), run.record.backend.get("tool_names"))
     transcripts = read_transcripts_by_key(run.folder)
     others = read_transcripts_by_key(against.folder) if against is not None else {}
-    reader = dialect(run.record.checkpoint["dialect"])
+    reader = spoken_by(run.record.checkpoint)
     if all(result.id != identity for result in run.record.cases):
         raise UsageError(f"{run.folder}: case {identity!r} was not asked in this run")
     tokenizer, why = tokenizer_of(run.record)

@@ -8,8 +8,7 @@ from types import MappingProxyType
 from typing import Any
 
 from harness.dialects.base import Dialect, Reading
-from harness.dialects.registry import dialect as find_dialect
-from harness.dialects.registry import read
+from harness.dialects.registry import read, spoken_by
 from harness.errors import TranscriptError
 from harness.messages import Tool
 from harness.metrics import confusion, measure
@@ -104,7 +103,7 @@ def rejudge(
     The answers in *instead* take the place of the stored ones.
     """
     suite = load_suite_copy(stored.suite_path)
-    dialect = find_dialect(stored.record.checkpoint["dialect"])
+    dialect = spoken_by(stored.record.checkpoint)
     transcripts = {**read_transcripts_by_key(stored.folder), **instead}
     cases = only(suite.cases, {case.id for case in stored.record.cases})
     old = stored.record

@@ -10,6 +10,7 @@ from pathlib import Path
 from harness.backends.replay import read_transcripts as read_replay
 from harness.canonical import canonical_json, digest
 from harness.dialects.registry import dialect as find_dialect
+from harness.dialects.registry import own_template, spoken_by
 from harness.errors import StoreError, UsageError
 from harness.judging import judge, make_record, only, read_transcripts_by_key
 from harness.project import Project, open_project
@@ -61,12 +62,15 @@ def score(
     asked = {case.id: case for case in load_suite_copy(stored.suite_path).cases}
     transcripts = read_transcripts_by_key(stored.folder)
     _check_same_questions(whole, asked, transcripts, stored)
-    reader = find_dialect(dialect or stored.record.checkpoint["dialect"])
+    reader = find_dialect(dialect) if dialect else spoken_by(stored.record.checkpoint)
     old = stored.record
     answered = {key.case for key in transcripts}
     cases = whole.cases if old.selection.complete else only(whole.cases, answered)
     style = tool_names or old.backend.get("tool_names")
     checkpoint = {**old.checkpoint, "dialect": reader.name, "dialect_version": reader.version}
+    checkpoint.pop("response_template", None)
+    if (template := own_template(reader)) is not None:
+        checkpoint["response_template"] = template
     folder = out or project.fresh_folder(whole.name, old.checkpoint["reference"])
     with start_run(folder, suite=whole.document, plan={"score": digest(str(stored.folder))}) as new:
         new.append(list(transcripts.values()))

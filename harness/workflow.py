@@ -14,7 +14,7 @@ from harness.backends.base import Backend, BackendOptions, Generation
 from harness.backends.registry import open_backend
 from harness.canonical import digest
 from harness.compare import Comparison, compare
-from harness.dialects.registry import dialect as find_dialect
+from harness.dialects.registry import spoken_by
 from harness.errors import UsageError
 from harness.finetune import Finetuned, Recipe, discard, read_rows
 from harness.finetune import finetune as train_checkpoint
@@ -208,7 +208,7 @@ def run_opened(
             order=options.order,
             progress=watch.advance,
         )
-        dialect = find_dialect(backend.checkpoint.dialect)
+        dialect = spoken_by(backend.checkpoint.to_json())
         transcripts = read_transcripts_by_key(folder)
         results = judge(suite.cases, transcripts, dialect, options.tool_names)
         return writer.finish(

@@ -16,7 +16,7 @@ from typing import Any, Self
 from harness.backends.base import BackendOptions, Generation, Request
 from harness.canonical import canonical_json
 from harness.checkpoint import Checkpoint, Reference
-from harness.dialects.registry import dialect, names
+from harness.dialects.registry import dialect, names, own_template
 from harness.errors import BackendError, DialectError, boundary
 from harness.messages import to_chat
 from harness.transcript import Timing, Transcript, is_answer
@@ -50,7 +50,10 @@ class PythonBackend:
         named = options.dialect or getattr(function, "dialect", None)
         spoken = dialect(named or "native")
         checkpoint = Checkpoint(
-            reference=str(reference), dialect=spoken.name, dialect_version=spoken.version
+            reference=str(reference),
+            dialect=spoken.name,
+            dialect_version=spoken.version,
+            response_template=own_template(spoken),
         )
         return cls(checkpoint=checkpoint, function=function, reads_text=named is not None)
 

@@ -13,7 +13,7 @@ from harness.backends.base import BackendOptions, Generation, Request
 from harness.cache import file_digest
 from harness.checkpoint import Checkpoint, Reference
 from harness.dialects.base import Dialect
-from harness.dialects.registry import dialect, names
+from harness.dialects.registry import dialect, names, own_template
 from harness.errors import DialectError, TranscriptError, UsageError, boundary
 from harness.transcript import Key, Transcript
 
@@ -56,6 +56,7 @@ class ReplayBackend:
             weights=content,
             dialect=spoken.name,
             dialect_version=spoken.version,
+            response_template=own_template(spoken),
         )
         return cls(checkpoint=checkpoint, transcripts=transcripts, notify=options.notify)
 

@@ -30,7 +30,7 @@ from harness.checkpoint import (
     locate,
 )
 from harness.dialects.base import Dialect
-from harness.dialects.registry import detect, dialect
+from harness.dialects.registry import chosen, own_template
 from harness.errors import BackendError, TemplateError, UsageError, boundary
 from harness.transcript import Timing, Transcript
 
@@ -86,7 +86,7 @@ class TransformersBackend:
         located = locate(reference, progress=options.progress, notify=options.notify)
         tokenizer = load_tokenizer(located)
         template = chat_template(tokenizer)
-        spoken = dialect(options.dialect) if options.dialect else detect(template)
+        spoken = chosen(options.dialect, template, tokenizer)
         preflight(tokenizer, tools=options.declares_tools)
         options.notify(f"loading {reference} in {dtype} on {device}")
         model = load_model(located, dtype=dtype, device=device)
@@ -95,6 +95,7 @@ class TransformersBackend:
             **digests(located, tokenizer),
             dialect=spoken.name,
             dialect_version=spoken.version,
+            response_template=own_template(spoken),
         )
         return cls(
             checkpoint=checkpoint,

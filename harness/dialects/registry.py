@@ -6,11 +6,16 @@ name is the word for ``--dialect`` and whose object is a `Dialect`. Nothing is i
 asked for.
 """
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 from harness.dialects.anthropic import ANTHROPIC, holds_calls
 from harness.dialects.base import Dialect, Reading
 from harness.dialects.native import NATIVE
+from harness.dialects.response_template import NAME as RESPONSE_TEMPLATE
+from harness.dialects.response_template import ResponseTemplate, from_file, of_tokenizer
 from harness.errors import DialectError
 from harness.families import Family
 from harness.messages import Tool
@@ -58,16 +63,55 @@ names = _FAMILY.names
 
 def dialect(name: str) -> Dialect:
     """
-    Give the dialect called *name*.
+    Give the dialect called *name*; with ``response-template:FILE``, the one that FILE describes.
 
     Raises:
         DialectError: if there is none, or it cannot be loaded.
     """
+    word, colon, file = name.partition(":")
+    if word == RESPONSE_TEMPLATE:
+        if not colon:
+            raise DialectError(
+                f"dialect {name} is that of a checkpoint's own tokenizer, and there is none here; "
+                f"give a template with --dialect {name}:FILE"
+            )
+        return from_file(Path(file).expanduser())
     loaded = _FAMILY.load(name)
     if not isinstance(loaded, Dialect) or loaded.name != name:
         target = _FAMILY.target(name)
         raise DialectError(f"{target} is no dialect called {name!r}; see harness.dialects.base")
     return loaded
+
+
+def chosen(asked: str | None, template: str, tokenizer: Any) -> Dialect:
+    """
+    Give the dialect *asked* for, or else the one of the chat template of *tokenizer*.
+
+    Raises:
+        DialectError: as `dialect` and `detect`.
+    """
+    if asked == RESPONSE_TEMPLATE:
+        return of_tokenizer(tokenizer)
+    return dialect(asked) if asked else detect(template)
+
+
+def own_template(spoken: Dialect) -> str | None:
+    """
+    Give what has to be kept of a dialect to find it again, beside its name.
+    """
+    return spoken.template if isinstance(spoken, ResponseTemplate) else None
+
+
+def spoken_by(checkpoint: Mapping[str, Any]) -> Dialect:
+    """
+    Give the dialect of a ``checkpoint`` block of run.json.
+
+    Raises:
+        DialectError: as `dialect`.
+    """
+    if checkpoint["dialect"] == RESPONSE_TEMPLATE:
+        return ResponseTemplate(json.loads(checkpoint["response_template"]))
+    return dialect(checkpoint["dialect"])
 
 
 def detect(template: str) -> Dialect:
