@@ -1,5 +1,5 @@
 """
-The template that a tokenizer brings along: what it reads, what it refuses, that it stays with the run.
+The template that a tokenizer brings along: what it reads and refuses, that it stays with the run.
 """
 
 import json
