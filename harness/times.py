@@ -91,7 +91,10 @@ def _judge(
     shift = hodges_lehmann(logs) if logs else None
     found = MetricVerdict(
         verdict="inconclusive",
-        reason=f"{METRICS[name].title}: too few times for an interval",
+        reason=(
+            f"{METRICS[name].title}: {count(paired.pairs, 'common answer')}, too few for a 95% "
+            "interval, which takes 6"
+        ),
         rule=rule,
         limit=limit.text,
         old=old,
