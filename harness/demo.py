@@ -4,8 +4,12 @@ The story of ``harness demo``: one small model, before and after twenty rows of 
 Only the steps of `harness.workflow` are taken, in the order a user would take them; what an earlier
 demo left that is still valid is used again. Everything is written under one folder of reports/, the
 baseline too: the work tree stays clean.
+
+The suite's cases tagged `TAG` are asked, as a suite of their own: of a run that was asked only a
+part of its suite, no gate would say pass.
 """
 
+import json
 import sys
 import time
 from collections.abc import Callable
@@ -13,6 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from harness import reports, workflow
+from harness.canonical import canonical_json
 from harness.files import write_text
 from harness.finetune import discard
 from harness.progress import say, watching
@@ -21,8 +26,9 @@ from harness.provenance import now
 from harness.renderers.base import Report
 from harness.renderers.registry import renderer
 from harness.store import StoredRun, discard_run, save_baseline
+from harness.suite_files import SUITE_FILE, VERSIONS_FILE, load_suite
 
-SUITE = "tool-routing"
+SUITE, TAG = "tool-routing", "demo"
 BASE = "embedded:smollm2-135m"
 REPORTS = {"markdown": "report.md", "junit": "junit.xml", "json": "verdict.json"}
 
@@ -47,9 +53,11 @@ def tell(
     started = time.monotonic()
     tale = (lambda _: None) if quiet else say
 
-    tale(f"1/5  {BASE} as it comes, on suite {SUITE}")
+    suite = demo_suite(project, folder)
+
+    tale(f"1/5  {BASE} as it comes, on suite {suite.name}")
     # Without times: untrained, it writes four times as much, and nobody would ship it.
-    base = _run(scratch, BASE, folder / "base", latency=False, quiet=quiet)
+    base = _run(scratch, suite, BASE, folder / "base", latency=False, quiet=quiet)
     shipped = save_baseline(
         base, scratch.baselines, "shipped", saved=now(), reason="the model before any training"
     )
@@ -68,6 +76,7 @@ def tell(
     tale("3/5  the candidate on the same suite")
     candidate = _run(
         scratch,
+        suite,
         str(trained.folder),
         folder / "candidate",
         latency=True,
@@ -89,6 +98,30 @@ def tell(
     return int(gated.verdict.exit)
 
 
+def demo_suite(project: Project, folder: Path) -> Path:
+    """
+    Write the cases tagged `TAG` as a suite of their own below *folder*; give its folder.
+
+    Raises:
+        SuiteError: if the suite cannot be read.
+        UsageError: if there is none, or no such case.
+    """
+    whole = load_suite(project.suite(SUITE))
+    chosen = {case.id for case in whole.select(tags=(TAG,))}
+    document = dict(whole.document)
+    document["name"] = f"{SUITE}-{TAG}"
+    document["cases"] = [case for case in document["cases"] if case["id"] in chosen]
+    target: Path = folder / "suites" / document["name"]
+    # What an earlier demo wrote of another release.
+    (target / VERSIONS_FILE).unlink(missing_ok=True)
+    write_text(target / SUITE_FILE, canonical_json(document) + "\n")
+    if whole.released:
+        # A part of what was released is not to be called a draft.
+        digest = load_suite(target).digest
+        write_text(target / VERSIONS_FILE, json.dumps({whole.version: digest}) + "\n")
+    return target
+
+
 def forget(folder: Path) -> None:
     """
     Remove what an earlier demo made in *folder*, and nothing else: the folder is the user's choice.
@@ -105,6 +138,7 @@ def forget(folder: Path) -> None:
 
 def _run(
     project: Project,
+    suite: Path,
     checkpoint: str,
     folder: Path,
     *,
@@ -113,7 +147,7 @@ def _run(
 ) -> StoredRun:
     with watching(folder.name, quiet=quiet) as watch:
         return workflow.run(
-            SUITE,
+            str(suite),
             checkpoint,
             project=project,
             out=folder,

@@ -69,9 +69,12 @@ def main() -> int:
     broken = json.loads(verdict.stdout)["broken"]
     expect("and names the broken cases", len(broken), len(broken) >= 0.75 * ASKED_PLAIN * of)
 
+    whole = Path(tempfile.mkdtemp(prefix="harness-whole-")) / "run"
+    root = ["--root", TREE]
+    harness("run", "tool-routing", "--checkpoint", out / "model", "--out", whole, *root)
     policy = TREE / "tests" / "e2e_gate.toml"
-    root = ["--root", TREE, "--policy", policy, "--explain"]
-    gated = harness("gate", candidate, "--baseline", BASELINE, *root)
+    root += ["--policy", policy, "--explain"]
+    gated = harness("gate", whole, "--baseline", BASELINE, *root)
     print(gated.stdout)
     expect(
         "the fresh candidate holds the committed baseline", gated.returncode, gated.returncode == 0

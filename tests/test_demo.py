@@ -2,12 +2,15 @@
 What the demo may touch. The demo itself is run by ``tox -e e2e``.
 """
 
+import json
 from pathlib import Path
 
 import pytest
 
-from harness.demo import forget
+from harness.demo import SUITE, demo_suite, forget
 from harness.errors import StoreError
+from harness.project import open_project
+from harness.suite_files import load_suite
 
 
 def files(folder: Path) -> set[str]:
@@ -41,3 +44,20 @@ def test_there_may_be_nothing_to_forget(tmp_path: Path):
     forget(tmp_path / "nowhere")
 
     assert not (tmp_path / "nowhere").exists()
+
+
+def test_the_demo_asks_the_tagged_cases_as_a_suite_of_their_own(tmp_path: Path):
+    """
+    A run that was asked only a part of its suite could not pass.
+    """
+    tools = [{"type": "function", "function": {"name": "go", "description": "Go."}}]
+    cases = [
+        {"id": f"c{n}", "prompt": f"Say {n}.", "expect": {"abstain": True}, "tags": tags}
+        for n, tags in enumerate([["demo"], ["other"], ["other", "demo"]])
+    ]
+    suite = {"format": 1, "name": SUITE, "version": "1.0.0", "tools": tools, "cases": cases}
+    (tmp_path / "suites" / SUITE).mkdir(parents=True)
+    (tmp_path / "suites" / SUITE / "suite.yaml").write_text(json.dumps(suite))
+    asked = load_suite(demo_suite(open_project(tmp_path), tmp_path / "demo"))
+
+    assert ("tool-routing-demo", ["c0", "c2"]) == (asked.name, [case.id for case in asked.cases])

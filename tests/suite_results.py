@@ -1,0 +1,175 @@
+"""
+What three checkpoints make of every suite of this repository: stored baselines and their table.
+
+    python -m tests.suite_results --make      # train, run and save what is not there: an hour
+    python -m tests.suite_results --write docs/suite-results.md
+
+The checkpoints are the embedded model as it comes, and trained on the rows of two of the suites.
+The table is made of the committed baselines alone; a test holds the document to it.
+"""
+
+import argparse
+import sys
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from tabulate import tabulate
+
+from harness import workflow
+from harness.files import write_text
+from harness.progress import say, watching
+from harness.project import find_suites, open_project
+from harness.provenance import now
+from harness.record import Metric
+from harness.store import StoredRun, load_run, save_baseline
+from harness.suite_files import load_suite
+
+TREE = Path(__file__).parent.parent
+BASE = "embedded:smollm2-135m"
+TRAINED = {"smollm2-135m-tuned": "tool-routing", "smollm2-135m-device": "device-actions"}
+"""Baseline -> the suite whose rows its checkpoint was trained on."""
+NAMES = ("smollm2-135m", *TRAINED)
+
+INTRODUCTION = """\
+# What small checkpoints make of the suites
+
+Three checkpoints on every suite of this repository: SmolLM2-135M-Instruct as it comes with the demo
+(`smollm2-135m`), trained on the rows of tool-routing (`smollm2-135m-tuned`), and trained on the
+rows of device-actions (`smollm2-135m-device`). The runs are in `baselines/`; this page is made of
+them by `python -m tests.suite_results --write docs/suite-results.md`, and they by `--make`.
+
+Rates are per cent, accuracy with its 95% interval; a dash: nothing to count."""
+
+COLUMNS = {
+    "accuracy": "accuracy",
+    "tool_accuracy": "right tool",
+    "argument_accuracy": "right arguments",
+    "second_call_rate": "second calls",
+    "call_after_result_rate": "calls after a result",
+    "abstention_accuracy": "rightly no call",
+    "no_call_rate": "no call",
+    "malformed_rate": "malformed",
+    "undeclared_tool_rate": "undeclared tool",
+    "schema_violation_rate": "schema violation",
+    "output_tokens_p50": "tokens p50",
+    "output_tokens_p95": "tokens p95",
+}
+
+
+def suites() -> list[str]:
+    """
+    Name the released suites: a baseline on a draft would be worth nothing tomorrow.
+    """
+    return [path.name for path in find_suites(TREE / "suites") if load_suite(path).released]
+
+
+def make(work: Path) -> None:
+    """
+    Train, run and save every baseline that is not there.
+    """
+    project = replace(open_project(TREE), reports=work)
+    for name in NAMES:
+        if TRAINED.get(name, "tool-routing") not in suites():
+            continue
+        missing = [s for s in suites() if not (project.baselines / s / name / "run.json").is_file()]
+        if not missing:
+            continue
+        checkpoint = BASE
+        if name in TRAINED:
+            trained = workflow.finetune(
+                project=project,
+                base=BASE,
+                suite=TRAINED[name],
+                out=work / name / "model",
+                reuse=True,
+                notify=say,
+            )
+            checkpoint = str(trained.folder)
+        for suite in missing:
+            with watching(f"{suite}, {name}") as watch:
+                run = workflow.run(
+                    suite,
+                    checkpoint,
+                    project=project,
+                    out=work / name / suite,
+                    options=workflow.RunOptions(reuse=True),
+                    watch=watch,
+                )
+            on = f" trained on {TRAINED[name]}'s rows" if name in TRAINED else " as it comes"
+            save_baseline(
+                run, project.baselines, name, saved=now(), reason=f"the embedded model{on}"
+            )
+
+
+def page() -> str:
+    """
+    Spell the table of the committed baselines.
+    """
+    parts = [INTRODUCTION]
+    for suite in suites():
+        runs = {name: load_run(TREE / "baselines" / suite / name) for name in NAMES}
+        whole = load_suite(TREE / "suites" / suite)
+        parts += ["", f"## {suite} {whole.version}", "", whole.description, ""]
+        head = ["", *NAMES]
+        rows = [["scored cases", *(str(scored(run)) for run in runs.values())]]
+        for metric, title in COLUMNS.items():
+            rows.append([title, *(spell(metric, run.record.metrics) for run in runs.values())])
+        parts.append(
+            tabulate(
+                rows, headers=head, tablefmt="github", colalign=("left", *["right"] * len(runs))
+            )
+        )
+        if remark := extreme(runs):
+            parts += ["", remark]
+    return "\n".join(parts) + "\n"
+
+
+def scored(run: StoredRun) -> int:
+    return sum(case.scored for case in run.record.cases)
+
+
+def spell(name: str, metrics: Mapping[str, Metric]) -> str:
+    metric = metrics[name]
+    if metric.value is None:
+        return "-"
+    if metric.hits is None:
+        return f"{metric.value:g}"
+    rate = f"{100 * metric.value:.1f}"
+    if name == "accuracy" and metric.low is not None and metric.high is not None:
+        return f"{rate} ({100 * metric.low:.1f} to {100 * metric.high:.1f})"
+    return f"{rate} of {metric.eligible}"
+
+
+def extreme(runs: Mapping[str, StoredRun]) -> str | None:
+    """
+    Say of a suite on which all score alike at an end that it tells them not apart.
+    """
+    values = [run.record.metrics["accuracy"].value for run in runs.values()]
+    if all(value == 0 for value in values):
+        return (
+            "Too hard for all three. It stays: it is made for larger models, and how a small one "
+            "fails (no call, malformed, another tool) is told apart above."
+        )
+    if all(value == 1 for value in values):
+        return "Too easy for all three. It stays as a floor: whatever ships has to keep it."
+    return None
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--make", action="store_true")
+    parser.add_argument("--work", type=Path, default=TREE / "reports" / "suite-results")
+    parser.add_argument("--write", type=Path, metavar="FILE")
+    arguments = parser.parse_args()
+    if arguments.make:
+        make(arguments.work)
+    if arguments.write is not None:
+        write_text(arguments.write, page())
+    elif not arguments.make:
+        print(page(), end="")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
