@@ -159,7 +159,7 @@ def extreme(runs: Mapping[str, StoredRun]) -> str | None:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--make", action="store_true")
-    parser.add_argument("--work", type=Path, default=TREE / "reports" / "suite-results")
+    parser.add_argument("--work", type=Path, default=Path("reports/suite-results"))
     parser.add_argument("--write", type=Path, metavar="FILE")
     arguments = parser.parse_args()
     if arguments.make:
