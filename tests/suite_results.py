@@ -108,10 +108,14 @@ def page() -> str:
     """
     parts = [INTRODUCTION]
     for suite in suites():
-        runs = {name: load_run(TREE / "baselines" / suite / name) for name in NAMES}
+        folders = {name: TREE / "baselines" / suite / name for name in NAMES}
+        runs = {name: load_run(folder) for name, folder in folders.items() if folder.is_dir()}
         whole = load_suite(TREE / "suites" / suite)
         parts += ["", f"## {suite} {whole.version}", "", whole.description, ""]
-        head = ["", *NAMES]
+        if not runs:
+            parts.append("Not measured yet.")
+            continue
+        head = ["", *runs]
         rows = [["scored cases", *(str(scored(run)) for run in runs.values())]]
         for metric, title in COLUMNS.items():
             rows.append([title, *(spell(metric, run.record.metrics) for run in runs.values())])

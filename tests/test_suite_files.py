@@ -773,5 +773,4 @@ def test_an_unknown_suite_lists_what_there_is(tmp_path):
 def test_the_shipped_suite_loads():
     suite = load_suite(REPOSITORY / "suites" / "tool-routing")
 
-    assert 120 == len(suite.cases)
     assert suite.digest == parse_suite(suite.document, "x").digest
