@@ -7,9 +7,10 @@ the sink as soon as it is made, so memory does not grow with the number of cases
 loses at most the group in flight.
 """
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
+from types import MappingProxyType
 
 from harness.backends.base import Backend, Generation, Request
 from harness.canonical import digest
@@ -69,6 +70,7 @@ def run(
     done: Collection[Key] = (),
     latency: bool = False,
     order: int | None = None,
+    drafts: Mapping[Key, str] = MappingProxyType({}),
     progress: Callable[[int], None] = lambda _: None,
 ) -> None:
     """
@@ -79,6 +81,8 @@ def run(
 
     With *order* all turns of all repeats are `shuffled` by it and handed over few at a time, so
     that each is answered in other company than in suite order.
+
+    *drafts* are answers of earlier for a backend to verify (`Request.draft`).
 
     *progress* is told how many answers have just been made.
 
@@ -100,7 +104,7 @@ def run(
                 timings[transcript.key] = transcript.timing
             progress(1)
     while window := list(islice(pending, size)):
-        asked = [request(suite, cases[key.case], key) for key in window]
+        asked = [request(suite, cases[key.case], key, drafts.get(key)) for key in window]
         missing = set(window)
         for group in backend.answer(asked, generation):
             timed = [
@@ -125,7 +129,7 @@ def run(
             )
 
 
-def request(suite: Suite, case: Case, key: Key) -> Request:
+def request(suite: Suite, case: Case, key: Key, draft: str | None = None) -> Request:
     """
     Make the request for one turn of *case*.
     """
@@ -133,4 +137,5 @@ def request(suite: Suite, case: Case, key: Key) -> Request:
         key=key,
         messages=case.turns[key.turn].messages,
         tools=case.tools if suite.declare_tools else (),
+        draft=draft,
     )

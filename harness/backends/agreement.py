@@ -15,8 +15,8 @@ from harness.backends.engine import Engine
 from harness.errors import HarnessError
 
 ROUNDING = {"float32": 1e-4, "bfloat16": 0.1, "float16": 0.02}
-"""How far logits may differ, as a share of their whole range. A wrong mask or position moves them by
-more in float32; in half precision only gross faults can be told from rounding."""
+"""How far logits may differ, as a share of their whole range. A wrong mask or position moves them
+by more in float32; in half precision only gross faults can be told from rounding."""
 
 SAFETY = 8
 """Two tokens closer than this many times the greatest difference seen are as good as equal."""
@@ -59,9 +59,7 @@ def agreement(model: Any, engine: Engine, prompts: Sequence[Prompt]) -> Agreemen
     drafts = [prompt.ids[:_CONTINUED] for prompt in probes]
     noise, spread = 0.0, 0.0
     try:
-        for prompt, draft, found in zip(
-            probes, drafts, engine.logits(probes, drafts), strict=True
-        ):
+        for prompt, draft, found in zip(probes, drafts, engine.logits(probes, drafts), strict=True):
             ids = [*prompt.ids, *draft, int(found[-2].argmax())]
             with model_at_work([prompt]), torch.inference_mode():
                 plain = model(

@@ -308,7 +308,9 @@ def _attend(
     import torch
 
     rows, heads, queries, _ = query.shape
-    most = max(1, _SCORES // (rows * heads * (own[0].shape[2] + (shared[0].shape[1] if shared else 0))))
+    most = max(
+        1, _SCORES // (rows * heads * (own[0].shape[2] + (shared[0].shape[1] if shared else 0)))
+    )
     if queries <= most:
         return _attend_at_once(query, shared, own, rule, asking, asked)
     parts = [

@@ -16,6 +16,7 @@ from typing import Any
 from harness.backends.base import Generation
 from harness.canonical import canonical_json
 from harness.errors import BackendError, UsageError, boundary
+from harness.messages import Tool
 from harness.transcript import Key, Timing
 
 
@@ -29,6 +30,8 @@ class Prompt:
     ids: Sequence[int]
     draft: Sequence[int] = ()
     """What the answer may turn out to be, where something is known of it."""
+    tools: tuple[Tool, ...] = ()
+    """What the answer may call."""
     watched: tuple[int, ...] = ()
     """Tokens whose logits are wanted at each place of the answer."""
 

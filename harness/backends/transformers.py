@@ -1,9 +1,9 @@
 """
 Hugging Face checkpoints in this process: folders, hub models, PEFT adapters, GGUF, embedded models.
 
-Greedy answers are made by `harness.backends.engine` wherever a check finds that this model can be run
-by it; sampled ones, and those of other models, in left-padded batches of prompts of like length. At
-batch size 1 each prompt is answered by itself. A batch that does not fit in memory is halved and
+Greedy answers are made by `harness.backends.engine` wherever a check finds that this model can be
+run by it; sampled ones, and those of other models, in left-padded batches of prompts of like
+length. At batch size 1 each prompt is answered by itself. A batch that does not fit in memory is halved and
 nothing done so far is lost. Of the checkpoint's own generation settings only
 the tokens that end an answer are used: a setting that turned on sampling or a penalty would change
 what is measured without a word.
@@ -26,6 +26,7 @@ from harness.backends.decoding import (
     free_memory,
 )
 from harness.backends.engine import Engine, answer_of
+from harness.backends.margins import margin, watched
 from harness.backends.prefixes import Group, groups
 from harness.chat import chat_template, conversation, preflight, render
 from harness.checkpoint import (
@@ -39,6 +40,7 @@ from harness.checkpoint import (
 from harness.dialects.base import Dialect
 from harness.dialects.registry import chosen, own_template
 from harness.errors import BackendError, TemplateError, UsageError, boundary
+from harness.messages import Tool
 from harness.transcript import Timing, Transcript
 
 ROWS = 64
@@ -80,6 +82,8 @@ class TransformersBackend:
         self._close = 0.0
         self._notify = notify
         self._answered = False
+        self._dialect = dialect
+        self._names: tuple[tuple[Tool, ...], tuple[int, ...]] | None = None
 
     @classmethod
     def open(cls, reference: Reference, options: BackendOptions) -> Self:
@@ -345,8 +349,30 @@ class TransformersBackend:
                 )
                 failed.append(Transcript(key=request.key, error=reason))
                 continue
-            prompts.append(Prompt(key=request.key, ids=ids))
+            prompts.append(
+                Prompt(
+                    key=request.key,
+                    ids=ids,
+                    draft=self._draft(request),
+                    tools=request.tools,
+                    # A draw's tokens are no matter of which was likeliest.
+                    watched=() if generation.do_sample else self._watched(request.tools),
+                )
+            )
         return prompts, failed
+
+    def _draft(self, request: Request) -> Sequence[int]:
+        # Where the model spells the same text in other tokens, the draft departs there: no harm.
+        if request.draft is None:
+            return ()
+        with boundary(BackendError, f"case {request.key.case}: the draft cannot be tokenized"):
+            return list(self._tokenizer.encode(request.draft, add_special_tokens=False))
+
+    def _watched(self, tools: tuple[Tool, ...]) -> tuple[int, ...]:
+        # Most cases of a suite have the same tools, as the same object.
+        if self._names is None or self._names[0] is not tools:
+            self._names = (tools, watched(self._tokenizer, tools))
+        return self._names[1]
 
     def _transcript(
         self, prompt: Prompt, answer: Answer, timing: Timing | None = None
@@ -361,6 +387,9 @@ class TransformersBackend:
             output_tokens=len(answer.ids),
             finish_reason="stop" if answer.stopped else "length",
             timing=timing,
+            margin=margin(
+                self._tokenizer, self._dialect, prompt.tools, text, answer, prompt.watched
+            ),
         )
 
     def _out_of_memory(self, prompt: Prompt) -> Transcript:
