@@ -45,7 +45,7 @@ class Shelf:
         What one token's keys and values take, over all layers, once the prefix is there.
         """
         pairs = self._shared.values()
-        return sum(each.nbytes for pair in pairs for each in pair) // self.prefix
+        return sum(int(each.nbytes) for pair in pairs for each in pair) // self.prefix
 
     def reserve(self, rows: int, slots: int) -> None:
         """

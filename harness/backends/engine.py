@@ -138,7 +138,8 @@ class Engine:
 
         shelf = self._filled_shelf()
         own = [[*p.ids[len(self._prefix) :], *d] for p, d in zip(prompts, drafts, strict=True)]
-        keep, begin = [], 0
+        keep: list[int] = []
+        begin = 0
         for ids, draft in zip(own, drafts, strict=True):
             keep += range(begin + len(ids) - len(draft) - 1, begin + len(ids))
             begin += len(ids)
@@ -193,14 +194,14 @@ class Engine:
         best, close = self._decide(logits)
         at = 0
         for row, length in zip(fresh, lengths, strict=True):
-            own = len(row.prompt.ids) - behind
-            end = at + length - own + 1
+            filled = len(row.prompt.ids) - behind
+            end = at + length - filled + 1
             for place in range(at, end):
                 self._take(row, best[place], close[place], logits[place])
                 known = place - at
                 if known >= len(row.draft) or row.draft[known] != best[place]:
                     break
-            row.filled = own + len(row.ids) - 1
+            row.filled = filled + len(row.ids) - 1
             at = end
 
     def _step(self) -> None:

@@ -3,10 +3,10 @@ Hugging Face checkpoints in this process: folders, hub models, PEFT adapters, GG
 
 Greedy answers are made by `harness.backends.engine` wherever a check finds that this model can be
 run by it; sampled ones, and those of other models, in left-padded batches of prompts of like
-length. At batch size 1 each prompt is answered by itself. A batch that does not fit in memory is halved and
-nothing done so far is lost. Of the checkpoint's own generation settings only
-the tokens that end an answer are used: a setting that turned on sampling or a penalty would change
-what is measured without a word.
+length. At batch size 1 each prompt is answered by itself. A batch that does not fit in memory is
+halved and nothing done so far is lost. Of the checkpoint's own generation settings only the tokens
+that end an answer are used: a setting that turned on sampling or a penalty would change what is
+measured without a word.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
