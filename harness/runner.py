@@ -90,22 +90,25 @@ def run(
         BackendError: if the backend leaves a request without a transcript, or answers what was not
             asked or twice.
     """
-    pending: Iterator[Key] = (key for key in keys(suite.cases, repeats) if key not in done)
+    pending: Iterator[tuple[Case, Key]] = (
+        (case, key) for case in suite.cases for key in keys([case], repeats) if key not in done
+    )
     size = _WINDOW
     if order is not None:
-        pending, size = iter(shuffled(pending, order)), _SHUFFLED_WINDOW
-    cases = {case.id: case for case in suite.cases}
+        cases = {case.id: case for case in suite.cases}
+        mixed = shuffled((key for _, key in pending), order)
+        pending, size = ((cases[key.case], key) for key in mixed), _SHUFFLED_WINDOW
     timings: dict[Key, Timing] = {}
     if latency:
-        sample = [Key(case.id) for case in latency_sample(suite.cases)]
-        alone = [request(suite, cases[key.case], key) for key in sample if key not in done]
+        sample = [(case, Key(case.id)) for case in latency_sample(suite.cases)]
+        alone = [request(suite, case, key) for case, key in sample if key not in done]
         for transcript in backend.answer_alone(alone, generation):
             if transcript.timing is not None:
                 timings[transcript.key] = transcript.timing
             progress(1)
     while window := list(islice(pending, size)):
-        asked = [request(suite, cases[key.case], key, drafts.get(key)) for key in window]
-        missing = set(window)
+        asked = [request(suite, case, key, drafts.get(key)) for case, key in window]
+        missing = {key for _, key in window}
         for group in backend.answer(asked, generation):
             timed = [
                 replace(transcript, timing=timings[transcript.key])
