@@ -99,7 +99,8 @@ def test_answering_a_hundred_times_as_many_cases(benchmark, tmp_path: Path, func
 
     benchmark.extra_info.update(peak_1000=few, peak_100000=many)
     assert 100_000 == sum(1 for _ in (tmp_path / "many" / "transcripts.jsonl").open())
-    assert many < 1.5 * few
+    # Less than a window of requests: 1,000 cases do not fill it.
+    assert many < few + 1_000_000
 
 
 def test_a_record_of_many_cases(benchmark, tmp_path: Path, function: str):
