@@ -63,7 +63,9 @@ def margins(comparison: Comparison) -> Table:
     old, new = (
         median(values) for values in zip(*((d.old, d.new) for d in comparison.drifts), strict=True)
     )
-    rows = [(f"median of {plural(len(comparison.drifts), 'answer')}", old, new)]
+    rows: list[tuple[Inline, float, float]] = [
+        (f"median of {plural(len(comparison.drifts), 'answer')}", old, new)
+    ]
     rows += [(short(drift.name), drift.old, drift.new) for drift in shrunk[:_LEAST_SURE]]
     return Table(
         header=("margin of the called tool", "old", "new", "change"),
