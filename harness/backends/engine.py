@@ -105,6 +105,10 @@ class Engine:
             BackendError: if the model breaks.
         """
         shelf = self._filled_shelf()
+        if self._done:
+            # Left from before memory ran out.
+            done, self._done = self._done, []
+            yield done
         rows = min(rows, len(self.waiting))
         try:
             with model_at_work([row.prompt for row in self.waiting]):

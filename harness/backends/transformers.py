@@ -192,8 +192,7 @@ class TransformersBackend:
             except OutOfMemory:
                 if rows == 1:
                     break
-                rows = rows // 2
-                self._fewer_rows(2 * rows, rows)
+                self._fewer_rows(rows, rows // 2)
             free_memory()
         left = [row.prompt for row in engine.waiting]
         del engine
