@@ -153,6 +153,12 @@ def _run(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> Non
     command.add_argument("--batch-size", type=_positive, metavar="N")
     _how_to_ask(command)
     command.add_argument(
+        "--draft",
+        metavar="BASELINE",
+        help="a baseline or run whose answers are verified in one go and kept where they still "
+        "hold: the same answers, sooner",
+    )
+    command.add_argument(
         "--latency", action="store_true", help="also time 24 fixed cases, one answer at a time"
     )
     _tool_names(command)

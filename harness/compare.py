@@ -58,6 +58,18 @@ class Difference:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Drift:
+    """
+    How sure both runs were of the tool that both called first in one turn (`Transcript.margin`).
+    """
+
+    name: str
+    """The case's id."""
+    old: float
+    new: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
     """
     Two runs, side by side.
@@ -95,6 +107,9 @@ class Comparison:
     new_error_share: float
     same_hardware: bool
     """Whether both runs name their hardware and it is the same."""
+    drifts: tuple[Drift, ...] = ()
+    """Of every pair of scored answers that call the same tool and have a margin in both runs, the
+    one that became least sure first: on its way to another tool before it is there."""
 
     def with_rejudged(self, old: Mapping[str, Any], new: Mapping[str, Any]) -> "Comparison":
         """
@@ -170,6 +185,7 @@ def compare(old: RunRecord, new: RunRecord) -> Comparison:
         new_error_share=new.errors / len(new.cases) if new.cases else 0.0,
         same_hardware=bool(old.environment.get("hardware"))
         and old.environment.get("hardware") == new.environment.get("hardware"),
+        drifts=tuple(sorted(_drifts(scored), key=lambda each: (each.new - each.old, each.name))),
     )
 
 
@@ -215,6 +231,16 @@ def _right_leniently(scored: Iterable["Pair"]) -> dict[str, tuple[str, ...]]:
         for identity, cases in broken.items()
         if all(case.status_lenient == "correct" for case in cases)
     }
+
+
+def _drifts(scored: Iterable["Pair"]) -> Iterator[Drift]:
+    for was, now in scored:
+        for before, after in zip(was.turns, now.turns, strict=True):
+            called = [turn.calls[0]["tool"] for turn in (before, after) if turn.calls]
+            if len(called) < 2 or called[0] != called[1]:
+                continue
+            if before.margin is not None and after.margin is not None:
+                yield Drift(name=now.id, old=before.margin, new=after.margin)
 
 
 # How the runs were made

@@ -104,6 +104,7 @@ class TurnResult:
     latency_ms: float | None = None
     ttft_ms: float | None = None
     margin: float | None = None
+    """How much likelier the called tool was than the runner-up (`Transcript.margin`)."""
 
     def has(self, *codes: str) -> bool:
         """

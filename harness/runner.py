@@ -7,9 +7,10 @@ the sink as soon as it is made, so memory does not grow with the number of cases
 loses at most the group in flight.
 """
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
+from types import MappingProxyType
 
 from harness.backends.base import Backend, Generation, Request
 from harness.canonical import digest
@@ -69,6 +70,7 @@ def run(
     done: Collection[Key] = (),
     latency: bool = False,
     order: int | None = None,
+    drafts: Mapping[Key, str] = MappingProxyType({}),
     progress: Callable[[int], None] = lambda _: None,
 ) -> None:
     """
@@ -80,28 +82,33 @@ def run(
     With *order* all turns of all repeats are `shuffled` by it and handed over few at a time, so
     that each is answered in other company than in suite order.
 
+    *drafts* are answers of earlier for a backend to verify (`Request.draft`).
+
     *progress* is told how many answers have just been made.
 
     Raises:
         BackendError: if the backend leaves a request without a transcript, or answers what was not
             asked or twice.
     """
-    pending: Iterator[Key] = (key for key in keys(suite.cases, repeats) if key not in done)
+    pending: Iterator[tuple[Case, Key]] = (
+        (case, key) for case in suite.cases for key in keys([case], repeats) if key not in done
+    )
     size = _WINDOW
     if order is not None:
-        pending, size = iter(shuffled(pending, order)), _SHUFFLED_WINDOW
-    cases = {case.id: case for case in suite.cases}
+        cases = {case.id: case for case in suite.cases}
+        mixed = shuffled((key for _, key in pending), order)
+        pending, size = ((cases[key.case], key) for key in mixed), _SHUFFLED_WINDOW
     timings: dict[Key, Timing] = {}
     if latency:
-        sample = [Key(case.id) for case in latency_sample(suite.cases)]
-        alone = [request(suite, cases[key.case], key) for key in sample if key not in done]
+        sample = [(case, Key(case.id)) for case in latency_sample(suite.cases)]
+        alone = [request(suite, case, key) for case, key in sample if key not in done]
         for transcript in backend.answer_alone(alone, generation):
             if transcript.timing is not None:
                 timings[transcript.key] = transcript.timing
             progress(1)
     while window := list(islice(pending, size)):
-        asked = [request(suite, cases[key.case], key) for key in window]
-        missing = set(window)
+        asked = [request(suite, case, key, drafts.get(key)) for case, key in window]
+        missing = {key for _, key in window}
         for group in backend.answer(asked, generation):
             timed = [
                 replace(transcript, timing=timings[transcript.key])
@@ -125,7 +132,7 @@ def run(
             )
 
 
-def request(suite: Suite, case: Case, key: Key) -> Request:
+def request(suite: Suite, case: Case, key: Key, draft: str | None = None) -> Request:
     """
     Make the request for one turn of *case*.
     """
@@ -133,4 +140,5 @@ def request(suite: Suite, case: Case, key: Key) -> Request:
         key=key,
         messages=case.turns[key.turn].messages,
         tools=case.tools if suite.declare_tools else (),
+        draft=draft,
     )

@@ -133,6 +133,7 @@ def score_turn(
         output_tokens=transcript.output_tokens,
         latency_ms=timing.latency_ms if timing else None,
         ttft_ms=timing.ttft_ms if timing else None,
+        margin=transcript.margin,
     )
 
 

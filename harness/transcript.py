@@ -52,6 +52,9 @@ class Transcript:
     finish_reason: str | None = None
     """``stop``, ``length`` or ``tool_calls``, where known."""
     timing: Timing | None = None
+    margin: float | None = None
+    """How much likelier the called tool was than the runner-up: a difference of natural logarithms
+    of probabilities (`harness.backends.margins`); None where nobody knows."""
 
     def to_json(self) -> dict[str, Any]:
         """
@@ -62,7 +65,7 @@ class Transcript:
             line["repeat"] = self.key.repeat
         if self.key.turn:
             line["turn"] = self.key.turn
-        for name in ("output", "message", "error", "output_tokens", "finish_reason"):
+        for name in ("output", "message", "error", "output_tokens", "finish_reason", "margin"):
             value = getattr(self, name)
             if value is not None:
                 line[name] = value
@@ -112,6 +115,7 @@ class Transcript:
             timing=None
             if latency is None
             else Timing(latency_ms=latency, ttft_ms=_number(row, "ttft_ms")),
+            margin=_margin(row),
         )
 
 
@@ -130,6 +134,15 @@ def _number(row: Mapping[str, Any], name: str) -> float | None:
         return None
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1e15:
         raise ValueError(f"case {row['case']!r}: {name!r} must be a number of milliseconds")
+    return float(value)
+
+
+def _margin(row: Mapping[str, Any]) -> float | None:
+    value = row.get("margin")
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < 1e15:
+        raise ValueError(f"case {row['case']!r}: 'margin' must be a number")
     return float(value)
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import date
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from harness.backends.base import Backend, BackendOptions, Generation
@@ -54,6 +55,8 @@ class RunOptions:
     """The style in which the model is shown the names of tools; None: as they are."""
     order: int | None = None
     """Which shuffle the cases are asked in; None: as the suite has them."""
+    draft: str | None = None
+    """A run or baseline whose answers are verified instead of made anew, where they still hold."""
     resume: bool = False
     """Go on with the unfinished run in the folder."""
     reuse: bool = False
@@ -124,6 +127,7 @@ def run(
     whole = load_suite(project.suite(suite), today=today or date_today())
     chosen = whole.with_cases(whole.select(tags=options.tags, limit=options.limit))
     generation = generation_for(whole, options)
+    drafts = _drafts(project, whole.name, options)
     backend = open_backend(
         checkpoint,
         BackendOptions(
@@ -138,7 +142,7 @@ def run(
         ),
     )
     try:
-        return run_opened(project, chosen, whole, backend, generation, out, options, watch)
+        return run_opened(project, chosen, whole, backend, generation, out, options, watch, drafts)
     finally:
         backend.close()
 
@@ -152,9 +156,12 @@ def run_opened(
     out: Path | None,
     options: RunOptions,
     watch: Watch,
+    drafts: Mapping[Key, str] = MappingProxyType({}),
 ) -> StoredRun:
     """
     Run an opened checkpoint on *suite*, those cases of *whole* that were chosen.
+
+    *drafts* change how long it takes and nothing of what it gives, so no record names them.
 
     Raises:
         StoreError: if *out* is in the way.
@@ -206,6 +213,7 @@ def run_opened(
             done=writer.done,
             latency=options.latency,
             order=options.order,
+            drafts=drafts,
             progress=watch.advance,
         )
         dialect = spoken_by(backend.checkpoint.to_json())
@@ -220,6 +228,20 @@ def run_opened(
                 finished=now(),
             )
         )
+
+
+def _drafts(project: Project, suite: str, options: RunOptions) -> dict[Key, str]:
+    """
+    Give the answers to be verified: those of the run's own repeat, else of the first.
+    """
+    if options.draft is None:
+        return {}
+    stored = project.run(options.draft, suite)
+    said = {each.key: each.output for each in stored.transcripts() if each.output is not None}
+    for key in [key for key in said if key.repeat == 0]:
+        for repeat in range(1, options.repeats):
+            said.setdefault(key._replace(repeat=repeat), said[key])
+    return said
 
 
 def _reusable(folder: Path, head: Mapping[str, Any], options: RunOptions) -> StoredRun | None:

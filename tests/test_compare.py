@@ -434,3 +434,37 @@ def test_tags_hold_the_common_scored_cases():
     new = record([case("a", tags=("x",)), case("b", tags=("x", "y")), case("c", tags=("x",))])
 
     assert {"x": ("a", "b"), "y": ("b",)} == compare(old, new).tags
+
+
+# Margins.
+
+
+def sure(margin: float | None, tool: str = "a") -> TurnResult:
+    return turn(calls=({"tool": tool, "arguments": {}},), margin=margin)
+
+
+def test_answers_that_became_less_sure_of_the_same_tool_are_listed_worst_first():
+    old = record(
+        [
+            case("up", sure(1.0)),
+            case("down", sure(5.0), turn(margin=2.0)),
+            case("far down", sure(9.0)),
+            case("flipped", sure(9.0)),
+            case("unknown", sure(None)),
+        ]
+    )
+    new = record(
+        [
+            case("up", sure(2.0)),
+            case("down", sure(4.0), turn(margin=1.0)),
+            case("far down", sure(0.5)),
+            case("flipped", sure(3.0, tool="b")),
+            case("unknown", sure(1.0)),
+        ]
+    )
+
+    drifts = compare(old, new).drifts
+
+    assert [("far down", 9.0, 0.5), ("down", 5.0, 4.0), ("up", 1.0, 2.0)] == [
+        (drift.name, drift.old, drift.new) for drift in drifts
+    ]

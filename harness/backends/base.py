@@ -24,6 +24,9 @@ class Request:
     messages: tuple[Message, ...]
     tools: tuple[Tool, ...]
     """What to declare to the model: empty when the suite does not declare its tools."""
+    draft: str | None = None
+    """An answer of earlier that this one may turn out to be, as raw text. It saves time where it is
+    right and changes nothing where it is wrong; a backend may leave it alone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

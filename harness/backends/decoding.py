@@ -10,12 +10,13 @@ import gc
 import hashlib
 import time
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from harness.backends.base import Generation
 from harness.canonical import canonical_json
 from harness.errors import BackendError, UsageError, boundary
+from harness.messages import Tool
 from harness.transcript import Key, Timing
 
 
@@ -27,6 +28,12 @@ class Prompt:
 
     key: Key
     ids: Sequence[int]
+    draft: Sequence[int] = ()
+    """What the answer may turn out to be, where something is known of it."""
+    tools: tuple[Tool, ...] = ()
+    """What the answer may call."""
+    watched: tuple[int, ...] = ()
+    """Tokens whose logits are wanted at each place of the answer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +45,8 @@ class Answer:
     ids: Sequence[int]
     stopped: bool
     """It ended by a stop token, not by the limit."""
+    watched: Sequence[Any] = ()
+    """For each token of the answer the logits of what the prompt watches; empty for none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,10 +123,11 @@ def _decode(
         # On the left: an answer must begin right after its prompt.
         ids[row, width - len(prompt.ids) :] = torch.tensor(prompt.ids, dtype=torch.long)
         mask[row, width - len(prompt.ids) :] = 1
-    processors: list[Any] = list(watchers)
+    watcher = _Watcher(prompts)
+    processors: list[Any] = [*watchers, watcher]
     if generation.do_sample:
         processors.insert(0, _RowSampler([prompt.key for prompt in prompts], generation))
-    with _model_at_work(prompts), torch.inference_mode():
+    with model_at_work(prompts), torch.inference_mode():
         rows = model.generate(
             input_ids=ids.to(model.device),
             attention_mask=mask.to(model.device),
@@ -131,7 +141,11 @@ def _decode(
             ),
             logits_processor=processors,
         )
-    return [cut(row, stops.ids) for row in rows[:, width:].tolist()]
+    answers = [cut(row, stops.ids) for row in rows[:, width:].tolist()]
+    return [
+        replace(answer, watched=seen[: len(answer.ids)])
+        for answer, seen in zip(answers, watcher.seen, strict=True)
+    ]
 
 
 def free_memory() -> None:
@@ -145,8 +159,27 @@ def free_memory() -> None:
         torch.cuda.empty_cache()
 
 
+def free_bytes(device: Any) -> int:
+    """
+    Say how much memory is free where the model is.
+    """
+    import psutil
+    import torch
+
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    return int(psutil.virtual_memory().available)
+
+
 @contextlib.contextmanager
-def _model_at_work(prompts: Sequence[Prompt]) -> Iterator[None]:
+def model_at_work(prompts: Sequence[Prompt]) -> Iterator[None]:
+    """
+    Draw what breaks inside the block as an error about the batch of *prompts*.
+
+    Raises:
+        OutOfMemory: if it was memory that ran out.
+        BackendError: if it was anything else.
+    """
     try:
         with boundary(BackendError, f"the model broke on a batch with case {prompts[0].key.case}"):
             yield
@@ -189,6 +222,24 @@ class _Clock:
             # The decision itself, which `generate` makes next; fetching it waits for the device.
             int(scores.argmax(-1)[0])
             self.first = time.perf_counter()
+        return scores
+
+
+class _Watcher:
+    """
+    Keeps the logits that are watched; `generate` calls it once for each token.
+    """
+
+    def __init__(self, prompts: Sequence[Prompt]) -> None:
+        import torch
+
+        self._watched = [torch.tensor(prompt.watched, dtype=torch.long) for prompt in prompts]
+        self.seen: list[list[Any]] = [[] for _ in prompts]
+
+    def __call__(self, input_ids: Any, scores: Any) -> Any:
+        for row, watched in enumerate(self._watched):
+            if len(watched):
+                self.seen[row].append(scores[row, watched.to(scores.device)].float().cpu())
         return scores
 
 

@@ -1,15 +1,19 @@
 """
 Hugging Face checkpoints in this process: folders, hub models, PEFT adapters, GGUF, embedded models.
 
-Answers are decoded in left-padded batches of prompts of like length; a batch that does not fit in
-memory is halved and nothing done so far is lost. Of the checkpoint's own generation settings only
-the tokens that end an answer are used: a setting that turned on sampling or a penalty would change
-what is measured without a word.
+Greedy answers are made by `harness.backends.engine` wherever a check finds that this model can be
+run by it; sampled ones, and those of other models, in left-padded batches of prompts of like
+length. At batch size 1 each prompt is answered by itself. A batch that does not fit in memory is
+halved and nothing done so far is lost. Of the checkpoint's own generation settings only the tokens
+that end an answer are used: a setting that turned on sampling or a penalty would change what is
+measured without a word.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Self
 
+from harness.backends.agreement import agreement
 from harness.backends.base import BackendOptions, Generation, Request
 from harness.backends.decoding import (
     Answer,
@@ -18,8 +22,12 @@ from harness.backends.decoding import (
     Stops,
     decode,
     decode_alone,
+    free_bytes,
     free_memory,
 )
+from harness.backends.engine import Engine, answer_of
+from harness.backends.margins import margin, watched
+from harness.backends.prefixes import Group, groups
 from harness.chat import chat_template, conversation, preflight, render
 from harness.checkpoint import (
     Checkpoint,
@@ -32,10 +40,13 @@ from harness.checkpoint import (
 from harness.dialects.base import Dialect
 from harness.dialects.registry import chosen, own_template
 from harness.errors import BackendError, TemplateError, UsageError, boundary
+from harness.messages import Tool
 from harness.transcript import Timing, Transcript
 
-ROWS = 32
+ROWS = 64
 """Prompts in a batch unless told otherwise: more gain little on a CPU and hold more memory."""
+
+_LONGER = 1.25
 
 DTYPES = ("float32", "bfloat16", "float16")
 
@@ -66,8 +77,13 @@ class TransformersBackend:
         model.generation_config = GenerationConfig()
         self._batch_size = batch_size
         self._rows = batch_size or ROWS
+        self._checked: int | None = 0
+        # Up to how many tokens a prompt may have for what was found to hold; None: not this model.
+        self._close = 0.0
         self._notify = notify
         self._answered = False
+        self._dialect = dialect
+        self._names: tuple[tuple[Tool, ...], tuple[int, ...]] | None = None
 
     @classmethod
     def open(cls, reference: Reference, options: BackendOptions) -> Self:
@@ -122,6 +138,7 @@ class TransformersBackend:
             "dtype": str(self._model.dtype).removeprefix("torch."),
             "device": self._model.device.type,
             "batch": self._batch_size or "auto",
+            # Of the plain way, whose answers all others give.
             "attention": self._model.config._attn_implementation,
         }
 
@@ -129,7 +146,7 @@ class TransformersBackend:
         self, requests: Sequence[Request], generation: Generation
     ) -> Iterator[Sequence[Transcript]]:
         """
-        Answer *requests* in batches, the longest prompts first: what does not fit shows at once.
+        Answer *requests* in batches, those with a common prefix together.
 
         Raises:
             TemplateError: if the template drops something the requests hold.
@@ -139,6 +156,111 @@ class TransformersBackend:
         prompts, failed = self._prompts(requests, generation)
         if failed:
             yield failed
+        if generation.do_sample or self._batch_size == 1 or len(prompts) < 2:
+            yield from self._in_plain_batches(prompts, generation)
+            return
+        for group in groups(prompts):
+            yield from self._behind_a_prefix(group, generation)
+
+    def _behind_a_prefix(
+        self, group: Group, generation: Generation
+    ) -> Iterator[Sequence[Transcript]]:
+        """
+        Answer a group by the engine, where this model can be run by it.
+        """
+        try:
+            engine = self._engine(group, generation)
+            rows = 0 if engine is None else self._fitting(engine)
+        except OutOfMemory:
+            engine = None
+        if engine is None:
+            free_memory()
+            yield from self._in_plain_batches(group.prompts, generation)
+            return
+        close = []
+        while engine.waiting:
+            rows = min(rows, self._rows)
+            try:
+                for done in engine.run(rows):
+                    close += [row.prompt for row in done if row.close]
+                    self._answered = True
+                    if sure := [row for row in done if not row.close]:
+                        yield [
+                            self._transcript(row.prompt, answer_of(row, self._stops))
+                            for row in sure
+                        ]
+            except OutOfMemory:
+                if rows == 1:
+                    break
+                self._fewer_rows(rows, rows // 2)
+            free_memory()
+        left = [row.prompt for row in engine.waiting]
+        del engine
+        free_memory()
+        if close:
+            self._notify(
+                f"{len(close)} of {len(group.prompts)} answers are decided one at a time: two "
+                "tokens were closer than what a batch rounds"
+            )
+        for prompt in close:
+            yield from self._in_plain_batches([prompt], generation)
+        yield from self._in_plain_batches(left, generation)
+
+    def _engine(self, group: Group, generation: Generation) -> Engine | None:
+        """
+        Give an engine for *group* if its answers are sure to be those of the plain way.
+
+        Raises:
+            OutOfMemory: if there is no room to find out.
+        """
+        if group.prefix == 0 or self._checked is None:
+            return None
+        exact = str(self._model.dtype) == "torch.float32"
+        try:
+            engine = Engine(
+                self._model,
+                # In half precision a draft's rounding, not only its tokens, would show.
+                group.prompts if exact else [replace(p, draft=()) for p in group.prompts],
+                prefix=group.prefix,
+                stops=self._stops,
+                most=generation.max_new_tokens,
+            )
+        except AttributeError:
+            self._checked = None
+            return None
+        # Longer prompts may meet what shorter ones did not, such as the end of a sliding window.
+        longest = max(len(prompt.ids) for prompt in group.prompts)
+        if longest > self._checked:
+            found = agreement(self._model, engine, group.prompts)
+            if found.noise is None:
+                self._notify(f"prompts are answered in left-padded batches: {found.reason}")
+                self._checked = None
+                return None
+            self._checked = int(longest * _LONGER)
+            self._close = max(self._close, found.close)
+        engine.noise = self._close if exact else 0.0
+        return engine
+
+    def _fitting(self, engine: Engine) -> int:
+        """
+        How many rows may be open at once: as many as were asked for, or as fit in half the memory.
+        """
+        if self._batch_size is not None:
+            return self._rows
+        return max(1, min(self._rows, free_bytes(self._model.device) // 2 // engine.row_bytes()))
+
+    def _fewer_rows(self, before: int, now: int) -> None:
+        free_memory()
+        self._rows = now
+        self._notify(f"a batch of {before} does not fit in memory; on with {now}")
+
+    def _in_plain_batches(
+        self, prompts: Sequence[Prompt], generation: Generation
+    ) -> Iterator[Sequence[Transcript]]:
+        """
+        Answer in left-padded batches through `generate`, the longest prompts first: what does not
+        fit shows at once.
+        """
         # Stable, so the same requests always make the same batches.
         waiting = sorted(prompts, key=lambda prompt: -len(prompt.ids))
         while waiting:
@@ -152,9 +274,7 @@ class TransformersBackend:
                 waiting = waiting[size:]
                 yield [self._transcript(p, a) for p, a in zip(batch, answers, strict=True)]
             elif size > 1:
-                free_memory()
-                self._rows = size // 2
-                self._notify(f"a batch of {size} does not fit in memory; on with {self._rows}")
+                self._fewer_rows(size, size // 2)
             else:
                 free_memory()
                 # The prompt was too long by itself, so the batch size was not to blame.
@@ -228,8 +348,30 @@ class TransformersBackend:
                 )
                 failed.append(Transcript(key=request.key, error=reason))
                 continue
-            prompts.append(Prompt(key=request.key, ids=ids))
+            prompts.append(
+                Prompt(
+                    key=request.key,
+                    ids=ids,
+                    draft=self._draft(request),
+                    tools=request.tools,
+                    # A draw's tokens are no matter of which was likeliest.
+                    watched=() if generation.do_sample else self._watched(request.tools),
+                )
+            )
         return prompts, failed
+
+    def _draft(self, request: Request) -> Sequence[int]:
+        # Where the model spells the same text in other tokens, the draft departs there: no harm.
+        if request.draft is None:
+            return ()
+        with boundary(BackendError, f"case {request.key.case}: the draft cannot be tokenized"):
+            return list(self._tokenizer.encode(request.draft, add_special_tokens=False))
+
+    def _watched(self, tools: tuple[Tool, ...]) -> tuple[int, ...]:
+        # Most cases of a suite have the same tools, as the same object.
+        if self._names is None or self._names[0] is not tools:
+            self._names = (tools, watched(self._tokenizer, tools))
+        return self._names[1]
 
     def _transcript(
         self, prompt: Prompt, answer: Answer, timing: Timing | None = None
@@ -244,6 +386,9 @@ class TransformersBackend:
             output_tokens=len(answer.ids),
             finish_reason="stop" if answer.stopped else "length",
             timing=timing,
+            margin=margin(
+                self._tokenizer, self._dialect, prompt.tools, text, answer, prompt.watched
+            ),
         )
 
     def _out_of_memory(self, prompt: Prompt) -> Transcript:

@@ -38,6 +38,7 @@ def run(arguments: argparse.Namespace) -> int:
         repeats=arguments.repeats,
         latency=arguments.latency,
         tool_names=arguments.tool_names,
+        draft=arguments.draft,
         resume=arguments.resume,
     )
     if options.resume and arguments.out is None:

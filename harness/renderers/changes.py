@@ -3,6 +3,7 @@ Tables of what differs between two runs, and what the gate made of it. Shown, no
 """
 
 import re
+from statistics import median
 
 from harness.canonical import canonical_json
 from harness.compare import Comparison, Effect
@@ -28,6 +29,7 @@ from harness.renderers.tables import short
 
 _REASON = 600
 _SETTING = 60
+_LEAST_SURE = 5
 _DIGEST = re.compile("sha256:[0-9a-f]{64}")
 _DIGEST_SHOWN = len("sha256:") + 12
 
@@ -47,6 +49,29 @@ _EFFECTS: dict[Effect, str] = {
     "latency": "times are not comparable",
     "noted": "",
 }
+
+
+def margins(comparison: Comparison) -> Table:
+    """
+    The answers that became least sure of the tool they call, and the median of all.
+
+    Nothing where no margin shrank.
+    """
+    shrunk = [drift for drift in comparison.drifts if drift.new < drift.old]
+    if not shrunk:
+        return Table(header=(), rows=())
+    old, new = (
+        median(values) for values in zip(*((d.old, d.new) for d in comparison.drifts), strict=True)
+    )
+    rows: list[tuple[Inline, float, float]] = [
+        (f"median of {plural(len(comparison.drifts), 'answer')}", old, new)
+    ]
+    rows += [(short(drift.name), drift.old, drift.new) for drift in shrunk[:_LEAST_SURE]]
+    return Table(
+        header=("margin of the called tool", "old", "new", "change"),
+        rows=tuple((name, f"{a:.2f}", f"{b:.2f}", f"{b - a:+.2f}") for name, a, b in rows),
+        right=frozenset({1, 2, 3}),
+    )
 
 
 def by_tag(report: Report, comparison: Comparison) -> Table:

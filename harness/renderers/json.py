@@ -47,6 +47,9 @@ def compared(comparison: Comparison) -> dict[str, Any]:
         "changed": comparison.changed,
         "quarantined": comparison.quarantined,
         "must_pass_failed": comparison.must_pass_failed,
+        "margins": [
+            {"case": drift.name, "old": drift.old, "new": drift.new} for drift in comparison.drifts
+        ],
         "differences": [
             {"field": each.field, "old": each.old, "new": each.new, "effect": each.effect}
             for each in comparison.differences

@@ -119,6 +119,7 @@ def _compared(report: Report, comparison: Comparison) -> list[Section]:
             blocks=(tables.confusion(old.record.confusion, new.record.confusion),),
         ),
         Section(title="Accuracy by tag", blocks=(changes.by_tag(report, comparison),)),
+        Section(title="Margins", blocks=(changes.margins(comparison),)),
         Section(title="Statuses", blocks=(tables.statuses(report.runs, ("old", "new")),)),
         Section(
             title=f"Fixed ({len(fixed)})",

@@ -8,15 +8,18 @@ import json
 import subprocess
 import sys
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from harness.backends.base import BackendOptions, Generation
 from harness.backends.registry import open_backend
+from harness.compare import compare
 from harness.dialects.hermes import HERMES
 from harness.judging import judge, read_transcripts_by_key
 from harness.messages import ToolCall
+from harness.paired import PairedRate
 from harness.project import bundled_suites
 from harness.results import CaseResult
 from harness.runner import latency_sample, request
@@ -24,6 +27,8 @@ from harness.suite import Suite
 from harness.suite_files import load_suite, parse_suite
 from harness.suite_similar import similar_pairs
 from harness.transcript import Key, Transcript
+
+from .. import builders
 
 JUDGED = 100_000
 
@@ -145,6 +150,27 @@ def test_judging_stored_answers(benchmark, tmp_path: Path):
     statuses = Counter(result.status for result in results)
     assert JUDGED == statuses.total()
     assert {"correct", "incorrect", "truncated"} == set(statuses)
+
+
+def test_comparing_two_runs(benchmark):
+    """
+    Two records of 100,000 cases, one answer in ten turned: paired, measured, counted.
+    """
+    right = builders.judge(
+        builders.case(builders.calls("A")), builders.answer(builders.attempt("A"))
+    )
+    wrong = builders.judge(builders.case(builders.calls("A")), builders.answer())
+    assert ("correct", "incorrect") == (right.status, wrong.status)
+    old = [replace(right, id=f"case-{number:06}") for number in range(JUDGED)]
+    new = [replace(case, turns=wrong.turns) if n % 10 == 0 else case for n, case in enumerate(old)]
+    records = builders.record(*old), builders.record(*new)
+
+    comparison = benchmark.pedantic(compare, records, rounds=1)
+
+    assert JUDGED == comparison.pairs
+    paired = comparison.metrics["accuracy"]
+    assert isinstance(paired, PairedRate)
+    assert JUDGED // 10 == len(paired.broken)
 
 
 def test_finding_near_duplicates(benchmark):

@@ -1,0 +1,82 @@
+"""
+How sure a checkpoint was of the tool it called: what `Transcript.margin` holds.
+
+Where the name of the called tool and that of another declared one first differ in tokens, the model
+had to choose between the two. The margin against that tool is the difference of the logarithms of
+their probabilities at this place, which is that of their logits; the margin of an answer is the
+smallest over all other tools: the runner-up's. Natural logarithms, so 0.7 is twice as likely.
+
+An answer whose margin shrinks from one checkpoint to the next is on its way to another tool.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from harness.backends.decoding import Answer
+from harness.dialects.base import Dialect
+from harness.messages import Tool
+
+MOST_TOOLS = 64
+"""With more tools declared no margin is taken: it would cost more than the answers."""
+
+_BEFORE = ("", " ", '"', "\n", ":", "'", ".", ">")
+# What may stand before a name and be in one token with its beginning.
+
+
+def watched(tokenizer: Any, tools: Sequence[Tool]) -> tuple[int, ...]:
+    """
+    Give every token that may begin to tell the names of *tools* apart; none if nothing is to tell.
+    """
+    if not 2 <= len(tools) <= MOST_TOOLS:
+        return ()
+    found = {
+        id_
+        for tool in tools
+        for before in _BEFORE
+        for id_ in tokenizer.encode(before + tool.name, add_special_tokens=False)
+    }
+    return tuple(sorted(int(id_) for id_ in found))
+
+
+def margin(
+    tokenizer: Any,
+    dialect: Dialect,
+    tools: Sequence[Tool],
+    text: str,
+    answer: Answer,
+    tokens: Sequence[int],
+) -> float | None:
+    """
+    Give the margin of the first call in *text*, the answer in words, to two decimals.
+
+    *tokens* are those `watched` gave. None without a call of a declared tool, or where the
+    tokens of the names cannot be told.
+    """
+    if not answer.watched:
+        return None
+    attempt = next(iter(dialect.read(text, tools).attempts), None)
+    names = {tool.name for tool in tools}
+    if attempt is None or attempt.name not in names:
+        return None
+    within = attempt.raw.find(attempt.name)
+    if within < 0:
+        return None
+    before = text[: attempt.start + within]
+    behind = text[attempt.start + within + len(attempt.name) :][:1]
+    chosen = tokenizer.encode(before + attempt.name + behind, add_special_tokens=False)
+    at = {id_: index for index, id_ in enumerate(tokens)}
+    margins = []
+    for other in sorted(names - {attempt.name}):
+        alternative = tokenizer.encode(before + other + behind, add_special_tokens=False)
+        place = next(
+            (i for i, (a, b) in enumerate(zip(chosen, alternative, strict=False)) if a != b), None
+        )
+        if place is None or place >= len(answer.ids):
+            continue
+        if list(answer.ids[: place + 1]) != chosen[: place + 1]:
+            # The model spells the text in tokens of its own.
+            continue
+        if chosen[place] in at and alternative[place] in at:
+            seen = answer.watched[place]
+            margins.append(float(seen[at[chosen[place]]] - seen[at[alternative[place]]]))
+    return round(min(margins), 2) if margins else None

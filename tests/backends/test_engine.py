@@ -1,0 +1,317 @@
+"""
+The engine gives the tokens of the plain loop: on three kinds of models, in batches of any size,
+with drafts and without, and where memory runs out on the way.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+import torch
+
+from harness.backends.agreement import agreement
+from harness.backends.base import Generation
+from harness.backends.decoding import OutOfMemory, Prompt, Stops, decode
+from harness.backends.engine import Engine, answer_of
+from harness.backends.prefixes import groups
+from harness.transcript import Key
+
+STOPS = Stops(ids=tuple(range(2, 16)), pad=0)
+MOST = 12
+GENERATION = Generation(max_new_tokens=MOST)
+SIZES: dict[str, Any] = {
+    "vocab_size": 120,
+    "hidden_size": 32,
+    "intermediate_size": 64,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 512,
+    "initializer_range": 0.5,
+    "pad_token_id": 0,
+}
+
+
+def llama() -> Any:
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    return LlamaForCausalLM(LlamaConfig(**SIZES))
+
+
+def gemma() -> Any:
+    """
+    Gemma 3: two layers of three see 16 tokens back, fewer than the prefix has.
+    """
+    from transformers import Gemma3ForCausalLM, Gemma3TextConfig
+
+    kinds = ["sliding_attention", "full_attention", "sliding_attention"]
+    return Gemma3ForCausalLM(
+        Gemma3TextConfig(**SIZES, head_dim=16, sliding_window=16, layer_types=kinds)
+    )
+
+
+def qwen() -> Any:
+    from transformers import Qwen3Config, Qwen3ForCausalLM
+
+    return Qwen3ForCausalLM(Qwen3Config(**SIZES, head_dim=8))
+
+
+@pytest.fixture(scope="module", params=[llama, gemma, qwen], ids=lambda make: make.__name__)
+def model(request: pytest.FixtureRequest) -> Any:
+    from transformers import GenerationConfig
+
+    torch.manual_seed(3)
+    made = request.param().eval()
+    made.generation_config = GenerationConfig()
+    return made
+
+
+def prompts(count: int = 70, prefix: int = 40) -> list[Prompt]:
+    """
+    Prompts with a common beginning and ends of 1 to 9 tokens.
+    """
+    drawn = torch.Generator().manual_seed(1)
+
+    def some(length: int) -> list[int]:
+        return torch.randint(7, 120, (length,), generator=drawn).tolist()
+
+    first = some(prefix)
+    return [Prompt(key=Key(f"{n:02}"), ids=first + some(1 + n % 9)) for n in range(count)]
+
+
+@pytest.fixture(scope="module")
+def plain(model: Any) -> dict[Key, list[int]]:
+    """
+    What one prompt at a time through `generate` gives.
+    """
+    answers = {p.key: list(decode(model, [p], GENERATION, STOPS)[0].ids) for p in prompts()}
+    # Some end by themselves and some by the limit, or there is little to get wrong.
+    assert 5 < sum(len(ids) < MOST for ids in answers.values()) < len(answers) - 5, answers
+    return answers
+
+
+def engine_for(model: Any, asked: Sequence[Prompt], prefix: int = 40) -> Engine:
+    return Engine(model, asked, prefix=prefix, stops=STOPS, most=MOST)
+
+
+def answers(engine: Engine, rows: int) -> dict[Key, list[int]]:
+    found: dict[Key, list[int]] = {}
+    for done in engine.run(rows):
+        for row in done:
+            assert row.prompt.key not in found
+            found[row.prompt.key] = row.ids
+    return found
+
+
+def drafted(draft: Callable[[list[int]], list[int]], plain: dict[Key, list[int]]) -> list[Prompt]:
+    return [Prompt(key=p.key, ids=p.ids, draft=draft(plain[p.key])) for p in prompts()]
+
+
+@pytest.mark.parametrize("rows", [1, 2, 3, 8, 33, 64])
+def test_it_gives_the_tokens_of_the_plain_loop(model: Any, plain: dict[Key, list[int]], rows: int):
+    assert plain == answers(engine_for(model, prompts()), rows)
+
+
+@pytest.mark.parametrize("rows", [1, 7, 64])
+@pytest.mark.parametrize(
+    "draft",
+    [
+        lambda ids: ids,
+        lambda ids: ids[:-1],
+        lambda ids: ids[: len(ids) // 2],
+        lambda ids: [*ids, 9, 9, 9],
+        lambda ids: [9] * 40,
+        lambda ids: [2],
+        lambda ids: ids[::-1],
+    ],
+    ids=["right", "too short", "half", "too long", "wrong", "a stop alone", "backwards"],
+)
+def test_a_draft_changes_nothing(
+    model: Any,
+    plain: dict[Key, list[int]],
+    draft: Callable[[list[int]], list[int]],
+    rows: int,
+):
+    assert plain == answers(engine_for(model, drafted(draft, plain)), rows)
+
+
+@pytest.mark.parametrize("place", range(MOST))
+def test_a_draft_may_be_wrong_at_any_place(model: Any, plain: dict[Key, list[int]], place: int):
+    def wrong(ids: list[int]) -> list[int]:
+        return [*ids[:place], 9 if ids[place : place + 1] != [9] else 10, *ids[place + 1 :]]
+
+    assert plain == answers(engine_for(model, drafted(wrong, plain)), 16)
+
+
+class Counted:
+    """
+    Counts the forwards of a model, and lets some of them run out of memory.
+    """
+
+    def __init__(self, model: Any, fails: Callable[[int], bool] = lambda tokens: False) -> None:
+        self.tokens: list[int] = []
+        self._fails = fails
+        self._hook = model.register_forward_pre_hook(self._seen, with_kwargs=True)
+
+    def _seen(self, model: Any, args: Any, kwargs: Any) -> None:
+        self.tokens.append(kwargs["input_ids"].shape[1])
+        if self._fails(self.tokens[-1]):
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+
+    def __enter__(self) -> "Counted":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._hook.remove()
+
+
+def test_right_drafts_take_one_forward(model: Any, plain: dict[Key, list[int]]):
+    asked = drafted(lambda ids: ids, plain)
+    with Counted(model) as counted:
+        answers(engine_for(model, asked), len(asked))
+
+    # The prefix, then nothing but the prompts' own tokens and the drafts but for their last token.
+    own = sum(len(p.ids) - 40 + len(p.draft) - 1 for p in asked)
+    assert [40, own] == [counted.tokens[0], sum(counted.tokens[1:])]
+    assert len(counted.tokens) <= 3
+
+
+def test_decoding_goes_on_where_a_draft_departs(model: Any, plain: dict[Key, list[int]]):
+    asked = drafted(lambda ids: [*ids[:-2], 9], plain)
+    with Counted(model) as counted:
+        answers(engine_for(model, asked), len(asked))
+
+    # Two tokens at most are left to be decided of each answer.
+    assert sum(tokens <= len(asked) for tokens in counted.tokens[1:]) <= 2 + 2
+
+
+@pytest.mark.parametrize("drafts", [False, True])
+def test_where_memory_runs_out_nothing_that_was_decided_is_lost(
+    model: Any, plain: dict[Key, list[int]], drafts: bool
+):
+    asked = drafted(lambda ids: ids[:3], plain) if drafts else prompts()
+    engine = engine_for(model, asked)
+    found: dict[Key, list[int]] = {}
+    with Counted(model, lambda tokens: False) as counted:
+
+        def fails(tokens: int) -> bool:
+            # Once, in the middle of things.
+            return len(counted.tokens) == 6
+
+        counted._fails = fails
+        with pytest.raises(OutOfMemory):  # noqa: PT012 - it is raised on the way
+            for done in engine.run(16):
+                found.update({row.prompt.key: row.ids for row in done})
+        before = len(counted.tokens)
+        assert any(row.draft for row in engine.waiting)
+        for done in engine.run(8):
+            assert not {row.prompt.key for row in done} & set(found)
+            found.update({row.prompt.key: row.ids for row in done})
+
+    assert plain == found
+    assert len(counted.tokens) > before
+
+
+def test_two_tokens_as_good_as_equal_are_not_decided_here(model: Any, plain: dict[Key, list[int]]):
+    engine = engine_for(model, prompts())
+    engine.noise = 1e9
+
+    done = [row for rows in engine.run(16) for row in rows]
+
+    assert len(plain) == len(done)
+    assert all(row.close and len(row.ids) == 1 for row in done)
+
+
+def test_watched_logits_are_those_of_the_plain_loop(model: Any, plain: dict[Key, list[int]]):
+    watched = (9, 50, 7)
+    asked = [
+        Prompt(key=p.key, ids=p.ids, draft=p.draft, watched=watched)
+        for p in drafted(lambda ids: ids[: len(ids) // 2], plain)
+    ]
+    rows = {row.prompt.key: row for done in engine_for(model, asked).run(8) for row in done}
+
+    for prompt in asked[:9]:
+        [alone] = decode(model, [prompt], GENERATION, STOPS)
+        seen = answer_of(rows[prompt.key], STOPS).watched
+        assert len(alone.ids) == len(alone.watched) == len(seen)
+        one, other = torch.stack([*seen]), torch.stack([*alone.watched])
+        torch.testing.assert_close(one, other, rtol=0, atol=1e-3)
+
+
+# May a model be run in this way?
+
+
+def test_the_three_kinds_agree_with_themselves(model: Any):
+    found = agreement(model, engine_for(model, prompts()), prompts())
+
+    assert found.noise is not None
+    assert 0 <= found.noise < 1e-3
+    assert "sdpa" == model.config._attn_implementation
+
+
+def test_a_model_that_pays_no_heed_to_positions_does_not_agree(
+    model: Any, monkeypatch: pytest.MonkeyPatch
+):
+    from harness.backends import attention
+
+    monkeypatch.setattr(
+        attention.StepPass, "positions", property(lambda self: self._slot), raising=True
+    )
+
+    found = agreement(model, engine_for(model, prompts()), prompts())
+
+    assert found.noise is None
+    assert "logits differ by" in found.reason
+
+
+def test_a_window_that_is_forgotten_is_noticed(monkeypatch: pytest.MonkeyPatch):
+    from harness.backends import attention
+
+    torch.manual_seed(3)
+    model = gemma().eval()
+    rule = attention.Rule
+    monkeypatch.setattr(attention, "Rule", lambda scale, window, cap: rule(scale, None, cap))
+
+    assert agreement(model, engine_for(model, prompts()), prompts()).noise is None
+
+
+# Which prompts share a prefix.
+
+
+def prompt(*ids: int) -> Prompt:
+    return Prompt(key=Key("-".join(map(str, ids))), ids=ids)
+
+
+def test_one_list_of_tools_is_one_group():
+    asked = [prompt(1, 2, 3, 4, n) for n in range(5)]
+
+    [group] = groups(asked[::-1])
+
+    assert (4, tuple(asked)) == (group.prefix, group.prompts)
+
+
+def test_a_token_of_each_prompt_is_left_over():
+    [group] = groups([prompt(1, 2, 3), prompt(1, 2, 3, 4)])
+    [alone] = groups([prompt(1, 2, 3)])
+
+    assert (2, 2) == (group.prefix, alone.prefix)
+
+
+def test_each_list_of_tools_with_enough_cases_has_its_own_prefix():
+    first = [prompt(1, *[2] * 50, n) for n in range(20)]
+    second = [prompt(1, *[3] * 50, n) for n in range(20)]
+    few = [prompt(1, *[kind] * 50, n) for kind in (4, 5) for n in range(2)]
+
+    found = groups([*first, *second, *few], worth=500)
+
+    assert {(51, 20), (1, 4)} == {(group.prefix, len(group.prompts)) for group in found}
+    assert {p.key for p in [*first, *second, *few]} == {
+        p.key for group in found for p in group.prompts
+    }
+    assert all(len({p.ids[: group.prefix] for p in group.prompts}) == 1 for group in found)
+
+
+def test_prompts_without_anything_in_common_are_apart():
+    assert [(0, 1), (1, 1)] == sorted(
+        (group.prefix, len(group.prompts)) for group in groups([prompt(1), prompt(2, 3)])
+    )

@@ -1,0 +1,26 @@
+"""
+The engine against the plain loop, left-padded batches and continuous batching: docs/speed.md.
+"""
+
+import os
+
+import pytest
+
+from . import ways
+
+
+@pytest.mark.model
+def test_ways_to_answer(benchmark, capsys: pytest.CaptureFixture[str]):
+    """
+    All ways in one run, each answer the same; no time is asserted, as machines differ.
+
+    HARNESS_BENCH_CHECKPOINT names the checkpoint: a fine-tuned one has answers of usual length.
+    """
+    checkpoint = os.environ.get("HARNESS_BENCH_CHECKPOINT", "embedded:smollm2-135m")
+    bench = benchmark.pedantic(ways.measure, (checkpoint,), {"rounds": 2}, rounds=1)
+
+    benchmark.extra_info.update(checkpoint=checkpoint, seconds_a_case=bench.seconds)
+    benchmark.extra_info.update(same=bench.same, ceiling=bench.flops, near_ties=bench.close)
+    with capsys.disabled():
+        print(f"\n{bench.table()}")
+    assert all(same == of for same, of in bench.same.values())

@@ -1,0 +1,286 @@
+"""
+The ways to answer a suite, measured against each other in one run: the table in docs/speed.md.
+
+    python tests/benchmarks/ways.py --checkpoint DIR [--write docs/speed.md]
+
+Each round goes through all ways in turn, so that whatever else the machine does meets all of them;
+a figure is the median over rounds of the ratio within a round. Every answer of every way is held
+against the plain loop's, or the engine's where the loop was not asked for it.
+"""
+
+import argparse
+import inspect
+import re
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from tabulate import tabulate
+
+from harness.backends.agreement import agreement
+from harness.backends.base import BackendOptions, Generation
+from harness.backends.decoding import Prompt, decode
+from harness.backends.engine import Engine
+from harness.backends.prefixes import groups
+from harness.backends.transformers import TransformersBackend
+from harness.checkpoint import parse_reference
+from harness.project import bundled_suites
+from harness.runner import request
+from harness.suite_files import load_suite
+from harness.transcript import Key
+
+ROWS = 64
+Answers = dict[Key, list[int]]
+
+LOOP, PADDED, CONTINUOUS = "the guide's loop", "left-padded batches of 30", "continuous batching"
+ENGINE, DRAFTED = "the engine", "the engine, own answers as drafts"
+CEILING = "large matrix product"
+
+
+@dataclass
+class Bench:
+    """
+    One checkpoint, its prompts and what each way took for them.
+    """
+
+    backend: TransformersBackend
+    prompts: list[Prompt]
+    generation: Generation
+    seconds: dict[str, list[float]] = field(default_factory=dict)
+    """Way -> seconds a case, one for each round."""
+    same: dict[str, tuple[int, int]] = field(default_factory=dict)
+    """Way -> answers that are the loop's, and answers."""
+    flops: list[float] = field(default_factory=list)
+    close: int = 0
+    known: Answers = field(default_factory=dict)
+    drafts: Answers = field(default_factory=dict)
+
+    @classmethod
+    def open(cls, checkpoint: str, cases: int) -> "Bench":
+        (path,) = [path for path in bundled_suites() if path.name == "tool-routing"]
+        suite = load_suite(path)
+        backend = TransformersBackend.open(
+            parse_reference(checkpoint), BackendOptions(device="cpu", dtype="float32")
+        )
+        step = max(1, len(suite.cases) // cases)
+        asked = [request(suite, c, Key(c.id)) for c in suite.cases[::step][:cases]]
+        generation = Generation(max_new_tokens=64)
+        prompts, _ = backend._prompts(asked, generation)
+        return cls(backend=backend, prompts=prompts, generation=generation)
+
+    def round(self, number: int, ways: Sequence[str], loop: int, continuous: int) -> None:
+        """
+        Go through *ways* once. *loop* and *continuous* are how many cases the slow ones get.
+        """
+        spread = self.prompts[number::3] or self.prompts
+        plans: dict[str, tuple[Callable[[list[Prompt]], Answers], list[Prompt]]] = {
+            LOOP: (self.loop, spread[:loop]),
+            PADDED: (self.padded, self.prompts[:30]),
+            CONTINUOUS: (self.continuous, spread[:continuous]),
+            ENGINE: (self.engine, self.prompts),
+            DRAFTED: (self.drafted, self.prompts),
+        }
+        for way in ways:
+            answer, asked = plans[way]
+            began = time.perf_counter()
+            found = answer(asked)
+            took = time.perf_counter() - began
+            self.seconds.setdefault(way, []).append(took / len(asked))
+            same, of = self.same.get(way, (0, 0))
+            for key, ids in found.items():
+                # What was answered first is what the others are held against: the loop goes first.
+                same += self.known.setdefault(key, ids) == ids
+            self.same[way] = (same, of + len(found))
+            if way == ENGINE:
+                self.drafts = found
+        self.flops.append(ceiling())
+
+    def loop(self, prompts: Sequence[Prompt]) -> Answers:
+        return {p.key: list(self._decode([p])[0].ids) for p in prompts}
+
+    def padded(self, prompts: Sequence[Prompt]) -> Answers:
+        answers = self._decode(prompts)
+        return {p.key: list(a.ids) for p, a in zip(prompts, answers, strict=True)}
+
+    def _decode(self, prompts: Sequence[Prompt]) -> Any:
+        return decode(self.backend._model, prompts, self.generation, self.backend._stops)
+
+    def continuous(self, prompts: Sequence[Prompt]) -> Answers:
+        """
+        `generate_batch` of transformers, with pages small enough to share the prefix.
+        """
+        from transformers import GenerationConfig
+        from transformers.generation import ContinuousBatchingConfig
+
+        # The argument's name in 5.17 and from some later release on.
+        known = inspect.signature(ContinuousBatchingConfig).parameters
+        page = "page_size" if "page_size" in known else "block_size"
+        stops = self.backend._stops
+        out = self.backend._model.generate_batch(
+            inputs=[list(p.ids) for p in prompts],
+            generation_config=GenerationConfig(
+                do_sample=False,
+                max_new_tokens=self.generation.max_new_tokens,
+                eos_token_id=list(stops.ids),
+                pad_token_id=stops.pad,
+            ),
+            continuous_batching_config=ContinuousBatchingConfig(
+                **{page: 32}, num_blocks=512, max_batch_tokens=512
+            ),
+            progress_bar=False,
+        )
+        done = list(out.values())
+        assert len(prompts) == len(done)
+        assert all(each.error is None for each in done)
+        return {p.key: list(e.generated_tokens) for p, e in zip(prompts, done, strict=True)}
+
+    def engine(self, prompts: Sequence[Prompt]) -> Answers:
+        found: Answers = {}
+        for group in groups(prompts):
+            engine = Engine(
+                self.backend._model,
+                group.prompts,
+                prefix=group.prefix,
+                stops=self.backend._stops,
+                most=self.generation.max_new_tokens,
+            )
+            engine.noise = self.noise
+            for done in engine.run(ROWS):
+                for row in done:
+                    self.close += row.close
+                    found[row.prompt.key] = (
+                        list(self._decode([row.prompt])[0].ids) if row.close else row.ids
+                    )
+        return found
+
+    def drafted(self, prompts: Sequence[Prompt]) -> Answers:
+        return self.engine([replace(p, draft=self.drafts[p.key]) for p in prompts])
+
+    noise = 0.0
+
+    def check(self) -> None:
+        """
+        What a run does once before its first answer.
+        """
+        (group,) = groups(self.prompts)
+        engine = Engine(
+            self.backend._model,
+            group.prompts,
+            prefix=group.prefix,
+            stops=self.backend._stops,
+            most=4,
+        )
+        found = agreement(self.backend._model, engine, group.prompts)
+        assert found.noise is not None
+        self.noise = found.close
+
+    def draft_work(self) -> float:
+        """
+        Floating-point operations of the products with weights in the drafted way, a case.
+        """
+        import torch
+
+        model = self.backend._model
+        head = model.get_output_embeddings()
+        inner = sum(
+            module.weight.numel()
+            for module in model.modules()
+            if isinstance(module, torch.nn.Linear) and module is not head
+        )
+        (group,) = groups(self.prompts)
+        logits = sum(len(self.drafts[p.key]) for p in self.prompts)
+        own = sum(len(p.ids) - group.prefix - 1 for p in self.prompts) + logits
+        return 2 * (inner * (group.prefix + own) + head.weight.numel() * logits) / len(self.prompts)
+
+    def table(self) -> str:
+        """
+        Spell what was measured as Markdown.
+        """
+        loop = self.seconds[LOOP]
+        rows = [
+            [
+                way,
+                f"{1 / median(took):.2f}",
+                f"{median(a / b for a, b in zip(loop, took, strict=True)):.1f}",
+                "{} of {}".format(*self.same[way]),
+            ]
+            for way, took in self.seconds.items()
+        ]
+        text = tabulate(
+            rows, headers=["way", "cases/s", "times the loop", "same tokens"], tablefmt="github"
+        )
+        shares = [
+            self.draft_work() / took / flops
+            for took, flops in zip(self.seconds[DRAFTED], self.flops, strict=True)
+        ]
+        return (
+            f"{text}\n\n{CEILING}, measured in the same rounds: "
+            f"{median(self.flops) / 1e9:.0f} GFLOP/s; the drafted way reaches "
+            f"{median(shares):.0%} of it with its products with weights alone. "
+            f"Answers with a near-tie, decided again one at a time: {self.close}.\n"
+        )
+
+
+def ceiling(size: int = 2048) -> float:
+    """
+    Floating-point operations a second of a large float32 matrix product here and now.
+    """
+    import torch
+
+    left, right = torch.randn(size, size), torch.randn(size, size)
+    torch.mm(left, right)
+    began = time.perf_counter()
+    for _ in range(8):
+        torch.mm(left, right)
+    return 8 * 2 * size**3 / (time.perf_counter() - began)
+
+
+def measure(
+    checkpoint: str, cases: int = 60, rounds: int = 3, loop: int = 4, continuous: int = 15
+) -> Bench:
+    """
+    Measure all ways.
+    """
+    bench = Bench.open(checkpoint, cases)
+    bench.check()
+    ways = (LOOP, PADDED, CONTINUOUS, ENGINE, DRAFTED)
+    # Once without counting: first calls allocate and load.
+    bench.loop(bench.prompts[:1])
+    bench.engine(bench.prompts[:8])
+    for number in range(rounds):
+        bench.round(number, ways, loop, continuous)
+        print(bench.table(), file=sys.stderr, flush=True)
+    return bench
+
+
+def write(path: Path, text: str) -> None:
+    """
+    Put *text* between the marks in *path*.
+    """
+    old = path.read_text("utf-8")
+    begin, end = "<!-- measured -->", "<!-- end -->"
+    assert begin in old
+    new = re.sub(f"{begin}.*?{end}", lambda _: f"{begin}\n{text}{end}", old, flags=re.DOTALL)
+    path.write_text(new, "utf-8")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--checkpoint", required=True)
+    parser.add_argument("--cases", type=int, default=60)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--loop", type=int, default=4, help="cases of a round for the loop")
+    parser.add_argument("--write", type=Path)
+    given = parser.parse_args()
+    text = measure(given.checkpoint, given.cases, given.rounds, given.loop).table()
+    print(text)
+    if given.write:
+        write(given.write, text)
+
+
+if __name__ == "__main__":
+    main()
