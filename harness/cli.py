@@ -266,7 +266,7 @@ def _explain(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
 
 
 def _outputs(command: argparse.ArgumentParser) -> None:
-    for name in ("markdown", "junit", "json"):
+    for name in ("html", "markdown", "junit", "json"):
         command.add_argument(f"--{name}", metavar="FILE", help="write it there; - prints it")
 
 

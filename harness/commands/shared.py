@@ -44,7 +44,7 @@ def write(report: Report, arguments: argparse.Namespace) -> bool:
     Write the forms asked for; say whether one of them went to standard output.
     """
     printed = False
-    for name in ("markdown", "junit", "json"):
+    for name in ("html", "markdown", "junit", "json"):
         target = getattr(arguments, name)
         if target is None:
             continue

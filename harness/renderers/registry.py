@@ -15,6 +15,7 @@ _FAMILY = Family(
     group="harness.renderers",
     noun="renderer",
     built_in={
+        "html": "harness.renderers.html:render",
         "json": "harness.renderers.json:render",
         "junit": "harness.renderers.junit:render",
         "markdown": "harness.renderers.markdown:render",
