@@ -16,10 +16,10 @@ from harness.renderers.evidence import accuracy
 from harness.results import PRECEDENCE, CaseResult, TurnResult
 from harness.transcript import Key
 
-BUDGET = 9_000_000
-"""How many bytes the texts may fill: with the rest the page stays under 15 MB."""
-_LIMITS = (20_000, 10_000, 5_000, 2_000, 1_000, 500, 300, 200, 100)
-"""How much of one text is shown, the longest that stays within the budget."""
+BUDGET = 13_000_000
+"""How many bytes the data may take: with the rest the page stays under 15 MB."""
+_LIMITS = (20_000, 10_000, 5_000, 2_000, 1_000, 500, 200, 100, 50)
+"""How much of one text is shown: the most that stays within the budget."""
 _NAME = 200
 _CALLS = 50
 """How many calls, arguments or findings of one answer are shown."""
@@ -27,14 +27,40 @@ _CALLS = 50
 Identity = tuple[str, int]
 
 
-def case_data(report: Report, budget: int = BUDGET) -> dict[str, Any]:
+def embedded_cases(report: Report, budget: int = BUDGET) -> str:
     """
-    Give every case of *report* with what each run made of it.
+    Give every case of *report* as JSON that can stand in a ``<script>``: no ``<``, ``>`` or ``&``.
 
-    Of a long text the page holds a part, the same length of each, so that all fit into *budget*
-    bytes; what is cut says so. Keys that would hold nothing are left out.
+    Of a long text the page holds a part, the same length of each, so that all stay within *budget*
+    bytes; what is cut says so.
     """
-    spell = _Spelling(_longest(report, budget))
+    text = ""
+    for limit in _LIMITS[_first(report, budget) :]:
+        data = case_data(report, limit)
+        text = json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+        for char in "<>&":
+            text = text.replace(char, f"\\u{ord(char):04x}")
+        if len(text.encode("utf-8")) <= budget:
+            break
+    return text
+
+
+def _first(report: Report, budget: int) -> int:
+    """
+    Skip the limits under which the answers alone are too long already.
+    """
+    sizes = [len(text) for run in report.runs for text in run.answers.values()]
+    sums = (sum(min(size, limit) for size in sizes) for limit in _LIMITS)
+    return next((place for place, size in enumerate(sums) if size <= budget), len(_LIMITS) - 1)
+
+
+def case_data(report: Report, limit: int) -> dict[str, Any]:
+    """
+    Give every case of *report* with what each run made of it, at most *limit* characters of a text.
+
+    Keys that would hold nothing are left out.
+    """
+    spell = _Spelling(limit)
     results = [{(case.id, case.repeat): case for case in run.record.cases} for run in report.runs]
     # The run at hand leads: its order is the suite's as it is now.
     order = dict.fromkeys(key for cases in reversed(results) for key in cases)
@@ -48,16 +74,6 @@ def case_data(report: Report, budget: int = BUDGET) -> dict[str, Any]:
             for key in order
         ],
     }
-
-
-def script(data: Mapping[str, Any]) -> str:
-    """
-    Spell *data* as JSON that can stand in a ``<script>`` of a page: no ``<``, ``>`` or ``&``.
-    """
-    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-    for char in "<>&":
-        text = text.replace(char, f"\\u{ord(char):04x}")
-    return text
 
 
 class _Spelling:
@@ -76,19 +92,6 @@ class _Spelling:
 
     def json(self, value: Any) -> str:
         return self.text(canonical_json(value))
-
-
-def _longest(report: Report, budget: int) -> int:
-    """
-    Give the longest limit under which all texts together stay within *budget* bytes.
-    """
-    sizes = [
-        len(text.encode("utf-8", "replace"))
-        for run in report.runs
-        for texts in (run.answers, run.prompts, run.errors)
-        for text in texts.values()
-    ]
-    return next((n for n in _LIMITS if sum(min(size, n) for size in sizes) <= budget), _LIMITS[-1])
 
 
 def _flips(

@@ -5,6 +5,7 @@ Each is as wide as a phone, so that its letters are as large there as anywhere.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from math import ceil
 from typing import Any
 
 from harness.finetune.result import Finetuned
@@ -50,7 +51,7 @@ def gated(metrics: Mapping[str, MetricVerdict]) -> str:
         for axes, (name, metric) in zip(_rows(figure, len(shown)), shown, strict=True):
             _gated(axes, name, metric)
 
-    return _drawn(draw, len(shown) * 0.9, "Change of each gated metric against its limit")
+    return _drawn(draw, len(shown) * 0.96, "Change of each gated metric against its limit")
 
 
 def _gated(axes: Any, name: str, metric: MetricVerdict) -> None:
@@ -122,9 +123,8 @@ def histogram(values: Sequence[Sequence[float]], label: str, title: str) -> str:
     every = [each for of_run in values for each in of_run]
     if not every:
         return ""
-    low, high = min(every), max(every)
-    high = high if high > low else low + 1
-    edges = [low + (high - low) * step / _BINS for step in range(_BINS + 1)]
+    whole = all(each == int(each) for each in every)
+    edges = _edges(min(every), max(every), whole=whole)
 
     def draw(figure: Any) -> None:
         axes = figure.add_subplot()
@@ -135,8 +135,20 @@ def histogram(values: Sequence[Sequence[float]], label: str, title: str) -> str:
                 axes.hist(of_run, edges, color=colour, histtype="step", linewidth=1.6)
         axes.set(xlabel=label, ylabel="answers")
         axes.yaxis.get_major_locator().set_params(integer=True)
+        axes.xaxis.get_major_locator().set_params(nbins=6, integer=whole)
 
     return _drawn(draw, 2.5, title)
+
+
+def _edges(low: float, high: float, *, whole: bool) -> list[float]:
+    """
+    Give the borders of the bins; each holds equally many whole numbers, where all are whole.
+    """
+    if whole:
+        width = ceil((high - low + 1) / _BINS)
+        return [low - 0.5 + width * step for step in range(ceil((high - low + 1) / width) + 1)]
+    width = (high - low) / _BINS or 1.0
+    return [low + width * step for step in range(_BINS + 1)]
 
 
 def slices(rows: Sequence[tuple[str, Sequence[float | None]]]) -> str:

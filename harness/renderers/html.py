@@ -11,13 +11,13 @@ import hashlib
 from functools import cache
 from importlib import resources
 
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from harness.renderers import page, safe
 from harness.renderers.base import Report
 from harness.renderers.blocks import Block, Inline, Quote, parts
-from harness.renderers.case_data import case_data, script
+from harness.renderers.case_data import embedded_cases
 from harness.renderers.changes import MOODS, REASON, summary
 from harness.renderers.svg import SERIES
 
@@ -29,10 +29,9 @@ def render(report: Report) -> str:
     style, code = _file("report.css"), _file("report.js")
     return (
         _environment()
-        .from_string(_file("report.html.jinja"))
+        .get_template("report.html.jinja")
         .render(
             title=safe.line(safe.cut(report.title)),
-            several=len(report.runs) > 1,
             verdict=report.verdict,
             mood=MOODS[report.verdict.verdict] if report.verdict else "title",
             summary=_summary(report),
@@ -44,7 +43,7 @@ def render(report: Report) -> str:
                 f"default-src 'none'; script-src {_digest(code)}; style-src {_digest(style)}; "
                 "base-uri 'none'; form-action 'none'"
             ),
-            data=script(case_data(report)),
+            data=embedded_cases(report),
             series=SERIES,
         )
     )
@@ -74,6 +73,7 @@ def inline(text: Inline) -> Markup:
 @cache
 def _environment() -> Environment:
     environment = Environment(
+        loader=FunctionLoader(_file),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

@@ -416,8 +416,11 @@ def _slices(report: Report) -> tuple[Block | Figure, ...]:
 
 
 def _training(report: Report) -> Iterator[Figure | Paragraph]:
+    shown = set()
     for run in report.runs:
-        if run.training is not None:
+        # Two runs of one checkpoint have one training.
+        if run.training is not None and run.training.digest not in shown:
+            shown.add(run.training.digest)
             yield Figure(
                 svg=charts.losses(run.training),
                 caption=f"{plural(len(run.training.losses), 'epoch')}, "

@@ -8,6 +8,7 @@ reads ``$`` as mathematics and warns of letters its font lacks): a chart draws a
 replaced by the text here, where the XML writer makes it harmless.
 """
 
+import hashlib
 import io
 import re
 from collections.abc import Mapping
@@ -88,28 +89,41 @@ def themed(figure: Any, title: str, texts: Mapping[int, str] | None = None) -> s
         for child in list(parent):
             if child.tag in (f"{{{SVG}}}metadata", f"{{{SVG}}}style"):
                 parent.remove(child)
-    used = set()
     for element in root.iter():
         _restyle(element)
         if element.text and element.tag == f"{{{SVG}}}text":
             element.text = _MARK.sub(lambda m: line((texts or {})[int(m[1])]), element.text)
-        for value in element.attrib.values():
-            used.update(_REFERENCE.findall(value))
-        used.add(element.get(f"{{{XLINK}}}href", "#").removeprefix("#"))
-    for element in root.iter():
         # HTML knows its SVG without a namespace.
         element.tag = element.tag.removeprefix(f"{{{SVG}}}")
         if target := element.attrib.pop(f"{{{XLINK}}}href", None):
             element.set("href", target)
-        # Names of groups are the same in every figure; a page may hold an id once.
-        if element.get("id") not in used:
-            element.attrib.pop("id", None)
+    _rename(root, hashlib.sha256(stream.getvalue() + title.encode()).hexdigest()[:8])
     width, height = root.attrib.pop("width"), root.attrib.pop("height")
     root.set("width", str(round(float(width.removesuffix("pt")))))
     root.set("height", str(round(float(height.removesuffix("pt")))))
     root.set("role", "img")
     root.set("aria-label", line(title))
     return ElementTree.tostring(root, "unicode")
+
+
+def _rename(root: ElementTree.Element, prefix: str) -> None:
+    """
+    Keep the ids that are referred to, under names no other figure of a page has.
+    """
+    used: dict[str, str] = {}
+
+    def new(name: str) -> str:
+        return used.setdefault(name, f"{prefix}-{len(used)}")
+
+    for element in root.iter():
+        for name, value in element.attrib.items():
+            if name == "href":
+                element.set(name, f"#{new(value.removeprefix('#'))}")
+            elif _REFERENCE.search(value):
+                element.set(name, _REFERENCE.sub(lambda found: f"url(#{new(found[1])})", value))
+    for element in root.iter():
+        if (name := element.attrib.pop("id", None)) in used:
+            element.set("id", used[name])
 
 
 def _restyle(element: ElementTree.Element) -> None:

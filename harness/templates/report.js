@@ -49,7 +49,7 @@
   const toolsOf = (row) => row.runs.flatMap((_, run) => turnsOf(row, run).flatMap((turn) => (turn.calls || []).map(([tool]) => tool)));
   const findingsOf = (row) => row.runs.flatMap((_, run) => turnsOf(row, run).flatMap((turn) => (turn.findings || []).map(([code]) => code)));
 
-  // Made when first searched: ten thousand rows of text take a moment.
+  // Made once, in the background: ten thousand rows of text take a moment.
   const searched = new Map();
   function textOf(row) {
     if (!searched.has(row)) {
@@ -62,6 +62,12 @@
       searched.set(row, [row.id, row.prompt || "", ...(row.tags || []), ...asked, ...answers].join("\n").toLowerCase());
     }
     return searched.get(row);
+  }
+
+  function prepareSearch(from) {
+    const step = 500;
+    cases.slice(from, from + step).forEach(textOf);
+    if (from + step < cases.length) setTimeout(prepareSearch, 0, from + step);
   }
 
   // One case in full
@@ -188,9 +194,9 @@
       cell: (row) => make("td", labels.length > 1 ? { "data-label": label } : {}, statusOf(row, run) ? badge(statusOf(row, run)) : "–"),
     })),
     data.compared && { title: "Change", key: (row) => flipOrder[row.flip] ?? 2, cell: (row) => make("td", {}, row.flip ? change(row.flip) : "") },
-    has("tokens") && { title: "Tokens", key: (row) => sum(row, "tokens"), down: true, cell: (row) => numberCell(sum(row, "tokens"), 0) },
-    has("latency") && { title: "Latency, ms", key: (row) => sum(row, "latency"), down: true, cell: (row) => numberCell(sum(row, "latency"), 0) },
-    has("margin") && { title: "Margin", key: (row) => least(row, "margin"), cell: (row) => numberCell(least(row, "margin"), 3) },
+    has("tokens") && { title: "Tokens", key: (row) => sum(row, "tokens"), numeric: true, down: true, cell: (row) => numberCell(sum(row, "tokens"), 0) },
+    has("latency") && { title: "Latency, ms", key: (row) => sum(row, "latency"), numeric: true, down: true, cell: (row) => numberCell(sum(row, "latency"), 0) },
+    has("margin") && { title: "Margin", key: (row) => least(row, "margin"), numeric: true, cell: (row) => numberCell(least(row, "margin"), 3) },
   ].filter(Boolean);
   const numberCell = (value, digits) => make("td", { class: "number" }, value == null ? "–" : number(value, digits));
 
@@ -271,7 +277,7 @@
   function header(column) {
     if (!column.key) return make("th", { scope: "col" }, column.title);
     const button = make("button", { type: "button" }, quote(column.title));
-    const cell = make("th", { scope: "col" }, button);
+    const cell = make("th", { scope: "col", class: column.numeric ? "number" : "" }, button);
     button.addEventListener("click", () => {
       down = sorted === column ? !down : Boolean(column.down);
       sorted = column;
@@ -325,6 +331,7 @@
     if (data.compared) showFlips();
     showRows();
     openLinked();
+    prepareSearch(0);
   }
 
   start();
