@@ -145,8 +145,8 @@ def _edges(low: float, high: float, *, whole: bool) -> list[float]:
     Give the borders of the bins; each holds equally many whole numbers, where all are whole.
     """
     if whole:
-        width = ceil((high - low + 1) / _BINS)
-        return [low - 0.5 + width * step for step in range(ceil((high - low + 1) / width) + 1)]
+        each = ceil((high - low + 1) / _BINS)
+        return [low - 0.5 + each * step for step in range(ceil((high - low + 1) / each) + 1)]
     width = (high - low) / _BINS or 1.0
     return [low + width * step for step in range(_BINS + 1)]
 

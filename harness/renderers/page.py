@@ -10,58 +10,12 @@ from typing import Any, Literal
 
 from harness.canonical import canonical_json
 from harness.compare import Comparison, Effect
-from harness.metrics import Confusion
-from harness.record import Metric
-from harness.renderers import changes, charts, evidence, tables
+from harness.renderers import changes, charts, evidence, figures, tables
 from harness.renderers.base import Report, RunView
 from harness.renderers.blocks import Block, Inline, Listing, Names, Paragraph, Quote, Table
 from harness.renderers.safe import cut
 from harness.renderers.sections import says_something
 from harness.renderers.spelling import ABSENT, plural
-from harness.results import TurnResult
-
-_SLICES = 12
-"""How many tags the picture shows; the table has them all."""
-_SHADES = 5
-"""How many shades the cells of a matrix have."""
-_TOOLS = 14
-"""More tools than this make a matrix nobody reads; then the mix-ups are listed alone."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Figure:
-    """
-    A picture.
-    """
-
-    svg: str
-    """Of our own making, names in it already harmless."""
-    caption: str
-    legend: tuple[str, ...] = ()
-    """The names of the runs, in the order of their colours: foreign text."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Matrix:
-    """
-    Expected by called tool.
-    """
-
-    caption: Inline
-    called: tuple[str, ...]
-    rows: tuple[tuple[str, tuple["Cell", ...]], ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Cell:
-    """
-    How often a tool was called where one was expected.
-    """
-
-    count: int
-    right: bool
-    shade: int
-    """From 0 to 4, by the share of its row."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +28,7 @@ class Panel:
     title: str
     link: str = ""
     """What a link to it says; empty: no link leads there."""
-    items: tuple[Block | Figure | Matrix, ...] = ()
+    items: tuple[Block | figures.Figure | figures.Matrix, ...] = ()
     absent: str = ""
     """Said where there is nothing to show; empty: the part is left out."""
     drawer: bool = False
@@ -83,20 +37,11 @@ class Panel:
     """Where there is room: items next to each other, or a picture with the table at its side."""
 
 
-def names(report: Report) -> tuple[str, ...]:
-    """
-    Give what each run is called in columns.
-    """
-    if report.comparison is not None:
-        return ("old", "new")
-    return tuple(run.name for run in report.runs)
-
-
 def before_cases(report: Report) -> tuple[Panel, ...]:
     """
     Give what is read first.
     """
-    labels = tuple(Quote(cut(each)) for each in names(report))
+    labels = tuple(Quote(cut(each)) for each in figures.names(report))
     second = tables.second_calls_by_kind(report.runs, labels if len(labels) > 1 else ("answers",))
     panels = [
         Panel(id="runs", title="", items=(_facts(report),)),
@@ -130,7 +75,7 @@ def after_cases(report: Report) -> tuple[Panel, ...]:
                 id="confusion",
                 title="Confusion matrix",
                 link="Confusion",
-                items=tuple(_matrices(report)),
+                items=tuple(figures.matrices(report)),
                 absent="No answer was expected to call a tool.",
                 layout="beside",
             ),
@@ -138,7 +83,9 @@ def after_cases(report: Report) -> tuple[Panel, ...]:
                 id="tokens",
                 title="Answer lengths",
                 link="Lengths",
-                items=_spread(report, "output_tokens", "output tokens", "Length of the answers"),
+                items=figures.spread(
+                    report, "output_tokens", "output tokens", "Length of the answers"
+                ),
                 absent="No answer has a token count.",
             ),
             Panel(
@@ -146,8 +93,12 @@ def after_cases(report: Report) -> tuple[Panel, ...]:
                 title="Latency",
                 link="Latency",
                 items=(
-                    *_spread(report, "latency_ms", "ms for one answer", "Time for one answer"),
-                    *_spread(report, "ttft_ms", "ms to the first token", "Time to first token"),
+                    *figures.spread(
+                        report, "latency_ms", "ms for one answer", "Time for one answer"
+                    ),
+                    *figures.spread(
+                        report, "ttft_ms", "ms to the first token", "Time to first token"
+                    ),
                 ),
                 absent="No answer was timed: run with --latency to time a sample of 24.",
                 layout="beside",
@@ -156,14 +107,16 @@ def after_cases(report: Report) -> tuple[Panel, ...]:
                 id="margins",
                 title="Margins",
                 link="Margins",
-                items=_spread(report, "margin", "margin", "How sure the model was of its choice"),
+                items=figures.spread(
+                    report, "margin", "margin", "How sure the model was of its choice"
+                ),
                 absent="No answer has a margin: it was not measured in these runs.",
             ),
             Panel(
                 id="slices",
                 title="Accuracy by tag",
                 link="Tags",
-                items=_slices(report),
+                items=figures.slices(report),
                 absent="No scored case has a tag.",
                 layout="aside",
             ),
@@ -171,7 +124,7 @@ def after_cases(report: Report) -> tuple[Panel, ...]:
                 id="training",
                 title="Training",
                 link="Training",
-                items=tuple(_training(report)),
+                items=tuple(figures.training(report)),
                 absent="No checkpoint of this report was trained here, "
                 "or its weights have changed since.",
             ),
@@ -201,11 +154,11 @@ def _kept(panels: Sequence[Panel]) -> tuple[Panel, ...]:
     return tuple(kept)
 
 
-def _shows(item: Block | Figure | Matrix) -> bool:
+def _shows(item: Block | figures.Figure | figures.Matrix) -> bool:
     match item:
-        case Figure():
+        case figures.Figure():
             return bool(item.svg)
-        case Matrix():
+        case figures.Matrix():
             return bool(item.rows)
         case _:
             return says_something(item)
@@ -216,7 +169,7 @@ def _facts(report: Report) -> Table:
     What is compared, when and where, a column for each run.
     """
     runs = report.runs
-    labels = names(report)
+    labels = figures.names(report)
     rows: list[tuple[Inline, ...]] = []
     for label, spell in _FACTS:
         rows.append((label, *(Quote(cut(spell(run) or ABSENT)) for run in runs)))
@@ -253,7 +206,7 @@ _FACTS = (
 )
 
 
-def _metrics(report: Report) -> tuple[Block | Figure, ...]:
+def _metrics(report: Report) -> tuple[Block | figures.Figure, ...]:
     runs = report.runs
     verdict = report.verdict
     if report.comparison is not None:
@@ -266,27 +219,13 @@ def _metrics(report: Report) -> tuple[Block | Figure, ...]:
                 "Dot: the change from old to new. Bar: its 95% interval. "
                 "Red line: the limit; the shaded side is not allowed."
             )
-            return (Figure(svg=charts.gated(verdict.metrics), caption=caption), *told)
-        return (_rates(runs, ("old", "new")), *told)
+            return (figures.Figure(svg=charts.gated(verdict.metrics), caption=caption), *told)
+        return (figures.rates(runs, ("old", "new")), *told)
     table = (
         tables.metrics_of(runs[0].record) if len(runs) == 1 else tables.metrics_side_by_side(runs)
     )
     without = Paragraph(text=tables.without_value(run.record for run in runs))
-    return (_rates(runs, names(report)), table, without)
-
-
-def _rates(runs: Sequence[RunView], labels: tuple[str, ...]) -> Figure:
-    wanted = list(
-        dict.fromkeys(name for run in runs for name, _ in tables.ordered(run.record.metrics))
-    )
-    metrics: list[tuple[str, Sequence[Metric | None]]] = [
-        (name, [run.record.metrics.get(name) for run in runs]) for name in wanted
-    ]
-    return Figure(
-        svg=charts.rates(metrics),
-        caption="Dot: the rate over the whole run. Bar: its 95% interval.",
-        legend=labels if len(runs) > 1 else (),
-    )
+    return (figures.rates(runs, figures.names(report)), table, without)
 
 
 def _compared(report: Report, comparison: Comparison) -> Iterator[Panel]:
@@ -348,93 +287,11 @@ def _not_compared(comparison: Comparison) -> tuple[Block, ...]:
     return (*blocks, table)
 
 
-def _matrices(report: Report) -> Iterator[Matrix | Table]:
-    matrices = [run.record.confusion for run in report.runs]
-    called = tables.tools_of(name for matrix in matrices for row in matrix.values() for name in row)
-    if len(called) > _TOOLS:
-        for matrix in matrices:
-            yield tables.confusion(None, matrix)
-        return
-    expected = tables.tools_of(name for matrix in matrices for name in matrix)
-    for label, matrix in zip(names(report), matrices, strict=True):
-        if matrix:
-            caption: Inline = Quote(cut(label)) if len(matrices) > 1 else ""
-            yield _matrix(caption, matrix, expected, called)
-
-
-def _matrix(
-    caption: Inline, counts: Confusion, expected: Sequence[str], called: Sequence[str]
-) -> Matrix:
-    rows = []
-    for row in expected:
-        found = [counts.get(row, {}).get(column, 0) for column in called]
-        most = sum(found) or 1
-        cells = tuple(
-            Cell(count, row == column, min(_SHADES - 1, -(-(_SHADES - 1) * count // most)))
-            for column, count in zip(called, found, strict=True)
-        )
-        rows.append((row, cells))
-    return Matrix(caption=caption, called=tuple(called), rows=tuple(rows))
-
-
-def _spread(report: Report, field: str, label: str, title: str) -> tuple[Figure, ...]:
-    values = [
-        [float(each) for turn in _turns(run) if (each := getattr(turn, field)) is not None]
-        for run in report.runs
-    ]
-    legend = names(report) if len(report.runs) > 1 else ()
-    svg = charts.histogram(values, label, title)
-    return (Figure(svg=svg, caption=title, legend=legend),) if svg else ()
-
-
-def _turns(run: RunView) -> Iterator[TurnResult]:
-    for case in run.record.cases:
-        if case.scored:
-            yield from case.turns
-
-
-def _slices(report: Report) -> tuple[Block | Figure, ...]:
-    of_runs = [tables.by_tag(run.record) for run in report.runs]
-    rows = []
-    for tag in sorted({tag for tags in of_runs for tag in tags}):
-        values = [tags[tag].value if tag in tags else None for tags in of_runs]
-        known = [each for each in values if each is not None]
-        if known:
-            rows.append((cut(tag, 40), values, max(known) - min(known)))
-    rows.sort(key=lambda row: -row[2])
-    figure = Figure(
-        svg=charts.slices([(tag, values) for tag, values, _ in rows[:_SLICES]]),
-        caption="Accuracy of each tag"
-        + (f": the {_SLICES} that differ most" if len(rows) > _SLICES else ""),
-        legend=names(report) if len(report.runs) > 1 else (),
-    )
-    if report.comparison is not None:
-        return figure, changes.by_tag(report, report.comparison)
-    if len(report.runs) == 1:
-        return figure, tables.accuracy_by_tag(report.new.record)
-    return figure, tables.tags_side_by_side(report.runs)
-
-
-def _training(report: Report) -> Iterator[Figure | Paragraph]:
-    shown = set()
-    for run in report.runs:
-        # Two runs of one checkpoint have one training.
-        if run.training is not None and run.training.digest not in shown:
-            shown.add(run.training.digest)
-            yield Figure(
-                svg=charts.losses(run.training),
-                caption=f"{plural(len(run.training.losses), 'epoch')}, "
-                f"{run.training.seconds:,.0f} seconds; the weights are those after epoch "
-                f"{run.training.kept_epoch}.",
-            )
-            yield Paragraph(text=("Trained: ", Quote(cut(str(run.record.checkpoint["reference"])))))
-
-
 def _provenance(report: Report) -> Table:
     settings = [dict(_settings(run)) for run in report.runs]
     fields = dict.fromkeys(name for each in settings for name in each)
     return Table(
-        header=("field", *(Quote(cut(each)) for each in names(report))),
+        header=("field", *(Quote(cut(each)) for each in figures.names(report))),
         rows=tuple(
             (Quote(cut(name)), *(Quote(cut(each.get(name, ABSENT))) for each in settings))
             for name in fields

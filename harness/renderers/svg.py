@@ -122,8 +122,8 @@ def _rename(root: ElementTree.Element, prefix: str) -> None:
             elif _REFERENCE.search(value):
                 element.set(name, _REFERENCE.sub(lambda found: f"url(#{new(found[1])})", value))
     for element in root.iter():
-        if (name := element.attrib.pop("id", None)) in used:
-            element.set("id", used[name])
+        if "id" in element.attrib and (kept := used.get(element.attrib.pop("id"))):
+            element.set("id", kept)
 
 
 def _restyle(element: ElementTree.Element) -> None:
