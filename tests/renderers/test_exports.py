@@ -5,6 +5,7 @@ What other projects read: each export is given to that project's own reader.
 import json
 from collections.abc import Callable
 from math import isclose, sqrt
+from pathlib import Path
 
 import pytest
 
@@ -41,6 +42,23 @@ def test_what_the_card_reader_writes_again_is_the_same(run_report: Report):
     assert card.data.eval_results == again.data.eval_results
 
 
+def test_the_block_is_merged_into_a_card_as_the_docs_say(run_report: Report, tmp_path: Path):
+    from huggingface_hub import ModelCard
+
+    (tmp_path / "README.md").write_text("---\nlicense: apache-2.0\n---\n# Mine\n")
+    (tmp_path / "block.yaml").write_text(model_index(run_report), "utf-8")
+
+    card = ModelCard.load(tmp_path / "README.md")
+    measured = ModelCard.load(tmp_path / "block.yaml").data
+    card.data.model_name, card.data.eval_results = measured.model_name, measured.eval_results
+    card.save(tmp_path / "README.md")
+
+    merged = ModelCard.load(tmp_path / "README.md")
+    assert "apache-2.0" == merged.data.license
+    assert measured.eval_results == merged.data.eval_results
+    assert "# Mine" in merged.text
+
+
 @pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
 def test_hostile_names_stay_in_their_fields(
     text: str, hostile_reports: Callable[[str], list[Report]]
@@ -61,7 +79,7 @@ def test_lm_eval_tabulates_our_results(run_report: Report):
     """
     Its own reader: the types it documents, and the table it prints of a results file.
     """
-    utils = pytest.importorskip("lm_eval.utils", reason="lm_eval is not installed: tox -e lm-eval")
+    utils = pytest.importorskip("lm_eval.utils", reason="lm_eval is not installed; tox does")
     from lm_eval.result_schema import EvalResults
     from pydantic import TypeAdapter
 
