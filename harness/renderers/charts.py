@@ -131,7 +131,9 @@ def histogram(values: Sequence[Sequence[float]], label: str, title: str) -> str:
         for place, of_run in enumerate(values):
             if of_run:
                 colour = PALETTE[place % len(PALETTE)]
-                axes.hist(of_run, edges, color=colour, alpha=0.25, linewidth=0)
+                # The first is filled, so that it is seen where another is the same.
+                if not place:
+                    axes.hist(of_run, edges, color=colour, alpha=0.35, linewidth=0)
                 axes.hist(of_run, edges, color=colour, histtype="step", linewidth=1.6)
         axes.set(xlabel=label, ylabel="answers")
         axes.yaxis.get_major_locator().set_params(integer=True)
@@ -166,7 +168,8 @@ def slices(rows: Sequence[tuple[str, Sequence[float | None]]]) -> str:
             for run, value in enumerate(of_runs):
                 if value is not None:
                     colour = PALETTE[run % len(PALETTE)]
-                    axes.plot([value], [-place], color=colour, marker="o", markersize=7)
+                    size = 6 if run else 10
+                    axes.plot([value], [-place], color=colour, marker="o", markersize=size)
             axes.text(-0.02, -place + 0.42, mark(place), color=INK, verticalalignment="center")
         axes.set(xlim=(-0.02, 1.02), ylim=(0.5 - len(rows), 0.8), yticks=[])
         axes.xaxis.set_major_formatter(_percent)
