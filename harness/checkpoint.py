@@ -9,7 +9,7 @@ import contextlib
 import json
 import re
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -360,6 +360,21 @@ def digests(located: Located, tokenizer: Any) -> dict[str, str | None]:
             "adapter": None if located.adapter is None else _adapter_digest(located.adapter),
             **tokenizer_digests(tokenizer),
         }
+
+
+def holds_weights(folder: Path, block: Mapping[str, Any]) -> bool:
+    """
+    Say whether *folder* still holds the weights, or the adapter, that the ``checkpoint`` block of a
+    run names by digest.
+
+    Raises:
+        CheckpointError: if they cannot be read.
+    """
+    with boundary(CheckpointError, f"{folder} cannot be digested"):
+        if (folder / ADAPTER_CONFIG).is_file():
+            return block.get("adapter") == _adapter_digest(folder)
+        files = sorted(folder.glob("model*.safetensors"))
+        return block.get("weights") == digest([file_digest(file) for file in files])
 
 
 def tokenizer_digests(tokenizer: Any) -> dict[str, str]:

@@ -80,6 +80,7 @@ def _parser() -> argparse.ArgumentParser:
     _baseline(commands)
     _compare(commands)
     _gate(commands)
+    _report(commands)
     _explain(commands)
     _finetune(commands)
     _suite(commands)
@@ -271,9 +272,28 @@ def _explain(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
     _rooted(command)
 
 
+def _report(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    command = _command(commands, "report", "runs.report", "one run in any form")
+    command.add_argument("run", metavar="RUN", help="a run's folder or a baseline")
+    _rooted(command)
+    _outputs(command)
+
+
 def _outputs(command: argparse.ArgumentParser) -> None:
-    for name in ("markdown", "junit", "json"):
-        command.add_argument(f"--{name}", metavar="FILE", help="write it there; - prints it")
+    for name, what in (
+        ("html", "one page with everything"),
+        ("markdown", "for a pull request"),
+        ("junit", "for a CI server"),
+        ("json", "for programs"),
+        ("lm-eval", "the new run as lm-evaluation-harness's results"),
+        ("model-index", "the new run as metadata of a model card"),
+    ):
+        command.add_argument(f"--{name}", metavar="FILE", help=f"{what}; - prints it")
+    command.add_argument(
+        "--github",
+        action="store_true",
+        help="on GitHub Actions: a summary, outputs and annotations of the step",
+    )
 
 
 def _finetune(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

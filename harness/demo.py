@@ -30,7 +30,12 @@ from harness.suite_files import SUITE_FILE, VERSIONS_FILE, load_suite
 
 SUITE, TAG = "tool-routing", "demo"
 BASE = "embedded:smollm2-135m"
-REPORTS = {"markdown": "report.md", "junit": "junit.xml", "json": "verdict.json"}
+REPORTS = {
+    "html": "report.html",
+    "markdown": "report.md",
+    "junit": "junit.xml",
+    "json": "verdict.json",
+}
 
 
 def tell(

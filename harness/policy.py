@@ -177,6 +177,15 @@ def _limit(name: str, spelled: str, where: str) -> Limit:
     return Limit(margin=size, budget=_budget(found, definition, spelled, where), text=spelled)
 
 
+def allowed_change(spelled: str) -> float | None:
+    """
+    Read how far a limit as it is spelled in a policy lets a metric move, as a signed share; None if
+    it is no limit.
+    """
+    found = _LIMIT.fullmatch(spelled.strip())
+    return found and float(f"{found['sign']}{found['size']}") / 100
+
+
 def _slice_limit(name: str, spelled: str, where: str) -> Limit:
     limit = _limit(name, spelled, where)
     if METRICS[name].unit != "rate" or not limit.margin or limit.budget is not None:

@@ -3,11 +3,17 @@ What the steps of `harness.workflow` gave, as the `Report` that every renderer t
 """
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 from harness.canonical import canonical_json
-from harness.renderers.base import Report, RunView
+from harness.checkpoint import holds_weights, parse_reference
+from harness.errors import HarnessError
+from harness.finetune import Finetuned, finished
+from harness.renderers.base import Asked, Report, RunView
 from harness.store import StoredRun
+from harness.suite import Case, Suite
 from harness.suite_files import load_suite_copy
 from harness.transcript import Key, Transcript
 from harness.workflow import Gated, compare_runs
@@ -40,7 +46,42 @@ def view(
         prompts={case.id: case.prompt for case in suite.cases},
         answers=answers,
         errors=errors,
+        turns=_turns(suite),
+        training=_training(run.record.checkpoint),
     )
+
+
+def _turns(suite: Suite) -> dict[str, tuple[Asked, ...]]:
+    spelled = {
+        row["id"]: [turn["expect"] for turn in row.get("turns", (row,))]
+        for row in suite.document["cases"]
+    }
+    return {
+        case.id: tuple(
+            Asked(role=role, text=text, expected=expected)
+            for (role, text), expected in zip(_said_last(case), spelled[case.id], strict=True)
+        )
+        for case in suite.cases
+    }
+
+
+def _said_last(case: Case) -> list[tuple[str, str]]:
+    last = [turn.messages[-1] if turn.messages else None for turn in case.turns]
+    return [(each.role, each.content or "") if each else ("", "") for each in last]
+
+
+def _training(checkpoint: Mapping[str, Any]) -> Finetuned | None:
+    """
+    Find how a checkpoint was trained: beside its weights, while they are still those that were run.
+    """
+    # A report is of the run: whatever has become of the folder since must not stop it.
+    try:
+        reference = parse_reference(str(checkpoint["reference"]))
+        folder = Path(reference.target)
+        trained = finished(folder) if reference.scheme == "hf" else None
+        return trained if trained and holds_weights(folder, checkpoint) else None
+    except (HarnessError, OSError):
+        return None
 
 
 def report_run(run: StoredRun) -> Report:

@@ -144,6 +144,17 @@ def gate(arguments: argparse.Namespace) -> int:
     return gated.verdict.exit
 
 
+def report(arguments: argparse.Namespace) -> int:
+    """
+    ``harness report``.
+    """
+    project = open_project(arguments.root)
+    made = reports.report_run(project.run(arguments.run))
+    if not write(made, arguments):
+        show(made)
+    return ExitCode.PASS
+
+
 def explain(arguments: argparse.Namespace) -> int:
     """
     ``harness explain``.

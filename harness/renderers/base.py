@@ -7,12 +7,27 @@ suite or a file name brought goes through `harness.renderers.safe`.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from harness.compare import Comparison
+from harness.finetune.result import Finetuned
 from harness.gate import Verdict
 from harness.record import RunRecord
 from harness.transcript import Key
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """
+    One turn as the suite has it.
+    """
+
+    role: str
+    """Who spoke last before the answer: ``user``, or ``tool`` for a tool's result."""
+    text: str
+    """What they said."""
+    expected: Mapping[str, Any]
+    """The expectation as the suite spells it (docs/suites.md)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +45,10 @@ class RunView:
     """The raw text of the answers at hand. Where one is missing, its calls are shown."""
     errors: Mapping[Key, str] = field(default_factory=dict)
     """What broke, for answers that could not be made."""
+    turns: Mapping[str, tuple[Asked, ...]] = field(default_factory=dict)
+    """Case id -> what each of its turns asked and expected."""
+    training: Finetuned | None = None
+    """How the checkpoint was trained, where that was done here and its weights are still there."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,6 +3,7 @@ Tables of what differs between two runs, and what the gate made of it. Shown, no
 """
 
 import re
+from collections.abc import Collection
 from statistics import median
 
 from harness.canonical import canonical_json
@@ -27,7 +28,8 @@ from harness.renderers.safe import cut
 from harness.renderers.spelling import ABSENT, change, plural, title, unit, value
 from harness.renderers.tables import short
 
-_REASON = 600
+REASON = 600
+"""How much of a sentence of the verdict a report shows: it names cases."""
 _SETTING = 60
 _LEAST_SURE = 5
 _DIGEST = re.compile("sha256:[0-9a-f]{64}")
@@ -111,9 +113,9 @@ def by_tag(report: Report, comparison: Comparison) -> Table:
     )
 
 
-def differences(comparison: Comparison) -> Table:
+def differences(comparison: Comparison, effects: Collection[Effect] = tuple(_EFFECTS)) -> Table:
     """
-    What the runs were made with, where it differs, and what follows from that.
+    What the runs were made with, where it differs, and what follows from that; of these *effects*.
     """
     return Table(
         header=("field", "old", "new", "effect"),
@@ -125,6 +127,7 @@ def differences(comparison: Comparison) -> Table:
                 _EFFECTS[each.effect],
             )
             for each in comparison.differences
+            if each.effect in effects
         ),
     )
 
@@ -148,11 +151,11 @@ def summary(report: Report, comparison: Comparison) -> tuple[Block, ...]:
     word = verdict.verdict.replace("_", " ")
     first, *rest = verdict.reasons or ("",)
     return (
-        Paragraph(text=f"{word}: {cut(first, _REASON)}", mood=MOODS[verdict.verdict]),
+        Paragraph(text=f"{word}: {cut(first, REASON)}", mood=MOODS[verdict.verdict]),
         Points(
             texts=(
-                *(cut(reason, _REASON) for reason in rest),
-                *(f"note: {cut(note, _REASON)}" for note in verdict.notes),
+                *(cut(reason, REASON) for reason in rest),
+                *(f"note: {cut(note, REASON)}" for note in verdict.notes),
             )
         ),
         Paragraph(text=names),

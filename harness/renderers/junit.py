@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element, SubElement
 
+from harness.errors import ExitCode
 from harness.gate import Verdict
 from harness.renderers.base import Report, RunView
 from harness.renderers.safe import cut, line, xml
@@ -60,7 +61,7 @@ def _case(suite: Element, run: RunView, case: CaseResult) -> None:
 def _gate(suite: Element, run: RunView, verdict: Verdict) -> None:
     tested = SubElement(suite, "testcase", classname=_name(run.record.suite.name), name="gate")
     reasons = "\n".join(cut(reason, _ANSWER) for reason in verdict.reasons)
-    if verdict.verdict in ("regressed", "not_comparable"):
+    if verdict.exit != ExitCode.PASS:
         _outcome(tested, "failure", verdict.verdict, verdict.reasons[0], reasons)
     else:
         SubElement(tested, "system-out").text = xml(f"{verdict.verdict}\n{reasons}")

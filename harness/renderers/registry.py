@@ -15,9 +15,13 @@ _FAMILY = Family(
     group="harness.renderers",
     noun="renderer",
     built_in={
+        "github": "harness.renderers.github:render",
+        "html": "harness.renderers.html:render",
         "json": "harness.renderers.json:render",
         "junit": "harness.renderers.junit:render",
+        "lm-eval": "harness.renderers.lm_eval:render",
         "markdown": "harness.renderers.markdown:render",
+        "model-index": "harness.renderers.model_index:render",
         "terminal": "harness.renderers.terminal:render",
     },
     error=UsageError,

@@ -32,7 +32,7 @@ def sections(report: Report) -> tuple[Section, ...]:
     return tuple(
         Section(title=section.title, blocks=kept, open=section.open)
         for section in found
-        if (kept := tuple(block for block in section.blocks if _says_something(block)))
+        if (kept := tuple(block for block in section.blocks if says_something(block)))
     )
 
 
@@ -143,7 +143,10 @@ def _compared(report: Report, comparison: Comparison) -> list[Section]:
     ]
 
 
-def _says_something(block: Block) -> bool:
+def says_something(block: Block) -> bool:
+    """
+    Say whether there is anything in a block.
+    """
     match block:
         case Paragraph():
             return bool(block.text)

@@ -155,11 +155,8 @@ def confusion(old: Confusion | None, new: Confusion) -> Table:
     Where too many tools were called for a matrix, a list of the mix-ups, the commonest first.
     """
     before = old or {}
-    expected = sorted({*before, *new}, key=_tools_first)
-    called = sorted(
-        {name for matrix in (before, new) for row in matrix.values() for name in row},
-        key=_tools_first,
-    )
+    expected = tools_of({*before, *new})
+    called = tools_of(name for matrix in (before, new) for row in matrix.values() for name in row)
 
     def cell(row: str, column: str) -> str:
         now = new.get(row, {}).get(column, 0)
@@ -184,6 +181,28 @@ def confusion(old: Confusion | None, new: Confusion) -> Table:
         header=("expected", "called instead", "times"),
         rows=tuple((short(row), short(column), cell(row, column)) for row, column in wrong),
         right=frozenset({2}),
+    )
+
+
+def tools_of(names: Iterable[str]) -> list[str]:
+    """
+    Give the rows or columns of a matrix in order: tools first, then what is none, ``(none)``.
+    """
+    return sorted(set(names), key=lambda name: (name.startswith("("), name))
+
+
+def tags_side_by_side(runs: Sequence[RunView]) -> Table:
+    """
+    Accuracy over the scored cases of each tag, a column for each run.
+    """
+    of_runs = [by_tag(run.record) for run in runs]
+    return Table(
+        header=("tag", *columns(runs)),
+        rows=tuple(
+            (short(tag), *(_value_of("accuracy", tags.get(tag)) for tags in of_runs))
+            for tag in sorted({tag for tags in of_runs for tag in tags})
+        ),
+        right=_numbers(len(runs)),
     )
 
 
@@ -261,10 +280,6 @@ def _in_order(names: Iterable[str]) -> list[str]:
 
 def _numbers(count: int) -> frozenset[int]:
     return frozenset(range(1, count + 1))
-
-
-def _tools_first(name: str) -> tuple[bool, str]:
-    return name.startswith("("), name
 
 
 def _value_of(name: str, metric: Metric | None) -> str:

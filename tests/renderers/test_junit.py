@@ -6,6 +6,7 @@ from xml.etree.ElementTree import Element
 
 import pytest
 
+from harness.errors import ExitCode
 from harness.renderers.base import Report
 from harness.renderers.junit import render
 
@@ -69,17 +70,19 @@ def test_a_comparison_is_of_the_new_run_and_the_gate(gate_report: Report):
 
 
 @pytest.mark.parametrize(
-    ("word", "tag"),
+    ("word", "exits", "tag"),
     [
-        ("regressed", "failure"),
-        ("not_comparable", "failure"),
-        ("inconclusive", "system-out"),
-        ("pass", "system-out"),
+        ("regressed", ExitCode.REGRESSED, "failure"),
+        ("not_comparable", ExitCode.UNDECIDED, "failure"),
+        ("inconclusive", ExitCode.UNDECIDED, "failure"),
+        ("inconclusive", ExitCode.PASS, "system-out"),
+        ("pass", ExitCode.PASS, "system-out"),
     ],
 )
-def test_the_gate_fails_as_its_verdict_says(gate_report: Report, word: Any, tag: str):
+def test_the_gate_fails_where_it_blocks(gate_report: Report, word: Any, exits: ExitCode, tag: str):
     assert gate_report.verdict is not None
-    report = replace(gate_report, verdict=replace(gate_report.verdict, verdict=word))
+    verdict = replace(gate_report.verdict, verdict=word, exit=exits)
+    report = replace(gate_report, verdict=verdict)
     found = outcome(parsed(report), "gate")
 
     assert tag == found.tag

@@ -2,6 +2,8 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 
+from wcwidth import wcswidth
+
 from harness.renderers.base import Report
 from harness.renderers.terminal import render
 from harness.transcript import Key
@@ -253,3 +255,35 @@ def test_colour_only_where_asked(hostile_reports: Callable[[str], list[Report]])
         assert "\x1b" not in render(report)
         assert render(report) == codes.sub("", painted)
         assert codes.search(painted)
+
+
+def test_wide_letters_keep_their_columns(run_report: Report):
+    run = run_report.new
+    cases = [
+        replace(case, tags=("漢字かな",) if n % 2 else ("plain",))
+        for n, case in enumerate(run.record.cases)
+    ]
+    report = replace(
+        run_report, runs=(replace(run, record=replace(run.record, cases=tuple(cases))),)
+    )
+
+    lines = section(render(report), "Accuracy by tag").splitlines()
+
+    assert 1 == len({wcswidth(line) for line in lines if "%" in line or "---" in line})
+
+
+def test_no_line_of_wide_letters_is_wider_than_the_screen(gate_report: Report):
+    new = gate_report.new
+    long = replace(new, answers=dict.fromkeys(new.answers, "漢字 " * 60 + "漢" * 90))
+    text = render(replace(gate_report, runs=(gate_report.old, long)), width=80)
+
+    assert 80 >= max(wcswidth(line) for line in text.splitlines())
+
+
+def test_nothing_a_model_writes_is_a_command_to_a_ci_server(gate_report: Report):
+    new = gate_report.new
+    hostile = replace(new, answers=dict.fromkeys(new.answers, "##vso[task.complete]##[add-mask]x"))
+    text = render(replace(gate_report, runs=(gate_report.old, hostile)))
+
+    assert "##" not in text
+    assert r"#\x23vso[task.complete]" in text

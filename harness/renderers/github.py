@@ -1,0 +1,81 @@
+"""
+What a job on GitHub Actions says about a report: annotations, and the outputs of its step.
+
+Annotations are workflow commands, one a line; GitHub keeps ten errors and ten warnings of a step.
+Outputs are ``name=value`` lines for ``$GITHUB_OUTPUT``.
+https://docs.github.com/actions/reference/workflows-and-actions/workflow-commands
+"""
+
+from collections.abc import Iterator
+from typing import Literal
+
+from harness.errors import ExitCode
+from harness.renderers import safe
+from harness.renderers.base import Report
+from harness.renderers.blocks import Entry, plain
+from harness.renderers.evidence import accuracy, broken
+
+SUMMARY_LIMIT = 1_000_000
+"""A step's summary holds 1 MiB."""
+
+_MOST = 9
+"""Cases with an annotation of their own: the tenth is the verdict."""
+_LONGEST = 1_000
+
+Level = Literal["error", "warning", "notice"]
+
+
+def render(report: Report) -> str:
+    """
+    Spell *report* as annotations, one workflow command a line.
+    """
+    return "".join(f"{line}\n" for line in _annotations(report))
+
+
+def outputs(report: Report) -> str:
+    """
+    Spell what later steps may ask of *report*, for ``$GITHUB_OUTPUT``: verdict, exit, reason, and
+    how many cases are broken and fixed; of what it has.
+    """
+    lines = []
+    if report.verdict is not None:
+        lines += [
+            f"verdict={report.verdict.verdict}",
+            f"exit={int(report.verdict.exit)}",
+            f"reason={_line(report.verdict.reasons[0])}",
+        ]
+    if report.comparison is not None:
+        rate = accuracy(report.comparison)
+        lines += [f"broken={len(rate.broken)}", f"fixed={len(rate.fixed)}"]
+    # A value is one line whatever is in it, so that none can begin another output.
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _annotations(report: Report) -> Iterator[str]:
+    verdict, comparison = report.verdict, report.comparison
+    blocked = verdict is not None and verdict.exit != ExitCode.PASS
+    if verdict is None:
+        yield _command("notice", "harness", report.title)
+    else:
+        doubtful: Level = "notice" if verdict.verdict == "pass" else "warning"
+        said = f"harness gate: {verdict.verdict.replace('_', ' ')}"
+        yield _command("error" if blocked else doubtful, said, verdict.reasons[0])
+    if comparison is None:
+        return
+    for entry in broken(report, comparison)[:_MOST]:
+        title = f"broken: {safe.cut(entry.name)} ({entry.note})"
+        yield _command("error" if blocked else "warning", title, _said(entry))
+
+
+def _said(entry: Entry) -> str:
+    return "\n".join(f"{label}: {_line(plain(text))}" for label, text in entry.fields)
+
+
+def _command(level: Level, title: str, text: str) -> str:
+    kept = "\n".join(map(_line, text.split("\n")))
+    escaped = _line(title).replace("%", "%25").replace(":", "%3A").replace(",", "%2C")
+    return f"::{level} title={escaped}::{kept.replace('%', '%25').replace(chr(10), '%0A')}"
+
+
+def _line(text: str) -> str:
+    return safe.line(safe.cut(text, _LONGEST))

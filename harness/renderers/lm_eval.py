@@ -1,0 +1,99 @@
+"""
+A run in the shape of lm-evaluation-harness's results file, for whatever reads those.
+
+The suite is one task without few-shot examples; ``EvalResults`` of ``lm_eval/result_schema.py``
+(0.4.13) names the keys. A rate's standard error is that of a mean of zeros and ones, as lm-eval's
+``mean_stderr`` takes it. What a run does not know is left out: every key may be.
+"""
+
+import json
+import re
+from collections.abc import Iterator
+from datetime import datetime
+from math import sqrt
+from typing import Any
+
+from harness.record import Metric, RunRecord
+from harness.renderers.base import Report
+
+FILTER = "none"
+"""Answers are judged as they come."""
+
+
+def render(report: Report) -> str:
+    """
+    Spell the run at hand, the last of *report*, as the JSON of a results file.
+    """
+    return json.dumps(results(report.new.record), indent=2, sort_keys=True, allow_nan=False) + "\n"
+
+
+def results(record: RunRecord) -> dict[str, Any]:
+    """
+    Give *record* as ``EvalResults``.
+    """
+    task, checkpoint, backend = record.suite.name, record.checkpoint, record.backend
+    reference = str(checkpoint["reference"])
+    known = {name: each for name, each in record.metrics.items() if each.value is not None}
+    started, finished = _moment(record.started), _moment(record.finished)
+    answers = len(record.cases)
+    found: dict[str, Any] = {
+        "results": {task: {"name": task, "alias": task, "sample_len": answers} | dict(_of(known))},
+        "group_subtasks": {task: []},
+        "configs": {
+            task: {
+                "task": task,
+                "dataset_name": task,
+                "harness_version": record.harness_version,
+                "scorer_version": str(record.scorer_version),
+            }
+        },
+        "versions": {task: record.suite.version},
+        "n-shot": {task: 0},
+        "higher_is_better": {
+            task: {name: metric.higher_is_better for name, metric in known.items()}
+        },
+        "config": {
+            "model": str(backend["name"]),
+            "model_args": reference,
+            "batch_size": str(backend.get("batch", "")) or None,
+            "limit": record.selection.limit,
+            "gen_kwargs": dict(record.generation),
+            **({"device": str(backend["device"])} if backend.get("device") else {}),
+            **({"model_dtype": str(backend["dtype"])} if backend.get("dtype") else {}),
+        },
+        "task_hashes": {task: record.suite.digest},
+        "model_source": str(backend["name"]),
+        "model_name": reference,
+        "model_name_sanitized": re.sub(r"[^\w.-]+", "__", reference, flags=re.ASCII),
+        "chat_template_sha": checkpoint.get("template"),
+    }
+    if record.selection.complete:
+        found["n-samples"] = {task: {"original": answers, "effective": answers}}
+    if commit := record.environment.get("commit"):
+        found["git_hash"] = str(commit)
+    packages = record.environment.get("packages")
+    if isinstance(packages, dict) and "transformers" in packages:
+        found["transformers_version"] = str(packages["transformers"])
+    if started is not None:
+        found["date"] = started
+    if started is not None and finished is not None:
+        found["total_evaluation_time_seconds"] = str(finished - started)
+    return found
+
+
+def _of(metrics: dict[str, Metric]) -> Iterator[tuple[str, float]]:
+    for name, metric in metrics.items():
+        if metric.value is None:
+            continue
+        yield f"{name},{FILTER}", metric.value
+        if metric.hits is not None and metric.eligible > 1:
+            share = metric.value
+            yield f"{name}_stderr,{FILTER}", sqrt(share * (1 - share) / (metric.eligible - 1))
+
+
+def _moment(text: str) -> float | None:
+    # Written by us, but a file may have been made by hand.
+    try:
+        return datetime.fromisoformat(text).timestamp()
+    except ValueError:
+        return None

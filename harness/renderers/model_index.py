@@ -1,0 +1,59 @@
+"""
+A run as the metadata block of a Hugging Face model card, which the hub shows as evaluation results.
+
+The form is that of ``model-index`` (https://huggingface.co/docs/hub/model-cards), as ``ModelCard``
+of huggingface_hub reads it. The rates are there, each with what it was counted over in its name.
+"""
+
+from typing import Any
+
+import yaml
+
+from harness.record import RunRecord
+from harness.renderers import safe
+from harness.renderers.base import Report
+from harness.renderers.spelling import unit
+from harness.renderers.tables import ordered
+
+TASK = {"type": "text-generation", "name": "Tool calling"}
+
+
+def render(report: Report) -> str:
+    """
+    Spell the run at hand, the last of *report*, as the YAML block a model card begins with.
+    """
+    document = {"model-index": [_index(report.new.record)]}
+    text = yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=1_000_000)
+    return f"---\n{text}---\n"
+
+
+def _index(record: RunRecord) -> dict[str, Any]:
+    suite = record.suite
+    reference = str(record.checkpoint["reference"])
+    name = _line(reference.partition(":")[2] or reference)
+    metrics = [
+        {
+            "type": _line(each),
+            "value": metric.value,
+            "name": f"{_line(each)} ({metric.hits}/{metric.eligible})",
+        }
+        for each, metric in ordered(record.metrics)
+        if metric.value is not None and unit(each) == "rate"
+    ]
+    # The hub refuses a card with an empty list of results.
+    results = [
+        {
+            "task": dict(TASK),
+            "dataset": {
+                "type": _line(suite.name) or "suite",
+                "name": _line(f"{suite.name} {suite.version}"),
+                "revision": suite.digest,
+            },
+            "metrics": metrics,
+        }
+    ]
+    return {"name": name or "model", "results": results if metrics else []}
+
+
+def _line(text: str) -> str:
+    return safe.line(safe.cut(text))

@@ -1,0 +1,326 @@
+"""
+The page as a person meets it in headless Chromium, from stored answers to clicks.
+"""
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.cli import main
+from harness.renderers.base import Report
+from harness.renderers.html import render
+
+from .hostile import HOSTILE
+
+sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+pytestmark = pytest.mark.skipif(
+    CHROMIUM is None, reason="there is no chromium (apt-get install it)"
+)
+
+TREE = Path(__file__).parents[2]
+BASELINE = TREE / "baselines" / "tool-routing" / "smollm2-135m-tuned"
+DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
+QUIET = (
+    "--headless --no-sandbox --disable-gpu --disable-background-networking "
+    "--disable-component-update --disable-sync --no-first-run"
+).split()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with sync_api.sync_playwright() as playwright:
+        launched = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
+        yield launched
+        launched.close()
+
+
+@pytest.fixture
+def visit(browser: Any, tmp_path: Path) -> Iterator[Callable[..., Any]]:
+    """
+    Open a page from disk; afterwards nothing must have been loaded, logged, alerted or thrown.
+    """
+    seen: list[str] = []
+    contexts = []
+
+    def go(source: str | Path, **options: Any) -> Any:
+        file = source
+        if isinstance(source, str):
+            file = tmp_path / f"page{len(contexts)}.html"
+            file.write_text(source, "utf-8")
+        context = browser.new_context(**{"viewport": DESKTOP, **options})
+        contexts.append(context)
+        page = context.new_page()
+        page.on("console", lambda message: seen.append(f"console: {message.text}"))
+        page.on("pageerror", lambda error: seen.append(f"error: {error}"))
+        page.on("dialog", lambda dialog: (seen.append(f"dialog: {dialog}"), dialog.dismiss()))
+        page.on(
+            "request",
+            lambda request: request.url != file.as_uri() and seen.append(f"load: {request.url}"),
+        )
+        page.goto(file.as_uri())
+        return page
+
+    yield go
+    for context in contexts:
+        context.close()
+    assert [] == seen
+
+
+@pytest.fixture(scope="module")
+def gated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """
+    The report on a candidate that calls the other tool in twelve cases the baseline had right, and
+    is right in two others, beside the candidate's run.
+    """
+    folder = tmp_path_factory.mktemp("gated")
+    stored = json.loads((BASELINE / "run.json").read_text("utf-8"))
+    by_status = {"correct": [], "incorrect": []}
+    for case in stored["cases"]:
+        by_status.setdefault(case["status"], []).append(case["id"])
+    worse = set(by_status["correct"][:12])
+    rows = [json.loads(line) for line in (BASELINE / "transcripts.jsonl").open(encoding="utf-8")]
+    pair = ("search_google", "search_knowledge_base")
+    for row in rows:
+        if row["case"] in worse:
+            here = pair[pair[0] not in row["output"]]
+            row["output"] = row["output"].replace(here, pair[here == pair[0]])
+        wrong_tool = row["case"] in by_status["incorrect"][:2]
+        if wrong_tool:
+            prompt = next(
+                case["prompt"]
+                for case in json.loads((BASELINE / "suite.json").read_text("utf-8"))["cases"]
+                if case["id"] == row["case"]
+            )
+            tool = pair[row["case"].startswith("kb")]
+            call = {"name": tool, "arguments": {"query": prompt}}
+            row["output"] = f"<tool_call>\n{json.dumps(call)}\n</tool_call><|im_end|>"
+    answers = folder / "answers.jsonl"
+    answers.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+    root = ["--root", str(TREE)]
+    run = folder / "candidate"
+    score = ["score", str(answers), "--suite", "tool-routing", "--dialect", "hermes"]
+    assert main([*score, "--out", str(run), "--quiet", *root]) == 0
+    gate = ["gate", str(run), "--baseline", BASELINE.name, "--allow-mismatch", "backend"]
+    assert main([*gate, "--no-recheck", "--html", str(folder / "report.html"), *root]) == 1
+    return folder
+
+
+def shown_ids(page: Any) -> list[str]:
+    return list(page.locator("#rows tr.case .name").all_inner_texts())
+
+
+def test_the_first_screen_says_the_verdict_and_what_was_compared(
+    gated: Path, visit: Callable[..., Any]
+):
+    page = visit(gated / "report.html")
+
+    assert page.locator("header .word").inner_text().lower() == "regressed"
+    assert "accuracy fell from 83.3%" in page.locator("header .mood").inner_text()
+    facts = page.locator("#runs").inner_text()
+    for said in ("tool-routing 1.0.0", "hf:reports/demo/model", "replay", "2026-11-22"):
+        assert said in facts
+    assert page.locator("#metrics svg").get_attribute("aria-label")
+
+
+def test_the_numbers_are_those_of_run_json(gated: Path, visit: Callable[..., Any]):
+    page = visit(gated / "report.html")
+    old = json.loads((BASELINE / "run.json").read_text("utf-8"))
+    new = json.loads((gated / "candidate" / "run.json").read_text("utf-8"))
+
+    rows = page.locator("#metrics tbody tr").all()
+    cells = {row.locator("th").inner_text(): row.locator("td").all_inner_texts() for row in rows}
+    for name, title in (("accuracy", "accuracy"), ("tool_accuracy", "right tool")):
+        was, now = (run["metrics"][name]["value"] for run in (old, new))
+        assert [f"{was:.1%}", f"{now:.1%}"] == cells[title][1:3]
+    for label, run in zip(("old", "new"), (old, new), strict=True):
+        matrix = page.locator(f"#confusion figure:has(figcaption:text-is('{label}'))")
+        called = matrix.locator("thead th").all_inner_texts()[1:]
+        for row in matrix.locator("tbody tr").all():
+            counts = [text.replace("·", "0") for text in row.locator("td").all_inner_texts()]
+            counted = run["confusion"][row.locator("th").inner_text()]
+            assert [str(counted.get(tool, 0)) for tool in called] == counts
+    statuses = {case["id"]: case["status"] for case in new["cases"]}
+    for row in page.locator("#rows tr.case").all():
+        name, badges = row.locator(".name").inner_text(), row.locator(".badge").all_inner_texts()
+        assert statuses[name] == badges[1]
+
+
+def test_flips_show_the_broken_first_and_mark_what_differs(gated: Path, visit: Callable[..., Any]):
+    page = visit(gated / "report.html")
+
+    assert page.locator("#flips h3").all_inner_texts() == ["Broken (12)", "Fixed (2)"]
+    first = page.locator("#broken .flip").first
+    assert first.locator(".badge").all_inner_texts()[:2] == ["correct", "incorrect"]
+    labels = first.locator(".answer > .label").all_inner_texts()
+    assert [label.split()[0] for label in labels] == ["expected", "old", "new"]
+    assert first.locator("mark").all_inner_texts() == ["search_knowledge_base", "search_google"]
+    raw = first.locator("details.raw pre").last
+    assert not raw.is_visible()
+    first.locator("details.raw summary").last.click()
+    assert raw.inner_text().endswith("</tool_call><|im_end|>")
+
+
+def test_cases_are_searched_filtered_sorted_and_opened(gated: Path, visit: Callable[..., Any]):
+    page = visit(gated / "report.html")
+    assert page.locator("#count").inner_text() == "120 answers"
+
+    page.locator("#status").select_option("broken")
+    assert page.locator("#count").inner_text() == "12 of 120 answers"
+    assert set(page.locator("#rows tr.case td .badge.broken").all_inner_texts()) == {"broken"}
+    page.locator("#tag").select_option("internal")
+    internal = shown_ids(page)
+    assert internal
+    assert all(name.startswith("kb-") for name in internal)
+    page.get_by_role("button", name="Clear").click()
+    page.locator("#finding").select_option("wrong_tool")
+    assert set(page.locator("#rows tr.case").locator(".badge.correct").all_inner_texts()) <= {
+        "correct"
+    }
+    page.get_by_role("button", name="Clear").click()
+    page.locator("#search").fill("bereavement leave")
+    assert "kb-003" in shown_ids(page)
+    page.locator("#search").fill("no such words anywhere")
+    assert page.locator("#count").inner_text() == "0 of 120 answers"
+    page.locator("#search").fill("")
+
+    tokens = page.get_by_role("button", name="Tokens")
+    tokens.click()
+    numbers = [
+        int(n) for n in page.locator("#rows tr.case .number:nth-of-type(6)").all_inner_texts()
+    ]
+    assert numbers
+    assert numbers == sorted(numbers, reverse=True)
+    assert page.locator("th[aria-sort=descending]").inner_text().startswith("Tokens")
+    tokens.click()
+    assert page.locator("th[aria-sort=ascending]").count() == 1
+
+    page.get_by_role("button", name="Case").click()
+    assert shown_ids(page)[:2] == ["kb-001", "kb-002"]
+    page.get_by_role("button", name="Open kb-002").click()
+    detail = page.locator("#rows tr.detail")
+    assert "sick notes" in detail.inner_text()
+    page.get_by_role("button", name="Close kb-002").click()
+    assert detail.count() == 0
+    page.get_by_role("button", name="Next").click()
+    assert page.locator("#page").inner_text() == "Page 2 of 3"
+
+
+def test_every_case_has_a_link_of_its_own(gated: Path, visit: Callable[..., Any]):
+    page = visit(gated / "report.html")
+    page.goto((gated / "report.html").as_uri() + "#case=web-050")
+
+    assert page.locator("#rows tr.opened .name").inner_text() == "web-050"
+    assert page.locator("#rows tr.opened .name").is_visible()
+    link = page.locator("#broken h4 a").first
+    link.click()
+    assert link.inner_text() in page.locator("#rows tr.opened .name").all_inner_texts()
+
+
+def test_everything_can_be_done_from_the_keyboard(gated: Path, visit: Callable[..., Any]):
+    page = visit(gated / "report.html")
+    press = page.keyboard.press
+
+    def until(wanted: str, key: str = "Tab") -> None:
+        for _ in range(300):
+            press(key)
+            if page.evaluate(f"document.activeElement.matches({json.dumps(wanted)})"):
+                return
+        pytest.fail(f"{wanted} cannot be reached by {key}")
+
+    press("Tab")
+    assert page.locator(".skip").evaluate("each => each === document.activeElement")
+    press("Enter")
+    until("#search")
+    page.keyboard.type("kb-0")
+    until("#status")
+    page.keyboard.type("broken")
+    assert page.locator("#rows tr.case").count() == 12
+    until("#rows th button")
+    press("Enter")
+    assert page.locator("th[aria-sort]").count() == 1
+    until("#rows .toggle")
+    press("Enter")
+    assert page.locator("#rows tr.detail").count() == 1
+    until("#rows details.raw summary")
+    press("Enter")
+    assert page.locator("#rows details.raw[open]").count() == 1
+    until("#provenance summary")
+    press("Space")
+    assert page.locator("#provenance table").is_visible()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
+def test_nobody_is_shut_out(
+    gated: Path, visit: Callable[..., Any], scheme: str, size: dict[str, int]
+):
+    """
+    axe-core finds nothing serious, everything opened.
+    """
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright")
+    page = visit(gated / "report.html", color_scheme=scheme, viewport=size, bypass_csp=True)
+    page.locator("#rows .toggle").first.click()
+    page.evaluate("document.querySelectorAll('details').forEach(each => { each.open = true })")
+
+    found = axe.Axe().run(page).response["violations"]
+
+    serious = [each for each in found if each["impact"] in ("serious", "critical")]
+    assert [] == [(each["id"], each["nodes"][0]["html"][:200]) for each in serious]
+
+
+@pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
+def test_no_page_is_wider_than_its_screen(
+    gated: Path, visit: Callable[..., Any], size: dict[str, int]
+):
+    page = visit(gated / "report.html", viewport=size)
+    page.locator("#rows .toggle").first.click()
+
+    assert page.evaluate("document.documentElement.scrollWidth") <= size["width"]
+
+
+def test_print_shows_what_is_read_and_no_controls(gated: Path, visit: Callable[..., Any]):
+    page = visit(gated / "report.html")
+    page.emulate_media(media="print")
+
+    assert not page.locator("#filters").is_visible()
+    assert not page.locator("nav").is_visible()
+    assert page.locator("#broken .flip").first.is_visible()
+    assert page.pdf().startswith(b"%PDF")
+
+
+@pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
+def test_hostile_text_changes_nothing(
+    text: str, visit: Callable[..., Any], hostile_reports: Callable[[str], list[Report]]
+):
+    """
+    No script runs, no element appears, no hidden character reaches the page, whatever is opened.
+    """
+    report = hostile_reports(text)[0]
+    page = visit(render(report))
+    for toggle in page.locator("#rows .toggle").all():
+        toggle.click()
+    page.evaluate("document.querySelectorAll('details').forEach(each => { each.open = true })")
+
+    assert page.locator("script").count() == 2
+    assert page.locator("img, iframe, object, embed, link, base, form form").count() == 0
+    assert page.locator("#rows tr.case").count() == 6
+    shown = page.evaluate("document.body.innerText")
+    assert [] == sorted({char for char in shown if not char.isprintable() and char not in "\n\t"})
+    assert page.evaluate("document.documentElement.scrollWidth") <= DESKTOP["width"]
+
+
+def test_a_report_on_several_runs_and_on_one_works_too(
+    visit: Callable[..., Any], side_report: Report, run_report: Report
+):
+    for report, columns in ((side_report, ["one", "two", "three"]), (run_report, ["Status"])):
+        page = visit(render(report))
+
+        heads = [head.lower() for head in page.locator("#rows thead th").all_inner_texts()]
+        assert [name.lower() for name in columns] == heads[3 : 3 + len(columns)]
+        page.locator("#rows .toggle").first.click()
+        assert page.locator("#rows tr.detail").count() == 1

@@ -1,0 +1,36 @@
+"""
+The jobs that docs/ci offers for copying: they parse, and their commands are commands.
+"""
+
+import shlex
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from harness.cli import _parser
+
+CI = Path(__file__).parent.parent / "docs" / "ci"
+
+
+def github() -> list[str]:
+    job = yaml.safe_load((CI / "github.yml").read_text("utf-8"))["jobs"]["gate"]
+    return [step["run"] for step in job["steps"] if "run" in step]
+
+
+def gitlab() -> list[str]:
+    return list(yaml.safe_load((CI / "gitlab.yml").read_text("utf-8"))["gate"]["script"])
+
+
+@pytest.mark.parametrize("commands", [github(), gitlab()], ids=["github", "gitlab"])
+def test_the_commands_are_ours(commands: list[str]):
+    ours = [shlex.split(each) for each in commands if each.startswith("harness ")]
+
+    parsed: list[Any] = [_parser().parse_args(each[1:]) for each in ours]
+
+    assert ["runs.run", "runs.gate"] == [each.handler for each in parsed]
+    gate = parsed[1]
+    assert gate.html
+    assert gate.markdown
+    assert gate.junit
