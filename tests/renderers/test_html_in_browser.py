@@ -23,7 +23,6 @@ pytestmark = pytest.mark.skipif(
 )
 
 TREE = Path(__file__).parents[2]
-BASELINE = TREE / "baselines" / "tool-routing" / "smollm2-135m-tuned"
 DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
 QUIET = (
     "--headless --no-sandbox --disable-gpu --disable-background-networking "
@@ -74,40 +73,48 @@ def visit(browser: Any, tmp_path: Path) -> Iterator[Callable[..., Any]]:
 @pytest.fixture(scope="module")
 def gated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """
-    The report on a candidate that calls the other tool in twelve cases the baseline had right, and
-    is right in two others, beside the candidate's run.
+    The demo's questions with the report on a candidate: it calls the other tool in twelve cases
+    that were right, and is right in two of the twenty that were not. Two runs are beside it.
     """
     folder = tmp_path_factory.mktemp("gated")
-    stored = json.loads((BASELINE / "run.json").read_text("utf-8"))
-    by_status = {"correct": [], "incorrect": []}
-    for case in stored["cases"]:
-        by_status.setdefault(case["status"], []).append(case["id"])
-    worse = set(by_status["correct"][:12])
-    rows = [json.loads(line) for line in (BASELINE / "transcripts.jsonl").open(encoding="utf-8")]
-    pair = ("search_google", "search_knowledge_base")
-    for row in rows:
-        if row["case"] in worse:
-            here = pair[pair[0] not in row["output"]]
-            row["output"] = row["output"].replace(here, pair[here == pair[0]])
-        wrong_tool = row["case"] in by_status["incorrect"][:2]
-        if wrong_tool:
-            prompt = next(
-                case["prompt"]
-                for case in json.loads((BASELINE / "suite.json").read_text("utf-8"))["cases"]
-                if case["id"] == row["case"]
-            )
-            tool = pair[row["case"].startswith("kb")]
-            call = {"name": tool, "arguments": {"query": prompt}}
-            row["output"] = f"<tool_call>\n{json.dumps(call)}\n</tool_call><|im_end|>"
-    answers = folder / "answers.jsonl"
-    answers.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
-    root = ["--root", str(TREE)]
-    run = folder / "candidate"
-    score = ["score", str(answers), "--suite", "tool-routing", "--dialect", "hermes"]
-    assert main([*score, "--out", str(run), "--quiet", *root]) == 0
-    gate = ["gate", str(run), "--baseline", BASELINE.name, "--allow-mismatch", "backend"]
-    assert main([*gate, "--no-recheck", "--html", str(folder / "report.html"), *root]) == 1
+    suite = folder / "suites" / "asked"
+    suite.mkdir(parents=True)
+    source = TREE / "suites" / "tool-routing"
+    lines = (source / "cases.jsonl").read_text("utf-8").splitlines()
+    cases = [case for case in map(json.loads, lines) if "demo" in case["tags"]]
+    (suite / "cases.jsonl").write_text("".join(json.dumps(case) + "\n" for case in cases), "utf-8")
+    tools = json.loads((source / "tools.json").read_text("utf-8"))
+    head = {"format": 1, "name": "asked", "version": "1.2.3", "cases": "cases.jsonl"}
+    (suite / "suite.yaml").write_text(json.dumps({**head, "tools": tools}), "utf-8")
+
+    root = ["--root", str(folder)]
+    names = [case["id"] for case in cases]
+    for run, wrong in (("old", names[:20]), ("new", [*names[2:20], *names[20:32]])):
+        rows = [_answer(case, place, case["id"] in wrong) for place, case in enumerate(cases)]
+        answers = folder / f"{run}.jsonl"
+        answers.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+        ask = ["run", "asked", "--checkpoint", f"replay:{answers}", "--dialect", "hermes"]
+        assert main([*ask, "--out", str(folder / run), "--quiet", *root]) == 0
+    save = ["baseline", "save", str(folder / "old"), "--name", "shipped", "--reason", "a test"]
+    assert main([*save, *root]) == 0
+    gate = ["gate", str(folder / "new"), "--baseline", "shipped", *root]
+    assert main([*gate, "--html", str(folder / "report.html")]) == 1
     return folder
+
+
+def _answer(case: dict[str, Any], place: int, wrong: bool) -> dict[str, Any]:
+    """
+    Answer by the expected tool, or by the other one; every fifth answer is timed.
+    """
+    tools = ["search_google", "search_knowledge_base"]
+    tool = case["expect"]["calls"][0]["tool"]
+    if wrong:
+        tools.remove(tool)
+        (tool,) = tools
+    call = json.dumps({"name": tool, "arguments": {"query": case["prompt"]}})
+    row = {"case": case["id"], "output": f"<tool_call>\n{call}\n</tool_call><|im_end|>"}
+    timed = {"latency_ms": 900.5 + place, "ttft_ms": 100.0} if place % 5 == 0 else {}
+    return {**row, "output_tokens": 20 + place % 17, **timed}
 
 
 def shown_ids(page: Any) -> list[str]:
@@ -120,17 +127,17 @@ def test_the_first_screen_says_the_verdict_and_what_was_compared(
     page = visit(gated / "report.html")
 
     assert page.locator("header .word").inner_text().lower() == "regressed"
-    assert "accuracy fell from 83.3%" in page.locator("header .mood").inner_text()
+    assert "accuracy fell from 83.3% to 75.0%" in page.locator("header .mood").inner_text()
     facts = page.locator("#runs").inner_text()
-    for said in ("tool-routing 1.0.0", "hf:reports/demo/model", "replay", "2026-11-22"):
+    for said in ("asked 1.2.3", "replay:", "old.jsonl", "shipped", "cores"):
         assert said in facts
     assert page.locator("#metrics svg").get_attribute("aria-label")
 
 
 def test_the_numbers_are_those_of_run_json(gated: Path, visit: Callable[..., Any]):
     page = visit(gated / "report.html")
-    old = json.loads((BASELINE / "run.json").read_text("utf-8"))
-    new = json.loads((gated / "candidate" / "run.json").read_text("utf-8"))
+    old = json.loads((gated / "old" / "run.json").read_text("utf-8"))
+    new = json.loads((gated / "new" / "run.json").read_text("utf-8"))
 
     rows = page.locator("#metrics tbody tr").all()
     cells = {row.locator("th").inner_text(): row.locator("td").all_inner_texts() for row in rows}
@@ -324,3 +331,11 @@ def test_a_report_on_several_runs_and_on_one_works_too(
         assert [name.lower() for name in columns] == heads[3 : 3 + len(columns)]
         page.locator("#rows .toggle").first.click()
         assert page.locator("#rows tr.detail").count() == 1
+
+
+def test_the_sample_in_the_tree_opens(visit: Callable[..., Any]):
+    page = visit(TREE / "reports" / "sample" / "demo.html")
+
+    assert page.locator("header .word").inner_text().lower() == "pass"
+    page.locator("#status").select_option("fixed")
+    assert page.locator("#rows tr.case").count() > 0
