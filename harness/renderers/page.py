@@ -107,9 +107,8 @@ def after_cases(report: Report) -> tuple[Panel, ...]:
                 id="margins",
                 title="Margins",
                 link="Margins",
-                items=figures.spread(
-                    report, "margin", "margin", "How sure the model was of its choice"
-                ),
+                items=_margins(report),
+                layout="aside",
                 absent="No answer has a margin: it was not measured in these runs.",
             ),
             Panel(
@@ -137,6 +136,15 @@ def after_cases(report: Report) -> tuple[Panel, ...]:
             ),
         ]
     )
+
+
+def _margins(report: Report) -> tuple[Block | figures.Figure, ...]:
+    label = "margin of the called tool"
+    picture = figures.spread(
+        report, "margin", label, "How sure the model was of the tool it called"
+    )
+    table = (changes.margins(report.comparison),) if report.comparison else ()
+    return (*picture, *table)
 
 
 def _kept(panels: Sequence[Panel]) -> tuple[Panel, ...]:
@@ -201,7 +209,7 @@ _FACTS = (
     ("run", lambda run: run.name),
     ("checkpoint", lambda run: str(run.record.checkpoint["reference"])),
     ("suite", _suite),
-    ("when", lambda run: run.record.finished),
+    ("when", lambda run: run.record.finished.replace("T", " ").replace("+00:00", " UTC")),
     ("where", _where),
 )
 

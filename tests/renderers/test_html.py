@@ -14,8 +14,9 @@ from typing import Any
 
 import pytest
 
+from harness.compare import compare
 from harness.finetune import EpochLoss, Finetuned
-from harness.renderers.base import Asked, Report
+from harness.renderers.base import Asked, Report, RunView
 from harness.renderers.case_data import case_data, embedded_cases
 from harness.renderers.html import render
 
@@ -232,6 +233,24 @@ def test_a_training_shows_its_curves(gate_report: Report, tmp_path: Any):
 
     assert 'aria-label="Training and validation loss by epoch"' in source
     assert "the weights are those after epoch 2" in source
+
+
+def test_margins_are_drawn_and_the_least_sure_named(gate_report: Report):
+    def with_margins(run: RunView, margin: float) -> RunView:
+        cases = [
+            replace(case, turns=tuple(replace(turn, margin=margin + n) for turn in case.turns))
+            for n, case in enumerate(run.record.cases)
+        ]
+        return replace(run, record=replace(run.record, cases=tuple(cases)))
+
+    old, new = with_margins(gate_report.old, 3.0), with_margins(gate_report.new, 1.5)
+    compared = compare(old.record, new.record)
+
+    source = render(Report(title="t", runs=(old, new), comparison=compared))
+
+    part = source.partition('<section id="margins"')[2].partition("</section>")[0]
+    assert "<svg" in part
+    assert "median of" in part
 
 
 def test_each_run_has_its_column(side_report: Report):
