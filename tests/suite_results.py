@@ -23,6 +23,7 @@ from harness.project import find_suites, open_project
 from harness.provenance import now
 from harness.record import Metric
 from harness.store import StoredRun, load_run, save_baseline
+from harness.suite import Suite
 from harness.suite_files import load_suite
 
 TREE = Path(__file__).parent.parent
@@ -72,7 +73,7 @@ def make(work: Path) -> None:
     for name in NAMES:
         if TRAINED.get(name, "tool-routing") not in suites():
             continue
-        missing = [s for s in suites() if not (project.baselines / s / name / "run.json").is_file()]
+        missing = [s for s in suites() if name not in stored(load_suite(TREE / "suites" / s))]
         if not missing:
             continue
         checkpoint = BASE
@@ -108,9 +109,8 @@ def page() -> str:
     """
     parts = [INTRODUCTION]
     for suite in suites():
-        folders = {name: TREE / "baselines" / suite / name for name in NAMES}
-        runs = {name: load_run(folder) for name, folder in folders.items() if folder.is_dir()}
         whole = load_suite(TREE / "suites" / suite)
+        runs = stored(whole)
         parts += ["", f"## {suite} {whole.version}", "", whole.description, ""]
         if not runs:
             parts.append("Not measured yet.")
@@ -127,6 +127,15 @@ def page() -> str:
         if remark := extreme(runs):
             parts += ["", remark]
     return "\n".join(parts) + "\n"
+
+
+def stored(suite: Suite) -> dict[str, StoredRun]:
+    """
+    Load the baselines of this very version of *suite*.
+    """
+    folders = {name: TREE / "baselines" / suite.name / name for name in NAMES}
+    runs = {name: load_run(folder) for name, folder in folders.items() if folder.is_dir()}
+    return {name: run for name, run in runs.items() if run.record.suite.digest == suite.digest}
 
 
 def scored(run: StoredRun) -> int:
