@@ -8,6 +8,7 @@ benchmark's ``extra_info``, and what was measured under a key of its own, ``tool
 """
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -19,6 +20,7 @@ from harness.record import SuiteReference
 
 OWN, FORMAT = "toolcall_harness", 1
 
+_OBJECTS = ("suite", "backend", "generation", "hardware", "left_out")
 _SIDES: tuple[Side, Side] = ("old", "new")
 
 
@@ -55,16 +57,10 @@ def read_benchmark(path: Path) -> Alternation:
     Raises:
         StoreError: if *path* cannot be read or holds something else.
     """
-    with boundary(StoreError, f"{path}: cannot be read"):
-        text = path.read_text("utf-8")
-    try:
-        data = json.loads(text)
+    wanted = f"{path}: no times that `harness latency --benchmark-json` wrote"
+    with boundary(StoreError, wanted):
+        data = json.loads(path.read_text("utf-8"))
         return _measured(data, data[OWN])
-    except (ValueError, KeyError, TypeError, StopIteration, AttributeError) as exc:
-        raise StoreError(
-            f"{path}: no times that `harness latency --benchmark-json` wrote "
-            f"({type(exc).__name__}: {exc})"
-        ) from None
 
 
 def _measured(data: Mapping[str, Any], own: Mapping[str, Any]) -> Alternation:
@@ -75,14 +71,18 @@ def _measured(data: Mapping[str, Any], own: Mapping[str, Any]) -> Alternation:
         for side in _SIDES
     }
     answers = {side: _answers(sides[side]["extra_info"]["answers"]) for side in _SIDES}
-    if {case: len(a) for case, a in answers["old"].items()} != {
-        case: len(a) for case, a in answers["new"].items()
-    }:
+    often = {side: {case: len(a) for case, a in answers[side].items()} for side in _SIDES}
+    if not often["old"] or often["old"] != often["new"]:
         raise ValueError("the two checkpoints did not answer the same cases equally often")
+    if not all(isinstance(own[name], dict) for name in _OBJECTS):
+        raise TypeError(f"{', '.join(_OBJECTS)} have to be objects")
+    checkpoints = {side: dict(sides[side]["extra_info"]["checkpoint"]) for side in _SIDES}
+    if not all(isinstance(each.get("reference"), str) for each in checkpoints.values()):
+        raise ValueError("a checkpoint has no reference")
     return Alternation(
         suite=SuiteReference(**own["suite"]),
-        old=sides["old"]["extra_info"]["checkpoint"],
-        new=sides["new"]["extra_info"]["checkpoint"],
+        old=checkpoints["old"],
+        new=checkpoints["new"],
         backend=own["backend"],
         generation=own["generation"],
         hardware=own["hardware"],
@@ -133,9 +133,16 @@ def _answers(rows: list[dict[str, Any]]) -> dict[str, list[TimedAnswer]]:
         ttft, tokens = row["ttft_ms"], row["output_tokens"]
         found.setdefault(row["case"], []).append(
             TimedAnswer(
-                latency_ms=float(row["latency_ms"]),
-                ttft_ms=None if ttft is None else float(ttft),
+                latency_ms=_time(row["latency_ms"]),
+                ttft_ms=None if ttft is None else _time(ttft),
                 output_tokens=None if tokens is None else int(tokens),
             )
         )
     return found
+
+
+def _time(value: Any) -> float:
+    time = float(value)
+    if not (math.isfinite(time) and time > 0):
+        raise ValueError(f"{value!r} is no time")
+    return time

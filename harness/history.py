@@ -118,7 +118,10 @@ def draw_history(file: Path, found: Sequence[Acceptance], names: Sequence[str]) 
     locator = AutoDateLocator()
     panels[-1].xaxis.set_major_locator(locator)
     panels[-1].xaxis.set_major_formatter(ConciseDateFormatter(locator))
-    panels[0].legend(fontsize=8)
+    labelled = [axes.get_legend_handles_labels() for axes in panels]
+    handles = {label: handle for pair in labelled for handle, label in zip(*pair, strict=True)}
+    if handles:
+        panels[0].legend(handles.values(), handles.keys(), fontsize=8)
     with boundary(StoreError, f"{file}: cannot be written"):
         file.parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(file, format="png")
@@ -131,8 +134,14 @@ def _acceptance(stored: StoredRun, entry: Mapping[str, Any]) -> Acceptance:
         checkpoint=entry["checkpoint"]["reference"],
         suite_version=entry["suite"]["version"],
         reason=entry["reason"],
-        metrics=dict(entry["metrics"]),
-        intervals=dict(entry.get("intervals", {})),
+        metrics={
+            name: None if value is None else float(value)
+            for name, value in entry["metrics"].items()
+        },
+        intervals={
+            name: (float(low), float(high))
+            for name, (low, high) in entry.get("intervals", {}).items()
+        },
     )
 
 

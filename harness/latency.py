@@ -8,7 +8,7 @@ taken from it is the ratio of the two, case by case. A drift that is even over f
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from statistics import geometric_mean, median
 from typing import Any, Literal
@@ -16,7 +16,7 @@ from typing import Any, Literal
 from harness.backends.base import Backend, BackendOptions, Generation, Request
 from harness.backends.registry import open_backend
 from harness.errors import BackendError
-from harness.judgement import MetricVerdict, plain
+from harness.judgement import MetricVerdict, count, plain
 from harness.metrics import METRICS, ms_per_token
 from harness.paired import PairedValues
 from harness.policy import Policy
@@ -105,39 +105,52 @@ class Alternation:
         """
         Pair the time *name* case by case.
         """
-        values = tuple(both for case in self.cases if (both := case.values(name)) is not None)
-        return PairedValues(
-            old=median(old for old, _ in values) if values else None,
-            new=median(new for _, new in values) if values else None,
-            values=values,
-        )
+        return _paired([both for case in self.cases if (both := case.values(name)) is not None])
 
     def tokens(self) -> PairedValues:
         """
         Pair the lengths of the answers, case by case, in tokens.
         """
-        values = tuple(
-            (float(old), float(new))
-            for case in self.cases
-            if (old := case.old[0].output_tokens) is not None
-            and (new := case.new[0].output_tokens) is not None
+        return _paired(
+            [
+                (float(old), float(new))
+                for case in self.cases
+                if (old := case.old[0].output_tokens) is not None
+                and (new := case.new[0].output_tokens) is not None
+            ]
         )
-        return PairedValues(
-            old=median(old for old, _ in values) if values else None,
-            new=median(new for _, new in values) if values else None,
-            values=values,
-        )
+
+
+def _paired(values: Sequence[tuple[float, float]]) -> PairedValues:
+    return PairedValues(
+        old=median(old for old, _ in values) if values else None,
+        new=median(new for _, new in values) if values else None,
+        values=tuple(values),
+    )
 
 
 def judge_alternation(policy: Policy, measured: Alternation) -> dict[str, MetricVerdict]:
     """
-    Hold every time that *policy* limits against its limit; times nobody could take are left out.
+    Hold every time that *policy* limits against its limit; times neither side has are left out.
     """
-    return {
-        name: judge_alternated(name, policy.limits[name], paired)
-        for name in TIMES
-        if name in policy.limits and (paired := measured.paired(name)).pairs
-    }
+    found = {}
+    for name in TIMES:
+        if name not in policy.limits:
+            continue
+        limit, paired = policy.limits[name], measured.paired(name)
+        if paired.pairs:
+            found[name] = judge_alternated(name, limit, paired)
+            if missing := len(measured.cases) - paired.pairs:
+                reason = f"{found[name].reason}; {count(missing, 'case')} without this time"
+                found[name] = replace(found[name], reason=reason)
+        elif any(answer.value(name) for each in measured.cases for answer in each.old + each.new):
+            found[name] = MetricVerdict(
+                verdict="inconclusive",
+                reason=f"{METRICS[name].title}: no case has this time on both sides",
+                rule="inconclusive where only one side could be measured",
+                limit=limit.text,
+            )
+    return found
 
 
 def rows(measured: Alternation, metrics: Mapping[str, MetricVerdict]) -> list[list[str | None]]:

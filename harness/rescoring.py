@@ -62,7 +62,8 @@ def score(
     asked = {case.id: case for case in load_suite_copy(stored.suite_path).cases}
     transcripts = read_transcripts_by_key(stored.folder)
     _check_same_questions(whole, asked, transcripts, stored)
-    reader = find_dialect(dialect) if dialect else spoken_by(stored.record.checkpoint)
+    kept = stored.record.checkpoint
+    reader = spoken_by(kept) if dialect in (None, kept["dialect"]) else find_dialect(dialect)
     old = stored.record
     answered = {key.case for key in transcripts}
     cases = whole.cases if old.selection.complete else only(whole.cases, answered)

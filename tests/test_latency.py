@@ -198,7 +198,7 @@ def test_a_replay_has_no_times(project: Path):
         "".join(json.dumps({"case": f"c{n}", "output": "x"}) + "\n" for n in range(24))
     )
 
-    with pytest.raises(UsageError):
+    with pytest.raises(UsageError, match="time"):
         timed(model("a", 100), "replay:r.jsonl", options=RunOptions(dialect="hermes"))
 
 
@@ -294,3 +294,55 @@ def test_a_time_that_was_not_taken_every_time_does_not_count(project: Path):
     found = replace(found, cases=(half, *rest))
 
     assert (24, 23) == (found.paired("latency_ms_p50").pairs, found.paired("ttft_ms_p50").pairs)
+
+
+def test_a_limited_time_that_only_one_side_has_is_no_pass(project: Path):
+    policy = read_policy('[limits]\nttft_ms_p50 = "+5%"\n', "p")
+    found = timed(model("a", 100), model("b", 100))
+    cases = [
+        replace(case, new=tuple(replace(answer, ttft_ms=None) for answer in case.new))
+        for case in found.cases
+    ]
+    [lost] = judge_alternation(policy, replace(found, cases=tuple(cases))).values()
+    [some] = judge_alternation(
+        policy, replace(found, cases=(*cases[:8], *found.cases[8:]))
+    ).values()
+
+    assert ("inconclusive", False) == (lost.verdict, lost.advisory)
+    assert "8 cases without this time" in some.reason
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (("benchmarks", 0, "extra_info", "checkpoint"), {}),
+        (("benchmarks", 0, "extra_info", "answers", 0, "latency_ms"), float("nan")),
+        (("benchmarks", 0, "extra_info", "answers", 0, "latency_ms"), -1),
+        (("benchmarks", 1, "extra_info", "answers", 0, "output_tokens"), float("inf")),
+        (("toolcall_harness", "left_out"), None),
+        (("toolcall_harness", "left_out"), ["c9"]),
+    ],
+)
+def test_a_damaged_file_is_an_error_and_no_verdict(
+    project: Path, capsys: pytest.CaptureFixture[str], path: tuple[Any, ...], value: Any
+):
+    data = json.loads(spell_benchmark(timed(model("a", 100), model("b", 100))))
+    place = data
+    for step in path[:-1]:
+        place = place[step]
+    place[path[-1]] = value
+    Path("times.json").write_text(json.dumps(data))
+
+    assert 2 == main(["latency", "--stored", "times.json"])
+    said = capsys.readouterr().err
+    assert said.startswith("harness: times.json: no times")
+    assert "bug" not in said
+
+
+def test_what_was_measured_is_shown_where_it_cannot_be_written(
+    project: Path, capsys: pytest.CaptureFixture[str]
+):
+    a = model("a", 100)
+
+    assert 2 == main(["latency", "say", a, a, "--quiet", "--benchmark-json", str(project)])
+    assert "pass (exit 0)" in capsys.readouterr().out

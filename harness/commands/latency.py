@@ -16,7 +16,7 @@ from harness.judgement import MetricVerdict
 from harness.latency import Alternation, judge_alternation, rows, time_checkpoints
 from harness.policy import Policy
 from harness.progress import watching
-from harness.project import open_project
+from harness.project import Project, open_project
 from harness.renderers.safe import line
 from harness.verdict import Word, to_json, worst
 from harness.workflow import RunOptions
@@ -28,25 +28,28 @@ def latency(arguments: argparse.Namespace) -> int:
     """
     project = open_project(arguments.root)
     policy = project.policy(arguments.policy)
-    measured = _measured(arguments)
+    measured = _measured(arguments, project)
     metrics = judge_alternation(policy, measured)
     verdict = worst(metric.verdict for metric in metrics.values())
     code = exit_code(verdict, policy)
-    # Written first: minutes of measuring are not lost to a full disk or a closed pipe.
-    if arguments.benchmark_json is not None:
-        write_text(arguments.benchmark_json, spell_benchmark(measured))
     text = _spell(measured, metrics, verdict, code, policy)
-    with while_read():
-        if arguments.json == "-":
-            print(text, end="")
-        else:
-            _show(measured, metrics, verdict, code, policy)
-            if arguments.json is not None:
-                write_text(Path(arguments.json), text)
+    # Minutes of measuring are lost neither to a closed pipe nor to a full disk: it is written
+    # before it is shown, and shown where it cannot be written.
+    try:
+        if arguments.benchmark_json is not None:
+            write_text(arguments.benchmark_json, spell_benchmark(measured))
+        if arguments.json not in (None, "-"):
+            write_text(Path(arguments.json), text)
+    finally:
+        with while_read():
+            if arguments.json == "-":
+                print(text, end="")
+            else:
+                _show(measured, metrics, verdict, code, policy)
     return code
 
 
-def _measured(arguments: argparse.Namespace) -> Alternation:
+def _measured(arguments: argparse.Namespace, project: Project) -> Alternation:
     named = (arguments.suite, arguments.old, arguments.new)
     if arguments.stored is not None:
         if any(named):
@@ -67,7 +70,7 @@ def _measured(arguments: argparse.Namespace) -> Alternation:
     with watching(f"{arguments.suite}, in alternation", quiet=arguments.quiet) as watch:
         return time_checkpoints(
             *named,
-            project=open_project(arguments.root),
+            project=project,
             options=options,
             rounds=arguments.rounds,
             watch=watch,

@@ -16,7 +16,7 @@ from harness.dialects.base import Dialect, Reading
 from harness.dialects.native import NATIVE
 from harness.dialects.response_template import NAME as RESPONSE_TEMPLATE
 from harness.dialects.response_template import ResponseTemplate, from_file, of_tokenizer
-from harness.errors import DialectError
+from harness.errors import DialectError, boundary
 from harness.families import Family
 from harness.messages import Tool
 from harness.transcript import Transcript
@@ -110,7 +110,9 @@ def spoken_by(checkpoint: Mapping[str, Any]) -> Dialect:
         DialectError: as `dialect`.
     """
     if checkpoint["dialect"] == RESPONSE_TEMPLATE:
-        return ResponseTemplate(json.loads(checkpoint["response_template"]))
+        with boundary(DialectError, "the run does not hold the response template it was read with"):
+            template = json.loads(checkpoint["response_template"])
+        return ResponseTemplate(template)
     return dialect(checkpoint["dialect"])
 
 

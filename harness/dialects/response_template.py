@@ -12,18 +12,26 @@ It is chosen by ``--dialect response-template`` where the checkpoint's tokenizer
 """
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from harness.canonical import canonical_json
 from harness.dialects.base import Attempt, Reading
+from harness.dialects.scanning import Trouble, read_json
+from harness.dialects.untyped import typed
 from harness.errors import DialectError, boundary
 from harness.messages import Tool, ToolCall
 
 NAME = "response-template"
 CALLS, TEXT = "tool_calls", "content"
 """The fields of the message that hold calls and text; others (thinking) are neither."""
+
+
+_UNTYPED = ("xml-inline", "kv-lines")
+# Content parsers that give bare text, which only the tool's schema can type.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +46,8 @@ class _Region:
     body: str
     captures: Mapping[str, str]
     closed: bool
+    open_ended: bool = False
+    """Its field has no closing delimiter."""
 
 
 class ResponseTemplate:
@@ -63,6 +73,7 @@ class ResponseTemplate:
         if field is None or field.open_re is None:
             raise DialectError(f"the response template has no field {CALLS!r} with an opening")
         self._content = process_field
+        self._fixed = _fixed_beginning(field.open_literals, field.open_re.pattern)
         self.template = json.dumps(template, sort_keys=True, ensure_ascii=False)
         """As it is kept in a run."""
 
@@ -80,7 +91,7 @@ class ResponseTemplate:
         text: list[str] = []
         for region in self._regions(output):
             if region.field == CALLS:
-                attempts.extend(self._attempts(region))
+                attempts.extend(self._attempts(region, tools))
             elif region.field == TEXT:
                 text.append(region.body)
         return Reading(attempts=tuple(attempts), text="".join(text).strip())
@@ -107,33 +118,26 @@ class ResponseTemplate:
         Cut *output* at the delimiters: of all that may open, the first, and of those the longest.
         """
         fields, implicit = self._parsed.fields, self._parsed.implicit
-        at = 0
+        openings = {f.name: f.open_re for f in fields.values() if f.open_re is not None}
+        at, ended = 0, False
         while at < len(output):
             opening = min(
                 (
-                    (match.start(), -len(match.group()), field.name, match)
-                    for field in fields.values()
-                    if field.open_re is not None
-                    and (match := field.open_re.search(output, at)) is not None
-                    # One that opens nothing of its own would open again and again.
-                    and match.end() > at
+                    (match.start(), -len(match.group()), name, match)
+                    for name, pattern in openings.items()
+                    if (match := pattern.search(output, at)) is not None
+                    # One of no width must not open again where it has just been closed.
+                    and (match.end() > at or not ended)
                 ),
                 default=None,
             )
             end = self._begun(output, at) if opening is None else opening[0]
             if implicit is not None and end > at:
-                body = output[at:end]
-                close = fields[implicit].close_re
-                found = close.search(body) if close is not None else None
-                while found is not None and found.end() > found.start():
-                    # The end of a turn is a control token and no text.
-                    body = body[: found.start()] + body[found.end() :]
-                    found = close.search(body, found.start())
                 yield _Region(
                     field=implicit,
                     start=at,
                     raw=output[at:end],
-                    body=body,
+                    body=self._without_ends(output[at:end]),
                     captures={},
                     closed=True,
                 )
@@ -145,35 +149,61 @@ class ResponseTemplate:
                     )
                 return
             start, _, name, match = opening
-            field = fields[name]
-            closing = field.close_re.search(output, match.end()) if field.close_re else None
+            close = fields[name].close_re
+            closing = close.search(output, match.end()) if close is not None else None
             finish = len(output) if closing is None else closing.end()
             body = output[match.end() : len(output) if closing is None else closing.start()]
-            captures = {key: value for key, value in match.groupdict().items() if value is not None}
+            closed = closing is not None
+            if close is None:
+                # It ends with the answer, whose end is a control token and no part of it.
+                whole, body = body, self._without_ends(body)
+                closed = whole != body
             yield _Region(
                 field=name,
                 start=start,
                 raw=output[start:finish],
                 body=body,
-                captures=captures,
-                closed=closing is not None or field.close_re is None,
+                captures={key: value for key, value in match.groupdict().items() if value},
+                closed=closed,
+                open_ended=close is None,
             )
-            at = max(finish, match.end())
+            at, ended = finish, True
+
+    def _without_ends(self, text: str) -> str:
+        """
+        Take out what ends a turn.
+        """
+        implicit = self._parsed.implicit
+        close = None if implicit is None else self._parsed.fields[implicit].close_re
+        if close is None:
+            return text
+        found = close.search(text)
+        while found is not None and found.end() > found.start():
+            text = text[: found.start()] + text[found.end() :]
+            found = close.search(text, found.start())
+        return text
 
     def _begun(self, output: str, at: int) -> int:
         """
         Say where the opening of a call begins that *output* ends inside of; else its length.
+
+        Only an opening that begins with fixed characters can be told from other text half-way.
         """
-        match = self._parsed.fields[CALLS].open_re.search(output, at, partial=True)
-        # One character more or less begins many things.
-        if match is not None and match.partial and len(match.group().strip()) > 1:
-            begun: int = match.start() + len(match.group()) - len(match.group().lstrip())
-            return begun
+        pattern = self._parsed.fields[CALLS].open_re
+        match = pattern.search(output, at, partial=True) if self._fixed else None
+        if match is not None and match.partial:
+            begun = match.group().lstrip()
+            if len(begun) > 1 and begun[: len(self._fixed)] == self._fixed[: len(begun)]:
+                place: int = match.end() - len(begun)
+                return place
         return len(output)
 
-    def _attempts(self, region: _Region) -> Iterator[Attempt]:
+    def _attempts(self, region: _Region, tools: Sequence[Tool]) -> Iterator[Attempt]:
         def attempt(
-            name: str | None, arguments: Mapping[str, Any] | None, problem: str | None
+            name: str | None,
+            arguments: Mapping[str, Any] | None,
+            problem: str | None,
+            by_schema: tuple[str, ...] = (),
         ) -> Attempt:
             return Attempt(
                 name=name,
@@ -181,14 +211,24 @@ class ResponseTemplate:
                 raw=region.raw,
                 start=region.start,
                 problem=problem,
-                unfinished=not region.closed,
+                # What has no closing delimiter is known to be cut off only if it cannot be read.
+                unfinished=problem is not None and not region.closed,
+                by_schema=by_schema,
             )
 
-        if not region.closed:
+        if not region.closed and not region.open_ended:
             yield attempt(None, None, "the answer ends before the call is closed")
             return
+        field = self._parsed.fields[CALLS]
         try:
-            value = self._content(region.body, self._parsed.fields[CALLS], region.captures)
+            if field.content == "json" and not field.content_args:
+                # Whether the text has one meaning: no key twice, no number beyond JSON's.
+                read_json(region.body, 0)
+            value = self._content(region.body, field, region.captures)
+            canonical_json(value).encode()
+        except Trouble as exc:
+            yield attempt(None, None, exc.reason)
+            return
         except Exception as exc:
             yield attempt(None, None, " ".join(str(exc).split()) or type(exc).__name__)
             return
@@ -201,7 +241,25 @@ class ResponseTemplate:
             elif not isinstance(arguments, Mapping):
                 yield attempt(name, None, "the arguments are no object")
             else:
-                yield attempt(name, arguments, None)
+                texts = {k: v for k, v in arguments.items() if isinstance(v, str)}
+                if field.content not in _UNTYPED:
+                    texts = {}
+                given = {**arguments, **typed(tools, name, texts)}
+                yield attempt(name, given, None, by_schema=tuple(texts))
+
+
+def _fixed_beginning(literals: Sequence[str] | None, pattern: str) -> str:
+    """
+    Give the characters every opening begins with, white space aside; empty if there are none.
+    """
+    if literals is not None:
+        first, last = min(literals).lstrip(), max(literals).lstrip()
+        same = (a == b for a, b in zip(first, last, strict=False))
+        return first[: next((i for i, alike in enumerate(same) if not alike), len(first))]
+    plain = re.match(r"(?:\\s[*+?]?)*((?:[^\\.^$*+?{}\[\]|()]|\\[^a-zA-Z0-9])*)([*?{]?)", pattern)
+    fixed = re.sub(r"\\(.)", r"\1", plain[1]) if plain else ""
+    # What may be repeated or left out is not fixed.
+    return fixed[:-1] if plain and plain[2] else fixed
 
 
 def from_file(path: Path) -> ResponseTemplate:

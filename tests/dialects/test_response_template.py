@@ -14,6 +14,7 @@ from harness.cli import main
 from harness.dialects.registry import chosen, dialect, spoken_by
 from harness.dialects.response_template import ResponseTemplate, of_tokenizer
 from harness.errors import DialectError
+from harness.messages import Tool
 from harness.store import load_run
 
 HERMES: dict[str, Any] = {
@@ -86,7 +87,19 @@ def test_one_malformed_call_leaves_its_siblings_alone():
 
 
 @pytest.mark.parametrize(
-    "body", ['"f"', "[1]", "{}", '{"name": "f"}', '{"name": 1, "arguments": {}}']
+    "body",
+    [
+        '"f"',
+        "[1]",
+        "{}",
+        '{"name": "f"}',
+        '{"name": 1, "arguments": {}}',
+        '{"name": "f", "arguments": {"n": NaN}}',
+        '{"name": "f", "arguments": {"n": 1e999}}',
+        '{"name": "f", "arguments": {"n": 4, "n": 3}}',
+        '{"name": "f", "arguments": {"q": "\\ud800"}}',
+        '{"name": "\\ud800", "arguments": {}}',
+    ],
 )
 def test_what_is_no_call_is_malformed(body: str):
     [attempt] = ResponseTemplate(HERMES).read(f"<tool_call>{body}</tool_call>").attempts
@@ -110,6 +123,109 @@ def test_any_text_is_read(output: str):
     for attempt in reading.attempts:
         assert output[attempt.start : attempt.end] == attempt.raw
         assert attempt.readable == (attempt.arguments is not None)
+
+
+OPEN_ENDED: dict[str, Any] = {
+    "start_anchor": "[INST]",
+    "fields": {
+        "tool_calls": {
+            "open": "[TOOL_CALLS]",
+            "content": "json",
+        },
+        "content": {"close": "</s>", "content": "text"},
+    },
+}
+
+
+def test_calls_without_a_closing_delimiter_end_with_the_turn():
+    template = ResponseTemplate(OPEN_ENDED)
+    call = '[TOOL_CALLS][{"name": "f", "arguments": {}}]'
+
+    for output in (f"{call}</s>", call):
+        [attempt] = template.read(output).attempts
+        assert ("f", {}, None) == (attempt.name, attempt.arguments, attempt.problem)
+    [cut] = template.read(call[:-8]).attempts
+    assert (True, None) == (cut.unfinished, cut.arguments)
+    [broken] = template.read('[TOOL_CALLS][{"name": ]</s>').attempts
+    assert (False, None) == (broken.unfinished, broken.arguments)
+
+
+CODER: dict[str, Any] = {
+    "start_anchor": "assistant",
+    "fields": {
+        "tool_calls": {
+            "open_pattern": r"<tool_call>\s*<function=(?P<name>[^>]+)>",
+            "close_pattern": r"</function>\s*</tool_call>",
+            "repeats": True,
+            "content": "xml-inline",
+            "content_args": {
+                "tag_pattern": r"<parameter=(?P<key>[^>]+)>\n?(?P<value>.*?)\n?</parameter>"
+            },
+            "transform": {
+                "type": "function",
+                "function": {"name": "{name}", "arguments": "{content}"},
+            },
+        },
+        "content": {"close": "<|im_end|>", "content": "text"},
+    },
+}
+
+
+def test_bare_text_is_typed_by_the_tools_schema_only():
+    properties = {"n": {"type": "integer"}, "q": {"type": "string"}}
+    tool = Tool.from_schema(
+        {
+            "type": "function",
+            "function": {
+                "name": "f",
+                "parameters": {"type": "object", "properties": properties},
+            },
+        }
+    )
+    output = (
+        "<tool_call>\n<function=f>\n<parameter=n>\n3\n</parameter>\n"
+        "<parameter=q>\n007\n</parameter>\n</function>\n</tool_call><|im_end|>"
+    )
+    [attempt] = ResponseTemplate(CODER).read(output, [tool]).attempts
+    [untyped] = ResponseTemplate(CODER).read(output).attempts
+
+    assert {"n": 3, "q": "007"} == attempt.arguments
+    assert ("n", "q") == attempt.by_schema
+    assert {"n": "3", "q": "007"} == untyped.arguments
+
+
+@pytest.mark.parametrize(
+    ("pattern", "output", "begun"),
+    [
+        (r"(?:<\|end\|>)?\s*<\|call\|>(?P<name>\w+)", "No tool fits.<|end|>", False),
+        (r"(?P<name>\w+)\[ARGS\]", "I cannot do that", False),
+        (r"<call (?P<name>\w+)>", "Well. <ca", True),
+        (r"\s*<call (?P<name>\w+)>", "Well. <call f", True),
+        (r"<call (?P<name>\w+)>", "a <", False),
+    ],
+)
+def test_only_fixed_characters_begin_a_call(pattern: str, output: str, begun: bool):
+    field = HERMES["fields"]["tool_calls"] | {
+        "open_pattern": pattern,
+        "close": "</call>",
+        "transform": {"function": {"name": "{name}", "arguments": "{content}"}},
+    }
+    fields = {"tool_calls": field, "content": {"content": "text"}}
+    attempts = ResponseTemplate({"start_anchor": "a", "fields": fields}).read(output).attempts
+
+    assert begun == any(attempt.unfinished for attempt in attempts)
+
+
+def test_an_opening_of_no_width_opens_at_the_very_beginning():
+    field = {**OPEN_ENDED["fields"]["tool_calls"]}
+    del field["open"]
+    field["open_pattern"] = r'(?=\[\{"name")'
+    fields = {**OPEN_ENDED["fields"], "tool_calls": field}
+    reading = ResponseTemplate({**OPEN_ENDED, "fields": fields}).read(
+        '[{"name": "f", "arguments": {}}]</s>'
+    )
+
+    assert ["f"] == [attempt.name for attempt in reading.attempts]
 
 
 class Tokenizer:
@@ -157,6 +273,11 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+def test_a_run_without_its_template_is_told_so():
+    with pytest.raises(DialectError, match="does not hold the response template"):
+        spoken_by({"dialect": "response-template"})
+
+
 def test_a_run_keeps_the_template_it_was_read_with(project: Path):
     replay = ["run", "s", "--checkpoint", "replay:r.jsonl", "--quiet"]
     assert 0 == main([*replay, "--dialect", "response-template:t.json", "--out", "a"])
@@ -169,5 +290,7 @@ def test_a_run_keeps_the_template_it_was_read_with(project: Path):
     # Judged again without the file, and by another dialect.
     assert 0 == main(["score", "a", "--suite", "s", "--out", "b"])
     assert "correct" == load_run(Path("b")).record.cases[0].status
+    again = ["--suite", "s", "--dialect", "response-template", "--out", "d"]
+    assert 0 == main(["score", "a", *again])
     assert 0 == main(["score", "a", "--suite", "s", "--dialect", "hermes", "--out", "c"])
     assert "response_template" not in load_run(Path("c")).record.checkpoint
