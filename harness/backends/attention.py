@@ -341,43 +341,37 @@ def _attend_at_once(
     rows, heads, queries, width = query.shape
     groups, slots = keys.shape[1], keys.shape[2]
     each = heads // groups
-    # (key/value heads, rows, query heads of one, queries, width)
-    query = (query * rule.scale).reshape(rows, groups, each, queries, width).transpose(0, 1)
-    query = query.reshape(groups, rows, each * queries, width)
+    # (rows, key/value heads, query heads of one and queries, width)
+    query = (query * rule.scale).reshape(rows, groups, each * queries, width)
     hidden = asked > asking[..., None]
     if rule.window is not None:
         hidden = hidden | (asked <= asking[..., None] - rule.window)
-    scores = torch.matmul(query, keys.transpose(0, 1).transpose(-1, -2))
-    scores = scores.reshape(groups, rows, each, queries, slots)
+    if asking.dim() == 2:
+        hidden = hidden[:, None, None]
+    # Rows outermost, as on the shelf: there the keys are multiplied where they lie.
+    scores = torch.matmul(query, keys.transpose(-1, -2)).view(rows, groups, each, queries, slots)
     if rule.cap is not None:
         scores = torch.tanh(scores / rule.cap) * rule.cap
-    if asking.dim() == 2:
-        hidden = hidden[:, None]
-    scores = scores.masked_fill(hidden, float("-inf")).reshape(groups, rows * each * queries, slots)
+    scores = scores.masked_fill_(hidden, float("-inf")).view(rows, groups, each * queries, slots)
     if shared is None:
-        weights = torch.softmax(scores, dim=-1)
-        out = torch.matmul(
-            weights.reshape(groups, rows, each * queries, slots), values.transpose(0, 1)
-        )
+        out = torch.matmul(torch.softmax(scores, dim=-1), values)
     else:
         first_keys, first_values = shared
         prefix = first_keys.shape[1]
-        before = torch.matmul(query.reshape(groups, -1, width), first_keys.transpose(-1, -2))
+        # Key/value heads outermost: one product with the queries of all rows.
+        asked_all = query.transpose(0, 1).reshape(groups, -1, width)
+        before = torch.matmul(asked_all, first_keys.transpose(-1, -2))
         if rule.cap is not None:
             before = torch.tanh(before / rule.cap) * rule.cap
+        before = before.view(groups, rows, each, queries, prefix)
         if rule.window is not None and rule.window < prefix + slots:
             places = torch.arange(-prefix, 0, device=query.device)
             far = places <= asking[..., None] - rule.window
-            far = far[:, None] if asking.dim() == 2 else far
-            before = before.reshape(groups, rows, each, queries, prefix).masked_fill(
-                far, float("-inf")
-            )
-            before = before.reshape(groups, -1, prefix)
-        weights = torch.softmax(torch.cat([before, scores], dim=-1), dim=-1)
-        out = torch.matmul(weights[..., :prefix], first_values)
-        out = out.reshape(groups, rows, each * queries, -1) + torch.matmul(
-            weights[..., prefix:].reshape(groups, rows, each * queries, slots),
-            values.transpose(0, 1),
-        )
-    out = out.reshape(groups, rows, each, queries, -1)
-    return out.permute(1, 3, 0, 2, 4).reshape(rows, queries, heads, -1)
+            before.masked_fill_(far[:, None] if asking.dim() == 2 else far, float("-inf"))
+        before = before.view(groups, rows, each * queries, prefix)
+        weights = torch.softmax(torch.cat([before, scores.transpose(0, 1)], dim=-1), dim=-1)
+        out = torch.matmul(weights[..., prefix:].transpose(0, 1), values)
+        common = torch.matmul(weights[..., :prefix].reshape(groups, -1, prefix), first_values)
+        out += common.view(groups, rows, each * queries, -1).transpose(0, 1)
+    out = out.view(rows, groups, each, queries, -1)
+    return out.permute(0, 3, 1, 2, 4).reshape(rows, queries, heads, -1)

@@ -26,14 +26,13 @@ from harness.backends.base import BackendOptions, Generation
 from harness.backends.decoding import Prompt, decode
 from harness.backends.engine import Engine
 from harness.backends.prefixes import groups
-from harness.backends.transformers import TransformersBackend
+from harness.backends.transformers import ROWS, TransformersBackend
 from harness.checkpoint import parse_reference
 from harness.project import bundled_suites
 from harness.runner import request
 from harness.suite_files import load_suite
 from harness.transcript import Key
 
-ROWS = 64
 Answers = dict[Key, list[int]]
 
 LOOP, PADDED, CONTINUOUS = "the guide's loop", "left-padded batches of 30", "continuous batching"
@@ -240,7 +239,7 @@ def ceiling(size: int = 2048) -> float:
 
 
 def measure(
-    checkpoint: str, cases: int = 60, rounds: int = 3, loop: int = 4, continuous: int = 15
+    checkpoint: str, cases: int = 120, rounds: int = 3, loop: int = 4, continuous: int = 15
 ) -> Bench:
     """
     Measure all ways.
@@ -271,7 +270,7 @@ def write(path: Path, text: str) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--checkpoint", required=True)
-    parser.add_argument("--cases", type=int, default=60)
+    parser.add_argument("--cases", type=int, default=120)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--loop", type=int, default=4, help="cases of a round for the loop")
     parser.add_argument("--write", type=Path)
