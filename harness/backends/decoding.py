@@ -266,7 +266,7 @@ class _RowSampler:
                 self._warpers.append(warp.TopPLogitsWarper(float(generation.top_p)))
         # On the CPU whatever the device: the same draw everywhere.
         self._generators = [
-            torch.Generator().manual_seed(_row_seed(generation.seed, key)) for key in keys
+            torch.Generator().manual_seed(row_seed(generation.seed, key)) for key in keys
         ]
 
     def __call__(self, input_ids: Any, scores: Any) -> Any:
@@ -281,6 +281,9 @@ class _RowSampler:
         return scores - torch.log(-torch.log(uniform)).to(scores.device)
 
 
-def _row_seed(seed: int, key: Key) -> int:
+def row_seed(seed: int, key: Key) -> int:
+    """
+    Derive the seed of one answer's noise, of 56 bits, from the run's *seed* and whose answer it is.
+    """
     name = canonical_json([seed, *key])
     return int.from_bytes(hashlib.sha256(name.encode()).digest()[:7], "big")

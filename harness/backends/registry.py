@@ -15,18 +15,19 @@ _FAMILY = Family(
     group="harness.backends",
     noun="backend",
     built_in={
+        "continuous": "harness.backends.continuous:ContinuousBackend.open",
         "embedded": "harness.backends.transformers:TransformersBackend.open",
         "gguf": "harness.backends.transformers:TransformersBackend.open",
         "hf": "harness.backends.transformers:TransformersBackend.open",
         "python": "harness.backends.python:PythonBackend.open",
         "replay": "harness.backends.replay:ReplayBackend.open",
+        "vllm": "harness.backends.vllm:VllmBackend.open",
     },
     error=BackendError,
 )
 
 _LATER = {
     "openai": "an OpenAI-compatible server",
-    "vllm": "vLLM",
 }
 
 

@@ -16,19 +16,17 @@ from typing import Any, Self
 from harness.backends.agreement import agreement
 from harness.backends.base import BackendOptions, Generation, Request
 from harness.backends.decoding import (
-    Answer,
     OutOfMemory,
     Prompt,
-    Stops,
     decode,
     decode_alone,
     free_bytes,
     free_memory,
 )
 from harness.backends.engine import Engine, answer_of
-from harness.backends.margins import margin, watched
 from harness.backends.prefixes import Group, groups
-from harness.chat import chat_template, conversation, preflight, render
+from harness.backends.speech import Speech
+from harness.chat import chat_template, preflight
 from harness.checkpoint import (
     Checkpoint,
     Reference,
@@ -39,9 +37,8 @@ from harness.checkpoint import (
 )
 from harness.dialects.base import Dialect
 from harness.dialects.registry import chosen, own_template
-from harness.errors import BackendError, TemplateError, UsageError, boundary
-from harness.messages import Tool
-from harness.transcript import Timing, Transcript
+from harness.errors import BackendError, UsageError
+from harness.transcript import Transcript
 
 ROWS = 256
 """Answers open at once unless told otherwise: more gain little on a CPU and hold more memory."""
@@ -59,6 +56,8 @@ class TransformersBackend:
     One loaded model with its tokenizer.
     """
 
+    name = "transformers"
+
     def __init__(
         self,
         *,
@@ -73,9 +72,9 @@ class TransformersBackend:
 
         self._checkpoint = checkpoint
         self._model = model
-        self._tokenizer = tokenizer
-        self._template = chat_template(tokenizer)
-        self._stops = _stops(model, tokenizer, dialect)
+        context = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+        self._speech = Speech(tokenizer, dialect, context)
+        self._stops = self._speech.stops(model.generation_config)
         # `generate` fills whatever a call leaves open from here.
         model.generation_config = GenerationConfig()
         self._batch_size = batch_size
@@ -85,8 +84,6 @@ class TransformersBackend:
         self._close = 0.0
         self._notify = notify
         self._answered = False
-        self._dialect = dialect
-        self._names: tuple[tuple[Tool, ...], tuple[int, ...]] | None = None
 
     @classmethod
     def open(cls, reference: Reference, options: BackendOptions) -> Self:
@@ -137,7 +134,7 @@ class TransformersBackend:
         Give the ``backend`` block of run.json; ``batch`` is what was asked for.
         """
         return {
-            "name": "transformers",
+            "name": self.name,
             "dtype": str(self._model.dtype).removeprefix("torch."),
             "device": self._model.device.type,
             "batch": self._batch_size or "auto",
@@ -155,13 +152,21 @@ class TransformersBackend:
             TemplateError: if the template drops something the requests hold.
             BackendError: if not even one prompt fits in memory, or the model breaks.
         """
-        self._preflight(requests)
-        prompts, failed = self._prompts(requests, generation)
+        self._speech.preflight(requests)
+        prompts, failed = self._speech.prompts(requests, generation)
         if failed:
             yield failed
         if generation.do_sample or self._batch_size == 1 or len(prompts) < 2:
             yield from self._in_plain_batches(prompts, generation)
             return
+        yield from self._together(prompts, generation)
+
+    def _together(
+        self, prompts: Sequence[Prompt], generation: Generation
+    ) -> Iterator[Sequence[Transcript]]:
+        """
+        Answer *prompts* greedily, in the way of this backend.
+        """
         for group in groups(prompts):
             yield from self._behind_a_prefix(group, generation)
 
@@ -189,7 +194,7 @@ class TransformersBackend:
                     self._answered = True
                     if sure := [row for row in done if not row.close]:
                         yield [
-                            self._transcript(row.prompt, answer_of(row, self._stops))
+                            self._speech.transcript(row.prompt, answer_of(row, self._stops))
                             for row in sure
                         ]
             except OutOfMemory:
@@ -276,7 +281,7 @@ class TransformersBackend:
             if answers is not None:
                 self._answered = True
                 waiting = waiting[size:]
-                yield [self._transcript(p, a) for p, a in zip(batch, answers, strict=True)]
+                yield [self._speech.transcript(p, a) for p, a in zip(batch, answers, strict=True)]
             elif size > 1:
                 self._fewer_rows(size, size // 2)
             else:
@@ -296,8 +301,8 @@ class TransformersBackend:
             TemplateError: if the template drops something the requests hold.
             BackendError: if the first prompt does not fit in memory, or the model breaks.
         """
-        self._preflight(requests)
-        prompts, failed = self._prompts(requests, generation)
+        self._speech.preflight(requests)
+        prompts, failed = self._speech.prompts(requests, generation)
         yield from failed
         for index, prompt in enumerate(prompts):
             try:
@@ -308,7 +313,7 @@ class TransformersBackend:
                 yield self._out_of_memory(prompt)
             else:
                 self._answered = True
-                yield self._transcript(prompt, answer, timing)
+                yield self._speech.transcript(prompt, answer, timing)
 
     def close(self) -> None:
         """
@@ -316,84 +321,6 @@ class TransformersBackend:
         """
         del self._model
         free_memory()
-
-    def _preflight(self, requests: Sequence[Request]) -> None:
-        """
-        Check the template for what these requests hold, beyond the declarations checked at open.
-        """
-        said = [message for request in requests for message in request.messages]
-        preflight(
-            self._tokenizer,
-            tools=any(request.tools for request in requests),
-            system=any(message.role in ("system", "developer") for message in said),
-            calls=any(message.tool_calls for message in said),
-            results=any(message.role == "tool" for message in said),
-        )
-
-    def _prompts(
-        self, requests: Sequence[Request], generation: Generation
-    ) -> tuple[list[Prompt], list[Transcript]]:
-        """
-        Tokenize; a request that cannot be put to the model is a transcript with the reason.
-        """
-        prompts, failed = [], []
-        context = getattr(self._model.config.get_text_config(), "max_position_embeddings", None)
-        for request in requests:
-            try:
-                rows = conversation(request.messages, self._template)
-                ids = render(self._tokenizer, rows, [tool.schema for tool in request.tools])
-            except TemplateError as exc:
-                failed.append(Transcript(key=request.key, error=str(exc)))
-                continue
-            if context is not None and len(ids) + generation.max_new_tokens > context:
-                reason = (
-                    f"the prompt has {len(ids)} tokens and the answer may have "
-                    f"{generation.max_new_tokens}; the model's context is {context}"
-                )
-                failed.append(Transcript(key=request.key, error=reason))
-                continue
-            prompts.append(
-                Prompt(
-                    key=request.key,
-                    ids=ids,
-                    draft=self._draft(request),
-                    tools=request.tools,
-                    # A draw's tokens are no matter of which was likeliest.
-                    watched=() if generation.do_sample else self._watched(request.tools),
-                )
-            )
-        return prompts, failed
-
-    def _draft(self, request: Request) -> Sequence[int]:
-        # Where the model spells the same text in other tokens, the draft departs there: no harm.
-        if request.draft is None:
-            return ()
-        with boundary(BackendError, f"case {request.key.case}: the draft cannot be tokenized"):
-            return list(self._tokenizer.encode(request.draft, add_special_tokens=False))
-
-    def _watched(self, tools: tuple[Tool, ...]) -> tuple[int, ...]:
-        # Most cases of a suite have the same tools, as the same object.
-        if self._names is None or self._names[0] is not tools:
-            self._names = (tools, watched(self._tokenizer, tools))
-        return self._names[1]
-
-    def _transcript(
-        self, prompt: Prompt, answer: Answer, timing: Timing | None = None
-    ) -> Transcript:
-        with boundary(BackendError, f"case {prompt.key.case}: the answer cannot be decoded"):
-            text: str = self._tokenizer.decode(
-                answer.ids, skip_special_tokens=False, clean_up_tokenization_spaces=False
-            )
-        return Transcript(
-            key=prompt.key,
-            output=text,
-            output_tokens=len(answer.ids),
-            finish_reason="stop" if answer.stopped else "length",
-            timing=timing,
-            margin=margin(
-                self._tokenizer, self._dialect, prompt.tools, text, answer, prompt.watched
-            ),
-        )
 
     def _out_of_memory(self, prompt: Prompt) -> Transcript:
         reason = f"no memory for one prompt of {len(prompt.ids)} tokens"
@@ -403,21 +330,6 @@ class TransformersBackend:
                 "fewer new tokens"
             )
         return Transcript(key=prompt.key, error=reason)
-
-
-def _stops(model: Any, tokenizer: Any, dialect: Dialect) -> Stops:
-    """
-    Gather what ends an answer: the checkpoint's own tokens, and those of the dialect it has.
-    """
-    settings = model.generation_config
-    own = settings.eos_token_id if settings is not None else None
-    ids = list(own) if isinstance(own, list) else [own]
-    ids.append(tokenizer.eos_token_id)
-    vocabulary = tokenizer.get_vocab()
-    ids.extend(vocabulary.get(stop) for stop in dialect.stops)
-    known = tuple(sorted({int(id_) for id_ in ids if id_ is not None}))
-    pad = tokenizer.pad_token_id
-    return Stops(ids=known, pad=int(pad) if pad is not None else (known or (0,))[0])
 
 
 def _device(asked: str | None) -> str:

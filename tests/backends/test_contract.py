@@ -32,13 +32,15 @@ REQUESTS = [
 ]
 
 
-@pytest.fixture(params=["transformers", "replay", "python"])
+@pytest.fixture(params=["transformers", "continuous", "replay", "python"])
 def backend(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Backend]:
     options = BackendOptions(device="cpu", batch_size=3)
     if request.param == "transformers":
         reference = str(request.getfixturevalue("tiny_model"))
+    elif request.param == "continuous":
+        reference = f"continuous:{request.getfixturevalue('tiny_model')}"
     elif request.param == "replay":
         lines = [Transcript(key=key, message={"role": "assistant", "content": "x"}) for key in KEYS]
         path = tmp_path / "answers.jsonl"
@@ -122,9 +124,7 @@ def test_the_table_and_the_entry_points_agree():
     assert set(_FAMILY.built_in) <= set(schemes())
 
 
-@pytest.mark.parametrize(
-    "text", ["openai:gpt-x@http://localhost:8000/v1", "vllm:org/name", "openai:x"]
-)
+@pytest.mark.parametrize("text", ["openai:gpt-x@http://localhost:8000/v1", "openai:x"])
 def test_a_backend_to_come_says_what_to_do_until_then(text: str):
     with pytest.raises(UsageError, match=r"not served yet.*python:.*replay:FILE"):
         open_backend(text, BackendOptions())

@@ -15,7 +15,8 @@ import torch
 
 from harness.backends.base import BackendOptions, Generation, Request
 from harness.backends.decoding import _RowSampler, cut, decode
-from harness.backends.transformers import TransformersBackend, _stops
+from harness.backends.speech import Speech
+from harness.backends.transformers import TransformersBackend
 from harness.checkpoint import Checkpoint, parse_reference
 from harness.dialects.registry import dialect
 from harness.errors import BackendError, DialectError, TemplateError, UsageError
@@ -184,7 +185,7 @@ def test_a_stop_token_of_the_checkpoint_ends_the_answer_and_is_kept(
     asked, long = questions(5), Generation(max_new_tokens=12)
     plain = opened(tiny_model, batch_size=5)
     free = answers(plain, asked, long)
-    [[prompt], _] = plain._prompts(asked[2:3], long)
+    [[prompt], _] = plain._speech.prompts(asked[2:3], long)
     [answer] = decode(plain._model, [prompt], long, plain._stops)
     assert (12, "length") == (free["case-2"].output_tokens, free["case-2"].finish_reason)
 
@@ -194,7 +195,7 @@ def test_a_stop_token_of_the_checkpoint_ends_the_answer_and_is_kept(
 
     until = answer.ids[: answer.ids.index(stop) + 1]
     assert (len(until), "stop") == (found["case-2"].output_tokens, found["case-2"].finish_reason)
-    assert plain._tokenizer.decode(until) == found["case-2"].output
+    assert plain._speech.tokenizer.decode(until) == found["case-2"].output
 
 
 def test_special_tokens_are_kept_and_padding_is_not(scripted: Callable[..., TransformersBackend]):
@@ -202,7 +203,7 @@ def test_special_tokens_are_kept_and_padding_is_not(scripted: Callable[..., Tran
 
     [[only]] = groups(backend, questions(1))
 
-    assert "<|im_start|>" + backend._tokenizer.decode([70]) + "<|im_end|>" == only.output
+    assert "<|im_start|>" + backend._speech.tokenizer.decode([70]) + "<|im_end|>" == only.output
     assert (3, "stop") == (only.output_tokens, only.finish_reason)
 
 
@@ -218,9 +219,14 @@ def test_the_dialects_stops_end_an_answer_where_they_are_tokens():
     model = Scripted()
     model.generation_config.eos_token_id = None
     tokenizer = SimpleNamespace(
-        eos_token_id=None, pad_token_id=None, get_vocab=lambda: {"<end>": 7, "other": 8}
+        eos_token_id=None,
+        pad_token_id=None,
+        get_vocab=lambda: {"<end>": 7, "other": 8},
+        chat_template="{{ messages }}",
     )
-    stops = _stops(model, tokenizer, SimpleNamespace(stops=("<end>", "<not a token>")))  # type: ignore[arg-type]
+    dialect = SimpleNamespace(stops=("<end>", "<not a token>"))
+    speech = Speech(tokenizer, dialect, None)  # type: ignore[arg-type]
+    stops = speech.stops(model.generation_config)
 
     assert ((7,), 7) == (stops.ids, stops.pad)
 
@@ -343,9 +349,9 @@ def test_a_model_that_breaks_stops_the_run(scripted: Callable[..., TransformersB
 
 
 def shown(backend: TransformersBackend, one: Request) -> str:
-    [[prompt], failed] = backend._prompts([one], FOUR)
+    [[prompt], failed] = backend._speech.prompts([one], FOUR)
     assert [] == failed
-    return str(backend._tokenizer.decode(prompt.ids))
+    return str(backend._speech.tokenizer.decode(prompt.ids))
 
 
 def test_developer_is_shown_as_system_to_a_template_that_does_not_know_it(

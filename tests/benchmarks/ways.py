@@ -9,7 +9,6 @@ against the plain loop's, or the engine's where the loop was not asked for it.
 """
 
 import argparse
-import inspect
 import re
 import sys
 import time
@@ -23,10 +22,11 @@ from tabulate import tabulate
 
 from harness.backends.agreement import agreement
 from harness.backends.base import BackendOptions, Generation
+from harness.backends.continuous import answer_together
 from harness.backends.decoding import Prompt, decode
 from harness.backends.engine import Engine
 from harness.backends.prefixes import groups
-from harness.backends.transformers import ROWS, TransformersBackend
+from harness.backends.transformers import PADDED_ROWS, ROWS, TransformersBackend
 from harness.checkpoint import parse_reference
 from harness.project import bundled_suites
 from harness.runner import request
@@ -68,7 +68,7 @@ class Bench:
         step = max(1, len(suite.cases) // cases)
         asked = [request(suite, c, Key(c.id)) for c in suite.cases[::step][:cases]]
         generation = Generation(max_new_tokens=64)
-        prompts, _ = backend._prompts(asked, generation)
+        prompts, _ = backend._speech.prompts(asked, generation)
         return cls(backend=backend, prompts=prompts, generation=generation)
 
     def round(self, number: int, ways: Sequence[str], loop: int, continuous: int) -> None:
@@ -109,33 +109,10 @@ class Bench:
         return decode(self.backend._model, prompts, self.generation, self.backend._stops)
 
     def continuous(self, prompts: Sequence[Prompt]) -> Answers:
-        """
-        `generate_batch` of transformers, with pages small enough to share the prefix.
-        """
-        from transformers import GenerationConfig
-        from transformers.generation import ContinuousBatchingConfig
-
-        # The argument's name in 5.17 and from some later release on.
-        known = inspect.signature(ContinuousBatchingConfig).parameters
-        page = "page_size" if "page_size" in known else "block_size"
-        stops = self.backend._stops
-        out = self.backend._model.generate_batch(
-            inputs=[list(p.ids) for p in prompts],
-            generation_config=GenerationConfig(
-                do_sample=False,
-                max_new_tokens=self.generation.max_new_tokens,
-                eos_token_id=list(stops.ids),
-                pad_token_id=stops.pad,
-            ),
-            continuous_batching_config=ContinuousBatchingConfig(
-                **{page: 32}, num_blocks=512, max_batch_tokens=512
-            ),
-            progress_bar=False,
+        answers = answer_together(
+            self.backend._model, prompts, self.generation, self.backend._stops, PADDED_ROWS
         )
-        done = list(out.values())
-        assert len(prompts) == len(done)
-        assert all(each.error is None for each in done)
-        return {p.key: list(e.generated_tokens) for p, e in zip(prompts, done, strict=True)}
+        return {p.key: list(a.ids) for p, a in zip(prompts, answers, strict=True)}
 
     def engine(self, prompts: Sequence[Prompt]) -> Answers:
         found: Answers = {}

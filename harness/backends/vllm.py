@@ -1,0 +1,225 @@
+"""
+vLLM as the way to answer: ``vllm:`` before a hub id or a folder, with the extra ``vllm``.
+
+Prompts are rendered, tokenized and read here, as for every other checkpoint, and vLLM is given
+token ids: its own chat and tool parsers have no part in what is measured. Prefix caching is on, so
+the tools of a suite are computed once. Greedy answers in half precision may depend on what else is
+in a batch; `harness aa` shows how much of that there is.
+"""
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Self
+
+from harness.backends.base import BackendOptions, Generation, Request
+from harness.backends.decoding import Answer, Prompt, Stops, free_memory, row_seed
+from harness.backends.speech import Speech
+from harness.chat import chat_template, preflight
+from harness.checkpoint import Checkpoint, Reference, digests, load_tokenizer, locate
+from harness.dialects.registry import chosen, own_template
+from harness.errors import BackendError, MissingDependencyError, UsageError, boundary
+from harness.transcript import Timing, Transcript
+
+GROUP = 1024
+"""Prompts handed over at once: a run that is killed loses at most so many answers."""
+
+
+class VllmBackend:
+    """
+    One checkpoint served by vLLM inside this process.
+    """
+
+    def __init__(
+        self, *, checkpoint: Checkpoint, engine: Any, speech: Speech, stops: Stops, dtype: str
+    ) -> None:
+        self._checkpoint = checkpoint
+        self._engine = engine
+        self._speech = speech
+        self._stops = stops
+        self._dtype = dtype
+
+    @classmethod
+    def open(cls, reference: Reference, options: BackendOptions) -> Self:
+        """
+        Load the checkpoint behind ``vllm:``.
+
+        Raises:
+            MissingDependencyError: where vLLM is not installed.
+            CheckpointError: if it cannot be found, read or trusted, or its template drops tools.
+            DialectError: if the dialect is not given and its template does not tell.
+            UsageError: for an adapter, which has to be merged first, or a device.
+            BackendError: if vLLM cannot serve it.
+        """
+        llm = _vllm().LLM
+        if options.device is not None:
+            raise UsageError("vLLM chooses its device by itself; leave --device away")
+        located = locate(
+            Reference(scheme="hf", target=reference.target),
+            progress=options.progress,
+            notify=options.notify,
+        )
+        if located.adapter is not None:
+            raise UsageError(
+                f"{reference} is an adapter; merge it into its base (peft's merge_and_unload, then "
+                "save_pretrained) and give that folder, or leave vllm: away"
+            )
+        tokenizer = load_tokenizer(located)
+        spoken = chosen(options.dialect, chat_template(tokenizer), tokenizer)
+        preflight(tokenizer, tools=options.declares_tools)
+        options.notify(f"loading {reference} with vLLM")
+        dtype = options.dtype or "bfloat16"
+        batch = {} if options.batch_size is None else {"max_num_seqs": options.batch_size}
+        with boundary(BackendError, f"vLLM cannot serve {reference}"):
+            engine = llm(
+                model=str(located.folder),
+                dtype=dtype,
+                enable_prefix_caching=True,
+                trust_remote_code=False,
+                seed=0,
+                # Or the checkpoint's own sampling settings would be filled in.
+                generation_config="vllm",
+                **batch,
+            )
+            context = int(engine.llm_engine.model_config.max_model_len)
+        speech = Speech(tokenizer, spoken, context)
+        return cls(
+            checkpoint=Checkpoint(
+                reference=str(reference),
+                **digests(located, tokenizer),
+                dialect=spoken.name,
+                dialect_version=spoken.version,
+                response_template=own_template(spoken),
+            ),
+            engine=engine,
+            speech=speech,
+            stops=speech.stops(_settings(str(located.folder))),
+            dtype=dtype,
+        )
+
+    @property
+    def checkpoint(self) -> Checkpoint:
+        """
+        What is being run.
+        """
+        return self._checkpoint
+
+    def describe(self) -> Mapping[str, Any]:
+        """
+        Give the ``backend`` block of run.json; batches and attention are vLLM's own choice.
+        """
+        return {
+            "name": "vllm",
+            "dtype": self._dtype,
+            "device": "cuda",
+            "batch": "auto",
+            "attention": "vllm",
+        }
+
+    def answer(
+        self, requests: Sequence[Request], generation: Generation
+    ) -> Iterator[Sequence[Transcript]]:
+        """
+        Answer *requests*, those with a common prefix beside each other.
+
+        Raises:
+            TemplateError: if the template drops something the requests hold.
+            BackendError: if vLLM breaks.
+        """
+        self._speech.preflight(requests)
+        prompts, failed = self._speech.prompts(requests, generation)
+        if failed:
+            yield failed
+        prompts.sort(key=lambda prompt: (prompt.ids, prompt.key))
+        for begin in range(0, len(prompts), GROUP):
+            group = prompts[begin : begin + GROUP]
+            answers = self._generate(group, generation)
+            yield [self._speech.transcript(p, a) for p, a in zip(group, answers, strict=True)]
+
+    def answer_alone(
+        self, requests: Sequence[Request], generation: Generation
+    ) -> Iterator[Transcript]:
+        """
+        Answer *requests* one at a time by the clock, after one answer that is not counted. The time
+        to the first token is not told apart.
+
+        Raises:
+            TemplateError: if the template drops something the requests hold.
+            BackendError: if vLLM breaks.
+        """
+        self._speech.preflight(requests)
+        prompts, failed = self._speech.prompts(requests, generation)
+        yield from failed
+        for index, prompt in enumerate(prompts):
+            if index == 0:
+                self._generate([prompt], generation)
+            # Or the second answer to a prompt would be quicker than the first.
+            self._engine.reset_prefix_cache()
+            began = time.perf_counter()
+            [answer] = self._generate([prompt], generation)
+            took = (time.perf_counter() - began) * 1000
+            yield self._speech.transcript(prompt, answer, Timing(latency_ms=took, ttft_ms=None))
+
+    def close(self) -> None:
+        """
+        Free the model. The backend is not used afterwards.
+        """
+        del self._engine
+        free_memory()
+
+    def _generate(self, prompts: Sequence[Prompt], generation: Generation) -> list[Answer]:
+        vllm = _vllm()
+        settings: dict[str, Any] = {
+            "max_tokens": generation.max_new_tokens,
+            "stop_token_ids": list(self._stops.ids),
+            # Ends are the dialect's; text is decoded here.
+            "detokenize": False,
+        }
+        if generation.do_sample:
+            # What is not set is off, as in `transformers`.
+            for name, off in (("temperature", 1.0), ("top_p", 1.0), ("top_k", 0)):
+                given = getattr(generation, name)
+                settings[name] = off if given is None else given
+        else:
+            settings["temperature"] = 0.0
+        with boundary(BackendError, f"vLLM broke on a group with case {prompts[0].key.case}"):
+            outputs = self._engine.generate(
+                [{"prompt_token_ids": list(prompt.ids)} for prompt in prompts],
+                [
+                    vllm.SamplingParams(**settings, seed=_seed(generation, prompt))
+                    for prompt in prompts
+                ],
+                use_tqdm=False,
+            )
+            return [
+                Answer(ids=list(only.token_ids), stopped=only.finish_reason == "stop")
+                for only in (output.outputs[0] for output in outputs)
+            ]
+
+
+def _vllm() -> Any:
+    try:
+        import vllm
+    except ImportError:
+        raise MissingDependencyError(
+            "vllm: needs vLLM; pip install 'toolcall-harness[vllm]'"
+        ) from None
+    return vllm
+
+
+def _seed(generation: Generation, prompt: Prompt) -> int | None:
+    """
+    Give each row noise of its own, as the sampler of this package does.
+    """
+    return row_seed(generation.seed, prompt.key) if generation.do_sample else None
+
+
+def _settings(folder: str) -> Any:
+    """
+    Give the checkpoint's generation settings; None where it has none.
+    """
+    from transformers import GenerationConfig
+
+    try:
+        return GenerationConfig.from_pretrained(folder, local_files_only=True)
+    except OSError:
+        return None
