@@ -2,10 +2,12 @@
 The ways to answer a suite, measured against each other in one run: the table in docs/speed.md.
 
     python tests/benchmarks/ways.py --checkpoint DIR [--write docs/speed.md]
+    python tests/benchmarks/ways.py --checkpoint DIR --device cuda --dtype bfloat16
 
 Each round goes through all ways in turn, so that whatever else the machine does meets all of them;
 a figure is the median over rounds of the ratio within a round. Every answer of every way is held
-against the plain loop's, or the engine's where the loop was not asked for it.
+against the plain loop's, or the engine's where the loop was not asked for it. vLLM takes part on a
+GPU where it is installed. In half precision there are no drafts, and answers may differ.
 """
 
 import argparse
@@ -14,6 +16,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from importlib.util import find_spec
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -26,8 +29,9 @@ from harness.backends.continuous import answer_together
 from harness.backends.decoding import Prompt, decode
 from harness.backends.engine import Engine
 from harness.backends.prefixes import groups
-from harness.backends.transformers import PADDED_ROWS, ROWS, TransformersBackend
-from harness.checkpoint import parse_reference
+from harness.backends.transformers import DTYPES, PADDED_ROWS, ROWS, TransformersBackend
+from harness.backends.vllm import VllmBackend
+from harness.checkpoint import Reference, parse_reference
 from harness.project import bundled_suites
 from harness.runner import request
 from harness.suite_files import load_suite
@@ -36,6 +40,7 @@ from harness.transcript import Key
 Answers = dict[Key, list[int]]
 
 LOOP, PADDED, CONTINUOUS = "the guide's loop", "left-padded batches of 30", "continuous batching"
+VLLM = "vLLM"
 ENGINE, DRAFTED = "the engine", "the engine, own answers as drafts"
 CEILING = "large matrix product"
 
@@ -57,13 +62,16 @@ class Bench:
     close: int = 0
     known: Answers = field(default_factory=dict)
     drafts: Answers = field(default_factory=dict)
+    served: VllmBackend | None = None
 
     @classmethod
-    def open(cls, checkpoint: str, cases: int) -> "Bench":
+    def open(
+        cls, checkpoint: str, cases: int, device: str = "cpu", dtype: str = "float32"
+    ) -> "Bench":
         (path,) = [path for path in bundled_suites() if path.name == "tool-routing"]
         suite = load_suite(path)
         backend = TransformersBackend.open(
-            parse_reference(checkpoint), BackendOptions(device="cpu", dtype="float32")
+            parse_reference(checkpoint), BackendOptions(device=device, dtype=dtype)
         )
         step = max(1, len(suite.cases) // cases)
         asked = [request(suite, c, Key(c.id)) for c in suite.cases[::step][:cases]]
@@ -82,6 +90,7 @@ class Bench:
             CONTINUOUS: (self.continuous, spread[:continuous]),
             ENGINE: (self.engine, self.prompts),
             DRAFTED: (self.drafted, self.prompts),
+            VLLM: (self.vllm, self.prompts),
         }
         for way in ways:
             answer, asked = plans[way]
@@ -96,7 +105,7 @@ class Bench:
             self.same[way] = (same, of + len(found))
             if way == ENGINE:
                 self.drafts = found
-        self.flops.append(ceiling())
+        self.flops.append(ceiling(self.backend._model))
 
     def loop(self, prompts: Sequence[Prompt]) -> Answers:
         return {p.key: list(self._decode([p])[0].ids) for p in prompts}
@@ -133,10 +142,19 @@ class Bench:
                     )
         return found
 
+    def vllm(self, prompts: Sequence[Prompt]) -> Answers:
+        assert self.served is not None
+        answers = self.served._generate(prompts, self.generation)
+        return {p.key: list(a.ids) for p, a in zip(prompts, answers, strict=True)}
+
     def drafted(self, prompts: Sequence[Prompt]) -> Answers:
         return self.engine([replace(p, draft=self.drafts[p.key]) for p in prompts])
 
     noise = 0.0
+
+    @property
+    def exact(self) -> bool:
+        return str(self.backend._model.dtype) == "torch.float32"
 
     def check(self) -> None:
         """
@@ -152,7 +170,7 @@ class Bench:
         )
         found = agreement(self.backend._model, engine, group.prompts)
         assert found.noise is not None
-        self.noise = found.close
+        self.noise = found.close if self.exact else 0.0
 
     def draft_work(self) -> float:
         """
@@ -186,44 +204,67 @@ class Bench:
             ]
             for way, took in self.seconds.items()
         ]
+        rows += [[way, "not measured"] for way in (VLLM,) if way not in self.seconds]
         text = tabulate(
             rows, headers=["way", "cases/s", "times the loop", "same tokens"], tablefmt="github"
         )
-        shares = [
-            self.draft_work() / took / flops
-            for took, flops in zip(self.seconds[DRAFTED], self.flops, strict=True)
-        ]
+        share = ""
+        if DRAFTED in self.seconds:
+            shares = [
+                self.draft_work() / took / flops
+                for took, flops in zip(self.seconds[DRAFTED], self.flops, strict=True)
+            ]
+            share = (
+                f"; the drafted way reaches {median(shares):.0%} of it with its products with "
+                "weights alone"
+            )
         return (
             f"{text}\n\n{CEILING}, measured in the same rounds: "
-            f"{median(self.flops) / 1e9:.0f} GFLOP/s; the drafted way reaches "
-            f"{median(shares):.0%} of it with its products with weights alone. "
+            f"{median(self.flops) / 1e9:.0f} GFLOP/s{share}. "
             f"Answers with a near-tie, decided again one at a time: {self.close}.\n"
         )
 
 
-def ceiling(size: int = 2048) -> float:
+def ceiling(model: Any, size: int = 2048) -> float:
     """
-    Floating-point operations a second of a large float32 matrix product here and now.
+    Floating-point operations a second of a large matrix product here and now, where *model* is and
+    in its precision.
     """
     import torch
 
-    left, right = torch.randn(size, size), torch.randn(size, size)
-    torch.mm(left, right)
-    began = time.perf_counter()
-    for _ in range(8):
-        torch.mm(left, right)
-    return 8 * 2 * size**3 / (time.perf_counter() - began)
+    left, right = torch.randn(2, size, size, device=model.device, dtype=model.dtype)
+
+    def seconds(times: int) -> float:
+        began = time.perf_counter()
+        for _ in range(times):
+            out = torch.mm(left, right)
+        out[0, 0].item()  # waits for a GPU
+        return time.perf_counter() - began
+
+    seconds(1)
+    return 8 * 2 * size**3 / seconds(8)
 
 
 def measure(
-    checkpoint: str, cases: int = 120, rounds: int = 3, loop: int = 4, continuous: int = 15
+    checkpoint: str,
+    cases: int = 120,
+    rounds: int = 3,
+    loop: int = 4,
+    continuous: int = 15,
+    device: str = "cpu",
+    dtype: str = "float32",
 ) -> Bench:
     """
     Measure all ways.
     """
-    bench = Bench.open(checkpoint, cases)
+    bench = Bench.open(checkpoint, cases, device, dtype)
     bench.check()
-    ways = (LOOP, PADDED, CONTINUOUS, ENGINE, DRAFTED)
+    ways = [LOOP, PADDED, CONTINUOUS, ENGINE, *[DRAFTED] * bench.exact]
+    if device == "cuda" and find_spec("vllm") is not None:
+        reference = Reference(scheme="vllm", target=checkpoint)
+        bench.served = VllmBackend.open(reference, BackendOptions(dtype=dtype))
+        bench.vllm(bench.prompts[:8])
+        ways.append(VLLM)
     # Once without counting: first calls allocate and load.
     bench.loop(bench.prompts[:1])
     bench.engine(bench.prompts[:8])
@@ -250,12 +291,15 @@ def main() -> None:
     parser.add_argument("--cases", type=int, default=120)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--loop", type=int, default=4, help="cases of a round for the loop")
+    parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
+    parser.add_argument("--dtype", default="float32", choices=DTYPES)
     parser.add_argument("--write", type=Path)
-    given = parser.parse_args()
-    text = measure(given.checkpoint, given.cases, given.rounds, given.loop).table()
+    given = vars(parser.parse_args())
+    page = given.pop("write")
+    text = measure(**given).table()
     print(text)
-    if given.write:
-        write(given.write, text)
+    if page:
+        write(page, text)
 
 
 if __name__ == "__main__":
