@@ -256,6 +256,7 @@ def _bare_calls(
 ) -> list[tuple[Attempt, tuple[str, ...]]]:
     found: list[tuple[Attempt, tuple[str, ...]]] = []
     segment = output[start:end]
+    fence: tuple[str, ...] | None = None
     at = 0
     while (line := bare.begin.search(segment, at)) is not None:
         begin = line.end()
@@ -267,10 +268,11 @@ def _bare_calls(
             at = max(begin + 1, trouble.position)
             continue
         at = calls[-1].end
+        if fence is None:
+            fence = ("code fence",) if _FENCE.search(segment) else ()
         for call in calls:
             attempt = attempted(output, start + begin, call, start + call.end)
             begin = call.end
-            fence = ("code fence",) if _FENCE.search(segment) else ()
             found.append((attempt, (*call.repairs, "no call tags", *fence)))
     return found
 

@@ -3,7 +3,9 @@ A megabyte of brackets, quotes and tags that lead nowhere, read by every dialect
 
 It takes under two seconds, and at most 2.5 times as long as half of it: time that grows with the
 square of an answer would let one broken answer hold up a run. These are bounds on how reading
-grows, not on the machine, so they are asserted.
+grows, not on the machine, so they are asserted. A machine whose speed changes from one second to
+the next shows ratios of 1.3 to 3.1 for what is linear, so half and whole are timed in turn, and
+again while the least times seen are out of bounds. What grows with the square stays so: four times.
 """
 
 import time
@@ -14,6 +16,7 @@ from harness.dialects.registry import dialect, names
 from harness.messages import ToolCall
 
 MEGABYTE = 1_000_000
+TURNS = 12
 CALL = ToolCall(name="look", arguments={"query": "a", "more": "b"})
 
 
@@ -23,7 +26,11 @@ def pieces(name: str) -> list[str]:
     """
     call = dialect(name).render([CALL])
     cuts = [call[: len(call) * part // 4] for part in (1, 2, 3)]
-    return ["[", "{", '{"a":', '"', "'", "\\", "```json\n", "f(", "<", "\n{", "\n[", call, *cuts]
+    loose = ['\n{"name": "look", "arguments": {"query": "a"}}', "\nlook(query='a')"]
+    return [
+        *("[", "{", '{"a":', '"', "'", "\\", "```json\n", "f(", "<", "\n{", "\n["),
+        *(call, *cuts, *loose),
+    ]
 
 
 @pytest.mark.parametrize("name", names())
@@ -39,10 +46,17 @@ def test_reading_what_leads_nowhere(benchmark, name: str, reading: str):
     found = {}
     for piece in pieces(name):
         text = piece * (MEGABYTE // len(piece))
-        half = min(seconds(text[: MEGABYTE // 2]) for _ in range(3))
-        whole = min(seconds(text) for _ in range(3))
-        # Of what is read in no time at all, the ratio is noise.
-        found[piece] = (whole, whole / half if whole > 0.1 else 2)
+        half = whole = float("inf")
+        for _ in range(TURNS):
+            whole = min(whole, seconds(text))
+            # Of what is read in no time at all, the ratio is noise.
+            if whole <= 0.1:
+                half = whole / 2
+                break
+            half = min(half, seconds(text[: MEGABYTE // 2]))
+            if whole < 2 and whole <= 2.5 * half:
+                break
+        found[piece] = (whole, whole / half)
     slowest = max(found, key=lambda piece: found[piece][0])
     benchmark.extra_info.update(piece=slowest, growth=max(ratio for _, ratio in found.values()))
 
