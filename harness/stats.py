@@ -87,9 +87,15 @@ def sign_flip_mid_p(sums: Sequence[int]) -> float:
     """
     sizes = [abs(value) for value in sums if value]
     observed = sum(value for value in sums if value > 0)
-    # ways[k]: how many flips leave a positive part of k. T is 2k less a constant.
+    # ways[k]: how many flips leave a positive part of k. T is 2k less a constant. Of units of one
+    # answer, in most suites all, they are the binomial coefficients.
+    ones = sizes.count(1)
     ways = [1]
+    for k in range(ones):
+        ways.append(ways[-1] * (ones - k) // (k + 1))
     for size in sizes:
+        if size == 1:
+            continue
         longer = ways + [0] * size
         for k, count in enumerate(ways):
             longer[k + size] += count
