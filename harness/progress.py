@@ -47,6 +47,8 @@ def watching(label: str, *, quiet: bool = False) -> Iterator[Watch]:
         if bar is not None:
             bar.clear()
         say(text)
+        if bar is not None:
+            bar.refresh()
 
     try:
         yield Watch(notify=notify, expect=expect, advance=advance, progress=terminal)

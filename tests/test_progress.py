@@ -1,0 +1,54 @@
+"""
+What a long step says of itself, and when it keeps quiet.
+"""
+
+import io
+import re
+import sys
+
+import pytest
+
+from harness.progress import watching
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_terminal_sees_how_far_how_fast_and_how_long_still(monkeypatch: pytest.MonkeyPatch):
+    shown = Terminal()
+    monkeypatch.setattr(sys, "stderr", shown)
+
+    with watching("routing, tuned") as watch:
+        watch.expect(40)
+        watch.advance(30)
+        watch.notify("a batch of 8 does not fit")
+
+    assert "routing, tuned" in shown.getvalue()
+    # Elapsed and left, answers a second.
+    assert re.search(r"30/40 \[[\d:]+<[\d:?]+, *[\d.]+k?answer/s\]", shown.getvalue())
+    assert "\na batch of 8" in shown.getvalue() or "\ra batch of 8" in shown.getvalue()
+    # The bar is gone in the end.
+    assert shown.getvalue().endswith("\r")
+
+
+def test_a_log_has_lines_and_no_bar(capsys: pytest.CaptureFixture[str]):
+    with watching("routing, tuned") as watch:
+        watch.expect(40)
+        watch.advance(30)
+        watch.notify("a batch of 8 does not fit")
+
+    said = capsys.readouterr()
+    assert "routing, tuned: 40 answers to make\na batch of 8 does not fit\n" == said.err
+    assert "" == said.out
+    assert not watch.progress
+
+
+def test_quiet_is_quiet(capsys: pytest.CaptureFixture[str]):
+    with watching("routing, tuned", quiet=True) as watch:
+        watch.expect(40)
+        watch.advance(40)
+        watch.notify("a batch of 8 does not fit")
+
+    assert ("", "") == capsys.readouterr()
