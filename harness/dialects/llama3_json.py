@@ -79,16 +79,16 @@ class Llama3Json:
 
 
 def _calls(text: str, at: int, *, loose: bool = False) -> tuple[Written, ...]:
-    done: tuple[Written, ...] = ()
+    done: list[Written] = []
     while True:
         try:
             done += (mend_call if loose else read_call)(text, at, _KEYS)
         except Trouble as trouble:
-            trouble.done = done
+            trouble.done = tuple(done)
             raise
         following = _NEXT.match(text, done[-1].end)
         if following is None:
-            return done
+            return tuple(done)
         at = following.end()
 
 

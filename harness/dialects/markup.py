@@ -171,14 +171,14 @@ def several(
     Raises:
         Trouble: where one cannot be read, with those before it.
     """
-    done: tuple[Written, ...] = ()
+    done: list[Written] = []
     reader = JsonReader(text)
     while True:
         try:
-            done += (one(text, at),)
+            done.append(one(text, at))
         except Trouble as trouble:
-            trouble.done = done
+            trouble.done = tuple(done)
             raise
         at = reader.skip(done[-1].end)
         if not text.startswith(begin, at):
-            return done
+            return tuple(done)

@@ -120,17 +120,17 @@ class MiniMaxM1:
 
 
 def _lines(text: str, at: int, *, loose: bool = False) -> tuple[Written, ...]:
-    done: tuple[Written, ...] = ()
+    done: list[Written] = []
     reader = JsonReader(text)
     while True:
         try:
             done += (mend_call if loose else read_call)(text, at)
         except Trouble as trouble:
-            trouble.done = done
+            trouble.done = tuple(done)
             raise
         at = reader.skip(done[-1].end)
         if text[at : at + 1] != "{":
-            return done
+            return tuple(done)
 
 
 MINIMAX_M2 = MiniMaxM2()

@@ -266,7 +266,7 @@ def read_calls(
     Raises:
         Trouble: where one cannot be read to its end, with those before it.
     """
-    done: tuple[Written, ...] = ()
+    done: list[Written] = []
     reader = JsonReader(text)
     while True:
         at = reader.sure = space_end(text, at)
@@ -289,20 +289,20 @@ def read_calls(
                 name=reader.name,
                 mendable=False,
             )
-            trouble.done = done
+            trouble.done = tuple(done)
             raise trouble from None
         found = attempt(text, at, end, name, words)
         separator = between.match(text, end)
         following = separator is not None and OPEN.match(text, separator.end()) is not None
-        done += (
+        done.append(
             Written(
                 name=name,
                 arguments=found.arguments,
                 # What separates two calls belongs to the second.
                 end=end if separator is None or following else separator.end(),
                 problem=found.problem,
-            ),
+            )
         )
         if separator is None or not following:
-            return done
+            return tuple(done)
         at = separator.end()

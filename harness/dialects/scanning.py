@@ -205,7 +205,7 @@ class JsonReader:
         """
         Join surrogate pairs; half a pair is no text.
         """
-        if _SURROGATE.search(string) is None:
+        if string.isascii() or _SURROGATE.search(string) is None:
             return string
         joined = string.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
         if joined.count("\ufffd") != string.count("\ufffd"):
@@ -378,7 +378,7 @@ def unsound(value: Any) -> str | None:
             if not math.isfinite(item):
                 return f"{item} is no JSON number"
         elif isinstance(item, str):
-            if _SURROGATE.search(item):
+            if not item.isascii() and _SURROGATE.search(item):
                 return "a string holds half a surrogate pair"
         elif isinstance(item, int) and item.bit_length() > MAX_DIGITS * 10 // 3:
             return f"a number of more than {MAX_DIGITS} digits"
