@@ -36,6 +36,9 @@ ENDS = re.compile(
 JSON_WORDS: Mapping[str, Any] = {"true": True, "false": False, "null": None}
 """Words that some families write beside Python's own."""
 
+_WARNED_OF = re.compile(r"\\|[0-9]\w")
+"""An escape that Python may not know, or a number that runs into a word."""
+
 _PLAIN = re.compile(r"[^\"'()\[\]{}<#`]*")
 _STRING = re.compile(
     r'"""(?:[^"\\]|\\.|"(?!""))*+"""|\'\'\'(?:[^\'\\]|\\.|\'(?!\'\'))*+\'\'\''
@@ -152,13 +155,20 @@ def unreadable(
     )
 
 
+def _parsed(text: str) -> ast.expr:
+    if _WARNED_OF.search(text) is None:
+        return ast.parse(text, mode="eval").body
+    # What Python would warn of is the model's, not ours. This costs as much as the reading.
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return ast.parse(text, mode="eval").body
+
+
 def _arguments(bracketed: str, words: Mapping[str, Any]) -> Mapping[str, Any]:
     if len(bracketed) > MAX_LENGTH:
         raise Broken(f"a call of more than {MAX_LENGTH} characters")
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # an unknown escape is the model's, not ours
-            call = ast.parse("f" + bracketed, mode="eval").body
+        call = _parsed("f" + bracketed)
         found = _keywords(call, words)
         problem = unsound(found)
     except (SyntaxError, ValueError) as error:

@@ -205,7 +205,7 @@ class JsonReader:
         """
         Join surrogate pairs; half a pair is no text.
         """
-        if string.isascii() or _SURROGATE.search(string) is None:
+        if not _half_a_pair(string):
             return string
         joined = string.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
         if joined.count("\ufffd") != string.count("\ufffd"):
@@ -367,21 +367,28 @@ def unsound(value: Any) -> str | None:
         item, depth = pending.pop()
         if depth > MAX_DEPTH:
             return f"nested deeper than {MAX_DEPTH} levels"
-        if isinstance(item, Mapping):
-            if not all(isinstance(key, str) for key in item):
-                return "a key is no string"
-            pending += [(inner, depth + 1) for inner in item.values()]
-            pending += [(key, depth + 1) for key in item]
-        elif isinstance(item, list | tuple):
-            pending += [(inner, depth + 1) for inner in item]
+        if isinstance(item, str):
+            if _half_a_pair(item):
+                return "a string holds half a surrogate pair"
+        elif isinstance(item, int):
+            if item.bit_length() > MAX_DIGITS * 10 // 3:
+                return f"a number of more than {MAX_DIGITS} digits"
         elif isinstance(item, float):
             if not math.isfinite(item):
                 return f"{item} is no JSON number"
-        elif isinstance(item, str):
-            if not item.isascii() and _SURROGATE.search(item):
-                return "a string holds half a surrogate pair"
-        elif isinstance(item, int) and item.bit_length() > MAX_DIGITS * 10 // 3:
-            return f"a number of more than {MAX_DIGITS} digits"
-        elif item is not None and not isinstance(item, int):
+        elif isinstance(item, list | tuple):
+            pending += [(inner, depth + 1) for inner in item]
+        elif isinstance(item, Mapping):
+            for key, inner in item.items():
+                if not isinstance(key, str):
+                    return "a key is no string"
+                if _half_a_pair(key):
+                    return "a string holds half a surrogate pair"
+                pending.append((inner, depth + 1))
+        elif item is not None:
             return f"{type(item).__name__} is no JSON type"
     return None
+
+
+def _half_a_pair(string: str) -> bool:
+    return not string.isascii() and _SURROGATE.search(string) is not None
