@@ -36,7 +36,7 @@ ENDS = re.compile(
 JSON_WORDS: Mapping[str, Any] = {"true": True, "false": False, "null": None}
 """Words that some families write beside Python's own."""
 
-_WARNED_OF = re.compile(r"\\|[0-9]\w")
+_WARNED_OF = re.compile(r"\\|[0-9]\.?[a-z]", re.IGNORECASE)
 """An escape that Python may not know, or a number that runs into a word."""
 
 _PLAIN = re.compile(r"[^\"'()\[\]{}<#`]*")
