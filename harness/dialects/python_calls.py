@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from typing import Any, NoReturn
 
 from harness.dialects.base import Attempt
-from harness.dialects.scanning import MAX_DEPTH, MAX_DIGITS, JsonReader, Trouble, unsound
+from harness.dialects.scanning import MAX_DEPTH, MAX_DIGITS, Trouble, unsound
 from harness.dialects.tagged import Written
 from harness.messages import ToolCall
 
@@ -23,6 +23,8 @@ MAX_LENGTH = 100_000
 
 NAME = r"[^\W\d][\w.-]*"
 """How a tool is named before its bracket: letters, digits, ``_ . -``."""
+
+_NAME = re.compile(NAME)
 
 OPEN = re.compile(rf"({NAME})\(")
 """Where a call begins."""
@@ -51,7 +53,6 @@ _BROKEN_STRING = re.compile(
     r"|(?!''')'(?:[^'\\\r\n]|\\(?:\r\n|.))*+[\r\n]",
     re.DOTALL,
 )
-_PLACE = re.compile(r" \(character (\d+)\)$")
 _CLOSERS = {"(": ")", "[": "]", "{": "}"}
 
 
@@ -60,10 +61,19 @@ class Broken(Exception):  # noqa: N818 - data about a text, never an error that 
     Why a call cannot be read; `early` where the answer only ends too soon.
     """
 
-    def __init__(self, reason: str, *, early: bool = False):
-        super().__init__(reason)
-        self.reason = reason
+    def __init__(self, what: str, *, at: int | None = None, early: bool = False):
+        super().__init__(what)
+        self.what = what
+        self.at = at
+        """Where in the answer, in characters, if it is at one place."""
         self.early = early
+
+    @property
+    def reason(self) -> str:
+        """
+        What is wrong, and where.
+        """
+        return self.what if self.at is None else f"{self.what} (character {self.at})"
 
 
 def space_end(output: str, at: int) -> int:
@@ -79,7 +89,7 @@ def word_end(output: str, at: int) -> int:
     """
     Pass over a name.
     """
-    word = re.compile(NAME).match(output, at)
+    word = _NAME.match(output, at)
     return word.end() if word else at
 
 
@@ -89,7 +99,7 @@ def stop(output: str, at: int, reason: str) -> NoReturn:
     """
     if at >= len(output) or ENDS.match(output, at):
         raise Broken("the answer ends inside the list", early=True)
-    raise Broken(f"{reason} (character {at})")
+    raise Broken(reason, at=at)
 
 
 def call_end(output: str, at: int) -> int:
@@ -106,7 +116,7 @@ def call_end(output: str, at: int) -> int:
             raise Broken(f"a call of more than {MAX_LENGTH} characters")
         if char in _CLOSERS:
             if len(awaited) > MAX_DEPTH:
-                raise Broken(f"nested deeper than {MAX_DEPTH} levels (character {at})")
+                raise Broken(f"nested deeper than {MAX_DEPTH} levels", at=at)
             awaited.append(_CLOSERS[char])
             at += 1
         elif char and char == awaited[-1]:
@@ -277,30 +287,27 @@ def read_calls(
         Trouble: where one cannot be read to its end, with those before it.
     """
     done: list[Written] = []
-    reader = JsonReader(text)
     while True:
-        at = reader.sure = space_end(text, at)
-        reader.name = None
+        at = space_end(text, at)
+        known: tuple[str, int] | None = None
         try:
             opening = OPEN.match(text, at)
             if opening is None:
                 stop(text, word_end(text, at), "expected a call")
             name = opening.group(1)
-            reader.name = (name, opening.end())
+            known = (name, opening.end())
             end = call_end(text, opening.end() - 1)
         except Broken as broken:
-            place = _PLACE.search(broken.reason)
-            reason = broken.reason[: place.start()] if place else broken.reason
-            trouble = Trouble(
-                reason,
-                int(place.group(1)) if place else len(text) if broken.early else at,
+            place = len(text) if broken.early else at
+            raise Trouble(
+                broken.what,
+                place if broken.at is None else broken.at,
                 early=broken.early,
-                sure=reader.sure,
-                name=reader.name,
+                sure=at,
+                name=known,
                 mendable=False,
-            )
-            trouble.done = tuple(done)
-            raise trouble from None
+                done=tuple(done),
+            ) from None
         found = attempt(text, at, end, name, words)
         separator = between.match(text, end)
         following = separator is not None and OPEN.match(text, separator.end()) is not None

@@ -27,6 +27,7 @@ NAME_KEYS = ("name", "tool_name")
 """Keys of the outermost object under which a call has its name."""
 
 _SPACE = re.compile(r"[ \t\n\r]*")
+_SPACES = (" ", "\t", "\n", "\r")
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 _EXPONENT_BEGUN = r"[eE][+-]?[0-9]*"
 _NUMBER_BEGUN = re.compile(
@@ -36,12 +37,17 @@ _PLAIN = {
     '"': re.compile(r'[^"\\\x00-\x1f]*'),
     "'": re.compile(r"[^'\\\x00-\x1f]*"),
 }
+_WHOLE = {
+    '"': re.compile(r'"([^"\\\x00-\x1f]*+)"'),
+    "'": re.compile(r"'([^'\\\x00-\x1f]*+)'"),
+}
+"""Strings without an escape."""
 _HEX = re.compile(r"[0-9a-fA-F]{0,4}")
 _ESCAPES = {
     '"': '"', "\\": "\\", "/": "/", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t",
 }  # fmt: skip
 _SURROGATE = re.compile("[\ud800-\udfff]")
-_NOT_JSON = ("NaN", "Infinity", "-Infinity")
+_NOT_JSON = ("NaN", "Infinity")
 
 
 class Trouble(Exception):  # noqa: N818 - data about a text, never an error that reaches a user
@@ -58,6 +64,7 @@ class Trouble(Exception):  # noqa: N818 - data about a text, never an error that
         sure: int,
         name: tuple[str, int] | None,
         mendable: bool,
+        done: tuple[Any, ...] = (),
     ):
         super().__init__(reason)
         self.reason = reason
@@ -71,7 +78,7 @@ class Trouble(Exception):  # noqa: N818 - data about a text, never an error that
         """The call's name and where it ends, if it was read before the trouble."""
         self.mendable = mendable
         """A loose reader would have gone on at some point."""
-        self.done: tuple[Any, ...] = ()
+        self.done = done
         """Calls of the same list that were read before the trouble (`tagged.Written`)."""
 
 
@@ -128,6 +135,9 @@ class JsonReader:
         """
         Pass over white space.
         """
+        # Most often there is none.
+        if self.text[at : at + 1] not in _SPACES:
+            return at
         match = _SPACE.match(self.text, at)
         return match.end() if match else at
 
@@ -183,6 +193,9 @@ class JsonReader:
         """
         text = self.text
         quote = text[at]
+        whole = _WHOLE[quote].match(text, at)
+        if whole is not None:
+            return self.sound(whole.group(1), at), whole.end()
         parts: list[str] = []
         here = at + 1
         while True:
@@ -198,8 +211,7 @@ class JsonReader:
                 parts.append(part)
             else:
                 self.fail("a string holds a bare control character", here)
-        whole = "".join(parts)
-        return self.sound(whole, at), here + 1
+        return self.sound("".join(parts), at), here + 1
 
     def sound(self, string: str, at: int) -> str:
         """
@@ -234,14 +246,22 @@ class JsonReader:
         return "_", at + 2
 
     def _scalar(self, at: int) -> tuple[Any, int]:
-        for word, value in self.words.items():
-            if self.text.startswith(word, at):
-                return value, at + len(word)
-        for word in _NOT_JSON:
-            if self.text.startswith(word, at):
-                self.fail(f"{word} is no JSON number", at)
-        if any(self.begins(word, at) for word in self.words):
-            self.fail("", at, early=True)
+        char = self.text[at : at + 1]
+        return self._number(at) if char == "-" or char.isdecimal() else self._word(at)
+
+    def _word(self, at: int) -> tuple[Any, int]:
+        found = next((word for word in self.words if self.text.startswith(word, at)), None)
+        if found is None:
+            for word in _NOT_JSON:
+                if self.text.startswith(word, at):
+                    self.fail(f"{word} is no JSON number", at)
+            early = any(self.begins(word, at) for word in self.words)
+            self.fail(f"expected {self.wanted}", at, early=early)
+        return self.words[found], at + len(found)
+
+    def _number(self, at: int) -> tuple[Any, int]:
+        if self.text.startswith("-Infinity", at):
+            self.fail("-Infinity is no JSON number", at)
         number = _NUMBER.match(self.text, at)
         begun = _NUMBER_BEGUN.match(self.text, at)
         end = number.end() if number else at

@@ -86,12 +86,15 @@ class Tags:
     """Other control tokens, which are not text."""
     reasoning: tuple[str, str] | None = None
     """Tags around thinking; calls inside are not calls, and it is not part of the answer."""
+    openers: tuple[str, ...] = field(init=False)
+    """Every spelling of the opening tag."""
     marks: re.Pattern[str] = field(init=False)
     borders: re.Pattern[str] = field(init=False)
     end_marks: re.Pattern[str] = field(init=False)
     thought_ends: re.Pattern[str] = field(init=False)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "openers", (self.opener, *self.also))
         thinking, thought = (
             ((self.reasoning[0],), (self.reasoning[1],)) if self.reasoning else ((), ())
         )
@@ -103,13 +106,6 @@ class Tags:
         ):
             pattern = "|".join(re.escape(token) for token in tokens if token)
             object.__setattr__(self, name, re.compile(pattern or r"(?!)"))
-
-    @property
-    def openers(self) -> tuple[str, ...]:
-        """
-        Every spelling of the opening tag.
-        """
-        return (self.opener, *self.also)
 
 
 def read_tagged(output: str, tags: Tags, body: Body, bare: Bare | None = None) -> Reading:
