@@ -1,5 +1,5 @@
 """
-Attention over a prefix that all rows share and what each row has of its own, in place.
+Attention over prefixes that rows share and what each row has of its own, in place.
 
 `transformers` lets an attention function be registered by name, and hands it what a model's forward
 is called with. So the model's own code computes everything but attention: its projections, norms
@@ -9,11 +9,12 @@ is known here alone. Sliding windows are held by positions, so that padding cann
 
 Keys and values are kept once per key/value head and never expanded: the query heads that share one
 are put beside each other in one product (Ainslie et al., "GQA", 2023). The keys of the prefix are
-multiplied with the queries of all rows at once (Juravsky et al., "Hydragen", 2024).
+multiplied with the queries of all its rows at once (Juravsky et al., "Hydragen", 2024).
 """
 
 import contextlib
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from harness.errors import BackendError
@@ -24,79 +25,88 @@ _SCORES = 2**23
 """How many scores are held at once: more are computed a few queries at a time."""
 
 
+class Prefix:
+    """
+    Keys and values of the first *length* tokens of some rows.
+    """
+
+    def __init__(self, length: int) -> None:
+        self.length = length
+        self.layers: dict[int, tuple[Any, Any]] = {}
+        """Layer -> keys and values, each of shape (key/value heads, length, width)."""
+
+    @property
+    def token_bytes(self) -> int:
+        """
+        What one token's keys and values take, over all layers.
+        """
+        sizes = [int(each.nbytes) for pair in self.layers.values() for each in pair]
+        return sum(sizes) // self.length
+
+
 class Shelf:
     """
-    Keys and values of one prefix and of up to *rows* rows of up to *slots* tokens behind it.
+    Keys and values of up to *rows* rows of up to *slots* tokens, those behind their prefix.
 
     Preallocated: a row that is done is overwritten by the next one. Layers are made when their
     first keys come, so their number and shapes need not be known.
     """
 
-    def __init__(self, prefix: int) -> None:
-        self.prefix = prefix
-        """Tokens of the prefix."""
-        self.rows = self.slots = 0
-        self._shared: dict[int, tuple[Any, Any]] = {}
-        self._own: dict[int, tuple[Any, Any]] = {}
+    def __init__(self, rows: int, slots: int) -> None:
+        self._rows, self._slots = rows, slots
+        self._layers: dict[int, tuple[Any, Any]] = {}
 
-    @property
-    def token_bytes(self) -> int:
+    def put(self, layer: int, row: Any, slot: Any, key: Any, value: Any) -> tuple[Any, Any]:
         """
-        What one token's keys and values take, over all layers, once the prefix is there.
-        """
-        pairs = self._shared.values()
-        return sum(int(each.nbytes) for pair in pairs for each in pair) // self.prefix
+        Keep *key* and *value*, each of shape (key/value heads, tokens, width), in *slot* of *row*
+        of each token.
 
-    def reserve(self, rows: int, slots: int) -> None:
+        Gives all keys and values of the layer, each of shape (rows, key/value heads, slots, width).
         """
-        Make room; what rows held is gone.
-        """
-        self._own.clear()
-        self.rows, self.slots = rows, slots
-        for layer, (keys, values) in self._shared.items():
-            self._own[layer] = (
-                keys.new_empty((rows, keys.shape[0], slots, keys.shape[-1])),
+        if layer not in self._layers:
+            self._layers[layer] = (
+                key.new_empty((self._rows, key.shape[0], self._slots, key.shape[-1])),
                 # Weight zero of what was never written must be zero, and not "not a number".
-                values.new_zeros((rows, values.shape[0], slots, values.shape[-1])),
+                value.new_zeros((self._rows, value.shape[0], self._slots, value.shape[-1])),
             )
-
-    def share(self, layer: int, keys: Any, values: Any) -> None:
-        """
-        Keep the prefix's keys and values, each of shape (key/value heads, prefix, width).
-        """
-        self._shared[layer] = (keys.contiguous(), values.contiguous())
-
-    def shared(self, layer: int) -> tuple[Any, Any]:
-        """
-        Give them.
-        """
-        return self._shared[layer]
-
-    def own(self, layer: int) -> tuple[Any, Any]:
-        """
-        Give the rows' own, each of shape (rows, key/value heads, slots, width).
-        """
-        return self._own[layer]
+        keys, values = self._layers[layer]
+        keys[row, :, slot] = key.transpose(0, 1)
+        values[row, :, slot] = value.transpose(0, 1)
+        return keys, values
 
     def move(self, source: int, target: int, length: int) -> None:
         """
         Let row *target* be what row *source* is, of which *length* slots are in use.
         """
-        for pair in self._own.values():
-            for each in pair:
-                each[target, :, :length] = each[source, :, :length]
+        import torch
+
+        # The layers were made in a forward, so they may be written to in this mode alone.
+        with torch.inference_mode():
+            for pair in self._layers.values():
+                for each in pair:
+                    each[target, :, :length] = each[source, :, :length]
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """
+    Rows beside each other with the same prefix, and how many tokens each has behind it.
+    """
+
+    prefix: Prefix
+    lengths: Sequence[int]
 
 
 class PrefixPass:
     """
-    One forward over the tokens of the prefix itself.
+    One forward over the tokens of a prefix itself.
     """
 
-    def __init__(self, shelf: Shelf) -> None:
+    def __init__(self, prefix: Prefix) -> None:
         import torch
 
-        self._shelf = shelf
-        self.positions = torch.arange(shelf.prefix)
+        self._prefix = prefix
+        self.positions = torch.arange(prefix.length)
         """Where each packed token stands in its own conversation."""
 
     def to(self, device: Any) -> None:
@@ -109,45 +119,57 @@ class PrefixPass:
         """
         Give (tokens, heads, width) for query (heads, tokens, width) and keys and values alike.
         """
-        self._shelf.share(layer, key, value)
+        self._prefix.layers[layer] = (key.contiguous(), value.contiguous())
         places = self.positions
         return _attend(query[None], None, (key[None], value[None]), rule, places, places)[0]
 
 
 class OpenPass:
     """
-    One forward over the first tokens of fresh rows: *lengths* of them, packed in this order.
+    One forward over the first tokens of fresh rows, those from *first* on: as many of each as its
+    part says, packed in this order.
     """
 
-    def __init__(self, shelf: Shelf, slots: Sequence[int], lengths: Sequence[int]) -> None:
+    def __init__(self, shelf: Shelf, first: int, parts: Sequence[Part]) -> None:
         import torch
 
         self._shelf = shelf
-        width = max(lengths)
-        sizes = torch.tensor(lengths)
-        place = torch.arange(width)
-        there = place < sizes[:, None]
-        begins = sizes.cumsum(0) - sizes
-        # Token of each cell of a rectangle with a row for each row: cells behind the end repeat the
-        # first token; none of the row's own looks at them.
-        self._grid = torch.where(there, begins[:, None] + place, begins[:, None])
-        self._cells = there.flatten().nonzero().flatten()
-        self._row = torch.repeat_interleave(torch.tensor(slots), sizes)
+        self._prefixes = [part.prefix for part in parts]
+        self._grids: list[Any] = []
+        """For each part a rectangle with a row for each row, of the places of its tokens among all;
+        cells behind a row's end repeat its first token: none of the row's own looks at them."""
+        self._cells: list[Any] = []
+        """The cells that are not behind an end."""
+        begin = 0
+        for part in parts:
+            sizes = torch.tensor(part.lengths)
+            place = torch.arange(int(sizes.max()))
+            there = place < sizes[:, None]
+            begins = (begin + sizes.cumsum(0) - sizes)[:, None]
+            self._grids.append(torch.where(there, begins + place, begins))
+            self._cells.append(there.flatten().nonzero().flatten())
+            begin += int(sizes.sum())
+        lengths = [length for part in parts for length in part.lengths]
+        rows = torch.arange(first, first + len(lengths))
+        self._row = torch.repeat_interleave(rows, torch.tensor(lengths))
         self._slot = torch.cat([torch.arange(length) for length in lengths])
+        self._behind = _behind(parts, [sum(part.lengths) for part in parts])
 
     def to(self, device: Any) -> None:
         """
         Move the indices to where the model is.
         """
-        for name in ("_grid", "_cells", "_row", "_slot"):
+        for name in ("_row", "_slot", "_behind"):
             setattr(self, name, getattr(self, name).to(device))
+        self._grids = [each.to(device) for each in self._grids]
+        self._cells = [each.to(device) for each in self._cells]
 
     @property
     def positions(self) -> Any:
         """
         Where each packed token stands in its own conversation.
         """
-        return self._slot + self._shelf.prefix
+        return self._slot + self._behind
 
     def attend(self, layer: int, query: Any, key: Any, value: Any, rule: "Rule") -> Any:
         """
@@ -155,53 +177,43 @@ class OpenPass:
         """
         import torch
 
-        keys, values = self._shelf.own(layer)
-        keys[self._row, :, self._slot] = key.transpose(0, 1)
-        values[self._row, :, self._slot] = value.transpose(0, 1)
-        rows, width = self._grid.shape
-        flat = self._grid.flatten()
-
-        def rectangle(packed: Any) -> Any:
-            heads = packed.shape[0]
-            return packed[:, flat].view(heads, rows, width, -1).transpose(0, 1)
-
-        places = torch.arange(width, device=query.device)
-        out = _attend(
-            rectangle(query),
-            self._shelf.shared(layer),
-            (rectangle(key), rectangle(value)),
-            rule,
-            places,
-            places,
-        )
-        return out.flatten(0, 1)[self._cells]
+        self._shelf.put(layer, self._row, self._slot, key, value)
+        out = []
+        for prefix, grid, cells in zip(self._prefixes, self._grids, self._cells, strict=True):
+            own = (_rectangle(key, grid), _rectangle(value, grid))
+            places = torch.arange(grid.shape[1], device=query.device)
+            asked = _rectangle(query, grid)
+            found = _attend(asked, prefix.layers[layer], own, rule, places, places)
+            out.append(found.flatten(0, 1)[cells])
+        return torch.cat(out)
 
 
 class StepPass:
     """
-    One forward over one more token of each of the first rows of the shelf.
+    One forward over one more token of each of the first rows of the shelf, those of *parts*.
     """
 
-    def __init__(self, shelf: Shelf, lengths: Sequence[int]) -> None:
+    def __init__(self, shelf: Shelf, parts: Sequence[Part]) -> None:
         import torch
 
-        self._shelf = shelf
-        self._count, self._reach = len(lengths), max(lengths) + 1
-        self._row = torch.arange(self._count)
-        self._slot = torch.tensor(lengths)
+        self._shelf, self._parts = shelf, parts
+        self._slot = torch.tensor([length for part in parts for length in part.lengths])
+        self._row = torch.arange(len(self._slot))
+        self._behind = _behind(parts, [len(part.lengths) for part in parts])
 
     def to(self, device: Any) -> None:
         """
         Move the indices to where the model is.
         """
-        self._row, self._slot = self._row.to(device), self._slot.to(device)
+        for name in ("_row", "_slot", "_behind"):
+            setattr(self, name, getattr(self, name).to(device))
 
     @property
     def positions(self) -> Any:
         """
-        Where each token stands in its own conversation.
+        Where each packed token stands in its own conversation.
         """
-        return self._slot + self._shelf.prefix
+        return self._slot + self._behind
 
     def attend(self, layer: int, query: Any, key: Any, value: Any, rule: "Rule") -> Any:
         """
@@ -209,20 +221,37 @@ class StepPass:
         """
         import torch
 
-        keys, values = self._shelf.own(layer)
-        keys[self._row, :, self._slot] = key.transpose(0, 1)
-        values[self._row, :, self._slot] = value.transpose(0, 1)
-        own = (keys[: self._count, :, : self._reach], values[: self._count, :, : self._reach])
-        places = torch.arange(self._reach, device=query.device)
-        out = _attend(
-            query.transpose(0, 1)[:, :, None],
-            self._shelf.shared(layer),
-            own,
-            rule,
-            self._slot[:, None],
-            places,
-        )
-        return out[:, 0]
+        keys, values = self._shelf.put(layer, self._row, self._slot, key, value)
+        asked = query.transpose(0, 1)[:, :, None]
+        out = []
+        begin = 0
+        for part in self._parts:
+            rows = slice(begin, begin + len(part.lengths))
+            reach = max(part.lengths) + 1
+            own = (keys[rows, :, :reach], values[rows, :, :reach])
+            places = torch.arange(reach, device=query.device)
+            slots = self._slot[rows, None]
+            shared = part.prefix.layers[layer]
+            out.append(_attend(asked[rows], shared, own, rule, slots, places)[:, 0])
+            begin = rows.stop
+        return torch.cat(out)
+
+
+def _behind(parts: Sequence[Part], tokens: Sequence[int]) -> Any:
+    """
+    Give for each token, of which each part has so many, how long the prefix before it is.
+    """
+    import torch
+
+    lengths = torch.tensor([part.prefix.length for part in parts])
+    return torch.repeat_interleave(lengths, torch.tensor(tokens))
+
+
+def _rectangle(packed: Any, grid: Any) -> Any:
+    """
+    Give (rows, heads, longest, width) of (heads, tokens, width), by the places in *grid*.
+    """
+    return packed[:, grid.flatten()].unflatten(1, grid.shape).transpose(0, 1)
 
 
 Pass = PrefixPass | OpenPass | StepPass

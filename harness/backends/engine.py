@@ -1,10 +1,10 @@
 """
-Greedy answers to prompts that share a prefix: the same tokens as the plain loop, faster.
+Greedy answers to prompts that share prefixes: the same tokens as the plain loop, faster.
 
-The prefix is computed once. Rows are opened many at a time, their own tokens packed without
-padding; a draft of the answer, where there is one, is verified in that same forward: what it
-agrees with is kept, and decoding goes on behind it. Then all open rows are decoded together, one
-token a forward. A row that is done is replaced by the next prompt, in place.
+A prefix is computed once. Rows are opened many at a time, their own tokens packed without padding;
+a draft of the answer, where there is one, is verified in that same forward: what it agrees with is
+kept, and decoding goes on behind it. Then all open rows, of whichever prefix, are decoded together,
+one token a forward. A row that is done is replaced by the next prompt, in place.
 
 Batched sums are rounded in another order than those of one prompt alone. Where the two best tokens
 are closer than that noise the row is given up as `Row.close`, to be decided the plain way.
@@ -13,17 +13,21 @@ are closer than that noise the row is given up as `Row.close`, to be decided the
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby, islice
 from typing import Any
 
 from harness.backends.attention import (
     OpenPass,
+    Part,
     Pass,
+    Prefix,
     PrefixPass,
     Shelf,
     StepPass,
     shared_prefix_attention,
 )
 from harness.backends.decoding import Answer, OutOfMemory, Prompt, Stops, model_at_work
+from harness.backends.prefixes import Group
 
 TOKENS = 1024
 """How many tokens are opened in one forward, about: more gain nothing and hold more memory."""
@@ -39,6 +43,10 @@ class Row:
     """
 
     prompt: Prompt
+    group: int
+    """Which prefix it begins with."""
+    own: int
+    """Tokens of the prompt behind the prefix."""
     draft: Sequence[int]
     ids: list[int] = field(default_factory=list)
     seen: list[Any] = field(default_factory=list)
@@ -51,7 +59,7 @@ class Row:
 
 class Engine:
     """
-    The answers to *prompts*, whose first *prefix* tokens are the same.
+    The answers to the prompts of *groups*, each of which has a prefix of a token at least.
 
     After OutOfMemory it can be run again with fewer rows: nothing that was decided is lost.
     """
@@ -59,42 +67,49 @@ class Engine:
     def __init__(
         self,
         model: Any,
-        prompts: Sequence[Prompt],
+        groups: Sequence[Group],
         *,
-        prefix: int,
         stops: Stops,
         most: int,
     ) -> None:
         self._model, self._stops, self._most = model, stops, most
         self.noise = 0.0
         """Two logits that are no further apart are as good as equal."""
-        self._prefix = prompts[0].ids[:prefix]
+        self._groups = groups
         self._tokens = max(1, min(TOKENS, _LOGITS // model.get_output_embeddings().weight.shape[0]))
-        rows = [Row(prompt, _usable(prompt.draft, stops, most)) for prompt in prompts]
-        # Rows of like length are opened together. Stable: the same prompts make the same batches.
-        rows.sort(key=lambda row: -len(row.prompt.ids) - len(row.draft))
-        self.waiting = deque(rows)
+        self.waiting: deque[Row] = deque()
+        for number, group in enumerate(groups):
+            rows = [
+                Row(prompt, number, len(prompt.ids) - group.prefix, _usable(prompt, stops, most))
+                for prompt in group.prompts
+            ]
+            # Rows of like length are opened together. Stable: the same prompts make the same
+            # batches.
+            rows.sort(key=lambda row: -row.own - len(row.draft))
+            self.waiting += rows
         self._open: list[Row] = []
+        """The first rows of the shelf, those of a group beside each other."""
         self._done: list[Row] = []
-        self._shelf: Shelf | None = None
+        self._prefixes: dict[int, Prefix] = {}
+        self._shelf = Shelf(0, 0)
 
     def row_bytes(self) -> int:
         """
-        What a row may come to take in memory.
+        What a row may come to take in memory, its share of the prefix included.
 
         Raises:
             OutOfMemory: if not even the prefix fits.
             BackendError: if the model breaks, or cannot be run in this way.
         """
-        return self._filled_shelf().token_bytes * max(1, self._slots)
+        shares = [group.prefix // len(group.prompts) for group in self._groups]
+        return self._prefix(self.waiting[0].group).token_bytes * (self._slots + max(shares))
 
     @property
     def _slots(self) -> int:
         """
         How many tokens a row may come to hold.
         """
-        longest = max((len(row.prompt.ids) for row in self.waiting), default=0)
-        return longest - len(self._prefix) + self._most
+        return max((row.own for row in self.waiting), default=0) + self._most
 
     def run(self, rows: int) -> Iterator[list[Row]]:
         """
@@ -104,15 +119,13 @@ class Engine:
             OutOfMemory: if *rows* do not fit; what is not done waits again.
             BackendError: if the model breaks.
         """
-        shelf = self._filled_shelf()
         if self._done:
             # Left from before memory ran out.
             done, self._done = self._done, []
             yield done
         rows = min(rows, len(self.waiting))
+        self._shelf = Shelf(rows, self._slots)
         try:
-            with model_at_work([row.prompt for row in self.waiting]):
-                shelf.reserve(rows, self._slots)
             while self.waiting or self._open:
                 # Few at a time would be opened at the price of many.
                 if self.waiting and 4 * (rows - len(self._open)) >= rows:
@@ -126,94 +139,116 @@ class Engine:
         except OutOfMemory:
             for row in reversed(self._open):
                 # What it has said so far is now the draft of what it will say.
-                self.waiting.appendleft(Row(row.prompt, row.ids or row.draft))
+                again = Row(row.prompt, row.group, row.own, row.ids or row.draft)
+                self.waiting.appendleft(again)
             self._open = []
-            shelf.reserve(0, 0)
+            self._shelf = Shelf(0, 0)
+            self._prefixes.clear()
             raise
 
     def logits(self, prompts: Sequence[Prompt], drafts: Sequence[Sequence[int]]) -> list[Any]:
         """
-        Open *prompts* at once with *drafts* as they are, and decode one token more.
+        Open *prompts*, some of those that wait, at once with *drafts* as they are, and decode one
+        token more.
 
         Gives for each the logits at its end, at each token of its draft and at the token decided
         then: what a check of this way of running the model compares.
         """
         import torch
 
-        shelf = self._filled_shelf()
-        own = [[*p.ids[len(self._prefix) :], *d] for p, d in zip(prompts, drafts, strict=True)]
-        keep: list[int] = []
-        begin = 0
-        for ids, draft in zip(own, drafts, strict=True):
-            keep += range(begin + len(ids) - len(draft) - 1, begin + len(ids))
-            begin += len(ids)
-        lengths = [len(ids) for ids in own]
-        shelf.reserve(len(own), max(lengths) + 1)
-        packed = [id_ for ids in own for id_ in ids]
-        opened = self._forward(packed, OpenPass(shelf, range(len(own)), lengths), keep)
-        parts = opened.split([len(draft) + 1 for draft in drafts])
+        given = dict(zip((prompt.key for prompt in prompts), drafts, strict=True))
+        rows = [row for row in self.waiting if row.prompt.key in given]
+        fed = [given[row.prompt.key] for row in rows]
+        lengths = [row.own + len(ids) for row, ids in zip(rows, fed, strict=True)]
+        shelf = Shelf(len(rows), max(lengths) + 1)
+        parts = self._opened(shelf, 0, rows, fed).split([len(ids) + 1 for ids in fed])
         decided = [int(part[-1].argmax()) for part in parts]
-        stepped = self._forward(decided, StepPass(shelf, lengths), range(len(own)))
-        return [torch.cat([part, last[None]]) for part, last in zip(parts, stepped, strict=True)]
+        pass_ = StepPass(shelf, self._parts(rows, lengths))
+        stepped = self._forward(decided, pass_, range(len(rows)))
+        found = {
+            row.prompt.key: torch.cat([part, last[None]])
+            for row, part, last in zip(rows, parts, stepped, strict=True)
+        }
+        return [found[prompt.key] for prompt in prompts]
 
-    def _filled_shelf(self) -> Shelf:
+    def _prefix(self, group: int) -> Prefix:
         """
-        Give the shelf with the prefix on it, computed on first use.
+        Give the keys and values of a prefix, computed on first use.
         """
-        if self._shelf is None:
-            shelf = Shelf(len(self._prefix))
-            self._forward(self._prefix, PrefixPass(shelf), [len(self._prefix) - 1])
-            self._shelf = shelf
-        return self._shelf
+        if group not in self._prefixes:
+            length = self._groups[group].prefix
+            prefix = Prefix(length)
+            ids = self._groups[group].prompts[0].ids[:length]
+            self._forward(ids, PrefixPass(prefix), [length - 1])
+            self._prefixes[group] = prefix
+        return self._prefixes[group]
+
+    def _parts(self, rows: Sequence[Row], lengths: Sequence[int]) -> list[Part]:
+        """
+        Put the *lengths* of *rows* in the parts that the rows are of.
+        """
+        numbered = groupby(zip(rows, lengths, strict=True), key=lambda pair: pair[0].group)
+        return [
+            Part(self._prefix(number), [length for _, length in pairs])
+            for number, pairs in numbered
+        ]
 
     def _open_more(self, rows: int) -> None:
         """
         Open waiting rows in one forward, and verify their drafts in it.
         """
-        shelf = self._filled_shelf()
-        behind = len(self._prefix)
         fresh: list[Row] = []
-        # The first is the longest, and the others are padded to it in attention.
-        longest = len(self.waiting[0].prompt.ids) - behind + len(self.waiting[0].draft)
-        while (
-            self.waiting
-            and len(self._open) + len(fresh) < rows
-            and (not fresh or (len(fresh) + 1) * longest <= self._tokens)
-        ):
+        cells = 0
+        while self.waiting and len(self._open) + len(fresh) < rows:
+            row = self.waiting[0]
+            if not fresh or fresh[-1].group != row.group:
+                # The first of a group is the longest: in attention the others are padded to it.
+                longest = row.own + len(row.draft)
+            cells += longest
+            if fresh and cells > self._tokens:
+                break
             fresh.append(self.waiting.popleft())
         first = len(self._open)
         self._open += fresh
-        ids: list[int] = []
-        keep: list[int] = []
-        lengths = []
-        for row in fresh:
-            own = row.prompt.ids[behind:]
-            # Behind a token that ends the answer nothing is decided.
-            fed = row.draft[:-1] if _ends(row.draft, self._stops, self._most) else row.draft
-            keep += range(len(ids) + len(own) - 1, len(ids) + len(own) + len(fed))
-            ids += [*own, *fed]
-            lengths.append(len(own) + len(fed))
-        slots = range(first, len(self._open))
-        logits = self._forward(ids, OpenPass(shelf, slots, lengths), keep)
+        # Behind a token that ends the answer nothing is decided.
+        fed = [
+            row.draft[:-1] if _ends(row.draft, self._stops, self._most) else row.draft
+            for row in fresh
+        ]
+        logits = self._opened(self._shelf, first, fresh, fed)
         best, close = self._decide(logits)
         at = 0
-        for row, length in zip(fresh, lengths, strict=True):
-            filled = len(row.prompt.ids) - behind
-            end = at + length - filled + 1
+        for row, ids in zip(fresh, fed, strict=True):
+            end = at + len(ids) + 1
             for place in range(at, end):
                 self._take(row, best[place], close[place], logits[place])
                 known = place - at
                 if known >= len(row.draft) or row.draft[known] != best[place]:
                     break
-            row.filled = filled + len(row.ids) - 1
+            row.filled = row.own + len(row.ids) - 1
             at = end
+
+    def _opened(
+        self, shelf: Shelf, first: int, rows: Sequence[Row], fed: Sequence[Sequence[int]]
+    ) -> Any:
+        """
+        Give the logits at the end of each of *rows*' prompts and at each token *fed* behind it, of
+        shape (places, vocabulary).
+        """
+        ids: list[int] = []
+        keep: list[int] = []
+        for row, draft in zip(rows, fed, strict=True):
+            keep += range(len(ids) + row.own - 1, len(ids) + row.own + len(draft))
+            ids += [*row.prompt.ids[len(row.prompt.ids) - row.own :], *draft]
+        lengths = [row.own + len(draft) for row, draft in zip(rows, fed, strict=True)]
+        return self._forward(ids, OpenPass(shelf, first, self._parts(rows, lengths)), keep)
 
     def _step(self) -> None:
         """
         Decode one token of each open row.
         """
-        shelf = self._filled_shelf()
-        pass_ = StepPass(shelf, [row.filled for row in self._open])
+        parts = self._parts(self._open, [row.filled for row in self._open])
+        pass_ = StepPass(self._shelf, parts)
         logits = self._forward([row.ids[-1] for row in self._open], pass_, range(len(self._open)))
         best, close = self._decide(logits)
         for row, *decided in zip(self._open, best, close, logits, strict=True):
@@ -264,19 +299,34 @@ class Engine:
 
     def _take_done(self) -> list[Row]:
         """
-        Close the rows that are done; the last one open moves to the place of each.
+        Close the rows that are done, and forget the prefixes that no other row needs.
         """
-        shelf = self._filled_shelf()
         done = []
         for place in reversed(range(len(self._open))):
             row = self._open[place]
             if row.close or _ends(row.ids, self._stops, self._most):
                 done.append(row)
-                last = self._open.pop()
-                if last is not row:
-                    shelf.move(len(self._open), place, last.filled)
-                    self._open[place] = last
+                self._close(place)
+        # Those that wait behind the first one are of its group or of later ones.
+        needed = {row.group for row in (*self._open, *islice(self.waiting, 1))}
+        for group in self._prefixes.keys() - needed:
+            del self._prefixes[group]
         return done[::-1]
+
+    def _close(self, place: int) -> None:
+        """
+        Free a place of the shelf: the last row of the group moves there, the last of the next group
+        to where that was, and so on, so that those of a group stay beside each other.
+        """
+        for last in range(place, len(self._open)):
+            row = self._open[last]
+            if last + 1 < len(self._open) and self._open[last + 1].group == row.group:
+                continue
+            if last != place:
+                self._shelf.move(last, place, row.filled)
+                self._open[place] = row
+            place = last
+        self._open.pop()
 
 
 def answer_of(row: Row, stops: Stops) -> Answer:
@@ -286,14 +336,15 @@ def answer_of(row: Row, stops: Stops) -> Answer:
     return Answer(ids=row.ids, stopped=row.ids[-1] in stops.ids, watched=row.seen)
 
 
-def _usable(draft: Sequence[int], stops: Stops, most: int) -> Sequence[int]:
+def _usable(prompt: Prompt, stops: Stops, most: int) -> Sequence[int]:
     """
     Cut a draft where an answer of these tokens would end.
     """
-    for index, id_ in enumerate(draft[:most]):
+    draft = prompt.draft[:most]
+    for index, id_ in enumerate(draft):
         if id_ in stops.ids:
             return draft[: index + 1]
-    return draft[:most]
+    return draft
 
 
 def _ends(ids: Sequence[int], stops: Stops, most: int) -> bool:

@@ -13,6 +13,10 @@ WORTH = 2048
 """Tokens that a longer prefix must save over the shorter one around it: below that, answering its
 prompts apart from the others costs more than it saves."""
 
+ALIKE = 2
+"""Rows that are decoded together have room for as much as the longest of them needs: none has more
+than so many times what it needs itself."""
+
 _DEEP = 64
 
 
@@ -42,6 +46,23 @@ def groups(prompts: Sequence[Prompt], worth: int = WORTH) -> list[Group]:
         found += own
         if rest:
             found.append(Group(prefix=_common(rest), prompts=tuple(rest)))
+    return found
+
+
+def together(groups: Sequence[Group], most: int) -> list[list[Group]]:
+    """
+    Put those groups together whose prompts need about as much room behind the prefix, an answer of
+    *most* tokens included; those that need the most go first, so that what does not fit shows soon.
+    """
+
+    def room(group: Group) -> int:
+        return max(len(prompt.ids) for prompt in group.prompts) - group.prefix + most
+
+    found: list[list[Group]] = []
+    for group in sorted(groups, key=room, reverse=True):
+        if not found or room(found[-1][0]) > ALIKE * room(group):
+            found.append([])
+        found[-1].append(group)
     return found
 
 

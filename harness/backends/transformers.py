@@ -24,7 +24,7 @@ from harness.backends.decoding import (
     free_memory,
 )
 from harness.backends.engine import Engine, answer_of
-from harness.backends.prefixes import Group, groups
+from harness.backends.prefixes import Group, groups, together
 from harness.backends.speech import Speech
 from harness.chat import chat_template, preflight
 from harness.checkpoint import (
@@ -79,6 +79,7 @@ class TransformersBackend:
         model.generation_config = GenerationConfig()
         self._batch_size = batch_size
         self._rows = batch_size or ROWS
+        self._exact = str(model.dtype) == "torch.float32"
         self._checked: int | None = 0
         # Up to how many tokens a prompt may have for what was found to hold; None: not this model.
         self._close = 0.0
@@ -167,23 +168,35 @@ class TransformersBackend:
         """
         Answer *prompts* greedily, in the way of this backend.
         """
+        if not self._exact:
+            # A draft's rounding, not only its tokens, would show.
+            prompts = [replace(prompt, draft=()) for prompt in prompts]
+        apart: list[Prompt] = []
+        behind: list[Group] = []
         for group in groups(prompts):
-            yield from self._behind_a_prefix(group, generation)
+            if group.prefix:
+                behind.append(group)
+            else:
+                apart += group.prompts
+        for alike in together(behind, generation.max_new_tokens):
+            yield from self._behind_prefixes(alike, generation)
+        yield from self._in_plain_batches(apart, generation)
 
-    def _behind_a_prefix(
-        self, group: Group, generation: Generation
+    def _behind_prefixes(
+        self, alike: Sequence[Group], generation: Generation
     ) -> Iterator[Sequence[Transcript]]:
         """
-        Answer a group by the engine, where this model can be run by it.
+        Answer groups by the engine, where this model can be run by it.
         """
+        prompts = [prompt for group in alike for prompt in group.prompts]
         try:
-            engine = self._engine(group, generation)
+            engine = self._engine(alike, generation)
             rows = 0 if engine is None else self._fitting(engine)
         except OutOfMemory:
             engine = None
         if engine is None:
             free_memory()
-            yield from self._in_plain_batches(group.prompts, generation)
+            yield from self._in_plain_batches(prompts, generation)
             return
         close = []
         while engine.waiting:
@@ -207,46 +220,39 @@ class TransformersBackend:
         free_memory()
         if close:
             self._notify(
-                f"{len(close)} of {len(group.prompts)} answers are decided one at a time: two "
+                f"{len(close)} of {len(prompts)} answers are decided one at a time: two "
                 "tokens were closer than what a batch rounds"
             )
         for prompt in close:
             yield from self._in_plain_batches([prompt], generation)
         yield from self._in_plain_batches(left, generation)
 
-    def _engine(self, group: Group, generation: Generation) -> Engine | None:
+    def _engine(self, alike: Sequence[Group], generation: Generation) -> Engine | None:
         """
-        Give an engine for *group* if its answers are sure to be those of the plain way.
+        Give an engine for these groups if its answers are sure to be those of the plain way.
 
         Raises:
             OutOfMemory: if there is no room to find out.
         """
-        if group.prefix == 0 or self._checked is None:
+        if self._checked is None:
             return None
-        exact = str(self._model.dtype) == "torch.float32"
         try:
-            engine = Engine(
-                self._model,
-                # In half precision a draft's rounding, not only its tokens, would show.
-                group.prompts if exact else [replace(p, draft=()) for p in group.prompts],
-                prefix=group.prefix,
-                stops=self._stops,
-                most=generation.max_new_tokens,
-            )
+            engine = Engine(self._model, alike, stops=self._stops, most=generation.max_new_tokens)
         except AttributeError:
             self._checked = None
             return None
         # Longer prompts may meet what shorter ones did not, such as the end of a sliding window.
-        longest = max(len(prompt.ids) for prompt in group.prompts)
+        prompts = [prompt for group in alike for prompt in group.prompts]
+        longest = max(len(prompt.ids) for prompt in prompts)
         if longest > self._checked:
-            found = agreement(self._model, engine, group.prompts)
+            found = agreement(self._model, engine, prompts)
             if found.noise is None:
                 self._notify(f"prompts are answered in left-padded batches: {found.reason}")
                 self._checked = None
                 return None
             self._checked = int(longest * _LONGER)
             self._close = max(self._close, found.close)
-        engine.noise = self._close if exact else 0.0
+        engine.noise = self._close if self._exact else 0.0
         return engine
 
     def _fitting(self, engine: Engine) -> int:

@@ -3,17 +3,23 @@ The engine gives the tokens of the plain loop: on three kinds of models, in batc
 with drafts and without, and where memory runs out on the way.
 """
 
+import contextlib
+import weakref
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from itertools import islice
 from typing import Any
 
 import pytest
 import torch
 
+from harness.backends import engine as engine_module
 from harness.backends.agreement import agreement
+from harness.backends.attention import Prefix, PrefixPass
 from harness.backends.base import Generation
 from harness.backends.decoding import OutOfMemory, Prompt, Stops, decode
 from harness.backends.engine import Engine, answer_of
-from harness.backends.prefixes import groups
+from harness.backends.prefixes import Group, groups, together
 from harness.transcript import Key
 
 STOPS = Stops(ids=tuple(range(2, 16)), pad=0)
@@ -91,7 +97,8 @@ def plain(model: Any) -> dict[Key, list[int]]:
 
 
 def engine_for(model: Any, asked: Sequence[Prompt], prefix: int = 40) -> Engine:
-    return Engine(model, asked, prefix=prefix, stops=STOPS, most=MOST)
+    group = Group(prefix=prefix, prompts=tuple(asked))
+    return Engine(model, [group], stops=STOPS, most=MOST)
 
 
 def answers(engine: Engine, rows: int) -> dict[Key, list[int]]:
@@ -210,6 +217,127 @@ def test_where_memory_runs_out_nothing_that_was_decided_is_lost(
 
     assert plain == found
     assert len(counted.tokens) > before
+
+
+# Several prefixes.
+
+LENGTHS = (40, 3, 25, 60, 1)
+
+
+@pytest.fixture(scope="module")
+def alike() -> list[Group]:
+    """
+    Nine prompts behind each of five prefixes.
+    """
+    drawn = torch.Generator().manual_seed(2)
+    ends = iter(prompts())
+    made = []
+    for length in LENGTHS:
+        first = torch.randint(7, 120, (length,), generator=drawn).tolist()
+        asked = [Prompt(key=p.key, ids=[*first, *p.ids[40:]]) for p in islice(ends, 9)]
+        made.append(Group(prefix=length, prompts=tuple(asked)))
+    return made
+
+
+@pytest.fixture(scope="module")
+def plainly(model: Any, alike: list[Group]) -> dict[Key, list[int]]:
+    asked = [prompt for group in alike for prompt in group.prompts]
+    return {p.key: list(decode(model, [p], GENERATION, STOPS)[0].ids) for p in asked}
+
+
+class Computed:
+    """
+    Sees which prefixes are computed, and how many are kept.
+    """
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.lengths: list[int] = []
+        self.kept = 0
+        self._seen: list[weakref.ref[Prefix]] = []
+        monkeypatch.setattr(engine_module, "PrefixPass", self._made)
+
+    def _made(self, prefix: Prefix) -> PrefixPass:
+        self.lengths.append(prefix.length)
+        self._seen.append(weakref.ref(prefix))
+        self.kept = max(self.kept, sum(each() is not None for each in self._seen))
+        return PrefixPass(prefix)
+
+
+@pytest.mark.parametrize("rows", [1, 2, 5, 16, 64])
+@pytest.mark.parametrize("drafted", [False, True])
+def test_rows_of_several_prefixes_are_decoded_together(
+    model: Any,
+    alike: list[Group],
+    plainly: dict[Key, list[int]],
+    rows: int,
+    drafted: bool,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    computed = Computed(monkeypatch)
+    if drafted:
+        alike = [
+            replace(
+                group,
+                prompts=tuple(
+                    replace(p, draft=plainly[p.key][: n % MOST])
+                    for n, p in enumerate(group.prompts)
+                ),
+            )
+            for group in alike
+        ]
+
+    assert plainly == answers(Engine(model, alike, stops=STOPS, most=MOST), rows)
+    # Each once, and kept no longer than a row needs it.
+    assert list(LENGTHS) == computed.lengths
+    assert computed.kept <= rows
+
+
+def test_a_step_decodes_a_token_of_every_row(model: Any, alike: list[Group]):
+    with Counted(model) as counted:
+        answers(Engine(model, alike, stops=STOPS, most=MOST), 45)
+
+    # The prefixes, one forward that opens all rows, and the steps.
+    assert len(counted.tokens) <= len(LENGTHS) + 1 + MOST - 1
+
+
+def test_where_memory_runs_out_with_several_prefixes_nothing_is_lost(
+    model: Any, alike: list[Group], plainly: dict[Key, list[int]]
+):
+    engine = Engine(model, alike, stops=STOPS, most=MOST)
+    found: dict[Key, list[int]] = {}
+    with Counted(model) as counted:
+        for fails, rows in ((9, 20), (23, 10), (None, 5)):
+            counted._fails = lambda tokens, at=fails: len(counted.tokens) == at
+            with contextlib.suppress(OutOfMemory):
+                for done in engine.run(rows):
+                    assert not {row.prompt.key for row in done} & set(found)
+                    found.update({row.prompt.key: row.ids for row in done})
+            assert bool(engine.waiting) == (fails is not None)
+
+    assert plainly == found
+
+
+def test_several_prefixes_agree_with_the_plain_way(model: Any, alike: list[Group]):
+    asked = [prompt for group in alike for prompt in group.prompts]
+
+    found = agreement(model, Engine(model, alike, stops=STOPS, most=MOST), asked)
+
+    assert found.noise is not None
+    assert found.noise < 1e-3
+
+
+def test_groups_that_need_about_as_much_room_go_together():
+    def group(prefix: int, own: int) -> Group:
+        ids = tuple(range(prefix + own))
+        return Group(prefix=prefix, prompts=(prompt(*ids), prompt(*ids[:-1], 999)))
+
+    short, other, long = group(50, 4), group(9, 10), group(1, 60)
+
+    assert [[long], [other, short]] == together([short, long, other], most=8)
+    assert [[long, other, short]] == together([short, long, other], most=60)
+
+
+# Where it is not sure.
 
 
 def test_two_tokens_as_good_as_equal_are_not_decided_here(model: Any, plain: dict[Key, list[int]]):

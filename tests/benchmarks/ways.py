@@ -28,7 +28,7 @@ from harness.backends.base import BackendOptions, Generation
 from harness.backends.continuous import answer_together
 from harness.backends.decoding import Prompt, decode
 from harness.backends.engine import Engine
-from harness.backends.prefixes import groups
+from harness.backends.prefixes import groups, together
 from harness.backends.transformers import DTYPES, PADDED_ROWS, ROWS, TransformersBackend
 from harness.backends.vllm import VllmBackend
 from harness.checkpoint import Reference, parse_reference
@@ -125,11 +125,10 @@ class Bench:
 
     def engine(self, prompts: Sequence[Prompt]) -> Answers:
         found: Answers = {}
-        for group in groups(prompts):
+        for alike in together(groups(prompts), self.generation.max_new_tokens):
             engine = Engine(
                 self.backend._model,
-                group.prompts,
-                prefix=group.prefix,
+                alike,
                 stops=self.backend._stops,
                 most=self.generation.max_new_tokens,
             )
@@ -161,13 +160,7 @@ class Bench:
         What a run does once before its first answer.
         """
         (group,) = groups(self.prompts)
-        engine = Engine(
-            self.backend._model,
-            group.prompts,
-            prefix=group.prefix,
-            stops=self.backend._stops,
-            most=4,
-        )
+        engine = Engine(self.backend._model, [group], stops=self.backend._stops, most=4)
         found = agreement(self.backend._model, engine, group.prompts)
         assert found.noise is not None
         self.noise = found.close if self.exact else 0.0
