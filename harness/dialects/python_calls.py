@@ -53,6 +53,11 @@ _BROKEN_STRING = re.compile(
     r"|(?!''')'(?:[^'\\\r\n]|\\(?:\r\n|.))*+[\r\n]",
     re.DOTALL,
 )
+_PLAIN_PAIR = re.compile(
+    r"([A-Za-z_][A-Za-z0-9_]*)="
+    r"(?:'([^'\\\x00-\x1f\ud800-\udfff]*+)'|\"([^\"\\\x00-\x1f\ud800-\udfff]*+)\")"
+    r"(?:, ?|(?=\)\Z))"
+)
 _CLOSERS = {"(": ")", "[": "]", "{": "}"}
 
 
@@ -177,6 +182,8 @@ def _parsed(text: str) -> ast.expr:
 def _arguments(bracketed: str, words: Mapping[str, Any]) -> Mapping[str, Any]:
     if len(bracketed) > MAX_LENGTH:
         raise Broken(f"a call of more than {MAX_LENGTH} characters")
+    if (plain := _plain_strings(bracketed)) is not None:
+        return plain
     try:
         call = _parsed("f" + bracketed)
         found = _keywords(call, words)
@@ -191,6 +198,25 @@ def _arguments(bracketed: str, words: Mapping[str, Any]) -> Mapping[str, Any]:
     if problem is not None:
         raise Broken(problem)
     return found
+
+
+def _plain_strings(bracketed: str) -> dict[str, str] | None:
+    """
+    Give what most calls hold, keywords with strings without an escape, at a third of the parser's
+    price; None for all else, and wherever the parser might think otherwise.
+    """
+    found: dict[str, str] = {}
+    at, end = 1, len(bracketed) - 1
+    while at < end:
+        pair = _PLAIN_PAIR.match(bracketed, at)
+        if pair is None:
+            return None
+        name, single, double = pair.groups()
+        if name in found or keyword.iskeyword(name) or name == "__debug__":
+            return None
+        found[name] = double if single is None else single
+        at = pair.end()
+    return found if at == end else None
 
 
 def _keywords(call: ast.expr, words: Mapping[str, Any]) -> dict[str, Any]:
