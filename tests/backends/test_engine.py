@@ -15,7 +15,7 @@ import torch
 
 from harness.backends import engine as engine_module
 from harness.backends.agreement import agreement
-from harness.backends.attention import Prefix, PrefixPass
+from harness.backends.attention import Part, Prefix, PrefixPass, Shelf, StepPass
 from harness.backends.base import Generation
 from harness.backends.decoding import OutOfMemory, Prompt, Stops, decode
 from harness.backends.engine import Engine, answer_of
@@ -298,6 +298,24 @@ def test_a_step_decodes_a_token_of_every_row(model: Any, alike: list[Group]):
 
     # The prefixes, one forward that opens all rows, and the steps.
     assert len(counted.tokens) <= len(LENGTHS) + 1 + MOST - 1
+
+
+def test_rows_of_a_prefix_stay_beside_each_other(
+    model: Any, alike: list[Group], monkeypatch: pytest.MonkeyPatch
+):
+    seen = []
+
+    def step(shelf: Shelf, parts: Sequence[Part]) -> StepPass:
+        seen.append([part.prefix.length for part in parts])
+        return StepPass(shelf, parts)
+
+    monkeypatch.setattr(engine_module, "StepPass", step)
+
+    answers(Engine(model, alike, stops=STOPS, most=MOST), 20)
+
+    # Else one prefix would be multiplied several times a step.
+    assert all(len(lengths) == len(set(lengths)) for lengths in seen)
+    assert max(map(len, seen)) > 1
 
 
 def test_where_memory_runs_out_with_several_prefixes_nothing_is_lost(
