@@ -202,8 +202,8 @@ def _arguments(bracketed: str, words: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _plain_strings(bracketed: str) -> dict[str, str] | None:
     """
-    Give what most calls hold, keywords with strings without an escape, at a third of the parser's
-    price; None for all else, and wherever the parser might think otherwise.
+    Give what most calls hold, keywords with strings without an escape; None for all else, and
+    wherever the parser might think otherwise. The parser takes several times as long.
     """
     found: dict[str, str] = {}
     at, end = 1, len(bracketed) - 1
