@@ -267,12 +267,12 @@ def measure(
     return bench
 
 
-def write(path: Path, text: str) -> None:
+def write(path: Path, text: str, mark: str = "measured") -> None:
     """
-    Put *text* between the marks in *path*.
+    Put *text* in *path* between *mark* and the end that follows it.
     """
     old = path.read_text("utf-8")
-    begin, end = "<!-- measured -->", "<!-- end -->"
+    begin, end = f"<!-- {mark} -->", "<!-- end -->"
     assert begin in old
     new = re.sub(f"{begin}.*?{end}", lambda _: f"{begin}\n{text}{end}", old, flags=re.DOTALL)
     path.write_text(new, "utf-8")
