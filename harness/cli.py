@@ -120,7 +120,7 @@ def _command(
 def _rooted(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--root",
-        type=Path,
+        type=_path,
         metavar="DIR",
         help="the folder with suites/, baselines/ and reports/ (default: the current one)",
     )
@@ -138,7 +138,7 @@ def _demo(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
         "the whole story on the embedded model: base run, fine-tune, candidate run, gate, report",
     )
     _rooted(command)
-    command.add_argument("--out", type=Path, help="where (default: reports/demo)")
+    command.add_argument("--out", type=_path, help="where (default: reports/demo)")
     command.add_argument("--fresh", action="store_true", help="reuse nothing of an earlier demo")
     _quiet(command)
 
@@ -148,7 +148,7 @@ def _run(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> Non
     command.add_argument("suite", metavar="SUITE", help="a suite's folder or name")
     command.add_argument("--checkpoint", required=True, metavar="REF", help=_CHECKPOINT)
     _rooted(command)
-    command.add_argument("--out", type=Path, metavar="DIR", help="the run's folder")
+    command.add_argument("--out", type=_path, metavar="DIR", help="the run's folder")
     command.add_argument("--repeats", type=_positive, default=1, metavar="K", help="ask K times")
     command.add_argument("--resume", action="store_true", help="go on with the run in --out")
     command.add_argument("--batch-size", type=_positive, metavar="N")
@@ -178,12 +178,12 @@ def _how_to_ask(command: argparse.ArgumentParser) -> None:
 
 def _score(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     command = _command(commands, "score", "runs.score", "judge stored text again, without a model")
-    command.add_argument("source", type=Path, metavar="SOURCE", help="a run or a transcript file")
+    command.add_argument("source", type=_path, metavar="SOURCE", help="a run or a transcript file")
     command.add_argument("--suite", required=True)
     _rooted(command)
     command.add_argument("--dialect")
     _tool_names(command)
-    command.add_argument("--out", type=Path, metavar="DIR")
+    command.add_argument("--out", type=_path, metavar="DIR")
     _quiet(command)
 
 
@@ -199,7 +199,7 @@ def _baseline(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
     command = commands.add_parser("baseline", help="accept runs and list what was accepted")
     verbs = command.add_subparsers(title="commands", metavar="COMMAND", required=True)
     save = _command(verbs, "save", "baselines.save", "accept a run under a name")
-    save.add_argument("run", type=Path, metavar="RUN")
+    save.add_argument("run", type=_path, metavar="RUN")
     save.add_argument("--name", required=True)
     save.add_argument("--reason", metavar="TEXT", help="why it is accepted: kept in its history")
     _rooted(save)
@@ -216,7 +216,7 @@ def _baseline(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
         metavar="M",
         help="which metrics to show (default: accuracy second_call_rate)",
     )
-    history.add_argument("--png", type=Path, metavar="FILE", help="draw them over time, too")
+    history.add_argument("--png", type=_path, metavar="FILE", help="draw them over time, too")
     _rooted(history)
 
 
@@ -229,7 +229,7 @@ def _compare(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
 
 def _gate(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     command = _command(commands, "gate", "runs.gate", "may this run replace the baseline?")
-    command.add_argument("run", type=Path, metavar="RUN")
+    command.add_argument("run", type=_path, metavar="RUN")
     command.add_argument("--baseline", required=True, metavar="NAME")
     command.add_argument(
         "--anchor",
@@ -238,7 +238,7 @@ def _gate(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
     )
     command.add_argument(
         "--policy",
-        type=Path,
+        type=_path,
         metavar="FILE",
         help="default: gate.toml of the project, or else the built-in one",
     )
@@ -299,10 +299,10 @@ def _outputs(command: argparse.ArgumentParser) -> None:
 def _finetune(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     command = _command(commands, "finetune", "runs.finetune", "train a candidate with TRL")
     command.add_argument("--suite", help="its train.jsonl and valid.jsonl, its tools and system")
-    command.add_argument("--train", type=Path, metavar="FILE", help="chat rows (JSON lines)")
-    command.add_argument("--valid", type=Path, metavar="FILE")
+    command.add_argument("--train", type=_path, metavar="FILE", help="chat rows (JSON lines)")
+    command.add_argument("--valid", type=_path, metavar="FILE")
     command.add_argument("--base", required=True, metavar="REF")
-    command.add_argument("--out", type=Path, required=True, metavar="DIR")
+    command.add_argument("--out", type=_path, required=True, metavar="DIR")
     _rooted(command)
     command.add_argument("--epochs", type=_positive)
     command.add_argument("--batch-size", type=_positive)
@@ -340,7 +340,7 @@ def _suite(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     take.add_argument(
         "format", metavar="FORMAT", help="bfcl, chat-jsonl, tool-rows, mobile-actions"
     )
-    take.add_argument("rows", nargs="*", type=Path, metavar="FILE", help="files of rows")
+    take.add_argument("rows", nargs="*", type=_path, metavar="FILE", help="files of rows")
     for name, purpose in (
         ("questions", "bfcl: files of questions"),
         ("answers", "bfcl: files of possible answers"),
@@ -353,12 +353,12 @@ def _suite(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
             action="extend",
             nargs="+",
             default=[],
-            type=Path,
+            type=_path,
             metavar="F",
             help=purpose,
         )
     take.add_argument("--name", help="the suite's name (default: as the folder)")
-    take.add_argument("--out", type=Path, required=True, metavar="DIR", help="the suite's folder")
+    take.add_argument("--out", type=_path, required=True, metavar="DIR", help="the suite's folder")
 
 
 def _need(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -383,9 +383,9 @@ def _aa(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     command.add_argument("suite", metavar="SUITE", help="a suite's folder or name")
     command.add_argument("--checkpoint", required=True, metavar="REF", help=_CHECKPOINT)
     _rooted(command)
-    command.add_argument("--out", type=Path, metavar="DIR", help="a folder for all the runs")
+    command.add_argument("--out", type=_path, metavar="DIR", help="a folder for all the runs")
     command.add_argument("--repeats", type=_positive, default=1, metavar="K", help="K runs a kind")
-    command.add_argument("--policy", type=Path, metavar="FILE", help="as for gate")
+    command.add_argument("--policy", type=_path, metavar="FILE", help="as for gate")
     command.add_argument("--batch-size", type=_positive, metavar="N")
     _how_to_ask(command)
     _tool_names(command)
@@ -403,7 +403,7 @@ def _latency(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
     _rooted(command)
     command.add_argument(
         "--stored",
-        type=Path,
+        type=_path,
         metavar="FILE",
         help="judge the times in FILE, from --benchmark-json, instead of measuring",
     )
@@ -414,17 +414,24 @@ def _latency(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
         metavar="R",
         help="answer every case 2R times with each (default: 1, old new new old)",
     )
-    command.add_argument("--policy", type=Path, metavar="FILE", help="as for gate")
+    command.add_argument("--policy", type=_path, metavar="FILE", help="as for gate")
     _how_to_ask(command)
     _tool_names(command)
     command.add_argument("--json", metavar="FILE", help="write the verdict there; - prints it")
     command.add_argument(
         "--benchmark-json",
-        type=Path,
+        type=_path,
         metavar="FILE",
         help="keep the times there",
     )
     _quiet(command)
+
+
+def _path(text: str) -> Path:
+    if not text.strip():
+        # `Path("")` is the current folder, and what an unset variable leaves is not meant as that.
+        raise argparse.ArgumentTypeError(f"{text!r} names nothing (is a variable unset?)")
+    return Path(text)
 
 
 def _positive(text: str) -> int:

@@ -9,9 +9,10 @@ They are the folders ``suites``, ``baselines`` and ``reports`` of the current fo
     reports = "build/reports"
 
 Paths in it are relative to the file. A suite is looked up by name there, then among those that come
-with the package.
+with the package. A file or folder that merely has the name of a suite or baseline hides neither.
 """
 
+import os
 import re
 import tomllib
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ from pathlib import Path
 from harness.errors import PolicyError, StoreError, UsageError, boundary
 from harness.policy import Policy, default_policy, read_policy
 from harness.record import RunRecord
-from harness.store import StoredRun, load_run
+from harness.store import RUN, UNFINISHED, StoredRun, load_run
 from harness.suite_files import find_suites, suite_path
 
 _KEYS = ("suites", "baselines", "reports")
@@ -42,12 +43,20 @@ class Project:
     def suite(self, text: str) -> Path:
         """
         Find a suite's folder by path or name, here or among the bundled ones.
+
+        Raises:
+            UsageError: naming the suites there are.
         """
-        if not (self.suites / text).exists() and not Path(text).exists():
-            for bundled in bundled_suites():
-                if bundled.name == text:
-                    return bundled
-        return suite_path(text, self.suites)
+        _refuse_empty("suite", text)
+        try:
+            return suite_path(text, self.suites)
+        except UsageError as exc:
+            bundled = {folder.name: folder for folder in bundled_suites()}
+            # A suite of the project that lost its suite.yaml is not replaced by one that is alike
+            # in name only.
+            if text in bundled and not (self.suites / text).exists():
+                return bundled[text]
+            raise UsageError(f"{exc} (bundled: {', '.join(bundled) or 'none'})") from exc
 
     def fresh_folder(self, suite: str, label: str) -> Path:
         """
@@ -67,26 +76,48 @@ class Project:
         Find a run: a folder with a run.json, or a baseline as ``suite/name`` or, of *suite*, name.
 
         Raises:
+            UsageError: if *text* is empty.
             StoreError: if there is neither.
         """
+        _refuse_empty("run", text)
         folder = Path(text)
-        if folder.exists():
-            return load_run(folder)
+        found = None if holds_run(folder) else self._named(text, suite)
+        if found is None and not folder.exists():
+            known = ", ".join(self.baseline_names(suite)) or "none yet"
+            raise StoreError(
+                f"{text!r} is neither a run folder nor a baseline (there are: {known})"
+            )
+        return load_run(found or folder)
+
+    def accepted(self, text: str) -> StoredRun:
+        """
+        Find a baseline by its name; where there is none, what `run` finds.
+
+        Raises:
+            UsageError, StoreError: as `run`.
+        """
+        _refuse_empty("baseline", text)
+        found = self._named(text, None)
+        return self.run(text) if found is None else load_run(found)
+
+    def _named(self, text: str, suite: str | None) -> Path | None:
+        """
+        Find the folder of the baseline *text*; None where there is none, or a path is written.
+        """
+        if text.startswith(".") or text.endswith(os.sep) or Path(text).is_absolute():
+            return None
         places = [self.baselines / text]
         if suite is not None:
             places.append(self.baselines / suite / text)
         else:
             places += sorted(self.baselines.glob(f"*/{text}")) if _is_name(text) else []
-        found = [place for place in places if place.is_dir()]
-        if not found:
-            known = ", ".join(self.baseline_names(suite)) or "none yet"
-            raise StoreError(
-                f"{text!r} is neither a run folder nor a baseline (there are: {known})"
-            )
+        # The folder of a suite is in the way of no baseline with the suite's name.
+        found = [place for place in places if holds_run(place)]
+        found = found or [place for place in places if place.is_dir()]
         if len({place.parent for place in found}) > 1:
             names = ", ".join(f"{place.parent.name}/{place.name}" for place in found)
             raise StoreError(f"baseline {text!r} is there more than once: say which of {names}")
-        return load_run(found[0])
+        return found[0] if found else None
 
     def baseline(self, record: RunRecord, name: str) -> StoredRun:
         """
@@ -112,12 +143,13 @@ class Project:
 
         Raises:
             PolicyError: if it is wrong.
-            UsageError: if *path* is given and there is none.
+            UsageError: if *path* is given and there is none, or gate.toml is no file.
         """
-        if path is None and not (self.root / "gate.toml").is_file():
-            return default_policy()
-        path = path or self.root / "gate.toml"
-        if not path.is_file():
+        if path is None:
+            path = self.root / "gate.toml"
+            if not _is_file(path):
+                return default_policy()
+        elif not path.is_file():
             raise UsageError(f"{path}: there is no such policy file")
         with boundary(PolicyError, f"{path}: cannot be read"):
             text = path.read_text("utf-8")
@@ -147,7 +179,7 @@ def open_project(root: Path | None = None) -> Project:
         raise UsageError(f"{root} is no folder; give --root the folder that holds suites/")
     places = {key: root / key for key in _KEYS}
     config = root / "harness.toml"
-    if config.is_file():
+    if _is_file(config):
         try:
             settings = tomllib.loads(config.read_text("utf-8"))
         except (ValueError, RecursionError) as exc:
@@ -167,6 +199,36 @@ def bundled_suites() -> list[Path]:
     """
     bundled = _PACKAGE / "bundled"
     return find_suites(bundled if bundled.is_dir() else _PACKAGE.parent / "suites")
+
+
+def holds_run(folder: Path) -> bool:
+    """
+    Say whether *folder* is that of a run, complete or not, or is a run.json itself.
+    """
+    if folder.name == RUN and folder.is_file():
+        return True
+    return any((folder / name).is_file() for name in (RUN, UNFINISHED))
+
+
+def _is_file(path: Path) -> bool:
+    """
+    Say whether a file of settings is there.
+
+    Raises:
+        UsageError: if what is there is no file: settings that are meant must not go unread.
+    """
+    if path.is_file():
+        return True
+    if path.is_symlink() or path.exists():
+        what = "a folder" if path.is_dir() else "no file, or a link to none"
+        raise UsageError(f"{path}: is {what}; mend it, or remove it to do without")
+    return False
+
+
+def _refuse_empty(what: str, text: str) -> None:
+    if not text.strip():
+        # As a path it would be the current folder.
+        raise UsageError(f"the {what} is given as {text!r}: name one (is a variable unset?)")
 
 
 def _is_name(text: str) -> bool:

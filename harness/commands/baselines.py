@@ -59,7 +59,7 @@ def show_one(arguments: argparse.Namespace) -> int:
     ``harness baseline show``.
     """
     project = open_project(arguments.root)
-    stored = project.run(arguments.name)
+    stored = project.accepted(arguments.name)
     show(reports.report_run(stored))
     for entry in baseline_history(stored.folder):
         print(f"\nsaved {entry['saved']} from {entry['from']}: {entry['reason'] or 'no reason'}")
@@ -71,7 +71,10 @@ def history(arguments: argparse.Namespace) -> int:
     ``harness baseline history``.
     """
     project = open_project(arguments.root)
-    runs = [project.run(arguments.name)] if arguments.name else list_baselines(project.baselines)
+    if arguments.name is None:
+        runs = list_baselines(project.baselines)
+    else:
+        runs = [project.accepted(arguments.name)]
     names = arguments.metric
     head = titles(names)
     found = acceptances(runs)

@@ -17,7 +17,7 @@ from harness.errors import ExitCode, UsageError
 from harness.explaining import explain_case
 from harness.gate import explain as rules_applied
 from harness.progress import say, watching
-from harness.project import Project, open_project
+from harness.project import Project, holds_run, open_project
 from harness.store import StoredRun
 
 
@@ -102,7 +102,7 @@ def _suite_of(project: Project, texts: Sequence[str]) -> str | None:
     A bare baseline name beside a run's folder means a baseline of that run's suite.
     """
     for text in texts:
-        if Path(text).exists():
+        if holds_run(Path(text)):
             return project.run(text).record.suite.name
     return None
 
@@ -128,7 +128,7 @@ def gate(arguments: argparse.Namespace) -> int:
         new.record,
         project=project,
         baseline=arguments.baseline,
-        anchor=arguments.anchor or policy.anchor,
+        anchor=policy.anchor if arguments.anchor is None else arguments.anchor,
     )
     report = reports.report_gate(gated)
     with while_read():
@@ -161,7 +161,8 @@ def explain(arguments: argparse.Namespace) -> int:
     """
     project = open_project(arguments.root)
     run = project.run(arguments.run)
-    against = project.baseline(run.record, arguments.baseline) if arguments.baseline else None
+    name = arguments.baseline
+    against = None if name is None else project.baseline(run.record, name)
     colour = coloured(sys.stdout.isatty(), os.environ)
     for line in explain_case(run, arguments.case, against=against, colour=colour):
         print(line)

@@ -1,0 +1,183 @@
+"""
+How a project finds what it is asked for: suites, runs, baselines and settings, and what it refuses.
+"""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from harness.cli import main
+from harness.errors import StoreError, UsageError
+from harness.policy import default_policy
+from harness.project import bundled_suites, open_project
+
+SUITE = {
+    "format": 1,
+    "name": "ask",
+    "version": "1.0.0",
+    "tools": [{"name": "look"}],
+    "cases": [{"id": "c1", "prompt": "Look.", "expect": {"abstain": True}}],
+}
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """
+    A project with a suite, a run of it in ``new`` and a baseline ``shipped``.
+    """
+    (tmp_path / "suites" / "ask").mkdir(parents=True)
+    (tmp_path / "suites" / "ask" / "suite.yaml").write_text(json.dumps(SUITE), "utf-8")
+    (tmp_path / "a.jsonl").write_text('{"case": "c1", "message": {"content": "No."}}\n', "utf-8")
+    monkeypatch.chdir(tmp_path)
+    assert main(["run", "ask", "--checkpoint", "replay:a.jsonl", "--out", "new", "--quiet"]) == 0
+    assert main(["baseline", "save", "new", "--name", "shipped"]) == 0
+    return tmp_path
+
+
+@pytest.mark.parametrize("text", ["", " "])
+def test_an_empty_name_is_refused_and_never_the_current_folder(project: Path, text: str):
+    found = open_project()
+
+    for find in (found.run, found.accepted, found.suite):
+        with pytest.raises(UsageError, match="is a variable unset"):
+            find(text)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["report", ""],
+        ["compare", "new", ""],
+        ["explain", "", "c1"],
+        ["explain", "new", "c1", "--baseline", ""],
+        ["gate", "", "--baseline", "shipped"],
+        ["gate", "new", "--baseline", ""],
+        ["gate", "new", "--baseline", "shipped", "--anchor", ""],
+        ["gate", "new", "--baseline", "shipped", "--policy", ""],
+        ["baseline", "save", "", "--name", "x"],
+        ["baseline", "save", "new", "--name", ""],
+        ["baseline", "show", ""],
+        ["baseline", "history", ""],
+        ["suite", "show", ""],
+        ["suite", "check", ""],
+        ["suite", "release", ""],
+        ["suite", "new", ""],
+        ["score", "", "--suite", "ask"],
+        ["score", "new", "--suite", ""],
+        ["run", "", "--checkpoint", "replay:a.jsonl"],
+        ["run", "ask", "--checkpoint", ""],
+        ["run", "ask", "--checkpoint", "replay:a.jsonl", "--draft", ""],
+        ["run", "ask", "--checkpoint", "replay:a.jsonl", "--out", ""],
+    ],
+    ids=" ".join,
+)
+def test_what_an_unset_variable_leaves_is_one_error(
+    project: Path, capsys: pytest.CaptureFixture[str], arguments: list[str]
+):
+    capsys.readouterr()
+    try:
+        code = main(arguments)
+    except SystemExit as exc:
+        # argparse's own way out.
+        code = int(exc.code or 0)
+
+    error = capsys.readouterr().err
+    assert code == 2
+    assert "Traceback" not in error
+    assert "''" in error or "a variable unset" in error
+
+
+@pytest.mark.parametrize("kind", ["folder", "file"])
+def test_what_has_the_name_of_a_baseline_by_chance_does_not_hide_it(project: Path, kind: str):
+    if kind == "folder":
+        (project / "shipped").mkdir()
+    else:
+        (project / "shipped").write_text("", "utf-8")
+    baseline = project / "baselines" / "ask" / "shipped"
+
+    assert baseline == project / open_project().run("shipped").folder
+    assert baseline == project / open_project().run("shipped", "ask").folder
+    assert baseline == project / open_project().accepted("shipped").folder
+    assert main(["compare", "shipped", "new"]) == 0
+    with pytest.raises(StoreError, match=r"shipped: no run\.json here"):
+        open_project().run("./shipped")
+
+
+def test_a_run_is_found_before_a_baseline_of_its_name_except_among_baselines(project: Path):
+    (project / "new").rename(project / "shipped")
+
+    assert Path("shipped") == open_project().run("shipped").folder
+    assert Path("baselines/ask/shipped") == open_project().accepted("shipped").folder
+    assert Path("shipped") == open_project().accepted("./shipped").folder
+
+
+def test_an_unfinished_run_is_named_as_that_and_no_baseline_taken_for_it(project: Path):
+    (project / "shipped").mkdir()
+    (project / "shipped" / "unfinished.json").write_text("{}", "utf-8")
+
+    with pytest.raises(StoreError, match="unfinished"):
+        open_project().run("shipped")
+
+
+def test_a_baseline_may_have_the_name_of_its_suite(project: Path):
+    assert main(["baseline", "save", "new", "--name", "ask"]) == 0
+
+    assert Path("baselines/ask/ask") == open_project().accepted("ask").folder
+
+
+def test_what_is_neither_path_nor_name_says_which_baselines_there_are(project: Path):
+    (project / "empty").mkdir()
+
+    with pytest.raises(StoreError, match="there are: ask/shipped"):
+        open_project().run("none")
+    with pytest.raises(StoreError, match=r"empty: no run\.json here"):
+        open_project().run("empty")
+
+
+@pytest.mark.parametrize("kind", ["folder", "file"])
+def test_what_has_the_name_of_a_bundled_suite_by_chance_does_not_hide_it(project: Path, kind: str):
+    bundled = bundled_suites()[0]
+    if kind == "folder":
+        (project / bundled.name).mkdir()
+    else:
+        (project / bundled.name).write_text("", "utf-8")
+
+    assert bundled == open_project().suite(bundled.name)
+    with pytest.raises(UsageError, match="no suite"):
+        open_project().suite(f"./{bundled.name}")
+
+
+def test_a_suite_of_the_project_without_its_file_is_not_replaced_by_a_bundled_one(project: Path):
+    name = bundled_suites()[0].name
+    (project / "suites" / name).mkdir()
+
+    with pytest.raises(UsageError, match="no suite"):
+        open_project().suite(name)
+
+
+def test_an_unknown_suite_is_told_the_bundled_ones_too(project: Path):
+    with pytest.raises(UsageError, match=f"did you mean 'ask'.*{bundled_suites()[0].name}"):
+        open_project().suite("aks")
+
+
+@pytest.mark.parametrize("name", ["gate.toml", "harness.toml"])
+@pytest.mark.parametrize("kind", ["a folder", "a link to none"])
+def test_settings_that_are_no_file_are_an_error_and_not_the_default(
+    project: Path, name: str, kind: str
+):
+    assert open_project().policy() == default_policy()
+    if kind == "a folder":
+        (project / name).mkdir()
+    else:
+        (project / name).symlink_to("gone.toml")
+
+    with pytest.raises(UsageError, match=f"{name}: is .*{kind}"):
+        open_project().policy()
+
+
+def test_settings_may_be_a_link_to_a_file(project: Path):
+    (project / "real.toml").write_text('suites = "elsewhere"', "utf-8")
+    (project / "harness.toml").symlink_to("real.toml")
+
+    assert Path("elsewhere") == open_project().suites
