@@ -32,7 +32,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     An error drawn in `harness.errors` is printed without a traceback, and so is one of the
     operating system about a file. Any other is a bug: it keeps its traceback, and its exit code
-    says that nothing was judged.
+    says that nothing was judged. So is what is no `Exception` (a cancelled asyncio task), and an
+    exit that is not argparse's: no command exits on purpose, and Python's own code for it would
+    say regressed, or pass.
     """
     for stream in (sys.stdout, sys.stderr):
         # A terminal that cannot show a character must not decide a verdict.
@@ -57,7 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         where = f"{error.filename}: " if error.filename else ""
         print(f"harness: {where}{error.strerror or error}", file=sys.stderr)
         return ExitCode.ERROR
-    except Exception:
+    except BaseException:
         traceback.print_exc()
         print("harness: this is a bug in the harness; please report it", file=sys.stderr)
         return ExitCode.ERROR

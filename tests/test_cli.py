@@ -2,6 +2,7 @@
 The commands as a user meets them: exit codes, one clear line for what is wrong, files written.
 """
 
+import asyncio
 import json
 import xml.etree.ElementTree as ET
 from pathlib import Path
@@ -402,6 +403,22 @@ def test_a_bug_keeps_its_traceback_and_is_no_verdict(
     assert "bug" in error
 
 
+@pytest.mark.parametrize("kind", [asyncio.CancelledError, GeneratorExit, SystemExit])
+def test_what_is_no_exception_is_no_verdict_either(
+    project: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    kind: type[BaseException],
+):
+    def broken(_: object) -> None:
+        raise kind(1)
+
+    monkeypatch.setattr("harness.commands.runs.open_project", broken)
+
+    assert main(["compare", "a", "b"]) == 2
+    assert kind.__name__ in capsys.readouterr().err
+
+
 def test_a_report_goes_into_a_file_and_nowhere_else(
     project: Path, capsys: pytest.CaptureFixture[str]
 ):
@@ -429,6 +446,27 @@ def test_what_is_no_answer_is_refused_and_never_judged(
 
     assert run(project, "new", rows) == 2
     assert "new.jsonl:5" in capsys.readouterr().err
+
+
+def test_a_number_beyond_all_others_is_refused_by_file_and_line(
+    project: Path, capsys: pytest.CaptureFixture[str]
+):
+    """
+    Python reads 1e999 as an infinity, which no record can hold.
+    """
+    run(project, "old", answers())
+    stored = project / "old" / "transcripts.jsonl"
+    lines = stored.read_text("utf-8").splitlines()
+    lines[4] = '{"case": "c4", "message": {"content": "x", "score": 1e999}}'
+    for file in (stored, project / "huge.jsonl"):
+        file.write_text("\n".join(lines) + "\n", "utf-8")
+
+    for arguments, place in (
+        (["score", "old", "--suite", "ask"], "transcripts.jsonl:5: 1e999 is beyond"),
+        (["score", "huge.jsonl", "--suite", "ask"], "huge.jsonl:5: 1e999 is beyond"),
+    ):
+        assert main(arguments) == 2
+        assert place in capsys.readouterr().err
 
 
 def test_score_takes_all_repeats_of_a_file(project: Path):

@@ -110,8 +110,12 @@ class PythonBackend:
         started = time.perf_counter()
         try:
             answered = self._function(messages, tools)
-        except (Exception, SystemExit) as exc:
-            # Its failure belongs to this case and is stored there, whatever kind it is.
+        except KeyboardInterrupt:
+            raise
+        except BaseException as exc:
+            # Its failure belongs to this case and is stored there, whatever kind it is: a cancelled
+            # asyncio task is no Exception, and a GeneratorExit from inside this call is the
+            # function's own.
             said = " ".join(str(exc).split())
             return Transcript(key=request.key, error=f"{type(exc).__name__}: {said}".rstrip(": "))
         took = (time.perf_counter() - started) * 1000
@@ -149,8 +153,13 @@ def _function(reference: Reference) -> Function:
     with boundary(BackendError, f"{reference}: module {module} cannot be imported"):
         try:
             loaded: Any = importlib.import_module(module)
+        except (Exception, KeyboardInterrupt):
+            raise
         except SystemExit as exc:
             raise BackendError(f"{reference}: module {module} exits when imported") from exc
+        except BaseException as exc:
+            kind = type(exc).__name__
+            raise BackendError(f"{reference}: module {module} raises {kind} when imported") from exc
     for part in name.split("."):
         loaded = getattr(loaded, part, None)
     if not callable(loaded):

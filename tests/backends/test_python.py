@@ -77,7 +77,12 @@ def test_text_needs_a_dialect(opened: Open):
 
 @pytest.mark.parametrize(
     ("raised", "said"),
-    [("ValueError('no\\n route')", "ValueError: no route"), ("KeyError", "KeyError")],
+    [
+        ("ValueError('no\\n route')", "ValueError: no route"),
+        ("KeyError", "KeyError"),
+        ("__import__('asyncio').CancelledError", "CancelledError"),
+        ("GeneratorExit", "GeneratorExit"),
+    ],
 )
 def test_what_the_function_raises_is_an_error_of_that_case(opened: Open, raised: str, said: str):
     backend = opened(f"def model(messages, tools):\n    raise {raised}")
@@ -88,6 +93,25 @@ def test_what_the_function_raises_is_an_error_of_that_case(opened: Open, raised:
 def test_a_stop_is_not_swallowed(opened: Open):
     with pytest.raises(KeyboardInterrupt):
         ask(opened("def model(messages, tools):\n    raise KeyboardInterrupt"))
+
+
+def test_a_stop_while_importing_is_not_swallowed(opened: Open):
+    with pytest.raises(KeyboardInterrupt):
+        opened("raise KeyboardInterrupt")
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ("raise SystemExit(1)", "exits when imported"),
+        ("import asyncio\nraise asyncio.CancelledError", "raises CancelledError when imported"),
+        ("raise GeneratorExit", "raises GeneratorExit when imported"),
+        ("1 / 0", "cannot be imported: division by zero"),
+    ],
+)
+def test_a_module_that_breaks_when_imported_is_an_error(opened: Open, source: str, said: str):
+    with pytest.raises(BackendError, match=said):
+        opened(source)
 
 
 @pytest.mark.parametrize(
