@@ -6,6 +6,7 @@ included, so that a run can be judged again when a dialect or a scorer changes.
 """
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Self
@@ -83,7 +84,9 @@ class Transcript:
         Raises:
             ValueError: with the reason; the caller adds file and line.
         """
-        row = json.loads(line, parse_constant=_refuse)
+        # An editor's byte order mark is no part of the text.
+        text = line.removeprefix("\ufeff")
+        row = json.loads(text, parse_constant=_refuse, parse_float=_finite)
         if not isinstance(row, Mapping):
             raise ValueError("a transcript is an object")
         case = row.get("case")
@@ -152,6 +155,14 @@ def _count(row: Mapping[str, Any], name: str, default: int | None) -> int | None
         return default
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**53:
         raise ValueError(f"case {row['case']!r}: {name!r} must be a whole number from 0")
+    return value
+
+
+def _finite(text: str) -> float:
+    # JSON allows 1e999, which no record can hold: Python reads it as an infinity.
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"{text} is beyond every number that can be stored")
     return value
 
 

@@ -77,6 +77,12 @@ def test_a_line_that_is_no_transcript_is_refused_with_the_reason(row: Any, reaso
         Transcript.from_json(json.dumps(row))
 
 
+def test_a_byte_order_mark_is_no_part_of_a_line() -> None:
+    read = Transcript.from_json('\ufeff{"case": "a", "output": "\ufeffx"}')
+
+    assert Transcript(key=Key("a"), output="\ufeffx") == read
+
+
 def test_a_line_that_is_no_json_is_refused() -> None:
     with pytest.raises(ValueError, match="Expecting"):
         Transcript.from_json('{"case": ')
@@ -87,9 +93,11 @@ def test_a_line_that_is_no_json_is_refused() -> None:
     [
         '{"case": "a", "output": "x", "output_tokens": 1' + "0" * 400 + "}",
         '{"case": "a", "message": {"role": NaN}}',
+        '{"case": "a", "message": {"content": "x", "score": 1e999}}',
+        '{"case": "a", "output": "x", "comment": -1e999}',
         '{"case": "a", "output": "x", "latency_ms": Infinity}',
     ],
 )
 def test_a_number_nothing_can_be_done_with_is_refused(line: str):
-    with pytest.raises(ValueError, match=r"whole number|no JSON"):
+    with pytest.raises(ValueError, match=r"whole number|no JSON|beyond"):
         Transcript.from_json(line)
