@@ -3,6 +3,7 @@ Stored text -> a judged record. Needs no model: old runs are judged again by thi
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import count
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -126,16 +127,44 @@ def read_transcripts_by_key(folder: Path) -> dict[Key, Transcript]:
     Read the evidence in a run folder, complete or not, by key.
 
     Raises:
-        TranscriptError: if two answers have the same key.
+        TranscriptError: if two answers have the same key, or their repeats a gap.
     """
+    path = folder / TRANSCRIPTS
     by_key: dict[Key, Transcript] = {}
-    for number, transcript in enumerate(read_transcripts(folder / TRANSCRIPTS), start=1):
-        if transcript.key in by_key:
+    for number, transcript in enumerate(read_transcripts(path), start=1):
+        key = transcript.key
+        if key in by_key:
+            first = 1 + list(by_key).index(key)
             raise TranscriptError(
-                f"{folder / TRANSCRIPTS}:{number}: {transcript.key} is there twice"
+                f"{path}:{number}: case {key.case!r}, repeat {key.repeat}, turn {key.turn} has an "
+                f"answer on line {first} already; remove one"
             )
-        by_key[transcript.key] = transcript
+        by_key[key] = transcript
+    if gap := gap_in_repeats(by_key):
+        index, reason = gap
+        raise TranscriptError(f"{path}:{index + 1}: {reason}")
     return by_key
+
+
+def gap_in_repeats(keys: Iterable[Key]) -> tuple[int, str] | None:
+    """
+    Say at which of *keys*, by index, repeats leave a gap, and in words which; None without one.
+
+    As many repeats are judged as the highest says there are: one mistyped number would be that many
+    answers that nobody was asked for.
+    """
+    first: dict[int, tuple[int, Key]] = {}
+    for index, key in enumerate(keys):
+        first.setdefault(key.repeat, (index, key))
+    last = max(first, default=-1)
+    if last < len(first):
+        return None
+    missing = next(number for number in count() if number not in first)
+    index, key = first[last]
+    return index, (
+        f"case {key.case!r} has repeat {last}, but no answer has repeat {missing}; repeats count "
+        "from 0 without a gap"
+    )
 
 
 def only(cases: Sequence[Case], identities: Iterable[str]) -> tuple[Case, ...]:

@@ -2,17 +2,19 @@
 Judging stored text again with another suite, dialect or scorer: ``harness score``.
 """
 
+import gzip
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import date
+from itertools import islice
 from pathlib import Path
 
 from harness.backends.replay import read_transcripts as read_replay
 from harness.canonical import canonical_json, digest
 from harness.dialects.registry import dialect as find_dialect
 from harness.dialects.registry import own_template, spoken_by
-from harness.errors import StoreError, UsageError
-from harness.judging import judge, make_record, only, read_transcripts_by_key
+from harness.errors import StoreError, TranscriptError, UsageError
+from harness.judging import gap_in_repeats, judge, make_record, only, read_transcripts_by_key
 from harness.project import Project, open_project
 from harness.provenance import date_today
 from harness.store import StoredRun, start_run
@@ -42,10 +44,10 @@ def score(
 
     Raises:
         UsageError: if a case now asks something else than its stored answer replied to.
+        TranscriptError: if repeats of a transcript file have a gap.
     """
     if source.is_file() and source.name != "run.json":
-        keys = read_replay(source)
-        repeats = 1 + max((key.repeat for key in keys), default=0)
+        repeats = _repeats(source)
         options = RunOptions(dialect=dialect, repeats=repeats, tool_names=tool_names)
         return run(
             suite,
@@ -91,6 +93,29 @@ def score(
                 finished=old.finished,
             )
         )
+
+
+def _repeats(source: Path) -> int:
+    """
+    Count the repeats of a transcript file.
+    """
+    keys = read_replay(source)
+    if gap := gap_in_repeats(keys):
+        index, reason = gap
+        raise TranscriptError(f"{source}:{_line(source, index)}: {reason}")
+    return 1 + max((key.repeat for key in keys), default=0)
+
+
+def _line(source: Path, index: int) -> int:
+    """
+    Give the line of the answer number *index* of a transcript file: blank lines hold none.
+    """
+    opener = gzip.open if source.suffix == ".gz" else open
+    with opener(source, "rb") as stream:
+        filled = (
+            number for number, line in enumerate(stream, start=1) if line.decode("utf-8").strip()
+        )
+        return next(islice(filled, index, None))
 
 
 def _check_same_questions(

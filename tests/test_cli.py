@@ -3,6 +3,7 @@ The commands as a user meets them: exit codes, one clear line for what is wrong,
 """
 
 import asyncio
+import gzip
 import json
 import xml.etree.ElementTree as ET
 from pathlib import Path
@@ -476,6 +477,48 @@ def test_score_takes_all_repeats_of_a_file(project: Path):
 
     cases = json.loads((project / "again" / "run.json").read_text("utf-8"))["cases"]
     assert 3 * COUNT == len(cases)
+
+
+@pytest.mark.parametrize("name", ["gap.jsonl", "gap.jsonl.gz"])
+def test_repeats_with_a_gap_are_refused_by_file_and_line(
+    project: Path, capsys: pytest.CaptureFixture[str], name: str
+):
+    """
+    One mistyped repeat must not be judged as two billion answers that are missing.
+    """
+    rows = answers()
+    rows[4]["repeat"] = 2_000_000_000
+    text = "\n".join(json.dumps(row) for row in rows).replace("\n", "\n\n", 1)
+    (project / name).write_bytes(gzip.compress(text.encode()) if "gz" in name else text.encode())
+
+    assert main(["score", name, "--suite", "ask", "--out", "again", "--quiet"]) == 2
+
+    error = capsys.readouterr().err
+    assert f"{name}:6: case 'c4' has repeat 2000000000, but no answer has repeat 1" in error
+    assert not (project / "again").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"repeat": 2_000_000_000}, ":5: case 'c4' has repeat 2000000000, but no"),
+        ({"case": "c1"}, ":5: case 'c1', repeat 0, turn 0 has an answer on line 2 already"),
+    ],
+    ids=["gap", "twice"],
+)
+def test_damaged_evidence_of_a_run_is_named_in_words(
+    project: Path, capsys: pytest.CaptureFixture[str], change: dict[str, Any], said: str
+):
+    run(project, "old", answers())
+    stored = project / "old" / "transcripts.jsonl"
+    rows = [json.loads(line) for line in stored.read_text("utf-8").splitlines()]
+    rows[4] |= change
+    stored.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+    capsys.readouterr()
+
+    assert main(["score", "old", "--suite", "ask"]) == 2
+
+    assert f"transcripts.jsonl{said}" in capsys.readouterr().err
 
 
 def test_lines_nobody_asked_for_are_said(project: Path, capsys: pytest.CaptureFixture[str]):
