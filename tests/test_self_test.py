@@ -3,6 +3,7 @@ A checkpoint run against itself: what is varied, what is found, what is kept.
 """
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +111,31 @@ def test_every_run_is_kept_as_a_run_of_its_own(project: Path):
     assert 1 == backends["order-1"]["order"]
     assert "order" not in backends["first"]
     assert found.to_json() == json.loads((found.folder / "noise.json").read_text())
+
+
+@pytest.mark.parametrize(
+    ("last", "said"), [(COUNT, "every case broke"), (0, "no case was scored in the first run and")]
+)
+def test_where_nothing_could_be_measured_the_command_says_so_and_fails(
+    project: Path, capsys: pytest.CaptureFixture[str], last: int, said: str
+):
+    """
+    The exit code 0 would say that there is no noise.
+    """
+    (project / "broken.py").write_text(
+        "calls = []\n"
+        "def answer(messages, tools):\n"
+        "    calls.append(1)\n"
+        f"    if {last} or len(calls) > {COUNT}:\n"
+        "        raise OSError('no route')\n"
+        "    return {'content': 'x'}\n"
+    )
+    # Imported anew for each of the two.
+    sys.modules.pop("broken", None)
+
+    assert main(["aa", "ask", "--checkpoint", "python:broken:answer", "--out", "aa"]) == 2
+
+    assert f"nothing was measured: {said}" in capsys.readouterr().err
 
 
 def test_repeats_say_how_many_runs_of_a_kind_there_are(project: Path):

@@ -10,16 +10,17 @@ from harness.errors import ExitCode
 from harness.files import write_text
 from harness.judgement import points
 from harness.noise import KINDS, Discordance, sentences
-from harness.progress import watching
+from harness.progress import say, watching
 from harness.project import open_project
 from harness.renderers.safe import line
 from harness.self_test import SelfTest, run_self_test, spell
+from harness.store import TRANSCRIPTS
 from harness.workflow import RunOptions
 
 
 def aa(arguments: argparse.Namespace) -> int:
     """
-    ``harness aa``: a measurement, so its exit code says only that it was made.
+    ``harness aa``: a measurement, so its exit code says only whether anything was measured.
     """
     project = open_project(arguments.root)
     options = RunOptions(
@@ -51,7 +52,16 @@ def aa(arguments: argparse.Namespace) -> int:
             _show(result)
             if arguments.json is not None:
                 write_text(Path(arguments.json), spell(result))
+    if not any(noise.flips.pairs for noise in result.noises):
+        say(f"harness: nothing was measured: {_why(result)}")
+        return ExitCode.ERROR
     return ExitCode.PASS
+
+
+def _why(result: SelfTest) -> str:
+    if all(case.status == "error" for case in result.first.record.cases):
+        return f"every case broke; see `error` in {result.first.folder / TRANSCRIPTS}"
+    return "no case was scored in the first run and in another"
 
 
 def _show(result: SelfTest) -> None:
