@@ -28,7 +28,16 @@ from harness.messages import Message, Tool, to_chat
 from harness.suite import Case, Quarantine, Suite, Turn
 from harness.suite_expect import NOT_OFFERED, read_expectation
 from harness.suite_shape import check_shape, spell
-from harness.suite_source import Places, Problems, Steps, raise_problems, suggest
+from harness.suite_source import (
+    MAX_DEPTH,
+    TOO_DEEP,
+    Places,
+    Problems,
+    Steps,
+    raise_problems,
+    suggest,
+    unstorable,
+)
 
 _SYSTEM_ROLES = ("system", "developer")
 
@@ -81,12 +90,15 @@ def _plain(document: Mapping[str, Any], problems: Problems) -> dict[str, Any] | 
     """
     Copy *document*, of JSON types only; keys keep their order, as a template shows tools by it.
     """
+    before = len(problems.found)
+    for steps, reason in _flaws(document):
+        # All the way down would be long to read; the place has the line.
+        where = spell(document, steps[:2] if reason == TOO_DEEP else steps).rstrip(":")
+        problems.add(steps, f"{where}: {reason}" if where else reason)
+    if len(problems.found) > before:
+        return None
     try:
         text = json.dumps(document, allow_nan=False, ensure_ascii=False)
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        problems.add((), "a text holds half a surrogate pair, which is no character")
-        return None
     except (TypeError, ValueError) as exc:
         problems.add((), f"only JSON types can be stored: {exc}")
         return None
@@ -95,6 +107,24 @@ def _plain(document: Mapping[str, Any], problems: Problems) -> dict[str, Any] | 
         problems.add((), "a suite is an object with format, name, version, tools and cases")
         return None
     return value
+
+
+def _flaws(value: object, steps: Steps = ()) -> Iterator[tuple[Steps, str]]:
+    """
+    Give each part of a document that no file could hold, or that is too deep to be checked.
+    """
+    if not isinstance(value, dict | list | tuple):
+        if (reason := unstorable(value, repr(value))) is not None:
+            yield steps, reason
+        return
+    if len(steps) >= MAX_DEPTH:
+        yield steps, TOO_DEEP
+        return
+    for step, inner in value.items() if isinstance(value, dict) else enumerate(value):
+        if (reason := unstorable(step, str(step))) is not None:
+            yield steps, reason
+        else:
+            yield from _flaws(inner, (*steps, step))
 
 
 class _Reader:
@@ -332,7 +362,7 @@ class _Reader:
         for index, entry in enumerate(given):
             at = (*steps, index)
             try:
-                message = Message.from_chat(entry)
+                message = _message(entry, at)
             except ValueError as exc:
                 self.note(at, f"is no message: {exc}")
                 continue
@@ -358,6 +388,18 @@ _KEYS = (
 )
 
 
+def _message(entry: Any, steps: Steps) -> Message:
+    try:
+        message = Message.from_chat(entry)
+    except RecursionError as exc:
+        raise ValueError(f"it is {TOO_DEEP}") from exc
+    for call in message.tool_calls:
+        # Arguments may be JSON text, which was a mere text until here.
+        for _, reason in _flaws(call.arguments, steps):
+            raise ValueError(f"arguments of {call.name!r}: {reason}")
+    return message
+
+
 def _answers(history: Sequence[Message]) -> bool:
     """
     Whether a tool message may come next: after a call, or after another call's result.
@@ -368,7 +410,7 @@ def _answers(history: Sequence[Message]) -> bool:
 
 def _missing_reference(schema: Mapping[str, Any]) -> str | None:
     """
-    Give a ``$ref`` that leads nowhere or out of the schema; nothing is fetched from anywhere.
+    Give a reference that leads nowhere or out of the schema; nothing is fetched from anywhere.
     """
     references = list(_references(schema))
     if not references:
@@ -389,7 +431,7 @@ def _references(schema: Any) -> Iterator[str]:
             yield from _references(inner)
     elif isinstance(schema, Mapping):
         for key, inner in schema.items():
-            if key == "$ref" and isinstance(inner, str):
+            if key in ("$ref", "$dynamicRef") and isinstance(inner, str):
                 yield inner
             else:
                 yield from _references(inner)

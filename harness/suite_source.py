@@ -8,6 +8,7 @@ read as JSON knows them: ``true`` and ``false`` alone are booleans, ``12:30``, `
 """
 
 import json
+import math
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -21,6 +22,28 @@ from harness.errors import SuiteError
 
 Steps = tuple[str | int, ...]
 """The way to a part of a document: ``("cases", 3, "expect")``."""
+
+MAX_DEPTH = 64
+"""How many lists and objects may stand in each other; Python's stack ends at about twice as many,
+in the checks of schemas."""
+TOO_DEEP = f"nested more than {MAX_DEPTH} levels deep; make it flatter"
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_TOO_LONG = "a number has more digits than can be read; write it as text"
+
+
+def unstorable(value: object, spelled: str) -> str | None:
+    """
+    Say why a key, text or number cannot be stored as JSON; None if it can.
+    """
+    if isinstance(value, str) and not value.isascii() and _SURROGATE.search(value):
+        return "a text holds half a surrogate pair, which is no character; write it whole"
+    if isinstance(value, float) and not math.isfinite(value):
+        if not spelled[-1].isdigit():
+            return f"{spelled} is no JSON number"
+        short = spelled if len(spelled) <= 40 else f"{spelled[:37]}..."
+        return f"the number {short} is beyond the largest that can be stored, about 1.8e308"
+    return None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,7 +179,20 @@ def read_source(file: Path, *, ending: str | None = None) -> Source:
     except UnicodeDecodeError as exc:
         line = exc.object[: exc.start].count(b"\n") + 1
         return _unread(str(file), line, f"no UTF-8 text: {exc.reason}; save the file as UTF-8")
-    return reader(text, str(file))
+    source = reader(text, str(file))
+    if source.value is None and not source.problems:
+        return _unread(str(file), 1, "holds null and nothing else; write it anew or restore it")
+    return source
+
+
+class _RefusedError(Exception):
+    """
+    What a document holds on some line can be read and not be stored.
+    """
+
+    def __init__(self, line: int, message: str) -> None:
+        super().__init__(message)
+        self.line = line
 
 
 def _unread(file: str, line: int | None, message: str) -> Source:
@@ -185,18 +221,24 @@ def _read_lines(text: str, file: str) -> Source:
 
 def _read_json(text: str, file: str, *, first: int = 1) -> Source:
     try:
-        value = json.loads(text, parse_constant=_refuse_constant)
+        value = json.loads(text, parse_int=_whole)
     except json.JSONDecodeError as exc:
         return _unread(file, first + exc.lineno - 1, f"no JSON: {exc.msg} in column {exc.colno}")
-    except (ValueError, RecursionError) as exc:
-        return _unread(file, first, f"no JSON: {exc}")
+    except RecursionError:
+        value = None  # the walk is refused at a depth that was read before, and knows the line
     walk = _JsonWalk(text, file, first)
-    walk.value(len(text) - len(text.lstrip(_BLANKS)), ())
+    try:
+        walk.value(len(text) - len(text.lstrip(_BLANKS)), ())
+    except _RefusedError as exc:
+        return _unread(file, exc.line, str(exc))
     return Source(value=value, places=Places(known=walk.known), problems=tuple(walk.problems))
 
 
-def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is no JSON number")
+def _whole(digits: str) -> int:
+    try:
+        return int(digits)
+    except ValueError:
+        return 0  # more digits than Python converts: the walk refuses them, and knows the line
 
 
 _BLANKS = " \t\r\n"
@@ -206,6 +248,8 @@ _SCALAR = json.JSONDecoder()
 class _JsonWalk:
     """
     Goes once through JSON text known to be valid, for the lines and for keys given twice.
+
+    It raises `_RefusedError` at what can be read and not be stored.
     """
 
     def __init__(self, text: str, file: str, first: int) -> None:
@@ -221,16 +265,18 @@ class _JsonWalk:
         self._counted = index
         self.known.setdefault(steps, (self.file, self._line))
         if self.text[index] not in "{[":
-            return _SCALAR.raw_decode(self.text, index)[1]
+            return self._scalar(index, self._line)[1]
+        if len(steps) >= MAX_DEPTH:
+            raise _RefusedError(self._line, TOO_DEEP)
         keyed = self.text[index] == "{"
         seen: set[str] = set()
         index = self._skip(index + 1)
         while self.text[index] not in "}]":
             step: str | int = len(seen)
             if keyed:
-                step, index = _SCALAR.raw_decode(self.text, index)
+                line = self._line + self.text.count("\n", self._counted, index)
+                step, index = self._scalar(index, line)
                 if step in seen:
-                    line = self._line + self.text.count("\n", self._counted, index)
                     self.problems.append(_given_twice(self.file, line, str(step)))
                 index = self._skip(self._skip(index) + 1)
             seen.add(str(step))
@@ -238,6 +284,15 @@ class _JsonWalk:
             if self.text[index] == ",":
                 index = self._skip(index + 1)
         return index + 1
+
+    def _scalar(self, index: int, line: int) -> tuple[Any, int]:
+        try:
+            value, end = _SCALAR.raw_decode(self.text, index)
+        except ValueError as exc:
+            raise _RefusedError(line, _TOO_LONG) from exc
+        if (reason := unstorable(value, self.text[index:end])) is not None:
+            raise _RefusedError(line, reason)
+        return value, end
 
     def _skip(self, index: int) -> int:
         while index < len(self.text) and self.text[index] in _BLANKS:
@@ -284,11 +339,30 @@ def _read_yaml(text: str, file: str) -> Source:
     except yaml.MarkedYAMLError as exc:
         mark = exc.problem_mark or exc.context_mark
         return _unread(file, mark.line + 1 if mark else 1, f"no YAML: {exc.problem or exc.context}")
-    except (yaml.YAMLError, ValueError, RecursionError) as exc:
+    except _RefusedError as exc:
+        return _unread(file, exc.line, str(exc))
+    except RecursionError:
+        return _unread(file, _deep_line(text), TOO_DEEP)
+    except (yaml.YAMLError, ValueError) as exc:
         return _unread(file, 1, f"no YAML: {' '.join(str(exc).split())}")
     if node is None:
         return _unread(file, 1, "the file is empty")
     return Source(value=value, places=places, problems=tuple(problems))
+
+
+def _deep_line(text: str) -> int:
+    """
+    Give the line where YAML becomes too deep; its events nest no calls, unlike its nodes.
+    """
+    depth = 0
+    for event in yaml.parse(text, Loader=_Loader):
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+            if depth > MAX_DEPTH:
+                return event.start_mark.line + 1 if event.start_mark else 1
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+    return 1
 
 
 def _build(
@@ -296,6 +370,8 @@ def _build(
 ) -> Any:
     line = node.start_mark.line + 1
     places.known.setdefault(steps, (file, line))
+    if isinstance(node, yaml.CollectionNode) and len(steps) >= MAX_DEPTH:
+        raise _RefusedError(line, TOO_DEEP)
     if isinstance(node, yaml.SequenceNode):
         return [
             _build(item, (*steps, index), places, problems, file)
@@ -309,6 +385,7 @@ def _build(
             if not isinstance(key_node, yaml.ScalarNode):
                 problems.append(Problem(file=file, line=at, message="a key must be text"))
                 continue
+            _scalar(str, key, at)
             if key in result:
                 problems.append(_given_twice(file, at, key))
             places.known.setdefault((*steps, key), (file, at))
@@ -318,4 +395,15 @@ def _build(
     if read is None:
         problems.append(Problem(file=file, line=line, message=f"tag {node.tag} is not read here"))
         return None
-    return read(node.value)
+    return _scalar(read, node.value, line)
+
+
+def _scalar(read: Callable[[str], Any], spelled: str, line: int) -> Any:
+    try:
+        value = read(spelled)
+    except ValueError as exc:
+        long = spelled.removeprefix("-").isdecimal()
+        raise _RefusedError(line, _TOO_LONG if long else f"{spelled!r} is no number") from exc
+    if (reason := unstorable(value, spelled)) is not None:
+        raise _RefusedError(line, reason)
+    return value

@@ -18,6 +18,7 @@ from harness.suite_files import (
     read_suite,
     suite_path,
 )
+from harness.suite_lint import check
 
 REPOSITORY = Path(__file__).parents[1]
 
@@ -73,6 +74,25 @@ def complaints(folder, **options):
     with pytest.raises(SuiteError) as caught:
         load_suite(folder, **options)
     return str(caught.value).replace(f"{folder}/", "").split("\n")
+
+
+def nested(around, levels, inner="x"):
+    """A value with so many others around it."""
+    for _ in range(levels):
+        inner = around(inner)
+    return inner
+
+
+def any_of(levels):
+    return nested(lambda inner: {"any_of": [inner]}, levels, {"abstain": True})
+
+
+def history(arguments):
+    """A case with a call whose arguments are JSON text."""
+    call = {"function": {"name": "get_weather", "arguments": arguments}}
+    said = [{"role": "user", "content": "x"}, {"role": "assistant", "tool_calls": [call]}]
+    said.append({"role": "user", "content": "y"})
+    return case(prompt=None, messages=said)
 
 
 TURNS = [
@@ -283,7 +303,51 @@ BAD_CASES = {
     ),
     "NaN": (
         '{"id": "a", "prompt": "x", "expect": {"abstain": true, "text": NaN}}',
-        "no JSON: NaN is no JSON number",
+        "NaN is no JSON number",
+    ),
+    "null": ("null", "null is no row; remove it"),
+    "number beyond a float": (
+        '{"id": "a", "prompt": "x", "expect": {"abstain": true, "text": 1e999}}',
+        "the number 1e999 is beyond the largest that can be stored, about 1.8e308",
+    ),
+    "number of too many digits": (
+        f'{{"id": "a", "prompt": "x", "expect": {{"abstain": true, "text": {"9" * 5000}}}}}',
+        "a number has more digits than can be read; write it as text",
+    ),
+    "half a surrogate pair": (
+        case(prompt="\ud83d"),
+        "a text holds half a surrogate pair, which is no character; write it whole",
+    ),
+    "half a surrogate pair in a key": (
+        case(generation={"\udc00": 1}),
+        "a text holds half a surrogate pair, which is no character; write it whole",
+    ),
+    "deeper than JSON is read": (
+        f'{{"id": "a", "prompt": {"[" * 3000}{"]" * 3000}}}',
+        "nested more than 64 levels deep; make it flatter",
+    ),
+    "deep any_of": (case(expect=any_of(100)), "nested more than 64 levels deep; make it flatter"),
+    "deep any_of beneath the suite": (
+        case(expect=any_of(31)),
+        "case 'a': nested more than 64 levels deep; make it flatter",
+    ),
+    "deep constraint": (
+        case(expect={"abstain": True, "text": nested(lambda inner: {"allOf": [inner]}, 100)}),
+        "nested more than 64 levels deep; make it flatter",
+    ),
+    "deep arguments as text": (
+        history("[" * 3000 + "]" * 3000),
+        "case 'a': messages[1] is no message: it is nested more than 64 levels deep; make it "
+        "flatter",
+    ),
+    "deep arguments of a history": (
+        history(json.dumps({"city": nested(lambda inner: [inner], 70)})),
+        "case 'a': messages[1] is no message: arguments of 'get_weather': nested more than 64 "
+        "levels deep; make it flatter",
+    ),
+    "infinite arguments of a history": (
+        history('{"city": 1e999}'),
+        "case 'a': messages[1] is no message: arguments of 'get_weather': inf is no JSON number",
     ),
 }
 
@@ -359,6 +423,37 @@ def test_a_bad_case_is_refused_with_its_line(tmp_path, bad, complaint):
         (1, "name: toy\n", "", 'needs "name"'),
         (3, "name: toy", "name: [toy", "no YAML: expected ',' or ']', but got ':'"),
         (2, "name: toy", "name: !!binary eA==", "tag tag:yaml.org,2002:binary is not read here"),
+        (
+            3,
+            "version: 1.0.0",
+            "version: 1e999",
+            "the number 1e999 is beyond the largest that can be stored, about 1.8e308",
+        ),
+        (
+            3,
+            "version: 1.0.0",
+            f"version: {'9' * 5000}",
+            "a number has more digits than can be read; write it as text",
+        ),
+        (3, "version: 1.0.0", "version: !!float one", "'one' is no number"),
+        (
+            2,
+            "name: toy",
+            'name: "\\ud83d"',
+            "a text holds half a surrogate pair, which is no character; write it whole",
+        ),
+        (
+            2,
+            "name: toy",
+            f"name: {'[' * 65}{']' * 65}",
+            "nested more than 64 levels deep; make it flatter",
+        ),
+        (
+            3,
+            "name: toy",
+            f"name:\n {'[' * 3000}{']' * 3000}",
+            "nested more than 64 levels deep; make it flatter",
+        ),
     ],
 )
 def test_a_bad_suite_yaml_is_refused_with_its_line(tmp_path, line, old, new, complaint):
@@ -387,6 +482,31 @@ def test_a_bad_suite_yaml_is_refused_with_its_line(tmp_path, line, old, new, com
             {"function": {"name": "f", "parameters": {"properties": {"x": {"$ref": "#/$defs/y"}}}}},
             "tools[0].function.parameters of tool 'f' refer to '#/$defs/y', which is not in it",
         ),
+        (
+            5,
+            {"function": {"name": "f", "parameters": {"properties": {"x": {"$dynamicRef": "#y"}}}}},
+            "tools[0].function.parameters of tool 'f' refer to '#y', which is not in it",
+        ),
+        (
+            6,
+            {"name": "f", "parameters": {"type": "object", "minProperties": float("inf")}},
+            "Infinity is no JSON number",
+        ),
+        (
+            4,
+            {"name": "f", "description": "\ud83d"},
+            "a text holds half a surrogate pair, which is no character; write it whole",
+        ),
+        (
+            66,
+            {"name": "f", "parameters": {"not": nested(lambda inner: {"not": inner}, 100, {})}},
+            "nested more than 64 levels deep; make it flatter",
+        ),
+        (
+            65,
+            {"name": "f", "parameters": {"items": nested(lambda inner: {"items": inner}, 60, {})}},
+            "tools[0]: nested more than 64 levels deep; make it flatter",
+        ),
     ],
 )
 def test_a_bad_tool_is_refused_with_its_line(tmp_path, line, change, complaint):
@@ -408,6 +528,39 @@ def test_a_key_given_twice_in_tools_json_is_refused(tmp_path):
     (tmp_path / "tools.json").write_text('[\n {"name": "f",\n  "name": "g"}\n]\n', "utf-8")
 
     assert ["tools.json:3: key 'name' is given twice; keep one"] == complaints(tmp_path)[:1]
+
+
+@pytest.mark.parametrize("name", ["suite.yaml", "tools.json", "versions.json"])
+def test_a_file_that_holds_null_is_refused(tmp_path, name):
+    write(tmp_path)
+    (tmp_path / name).write_text("null\n", "utf-8")
+
+    assert [f"{name}:1: holds null and nothing else; write it anew or restore it"] == (
+        complaints(tmp_path)
+    )
+
+
+def test_a_yaml_null_is_nothing_either(tmp_path):
+    assert ["suite.yaml:1: holds null and nothing else; write it anew or restore it"] == (
+        complaints(write(tmp_path, head="~\n"))
+    )
+
+
+def test_a_copy_that_holds_null_is_refused(tmp_path):
+    (tmp_path / "suite.json").write_text("null\n", "utf-8")
+
+    with pytest.raises(SuiteError, match=r"suite\.json:1: holds null"):
+        load_suite_copy(tmp_path / "suite.json")
+
+
+def test_as_deep_as_may_be_is_read_and_checked(tmp_path):
+    schemas = nested(lambda inner: {"items": inner, "type": "array"}, 57, {"type": "string"})
+    tool = {"name": "f", "parameters": {"properties": {"x": schemas}}}
+    folder = write(tmp_path, case(expect=any_of(30)), tools=[WEATHER, tool])
+
+    assert [] == check(folder, date(2026, 11, 22))
+    (tmp_path / "copy.json").write_text(json.dumps(load_suite(folder).document), "utf-8")
+    assert load_suite(folder).digest == load_suite_copy(tmp_path / "copy.json").digest
 
 
 def test_an_id_used_twice_names_both_lines(tmp_path):
@@ -673,9 +826,13 @@ def test_a_suite_and_its_document_are_the_same_suite(row, system, declared):
 
 def test_a_document_of_other_than_json_types_is_refused():
     with pytest.raises(SuiteError, match="x: only JSON types can be stored"):
+        parse_suite(document(generation={"temperature": {1, 2}}), "x")
+    with pytest.raises(SuiteError, match=r"x: generation\.temperature: nan is no JSON number"):
         parse_suite(document(generation={"temperature": float("nan")}), "x")
-    with pytest.raises(SuiteError, match="x: a text holds half a surrogate pair"):
+    with pytest.raises(SuiteError, match="x: case 'a': prompt: a text holds half a surrogate"):
         parse_suite(document(case(prompt="\ud800")), "x")
+    with pytest.raises(SuiteError, match="x: case 'a': nested more than 64 levels deep"):
+        parse_suite(document(case(expect=any_of(3000))), "x")
 
 
 def test_a_document_must_hold_its_cases():

@@ -215,3 +215,12 @@ def test_a_quarantine_that_has_passed_is_not_released(tmp_path: Path):
     with pytest.raises(SuiteError, match="has passed"):
         release(folder, today=date(2026, 2, 1))
     assert not (folder / "versions.json").exists()
+
+
+def test_versions_that_are_null_are_not_written_over(suite: Path):
+    (suite / "versions.json").write_text("null\n", "utf-8")
+
+    with pytest.raises(SuiteError, match=r"versions\.json:1: holds null and nothing else"):
+        release(suite)
+
+    assert "null\n" == (suite / "versions.json").read_text("utf-8")
