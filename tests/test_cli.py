@@ -579,6 +579,43 @@ def test_baselines_tell_when_from_what_and_why(project: Path, capsys: pytest.Cap
     assert "from old" in capsys.readouterr().out
 
 
+def test_what_a_reason_holds_is_shown_and_not_obeyed(
+    project: Path, capsys: pytest.CaptureFixture[str]
+):
+    run(project, "old", answers())
+    reason = "fine\n::error::no\x1b[2J"
+    assert main(["baseline", "save", "old", "--name", "shipped", "--reason", reason]) == 0
+    capsys.readouterr()
+
+    for arguments in (["list"], ["history"], ["show", "shipped"]):
+        assert main(["baseline", *arguments]) == 0
+        shown = capsys.readouterr().out
+        assert r"fine⏎::error::no\x1b[2J" in shown
+        assert "\x1b" not in shown
+
+
+def test_what_a_suite_holds_is_shown_and_not_obeyed(
+    project: Path, capsys: pytest.CaptureFixture[str]
+):
+    file = project / "suites" / "ask" / "suite.yaml"
+    suite = json.loads(file.read_text("utf-8"))
+    file.write_text(json.dumps({**suite, "description": "x\n::error::no\x1b[2J"}), "utf-8")
+
+    for arguments in (["list"], ["show", "ask"]):
+        assert main(["suite", *arguments]) == 0
+        shown = capsys.readouterr().out
+        assert r"x⏎::error::no\x1b[2J" in shown
+        assert "\x1b" not in shown
+
+
+def test_a_replay_is_not_timed_and_nothing_is_begun(
+    project: Path, capsys: pytest.CaptureFixture[str]
+):
+    assert run(project, "new", answers(), "--latency") == 2
+    assert "a replay cannot be timed" in capsys.readouterr().err
+    assert not (project / "new").exists()
+
+
 def test_explain_shows_what_was_sent_what_came_and_how_it_was_read(
     project: Path, capsys: pytest.CaptureFixture[str]
 ):

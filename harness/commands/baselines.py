@@ -11,6 +11,7 @@ from harness.history import acceptances, draw_history, titles
 from harness.progress import say
 from harness.project import open_project
 from harness.provenance import now
+from harness.renderers.safe import line
 from harness.store import baseline_history, list_baselines, save_baseline
 
 
@@ -62,7 +63,9 @@ def show_one(arguments: argparse.Namespace) -> int:
     stored = project.accepted(arguments.name)
     show(reports.report_run(stored))
     for entry in baseline_history(stored.folder):
-        print(f"\nsaved {entry['saved']} from {entry['from']}: {entry['reason'] or 'no reason'}")
+        print()
+        reason = entry["reason"] or "no reason"
+        print(line(f"saved {entry['saved']} from {entry['from']}: {reason}"))
     return ExitCode.PASS
 
 

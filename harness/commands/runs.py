@@ -11,7 +11,14 @@ from pathlib import Path
 
 from harness import rechecking, reports, rescoring, workflow
 from harness.anchoring import gate_anchored
-from harness.commands.shared import coloured, show, table, while_read, write
+from harness.commands.shared import (
+    coloured,
+    obeyed_by_nobody,
+    show,
+    table,
+    while_read,
+    write,
+)
 from harness.demo import tell
 from harness.errors import ExitCode, UsageError
 from harness.explaining import explain_case
@@ -43,6 +50,12 @@ def run(arguments: argparse.Namespace) -> int:
     )
     if options.resume and arguments.out is None:
         raise UsageError("--resume needs --out DIR, the folder of the run to go on with")
+    if options.latency and arguments.checkpoint.startswith("replay:"):
+        # Its backend says the same, but only once the run's folder is begun and in the way.
+        raise UsageError(
+            f"{arguments.checkpoint}: a replay cannot be timed; the times its lines hold are kept "
+            "without --latency"
+        )
     with watching(arguments.suite, quiet=arguments.quiet) as watch:
         stored = workflow.run(
             arguments.suite,
@@ -164,8 +177,9 @@ def explain(arguments: argparse.Namespace) -> int:
     name = arguments.baseline
     against = None if name is None else project.baseline(run.record, name)
     colour = coloured(sys.stdout.isatty(), os.environ)
-    for line in explain_case(run, arguments.case, against=against, colour=colour):
-        print(line)
+    with obeyed_by_nobody():
+        for line in explain_case(run, arguments.case, against=against, colour=colour):
+            print(line)
     return ExitCode.PASS
 
 

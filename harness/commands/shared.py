@@ -19,6 +19,7 @@ from harness.renderers import github
 from harness.renderers.base import Report
 from harness.renderers.markdown import render as markdown
 from harness.renderers.registry import renderer
+from harness.renderers.safe import line
 from harness.renderers.terminal import render
 
 
@@ -41,12 +42,12 @@ def show(report: Report) -> None:
     terminal = sys.stdout.isatty()
     width = max(80, shutil.get_terminal_size().columns) if terminal else 100
     text = render(report, width=width, colour=coloured(terminal, os.environ))
-    with _obeyed_by_nobody():
+    with obeyed_by_nobody():
         print(text, end="")
 
 
 @contextmanager
-def _obeyed_by_nobody() -> Iterator[None]:
+def obeyed_by_nobody() -> Iterator[None]:
     """
     Print what a model wrote: GitHub's runner takes a line that begins with ``::`` as a command.
     """
@@ -103,12 +104,13 @@ def _tell_github(report: Report) -> None:
 
 def table(head: Sequence[str], rows: Sequence[Sequence[object]], floats: str = "g") -> None:
     """
-    Print a table, or that there is nothing to show.
+    Print a table, or that there is nothing to show. Text in it may come from anywhere.
     """
     if not rows:
         print("none")
         return
-    print(tabulate(rows, headers=head, floatfmt=floats, missingval="-"))
+    shown = [[line(cell) if isinstance(cell, str) else cell for cell in row] for row in rows]
+    print(tabulate(shown, headers=head, floatfmt=floats, missingval="-"))
 
 
 def percent(value: float | None) -> str | None:

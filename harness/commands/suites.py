@@ -63,7 +63,7 @@ def check(arguments: argparse.Namespace) -> int:
     path = project.suite(arguments.suite)
     findings = findings_of(path, today=date_today())
     for finding in findings:
-        print(finding)
+        print(line(str(finding)))
     print(f"{path}: {len(findings) or 'no'} finding{'' if len(findings) == 1 else 's'}")
     return ExitCode.REGRESSED if findings else ExitCode.PASS
 
@@ -75,7 +75,7 @@ def show(arguments: argparse.Namespace) -> int:
     project = open_project(arguments.root)
     summary = summarize(load_suite(project.suite(arguments.suite)))
     state = "released" if summary.released else "unreleased"
-    print(f"{summary.name} {summary.version} ({state}): {summary.description}")
+    print(line(f"{summary.name} {summary.version} ({state}): {summary.description}"))
     print(f"{summary.digest}\n")
     counts = {
         "cases": summary.cases,
@@ -90,7 +90,8 @@ def show(arguments: argparse.Namespace) -> int:
         ("expectations", summary.by_expectation),
         ("tools expected", summary.by_tool),
     ):
-        print(f"{title}: " + (", ".join(f"{n} {name}" for name, n in part.items()) or "none"))
+        listed = ", ".join(f"{n} {name}" for name, n in part.items()) or "none"
+        print(line(f"{title}: {listed}"))
     drop = smallest_detectable_drop(summary.cases - summary.quarantined, USUAL_DISCORDANCE)
     found = "none at all" if drop is None else f"{100 * drop:.1f} points"
     print(
@@ -98,7 +99,8 @@ def show(arguments: argparse.Namespace) -> int:
         f"{100 * USUAL_DISCORDANCE:g}% of cases flipping without cause)\n"
     )
     for identity, prompt, wanted in summary.samples:
-        print(f"  {identity}: {line(prompt)}\n    -> {wanted}")
+        print(line(f"  {identity}: {prompt}"))
+        print(line(f"    -> {wanted}"))
     return ExitCode.PASS
 
 
