@@ -9,7 +9,8 @@ from typing import Any
 from harness.canonical import canonical_json
 from harness.dialects.base import Reading
 from harness.dialects.registry import read, spoken_by
-from harness.errors import UsageError
+from harness.errors import StoreError, UsageError
+from harness.judgement import count
 from harness.judging import read_transcripts_by_key
 from harness.messages import Message
 from harness.prompts import rendered_prompt, tokenizer_of
@@ -40,6 +41,7 @@ def explain_case(
 
     Raises:
         UsageError: if the run's suite has no such case.
+        StoreError: if the run was judged by another suite than the one beside it.
     """
     # As the model was shown it, under the names its tools had there.
     suite = load_suite_copy(run.suite_path)
@@ -49,6 +51,12 @@ def explain_case(
     reader = spoken_by(run.record.checkpoint)
     if all(result.id != identity for result in run.record.cases):
         raise UsageError(f"{run.folder}: case {identity!r} was not asked in this run")
+    for result in run.record.cases:
+        if result.id == identity and len(result.turns) != len(case.turns):
+            raise StoreError(
+                f"{run.folder}: case {identity!r} has {count(len(result.turns), 'turn')} in "
+                f"run.json and {len(case.turns)} in suite.json; judge it again with harness score"
+            )
     tokenizer, why = tokenizer_of(run.record)
     for result in run.record.cases:
         if result.id != identity:

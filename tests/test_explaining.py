@@ -130,6 +130,45 @@ def test_a_baseline_is_named_on_the_command_line(project: Path, capsys: pytest.C
     assert "the first character that differs is number 1:" in capsys.readouterr().out
 
 
+def test_a_run_judged_by_another_suite_than_its_own_is_an_error(
+    project: Path, capsys: pytest.CaptureFixture[str]
+):
+    run = answered(project, "old", CALL)
+    suite = json.loads(run.suite_path.read_text("utf-8"))
+    case = suite["cases"][0]
+    wanted = case.pop("expect")
+    then = [{"role": "assistant", "content": "No."}, {"role": "user", "content": "And b."}]
+    case["turns"] = [{"expect": wanted, "then": then}, {"expect": wanted}]
+    run.suite_path.write_text(json.dumps(suite), "utf-8")
+    capsys.readouterr()
+
+    assert main(["explain", "old", "c1"]) == 2
+
+    shown = capsys.readouterr()
+    assert "has 1 turn in run.json and 2 in suite.json; judge it again with harness score" in (
+        shown.err
+    )
+    assert shown.out == ""
+
+
+def test_no_line_of_an_answer_is_a_command_to_github(
+    project: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    """
+    The runner trims a line before it looks for ``::``.
+    """
+    answered(project, "old", "Well.\n::error::x")
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    capsys.readouterr()
+
+    assert main(["explain", "old", "c1"]) == 0
+
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("::stop-commands::")
+    assert lines[-1] == f"::{lines[0].removeprefix('::stop-commands::')}::"
+    assert any(line.strip() == "::error::x" for line in lines)
+
+
 def test_an_unknown_case_is_an_error(project: Path):
     with pytest.raises(UsageError):
         list(explain_case(answered(project, "old", CALL), "c2"))
