@@ -234,7 +234,8 @@ def _about_size(accuracy: PairedRate, alike: float, alpha: float) -> Iterator[st
             + f"; from {FEWEST_CASES} on, one of 10"
         )
     changed = sum(unit.net != 0 for unit in units(accuracy))
-    fewest = next(many for many in range(1, 99) if 0.5 ** (many + 1) < alpha)
+    # Doubles halve to 0 before this ends, however small alpha is.
+    fewest = next(many for many in range(1, 1100) if 0.5 ** (many + 1) < alpha)
     if 0 < changed < fewest:
         what = "case" if units(accuracy) is accuracy.cases or _alone(accuracy) else "group"
         yield (
