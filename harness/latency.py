@@ -8,13 +8,14 @@ taken from it is the ratio of the two, case by case. A drift that is even over f
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import date
 from statistics import geometric_mean, median
 from typing import Any, Literal
 
 from harness.backends.base import Backend, BackendOptions, Generation, Request
 from harness.backends.registry import open_backend
+from harness.canonical import canonical_json
 from harness.errors import BackendError
 from harness.judgement import MetricVerdict, count, plain
 from harness.metrics import METRICS, ms_per_token
@@ -36,6 +37,9 @@ Side = Literal["old", "new"]
 TIMES = ("latency_ms_p50", "ttft_ms_p50", "ms_per_token_p50")
 """What is taken of every answer; see `METRICS`."""
 
+SHORTEST_MS, LONGEST_MS = 1e-9, 1e15
+"""No answer is timed beyond these: what divides or adds up such times would be no number."""
+
 _ROUND: tuple[tuple[Side, ...], ...] = (("old", "new", "new", "old"), ("new", "old", "old", "new"))
 
 
@@ -48,6 +52,17 @@ class TimedAnswer:
     latency_ms: float
     ttft_ms: float | None
     output_tokens: int | None
+
+    def __post_init__(self) -> None:
+        """
+        Raises:
+            ValueError: for what no clock and no tokenizer gives.
+        """
+        for time in (self.latency_ms, self.ttft_ms):
+            if time and not SHORTEST_MS <= time <= LONGEST_MS:
+                raise ValueError(f"{time:g} ms is no time of an answer")
+        if self.output_tokens is not None and not 0 <= self.output_tokens < 2**53:
+            raise ValueError("an answer's output_tokens are no count of tokens")
 
     def value(self, name: str) -> float | None:
         """
@@ -100,6 +115,17 @@ class Alternation:
     """Cases without a time -> why."""
     measured: str
     """When it was begun, ISO 8601."""
+
+    def __post_init__(self) -> None:
+        """
+        Raises:
+            ValueError: for an infinity or NaN in what is told of the two: no report can hold one.
+        """
+        canonical_json(
+            [asdict(self.suite), self.left_out, self.measured]
+            + [dict(told) for told in (self.old, self.new, self.backend, self.generation)]
+            + [dict(self.hardware)]
+        )
 
     def paired(self, name: str) -> PairedValues:
         """

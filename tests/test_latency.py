@@ -232,6 +232,32 @@ def test_a_file_that_is_something_else_is_named(project: Path, text: str):
         read_benchmark(Path("times.json"))
 
 
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (lambda answers, _: [each.update(latency_ms=1e308) for each in answers], "1e+308 ms is no"),
+        (lambda answers, _: answers[0].update(ttft_ms=1e-320), "ms is no time"),
+        (lambda answers, _: answers[0].update(output_tokens=10**400), "no count of tokens"),
+        (lambda answers, _: answers[0].update(output_tokens=-1), "no count of tokens"),
+        (lambda _, own: own["hardware"].update(cores=float("inf")), "Out of range"),
+    ],
+    ids=["long", "short", "many", "negative", "infinite"],
+)
+def test_numbers_that_no_clock_gives_are_one_error(
+    project: Path, capsys: pytest.CaptureFixture[str], damage: Callable[..., Any], said: str
+):
+    data = json.loads(spell_benchmark(timed(model("a", 100), model("b", 110))))
+    for each in data["benchmarks"]:
+        damage(each["extra_info"]["answers"], data["toolcall_harness"])
+    Path("times.json").write_text(json.dumps(data))
+
+    assert main(["latency", "--stored", "times.json", "--json", "-"]) == 2
+
+    error = capsys.readouterr().err
+    assert error.startswith("harness: times.json: ")
+    assert said in error
+
+
 def test_times_of_other_answers_on_each_side_are_refused(project: Path):
     data = json.loads(spell_benchmark(timed(model("a", 100), model("b", 100))))
     data["benchmarks"][1]["extra_info"]["answers"].pop()
