@@ -234,6 +234,19 @@ def _read_json(text: str, file: str, *, first: int = 1) -> Source:
     return Source(value=value, places=Places(known=walk.known), problems=tuple(walk.problems))
 
 
+def decode_json(text: str) -> Any:
+    """
+    Read JSON that stands as text in a value, as strictly as a file.
+
+    Raises:
+        ValueError: saying why it cannot be read, or what in it cannot be stored.
+    """
+    source = _read_json(text, "")
+    if source.problems:
+        raise ValueError(source.problems[0].message)
+    return source.value
+
+
 def _whole(digits: str) -> int:
     try:
         return int(digits)

@@ -14,7 +14,9 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
 
+from jsonschema.exceptions import SchemaError
 from referencing import Registry
+from referencing.exceptions import Unresolvable
 
 from harness.canonical import canonical_json
 from harness.errors import UsageError
@@ -121,7 +123,15 @@ def _case(
         row["prompt"] = only["content"]
     else:
         row["messages"] = messages[0]
-    expectation = _expectation(question, answer, declared)
+    try:
+        expectation = _expectation(question, answer, declared)
+    except Exception as exc:
+        # What is no JSON Schema may break whatever reads it. It is looked for here alone, as that
+        # takes longer than all the rest.
+        if (reason := _Functions.of(functions).unsound(exc)) is None:
+            raise
+        notes.append(question.note(f"left out: {identity!r} {reason}"))
+        return None
     if declared.foreign:
         declared.broken.append(
             f"it has types of another language ({', '.join(sorted(declared.foreign))}), whose "
@@ -166,6 +176,22 @@ class _Functions:
         parameters = self.tools[name]["function"].get("parameters")
         properties = parameters.get("properties") if isinstance(parameters, Mapping) else None
         return properties if isinstance(properties, dict) else {}
+
+    def unsound(self, exc: Exception) -> str | None:
+        """
+        Say which declaration is no JSON Schema and so may have raised *exc*; None if all are one.
+        """
+        for name, tool in self.tools.items():
+            try:
+                SchemaValidator.check_schema(tool["function"].get("parameters", {}))
+            except SchemaError as error:
+                where = ".".join(map(str, ("parameters", *error.absolute_path)))
+                return f"declares {name!r} with {where}, which is no JSON Schema: {error.message}"
+        if isinstance(exc, Unresolvable):
+            return "has a declaration with a reference that leads nowhere in it"
+        if isinstance(exc, RecursionError):
+            return "has a declaration that refers to itself without end"
+        return None
 
 
 _NOTHING: dict[str, Any] = {"abstain": True}
@@ -236,7 +262,9 @@ def _widen(name: str, argument: str, accepted: list[Any], declared: _Functions) 
             f"no accepted value of {name}.{argument} has the declared type: "
             f"{canonical_json(was)} is made {canonical_json(properties[argument])}"
         )
-    validator = SchemaValidator(properties[argument], registry=Registry())
+    # Of the whole, as a declaration may refer to another part of it.
+    whole = SchemaValidator(declared.tools[name]["function"]["parameters"], registry=Registry())
+    validator = whole.evolve(schema=properties[argument])
     refused = [value for value in values if not validator.is_valid(value)]
     if refused:
         declared.notes.append(

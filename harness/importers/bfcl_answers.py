@@ -35,11 +35,11 @@ def _is_readable(value: Any) -> bool:
     return not isinstance(value, Mapping) or lists_values(value)
 
 
-def constraint(accepted: Sequence[Any], declared: Mapping[str, Any]) -> Any:
+def constraint(accepted: Sequence[Any], declared: Any) -> Any:
     """
     Write the constraint for an argument of the *declared* (JSON Schema) type.
     """
-    kind = declared.get("type", "string")
+    kind = declared.get("type", "string") if isinstance(declared, Mapping) else "string"
     values = [value for value in accepted if value != OMITTED]
     optional = len(values) < len(accepted)
     if optional and kind == "string":

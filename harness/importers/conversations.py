@@ -6,7 +6,6 @@ reference's; an answer of text alone becomes an abstention. Equality is the lowe
 right, and is meant to be loosened by hand where a text may be worded freely.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -15,7 +14,7 @@ from harness.canonical import canonical_json
 from harness.importers.base import ImportedCase
 from harness.importers.reading import Row
 from harness.messages import Message, Tool
-from harness.suite_source import Problem
+from harness.suite_source import Problem, decode_json
 
 _MESSAGE_KEYS = ("role", "content", "tool_calls", "name", "tool_call_id")
 
@@ -51,7 +50,7 @@ def conversation(row: Row, messages: Any, tools: Any, notes: list[Problem]) -> C
     except ValueError as exc:
         notes.append(row.note(f"left out: {exc}"))
         return None
-    properties = {tool.name: tool.parameters.get("properties", {}) for tool in declared}
+    properties = {tool.name: _properties(tool) for tool in declared}
     for message in plain:
         _drop_padding(message, properties, row, notes)
     judged = [index for index, m in enumerate(plain) if m["role"] == "assistant"]
@@ -67,15 +66,27 @@ def conversation(row: Row, messages: Any, tools: Any, notes: list[Problem]) -> C
     )
 
 
+def _properties(tool: Tool) -> Mapping[str, Any]:
+    properties = tool.parameters.get("properties")
+    return properties if isinstance(properties, Mapping) else {}
+
+
 def _tool_list(tools: Any) -> list[Any]:
     # Datasets store schemas as JSON text, whole or one by one, to give the column one type.
     if isinstance(tools, str):
-        tools = json.loads(tools)
+        tools = _decoded(tools)
     if tools is None:
         return []
     if not isinstance(tools, list):
         raise ValueError('"tools" is a list of function schemas')
-    return [json.loads(tool) if isinstance(tool, str) else tool for tool in tools]
+    return [_decoded(tool) if isinstance(tool, str) else tool for tool in tools]
+
+
+def _decoded(tools: str) -> Any:
+    try:
+        return decode_json(tools)
+    except ValueError as exc:
+        raise ValueError(f'"tools" cannot be read: {exc}') from exc
 
 
 def _message(given: Mapping[str, Any], row: Row, notes: list[Problem]) -> dict[str, Any]:
@@ -98,15 +109,17 @@ def _message(given: Mapping[str, Any], row: Row, notes: list[Problem]) -> dict[s
 
 
 def _call(given: Any) -> Any:
+    if isinstance(given, Mapping) and "function" not in given and "name" in given:
+        given = {"type": "function", "function": given}
     if not isinstance(given, Mapping) or not isinstance(given.get("function"), Mapping):
         return given
     function = dict(given["function"])
     if isinstance(function.get("arguments"), str):
         try:
-            function["arguments"] = json.loads(function["arguments"])
+            function["arguments"] = decode_json(function["arguments"])
         except ValueError as exc:
             name = function.get("name")
-            raise ValueError(f"the arguments of {name!r} are no JSON: {exc}") from exc
+            raise ValueError(f"the arguments of {name!r} cannot be read: {exc}") from exc
     return {**given, "function": function}
 
 

@@ -9,7 +9,6 @@ They declare no tools; those come from a file of function schemas.
 
 import csv
 import io
-import json
 from collections.abc import Iterable, Mapping
 from datetime import date
 from pathlib import Path
@@ -19,7 +18,7 @@ from harness.errors import UsageError, boundary
 from harness.importers.base import Imported, Sources
 from harness.importers.conversations import Conversation, cases, chat_rows, conversation
 from harness.importers.reading import Row, json_rows, unknown_keys
-from harness.suite_source import Problem, raise_problems, read_source
+from harness.suite_source import Problem, decode_json, raise_problems, read_source
 
 _COLUMNS = ("user_content", "tool_name", "tool_arguments")
 
@@ -101,9 +100,9 @@ def _messages(row: Mapping[str, Any]) -> list[dict[str, Any]]:
         arguments = {}
     elif isinstance(arguments, str):
         try:
-            arguments = json.loads(arguments)
+            arguments = decode_json(arguments)
         except ValueError as exc:
-            raise ValueError(f'"tool_arguments" is no JSON: {exc}') from exc
+            raise ValueError(f'"tool_arguments" cannot be read: {exc}') from exc
     if not isinstance(arguments, dict):
         raise ValueError('"tool_arguments" must be a JSON object')
     call = {"type": "function", "function": {"name": tool, "arguments": arguments}}
@@ -111,20 +110,38 @@ def _messages(row: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _csv_rows(file: Path) -> list[Row]:
-    with boundary(UsageError, f"{file} cannot be read"):
-        text = file.read_bytes().decode("utf-8-sig")
-        reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
-        rows = []
-        before = 1
+    reader = csv.DictReader(io.StringIO(_text(file), newline=""), strict=True)
+    rows = []
+    before = 0
+    try:
+        columns = reader.fieldnames or ()
+        before = reader.line_num
         for values in reader:
             # A cell beyond the header is under None, and a missing one is None.
             named = {str(key or "(no column)"): value for key, value in values.items() if value}
             rows.append(Row(value=named, file=str(file), line=before + 1))
             before = reader.line_num
-    missing = [name for name in _COLUMNS if name not in (reader.fieldnames or ())]
+    except csv.Error as exc:
+        # Where a quote is never closed the reader stands at the end, far from the row at fault.
+        raise UsageError(
+            f"{file}:{before + 1}: no CSV: {exc}; mend the row that begins here, its quotes first"
+        ) from exc
+    missing = [name for name in _COLUMNS if name not in columns]
     if missing:
         raise UsageError(f"{file}:1: there is no column {missing[0]!r}; the first line names them")
     return rows
+
+
+def _text(file: Path) -> str:
+    with boundary(UsageError, f"{file} cannot be read"):
+        data = file.read_bytes()
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as exc:
+        line = exc.object[: exc.start].count(b"\n") + 1
+        raise UsageError(
+            f"{file}:{line}: no UTF-8 text: {exc.reason}; save the file as UTF-8"
+        ) from exc
 
 
 TOOL_ROWS = ToolRows()

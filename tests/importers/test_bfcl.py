@@ -350,3 +350,51 @@ def test_one_accepted_value_that_the_declaration_refuses_is_noted(tmp_path: Path
     assert "incorrect" == status(tmp_path, asked, truth, call("f", u="ft"))
     (note,) = read(tmp_path, asked, truth).notes
     assert 'f.u may be "ft" by the answer' in note.message
+
+
+# Declarations that are no JSON Schema.
+
+
+@pytest.mark.parametrize(
+    ("declared", "reason"),
+    [
+        (3, "declares 'f' with parameters.properties.a, which is no JSON Schema: 3 is not of"),
+        ({"type": 3}, "with parameters.properties.a.type, which is no JSON Schema: 3 is not"),
+        ({"type": "string", "pattern": "("}, "properties.a.pattern, which is no JSON Schema"),
+        ({"$ref": "#/$defs/x"}, "has a declaration with a reference that leads nowhere in it"),
+        ({"$dynamicRef": "#x"}, "has a declaration with a reference that leads nowhere in it"),
+        ({"$ref": "#/properties/a"}, "has a declaration that refers to itself without end"),
+    ],
+)
+def test_a_question_whose_declaration_is_no_schema_is_left_out(
+    tmp_path: Path, declared: Any, reason: str
+):
+    sound = function("f", a=TEXT)
+    asked = [question("simple_0", function("f", a=declared)), question("simple_1", sound)]
+    answers = [answer(f"simple_{number}", {"f": {"a": ["x"]}}) for number in (0, 1)]
+
+    imported = read(tmp_path, asked, answers)
+
+    assert ["simple_1"] == [case.row["id"] for case in imported.cases]
+    assert f"{tmp_path}/q.json:1: left out: 'simple_0' " in str(imported.notes[0])
+    assert reason in str(imported.notes[0])
+
+
+@pytest.mark.parametrize("declared", [True, {"$ref": "#/properties/b"}])
+def test_a_declaration_may_be_true_or_refer_to_another(tmp_path: Path, declared: Any):
+    asked = question("simple_0", function("f", a=declared, b=TEXT))
+
+    assert "correct" == status(
+        tmp_path, [asked], [answer("simple_0", {"f": {"a": ["x"]}})], call("f", a="x")
+    )
+
+
+def test_a_fault_of_no_declaration_is_not_hidden(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def broken(*_: Any) -> None:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr("harness.importers.bfcl.constraint", broken)
+    asked = question("simple_0", function("f", a=TEXT))
+
+    with pytest.raises(RuntimeError, match="a bug"):
+        read(tmp_path, [asked], [answer("simple_0", {"f": {"a": ["x"]}})])

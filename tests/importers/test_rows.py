@@ -22,6 +22,7 @@ TODAY = date(2026, 11, 22)
 USER = {"role": "user", "content": "Find pears."}
 CALL = {"role": "assistant", "tool_calls": [call("search", query="pears")]}
 RESULT = {"role": "tool", "name": "search", "content": "3 pears"}
+DEEP = f'{{"a": {"[" * 900}{"]" * 900}}}'
 SAID = {"role": "assistant", "content": "There are three."}
 
 
@@ -66,6 +67,53 @@ def test_every_answer_of_a_conversation_is_a_turn(tmp_path: Path):
 
     assert ["calls", "abstain", "abstain"] == [next(iter(t["expect"])) for t in row["turns"]]
     assert [2, 2, None] == [len(t["then"]) if "then" in t else None for t in row["turns"]]
+
+
+@pytest.mark.parametrize(
+    ("keys", "reason"),
+    [
+        ({"tools": "[" * 3000}, '"tools" cannot be read: nested more than 64 levels deep'),
+        ({"tools": [DEEP]}, '"tools" cannot be read: nested more than 64 levels deep'),
+        ({"arguments": "[" * 3000}, "arguments of 'search' cannot be read: nested more than 64"),
+        ({"arguments": '{"a": 1e999}'}, "'search' cannot be read: the number 1e999 is beyond"),
+    ],
+)
+def test_json_text_that_cannot_be_kept_is_listed(tmp_path: Path, keys: Any, reason: str):
+    function = {"name": "search", "arguments": keys.get("arguments", "{}")}
+    said = {"role": "assistant", "tool_calls": [{"function": function}]}
+    row = {"messages": [USER, said], "tools": keys.get("tools", [TOOL])}
+
+    (note,) = chat(tmp_path, row).notes
+
+    assert "chat.jsonl:1: left out: " in str(note)
+    assert reason in str(note)
+
+
+def test_a_call_without_its_wrapper_is_a_call(tmp_path: Path):
+    bare = {"name": "search", "arguments": {"query": "pears"}}
+    said = {"role": "assistant", "tool_calls": [bare]}
+    row = only(chat(tmp_path, {"messages": [USER, said], "tools": [TOOL]}))
+
+    assert {"calls": [{"tool": "search", "arguments": {"query": "pears"}}]} == row["expect"]
+
+
+def test_a_tool_whose_properties_are_none_is_left_out(tmp_path: Path):
+    tool = {"name": "search", "parameters": {"properties": 3}}
+    said = {"role": "assistant", "tool_calls": [call("search", query=None)]}
+    (tmp_path / "chat.jsonl").write_text(
+        lines(
+            {"messages": [USER, said], "tools": [tool]},
+            {"messages": [USER, CALL], "tools": [TOOL]},
+        ),
+        "utf-8",
+    )
+
+    made = import_suite(
+        "chat-jsonl", {"rows": (tmp_path / "chat.jsonl",)}, tmp_path / "out", today=TODAY
+    )
+
+    assert ["row-0002"] == [case.id for case in made.suite.cases]
+    assert any("3 is not of type 'object'" in str(note) for note in made.notes)
 
 
 def test_an_answer_of_weight_0_is_history(tmp_path: Path):
@@ -127,7 +175,7 @@ def test_nulls_that_a_table_put_into_calls_are_left_out_and_noted(tmp_path: Path
                 ],
                 "tools": [TOOL],
             },
-            "the arguments of 'search' are no JSON",
+            "the arguments of 'search' cannot be read: no JSON",
         ),
     ],
 )
@@ -218,7 +266,9 @@ def test_lines_of_csv_are_counted_across_cells_of_several_lines(tmp_path: Path):
     ]
 
 
-@pytest.mark.parametrize("arguments", ["{", "[1]"])
+@pytest.mark.parametrize(
+    "arguments", ["{", "[1]", "[" * 3000, DEEP, '{"a": 1e999}', '{"a": "\\ud83d"}', '{"a": NaN}']
+)
 def test_arguments_that_are_no_object_are_listed(tmp_path: Path, arguments: str):
     row = {"user_content": "x", "tool_name": "search", "tool_arguments": arguments}
 
@@ -229,6 +279,47 @@ def test_arguments_that_are_no_object_are_listed(tmp_path: Path, arguments: str)
 def test_a_table_without_the_columns_is_an_error(tmp_path: Path):
     with pytest.raises(UsageError, match=r"rows\.csv:1: there is no column 'tool_name'"):
         tool_rows(tmp_path, "user_content\nHello\n")
+
+
+HEADER = "user_content,tool_name,tool_arguments\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding", "line", "reason"),
+    [
+        (f"{HEADER}Hello,,\nCaf\xe9?,,\n", "latin-1", 3, "invalid continuation byte"),
+        (f"{HEADER}Hello,,\n", "utf-16", 1, "invalid start byte"),
+    ],
+)
+def test_a_table_in_another_encoding_is_an_error_with_its_line(
+    tmp_path: Path, text: str, encoding: str, line: int, reason: str
+):
+    sources = write(tmp_path, {"rows": ("rows.csv", ""), "tools": ("tools.json", "[]")})
+    (tmp_path / "rows.csv").write_bytes(text.encode(encoding))
+
+    with pytest.raises(UsageError) as caught:
+        importer("tool-rows").read(sources, TODAY)
+
+    assert f"{tmp_path}/rows.csv:{line}: no UTF-8 text: {reason}; save the file as UTF-8" == (
+        str(caught.value)
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        (f'{HEADER}Hello,,\n"Never closed,,\nHello,,\nHello,,\n', 3),
+        (f'{HEADER}"Hello" there,,\n', 2),
+        (f"{HEADER}{'x' * 200_000},,\n", 2),
+        ('user_content,"tool_name\nHello,,\n', 1),
+    ],
+)
+def test_a_table_that_is_no_csv_is_an_error_with_its_line(tmp_path: Path, text: str, line: int):
+    with pytest.raises(UsageError) as caught:
+        tool_rows(tmp_path, text)
+
+    assert str(caught.value).startswith(f"{tmp_path}/rows.csv:{line}: no CSV: ")
+    assert str(caught.value).endswith("; mend the row that begins here, its quotes first")
 
 
 # Mobile Actions.
