@@ -31,10 +31,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     Run one command and give its exit code.
 
     An error drawn in `harness.errors` is printed without a traceback, and so is one of the
-    operating system about a file. Any other is a bug: it keeps its traceback, and its exit code
-    says that nothing was judged. So is what is no `Exception` (a cancelled asyncio task), and an
-    exit that is not argparse's: no command exits on purpose, and Python's own code for it would
-    say regressed, or pass.
+    operating system about a file. Any other is a bug, no `Exception` or an exit that is not
+    argparse's included: it keeps its traceback, and its exit code says that nothing was judged.
     """
     for stream in (sys.stdout, sys.stderr):
         # A terminal that cannot show a character must not decide a verdict.
@@ -89,10 +87,8 @@ def _parser() -> argparse.ArgumentParser:
     _need(commands)
     _aa(commands)
     _latency(commands)
-    command = _command(
-        commands, "doctor", "advice.doctor", "what is installed, what hardware, what works"
-    )
-    _rooted(command)
+    purpose = "what is installed, what hardware, what works"
+    _rooted(_command(commands, "doctor", "advice.doctor", purpose))
     return parser
 
 
@@ -201,7 +197,7 @@ def _baseline(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
     command = commands.add_parser("baseline", help="accept runs and list what was accepted")
     verbs = command.add_subparsers(title="commands", metavar="COMMAND", required=True)
     save = _command(verbs, "save", "baselines.save", "accept a run under a name")
-    save.add_argument("run", type=_path, metavar="RUN")
+    save.add_argument("run", metavar="RUN")
     save.add_argument("--name", required=True)
     save.add_argument("--reason", metavar="TEXT", help="why it is accepted: kept in its history")
     _rooted(save)
@@ -231,7 +227,7 @@ def _compare(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
 
 def _gate(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     command = _command(commands, "gate", "runs.gate", "may this run replace the baseline?")
-    command.add_argument("run", type=_path, metavar="RUN")
+    command.add_argument("run", metavar="RUN")
     command.add_argument("--baseline", required=True, metavar="NAME")
     command.add_argument(
         "--anchor",

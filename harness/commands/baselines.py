@@ -20,7 +20,7 @@ def save(arguments: argparse.Namespace) -> int:
     ``harness baseline save``.
     """
     project = open_project(arguments.root)
-    stored = project.run(str(arguments.run))
+    stored = project.run(arguments.run)
     saved = save_baseline(
         stored, project.baselines, arguments.name, saved=now(), reason=arguments.reason
     )

@@ -125,7 +125,7 @@ def gate(arguments: argparse.Namespace) -> int:
     ``harness gate``.
     """
     project = open_project(arguments.root)
-    new = project.run(str(arguments.run))
+    new = project.run(arguments.run)
     policy = project.policy(arguments.policy)
 
     def against(old: StoredRun) -> workflow.Gated:
