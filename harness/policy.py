@@ -9,6 +9,7 @@ its own.
 """
 
 import json
+import math
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
@@ -36,6 +37,9 @@ output_tokens_p50 = "+10%"
 latency_ms_p50 = "+10%"           # gated only where measured comparably
 """
 """The policy where there is no gate.toml."""
+
+_LEAST_ALPHA = 1e-12
+"""Far smaller shares of chance are lost in the rounding of what is computed from them."""
 
 _LIMIT = re.compile(
     r"(?P<sign>[+-]?)(?P<size>\d+(\.\d+)?)\s*(?P<unit>pp|%)"
@@ -97,7 +101,8 @@ def read_policy(text: str, source: str) -> Policy:
         PolicyError: if it is no TOML, or a key, metric or limit in it means nothing.
     """
     try:
-        data = tomllib.loads(text)
+        # Some editors begin a file with a byte order mark, which TOML does not know.
+        data = tomllib.loads(text.removeprefix("\ufeff"))
     except (ValueError, RecursionError) as exc:
         raise PolicyError(f"{source}: no TOML: {exc}") from exc
     schema = _schema()
@@ -121,6 +126,11 @@ def read_policy(text: str, source: str) -> Policy:
     if not 0 < data["alpha"] <= 0.5:
         # NaN, which TOML knows and no schema keyword refuses.
         raise PolicyError(f"{source}: alpha: {data['alpha']} is not above 0 and at most 0.5")
+    if data["alpha"] < _LEAST_ALPHA:
+        raise PolicyError(
+            f"{source}: alpha: {data['alpha']} is below {_LEAST_ALPHA}, which no number of cases "
+            "shows; 0.05 is usual"
+        )
     return Policy(
         alpha=float(data["alpha"]),
         on_inconclusive=data["on_inconclusive"],
@@ -160,6 +170,8 @@ def _limit(name: str, spelled: str, where: str) -> Limit:
     if not found or (found["unit"] == "pp") != (definition.unit == "rate"):
         raise PolicyError(f"{where}: {spelled!r} is no limit here; {_example(definition)}")
     size = float(found["size"]) / 100
+    if not math.isfinite(size):
+        raise PolicyError(f"{where}: a limit of so many digits allows everything; name a smaller")
     worse = "-" if definition.higher_is_better else "+"
     if size and found["sign"] != worse:
         raise PolicyError(

@@ -63,6 +63,14 @@ def test_slices_have_limits_of_their_own():
     assert default_policy().limits == policy.limits
 
 
+def test_a_byte_order_mark_is_passed_over():
+    assert 0.01 == read_policy("\ufeffalpha = 0.01\n", "gate.toml").alpha
+
+
+def test_the_smallest_alpha_is_taken():
+    assert 1e-12 == read_policy("alpha = 1e-12", "gate.toml").alpha
+
+
 def test_an_anchor_is_a_name():
     assert "v1.0" == read_policy('anchor = "v1.0"', "x").anchor
     assert default_policy().anchor is None
@@ -89,6 +97,11 @@ def test_every_rate_may_be_limited(name: str):
         ("nonsense = 1", "gate.toml: unknown key 'nonsense'; known: alpha, on_inconclusive"),
         ("alpha = 0", "gate.toml: alpha: 0 is not a number above 0"),
         ("alpha = 0.6", "gate.toml: alpha: 0.6 is not"),
+        (
+            "alpha = 1e-300",
+            "gate.toml: alpha: 1e-300 is below 1e-12, which no number of cases shows",
+        ),
+        ("alpha = nan", "gate.toml: alpha: nan is not above 0 and at most 0.5"),
         ("alpha = true", "gate.toml: alpha: True is not"),
         ('on_inconclusive = "fail"', "gate.toml: on_inconclusive: 'fail' is not"),
         ("limits = 3", "gate.toml: limits: 3 is not a table"),
@@ -104,6 +117,11 @@ def test_every_rate_may_be_limited(name: str):
         ('[limits]\nsecond_call_rate = "-1pp"', "begins with '+'"),
         ('[limits]\naccuracy = "-100pp"', "allows everything"),
         ('[limits]\noutput_tokens_p50 = "+3pp"', 'such as "+10%"'),
+        (
+            f'[limits]\noutput_tokens_p50 = "+{"9" * 400}%"',
+            "limits.output_tokens_p50: a limit of so many digits allows everything",
+        ),
+        (f'[limits]\naccuracy = "-{"9" * 400}pp"', "limits.accuracy: a limit of so many digits"),
         ('[limits]\nlatency_ms_p95 = "+10%"', "limit latency_ms_p50 instead"),
         ('[limits]\nsecond_call_rate = "+0pp, >=2%"', "here '<='"),
         ('[limits]\naccuracy = "-3pp, <=85%"', "here '>='"),
