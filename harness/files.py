@@ -16,11 +16,10 @@ def write_text(path: Path, text: str) -> None:
     Replace *path* by a file holding *text*.
 
     Raises:
-        StoreError: if it is a folder.
+        StoreError: if it is a folder, or a link that leads to itself.
         OSError: if it cannot be written.
     """
-    # Through a link to the file it stands for.
-    path = path.resolve()
+    path = _behind_links(path)
     if path.exists() and not path.is_file():
         if path.is_dir():
             raise StoreError(f"{path} is a folder; name a file in it")
@@ -40,6 +39,21 @@ def write_text(path: Path, text: str) -> None:
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
+
+
+def _behind_links(path: Path) -> Path:
+    """
+    Give the file a link stands for, or *path* where it is none.
+    """
+    try:
+        found = path.resolve()
+        # From Python 3.13 on a loop is no error, and ends at a link.
+        endless = found.is_symlink()
+    except RuntimeError:
+        endless = True
+    if endless:
+        raise StoreError(f"{path} leads over a link that leads back to itself; remove the link")
+    return found
 
 
 def write_folder(folder: Path, files: Mapping[str, str]) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 
 import yaml
 
-from harness.errors import UsageError
+from harness.errors import UsageError, boundary
 from harness.files import write_folder
 from harness.importers.base import Imported, ImportedCase, Sources
 from harness.importers.registry import importer
@@ -83,7 +83,9 @@ def _flag(kind: str) -> str:
 
 
 def _name(out: Path) -> str:
-    plain = re.sub(r"[^a-z0-9]+", "-", out.resolve().name.lower()).strip("-")
+    with boundary(UsageError, f"cannot make {out}"):
+        whole = out.resolve()
+    plain = re.sub(r"[^a-z0-9]+", "-", whole.name.lower()).strip("-")
     return plain if NAME.fullmatch(plain) else "imported"
 
 

@@ -42,6 +42,16 @@ def test_a_folder_in_the_way_is_left_alone(tmp_path: Path):
     assert ["mine"] == [file.name for file in (tmp_path / "out").iterdir()]
 
 
+def test_a_link_that_leads_to_itself_is_no_folder(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    (tmp_path / "out").symlink_to("out")
+    (rows,) = write(tmp_path, SOURCES["chat-jsonl"])["rows"]
+
+    assert 2 == main(["suite", "import", "chat-jsonl", str(rows), "--out", str(tmp_path / "out")])
+    assert f"cannot make {tmp_path}/out: " in capsys.readouterr().err
+
+
 def test_an_empty_folder_is_filled(tmp_path: Path):
     (tmp_path / "out").mkdir()
     import_suite("tool-rows", write(tmp_path, SOURCES["tool-rows"]), tmp_path / "out", today=TODAY)
