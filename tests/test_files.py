@@ -2,7 +2,6 @@
 Where a file cannot be written at all; what a death in the middle leaves is in test_store.
 """
 
-import os
 from pathlib import Path
 
 import pytest
@@ -23,7 +22,7 @@ def test_a_link_that_leads_to_itself_is_not_written_through(tmp_path: Path):
     with pytest.raises(StoreError, match="leads over a link that leads back to itself; remove"):
         write_text(link, "x")
     assert link.is_symlink()
-    assert ["a", "b"] == sorted(os.listdir(tmp_path))
+    assert ["a", "b"] == sorted(file.name for file in tmp_path.iterdir())
 
 
 def test_nothing_is_written_below_a_link_that_leads_to_itself(tmp_path: Path):
