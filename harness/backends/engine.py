@@ -12,6 +12,7 @@ are closer than that noise the row is given up as `Row.close`, to be decided the
 
 from collections import deque
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from itertools import groupby, islice
 from typing import Any
@@ -78,9 +79,15 @@ class Engine:
         self._groups = groups
         self._tokens = max(1, min(TOKENS, _LOGITS // model.get_output_embeddings().weight.shape[0]))
         self.waiting: deque[Row] = deque()
+        known = model.get_input_embeddings().weight.shape[0]
         for number, group in enumerate(groups):
             rows = [
-                Row(prompt, number, len(prompt.ids) - group.prefix, _usable(prompt, stops, most))
+                Row(
+                    prompt,
+                    number,
+                    len(prompt.ids) - group.prefix,
+                    _usable(prompt, stops, most, known),
+                )
                 for prompt in group.prompts
             ]
             # Rows of like length are opened together. Stable: the same prompts make the same
@@ -102,7 +109,9 @@ class Engine:
             BackendError: if the model breaks, or cannot be run in this way.
         """
         shares = [group.prefix // len(group.prompts) for group in self._groups]
-        return self._prefix(self.waiting[0].group).token_bytes * (self._slots + max(shares))
+        with self._at_work():
+            prefix = self._prefix(self.waiting[0].group)
+        return prefix.token_bytes * (self._slots + max(shares))
 
     @property
     def _slots(self) -> int:
@@ -127,11 +136,12 @@ class Engine:
         self._shelf = Shelf(rows, self._slots)
         try:
             while self.waiting or self._open:
-                # Few at a time would be opened at the price of many.
-                if self.waiting and 4 * (rows - len(self._open)) >= rows:
-                    self._open_more(rows)
-                else:
-                    self._step()
+                with self._at_work():
+                    # Few at a time would be opened at the price of many.
+                    if self.waiting and 4 * (rows - len(self._open)) >= rows:
+                        self._open_more(rows)
+                    else:
+                        self._step()
                 self._done += self._take_done()
                 if 4 * len(self._done) >= rows or not (self.waiting or self._open):
                     done, self._done = self._done, []
@@ -148,28 +158,37 @@ class Engine:
 
     def logits(self, prompts: Sequence[Prompt], drafts: Sequence[Sequence[int]]) -> list[Any]:
         """
-        Open *prompts*, some of those that wait, at once with *drafts* as they are, and decode one
-        token more.
+        Open *prompts* at once with *drafts* as they are, and decode one token more. They have the
+        keys of some that wait, and begin as those do.
 
         Gives for each the logits at its end, at each token of its draft and at the token decided
         then: what a check of this way of running the model compares.
         """
         import torch
 
-        given = dict(zip((prompt.key for prompt in prompts), drafts, strict=True))
-        rows = [row for row in self.waiting if row.prompt.key in given]
-        fed = [given[row.prompt.key] for row in rows]
+        given = {prompt.key: (prompt, ids) for prompt, ids in zip(prompts, drafts, strict=True)}
+        rows, fed = [], []
+        for row in self.waiting:
+            if row.prompt.key in given:
+                prompt, ids = given[row.prompt.key]
+                more = len(prompt.ids) - len(row.prompt.ids)
+                rows.append(Row(prompt, row.group, row.own + more, ids))
+                fed.append(ids)
         lengths = [row.own + len(ids) for row, ids in zip(rows, fed, strict=True)]
-        shelf = Shelf(len(rows), max(lengths) + 1)
-        parts = self._opened(shelf, 0, rows, fed).split([len(ids) + 1 for ids in fed])
-        decided = [int(part[-1].argmax()) for part in parts]
-        pass_ = StepPass(shelf, self._parts(rows, lengths))
-        stepped = self._forward(decided, pass_, range(len(rows)))
-        found = {
-            row.prompt.key: torch.cat([part, last[None]])
-            for row, part, last in zip(rows, parts, stepped, strict=True)
-        }
+        with self._at_work():
+            shelf = Shelf(len(rows), max(lengths) + 1)
+            parts = self._opened(shelf, 0, rows, fed).split([len(ids) + 1 for ids in fed])
+            decided = [int(part[-1].argmax()) for part in parts]
+            pass_ = StepPass(shelf, self._parts(rows, lengths))
+            stepped = self._forward(decided, pass_, range(len(rows)))
+            found = {
+                row.prompt.key: torch.cat([part, last[None]])
+                for row, part, last in zip(rows, parts, stepped, strict=True)
+            }
         return [found[prompt.key] for prompt in prompts]
+
+    def _at_work(self) -> AbstractContextManager[None]:
+        return model_at_work([row.prompt for row in (*self._open, *self.waiting)])
 
     def _prefix(self, group: int) -> Prefix:
         """
@@ -262,11 +281,7 @@ class Engine:
         import torch
 
         device = self._model.device
-        with (
-            model_at_work([row.prompt for row in (*self._open, *self.waiting)]),
-            shared_prefix_attention(self._model),
-            torch.inference_mode(),
-        ):
+        with shared_prefix_attention(self._model), torch.inference_mode():
             pass_.to(device)
             return self._model(
                 input_ids=torch.tensor([ids], device=device),
@@ -336,12 +351,15 @@ def answer_of(row: Row, stops: Stops) -> Answer:
     return Answer(ids=row.ids, stopped=row.ids[-1] in stops.ids, watched=row.seen)
 
 
-def _usable(prompt: Prompt, stops: Stops, most: int) -> Sequence[int]:
+def _usable(prompt: Prompt, stops: Stops, most: int, known: int) -> Sequence[int]:
     """
-    Cut a draft where an answer of these tokens would end.
+    Cut a draft where an answer of these tokens would end, and before a token that is none of the
+    *known* first ones: a tokenizer may have tokens that the model has not.
     """
     draft = prompt.draft[:most]
     for index, id_ in enumerate(draft):
+        if not 0 <= id_ < known:
+            return draft[:index]
         if id_ in stops.ids:
             return draft[: index + 1]
     return draft

@@ -121,8 +121,10 @@ class Speech:
         # Where the model spells the same text in other tokens, the draft departs there: no harm.
         if request.draft is None:
             return ()
-        with boundary(BackendError, f"case {request.key.case}: the draft cannot be tokenized"):
+        try:
             return list(self.tokenizer.encode(request.draft, add_special_tokens=False))
+        except Exception:  # whatever a tokenizer makes of, say, half a surrogate pair
+            return ()
 
     def _watched(self, tools: tuple[Tool, ...]) -> tuple[int, ...]:
         # Most cases of a suite have the same tools, as the same object.

@@ -3,17 +3,18 @@ Hugging Face checkpoints in this process: folders, hub models, PEFT adapters, GG
 
 Greedy answers are made by `harness.backends.engine` wherever a check finds that this model can be
 run by it; sampled ones, and those of other models, in left-padded batches of prompts of like
-length. At batch size 1 each prompt is answered by itself. A batch that does not fit in memory is
-halved and nothing done so far is lost. Of the checkpoint's own generation settings only the tokens
-that end an answer are used: a setting that turned on sampling or a penalty would change what is
-measured without a word.
+length, if another check finds that padding changes nothing. At batch size 1 each prompt is answered
+by itself, and so is one whose answer may pass the length where a model turns all its positions.
+A batch that does not fit in memory is halved and nothing done so far is lost. Of the checkpoint's
+own generation settings only the tokens that end an answer are used: a setting that turned on
+sampling or a penalty would change what is measured without a word.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Self
 
-from harness.backends.agreement import agreement
+from harness.backends.agreement import agreement, padding_agreement
 from harness.backends.base import BackendOptions, Generation, Request
 from harness.backends.decoding import (
     OutOfMemory,
@@ -47,6 +48,8 @@ PADDED_ROWS = 64
 """Prompts in a left-padded batch: its cache grows by copying, and a row that is done stays."""
 
 _LONGER = 1.25
+"""How much longer than the prompts at hand is looked at when a model is checked: the next are often
+a little longer."""
 
 DTYPES = ("float32", "bfloat16", "float16")
 
@@ -73,6 +76,8 @@ class TransformersBackend:
         self._checkpoint = checkpoint
         self._model = model
         context = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+        self._turn = _turn(model.config.get_text_config())
+        self._longest = min((n for n in (context, self._turn) if n is not None), default=None)
         self._speech = Speech(tokenizer, dialect, context)
         self._stops = self._speech.stops(model.generation_config)
         # `generate` fills whatever a call leaves open from here.
@@ -81,7 +86,10 @@ class TransformersBackend:
         self._rows = batch_size or ROWS
         self._exact = str(model.dtype) == "torch.float32"
         self._checked: int | None = 0
-        # Up to how many tokens a prompt may have for what was found to hold; None: not this model.
+        # How many tokens prompt and answer may have for what was found to hold; None: not this
+        # model.
+        self._padded: bool | None = None
+        # Whether left padding changes nothing; None: not known yet.
         self._close = 0.0
         self._notify = notify
         self._answered = False
@@ -157,10 +165,18 @@ class TransformersBackend:
         prompts, failed = self._speech.prompts(requests, generation)
         if failed:
             yield failed
-        if generation.do_sample or self._batch_size == 1 or len(prompts) < 2:
-            yield from self._in_plain_batches(prompts, generation)
+        short = [each for each in prompts if not self._may_turn(each, generation)]
+        for prompt in prompts:
+            if self._may_turn(prompt, generation):
+                yield from self._in_plain_batches([prompt], generation)
+        if generation.do_sample or self._batch_size == 1 or len(short) < 2:
+            yield from self._in_plain_batches(short, generation)
             return
-        yield from self._together(prompts, generation)
+        yield from self._together(short, generation)
+
+    def _may_turn(self, prompt: Prompt, generation: Generation) -> bool:
+        length = len(prompt.ids) + generation.max_new_tokens
+        return self._turn is not None and length > self._turn
 
     def _together(
         self, prompts: Sequence[Prompt], generation: Generation
@@ -200,7 +216,7 @@ class TransformersBackend:
             return
         close = []
         while engine.waiting:
-            rows = min(rows, self._rows)
+            rows = min(rows, self._rows, len(engine.waiting))
             try:
                 for done in engine.run(rows):
                     close += [row.prompt for row in done if row.close]
@@ -243,14 +259,17 @@ class TransformersBackend:
             return None
         # Longer prompts may meet what shorter ones did not, such as the end of a sliding window.
         prompts = [prompt for group in alike for prompt in group.prompts]
-        longest = max(len(prompt.ids) for prompt in prompts)
-        if longest > self._checked:
-            found = agreement(self._model, engine, prompts)
+        needed = max(len(prompt.ids) for prompt in prompts) + generation.max_new_tokens
+        if needed > self._checked:
+            reach = int(needed * _LONGER)
+            if self._longest is not None:
+                reach = max(needed, min(reach, self._longest))
+            found = agreement(self._model, engine, prompts, reach)
             if found.noise is None:
                 self._notify(f"prompts are answered in left-padded batches: {found.reason}")
                 self._checked = None
                 return None
-            self._checked = int(longest * _LONGER)
+            self._checked = reach
             self._close = max(self._close, found.close)
         engine.noise = self._close if self._exact else 0.0
         return engine
@@ -277,8 +296,11 @@ class TransformersBackend:
         """
         # Stable, so the same requests always make the same batches.
         waiting = sorted(prompts, key=lambda prompt: -len(prompt.ids))
+        most = self._batch_size or PADDED_ROWS
+        if most > 1 and not self._may_pad(waiting):
+            most = 1
         while waiting:
-            size = min(self._rows, self._batch_size or PADDED_ROWS, len(waiting))
+            size = min(self._rows, most, len(waiting))
             batch = waiting[:size]
             try:
                 answers = decode(self._model, batch, generation, self._stops)
@@ -296,6 +318,23 @@ class TransformersBackend:
                 self._rows = self._batch_size or ROWS
                 waiting = waiting[1:]
                 yield [self._out_of_memory(batch[0])]
+
+    def _may_pad(self, prompts: Sequence[Prompt]) -> bool:
+        """
+        Say whether prompts of several lengths may share a batch of this model.
+        """
+        if len({len(prompt.ids) for prompt in prompts}) < 2:
+            return True
+        if self._padded is None:
+            try:
+                found = padding_agreement(self._model, prompts, self._stops)
+            except OutOfMemory:
+                free_memory()
+                return True
+            self._padded = found.noise is not None
+            if not self._padded:
+                self._notify(f"prompts are answered one at a time: padded, {found.reason}")
+        return self._padded
 
     def answer_alone(
         self, requests: Sequence[Request], generation: Generation
@@ -336,6 +375,23 @@ class TransformersBackend:
                 "fewer new tokens"
             )
         return Transcript(key=prompt.key, error=reason)
+
+
+def _turn(config: Any) -> int | None:
+    """
+    Give the length behind which a model turns the positions of all tokens otherwise (LongRoPE, Ding
+    et al. 2024): rows of one batch would turn with the longest, and `generate` begins anew there.
+    """
+    rope = getattr(config, "rope_parameters", None) or {}
+    kinds = [rope, *(each for each in rope.values() if isinstance(each, dict))]
+    return min(
+        (
+            each["original_max_position_embeddings"]
+            for each in kinds
+            if each.get("rope_type") == "longrope"
+        ),
+        default=None,
+    )
 
 
 def _device(asked: str | None) -> str:

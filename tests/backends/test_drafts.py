@@ -3,7 +3,7 @@ A run with a draft is the run without it, sooner; and the margin says how sure a
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,8 @@ import torch
 
 from harness import workflow
 from harness.backends.base import BackendOptions, Generation, Request
-from harness.backends.decoding import Answer
+from harness.backends.decoding import Answer, OutOfMemory
+from harness.backends.engine import Engine, Row
 from harness.backends.margins import margin, watched
 from harness.backends.transformers import TransformersBackend
 from harness.checkpoint import parse_reference
@@ -77,6 +78,30 @@ def test_drafts_change_no_answer(opened: Callable[..., TransformersBackend]):
 
     for drafts in (None, said, wrong):
         assert alone == answers(opened(), questions(12, drafts))
+
+
+def test_a_draft_of_half_a_letter_is_no_draft(opened: Callable[..., TransformersBackend]):
+    broken = {Key(f"case-{n}"): "caf\ud83d" for n in range(5)}
+
+    assert answers(opened(), questions(5)) == answers(opened(), questions(5, broken))
+
+
+def test_no_more_rows_are_tried_than_prompts_wait(
+    opened: Callable[..., TransformersBackend], monkeypatch: pytest.MonkeyPatch
+):
+    tried = []
+
+    def run(self: Engine, rows: int) -> Iterator[list[Row]]:
+        tried.append(rows)
+        raise OutOfMemory
+        yield
+
+    monkeypatch.setattr(Engine, "run", run)
+    said: list[str] = []
+
+    assert 6 == len(answers(opened(notify=said.append), questions(6)))
+    assert [6, 3, 1] == tried
+    assert "a batch of 6 does not fit in memory; on with 3" in said
 
 
 def test_the_engine_answers_where_it_may(

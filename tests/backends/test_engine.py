@@ -24,6 +24,9 @@ from harness.transcript import Key
 
 STOPS = Stops(ids=tuple(range(2, 16)), pad=0)
 MOST = 12
+REACH = 80
+"""Tokens of the longest prompt and its answer, and some more."""
+
 GENERATION = Generation(max_new_tokens=MOST)
 SIZES: dict[str, Any] = {
     "vocab_size": 120,
@@ -219,6 +222,37 @@ def test_where_memory_runs_out_nothing_that_was_decided_is_lost(
     assert len(counted.tokens) > before
 
 
+@pytest.mark.parametrize("stranger", [120, 5000, -1])
+def test_a_token_the_model_has_not_ends_a_draft(
+    model: Any, plain: dict[Key, list[int]], stranger: int
+):
+    asked = drafted(lambda ids: [*ids[: len(ids) // 2], stranger, *ids], plain)
+
+    assert plain == answers(engine_for(model, asked), 16)
+
+
+def test_memory_that_runs_out_behind_the_model_loses_nothing(
+    model: Any, plain: dict[Key, list[int]], monkeypatch: pytest.MonkeyPatch
+):
+    calls = iter(range(1000))
+    decide = Engine._decide
+
+    def sometimes(self: Engine, logits: Any) -> Any:
+        if next(calls) == 4:
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+        return decide(self, logits)
+
+    monkeypatch.setattr(Engine, "_decide", sometimes)
+    engine = engine_for(model, prompts())
+    found: dict[Key, list[int]] = {}
+    with contextlib.suppress(OutOfMemory):
+        for done in engine.run(16):
+            found.update({row.prompt.key: row.ids for row in done})
+
+    assert engine.waiting
+    assert plain == found | answers(engine, 8)
+
+
 # Several prefixes.
 
 LENGTHS = (40, 3, 25, 60, 1)
@@ -338,7 +372,7 @@ def test_where_memory_runs_out_with_several_prefixes_nothing_is_lost(
 def test_several_prefixes_agree_with_the_plain_way(model: Any, alike: list[Group]):
     asked = [prompt for group in alike for prompt in group.prompts]
 
-    found = agreement(model, Engine(model, alike, stops=STOPS, most=MOST), asked)
+    found = agreement(model, Engine(model, alike, stops=STOPS, most=MOST), asked, REACH)
 
     assert found.noise is not None
     assert found.noise < 1e-3
@@ -388,7 +422,7 @@ def test_watched_logits_are_those_of_the_plain_loop(model: Any, plain: dict[Key,
 
 
 def test_the_three_kinds_agree_with_themselves(model: Any):
-    found = agreement(model, engine_for(model, prompts()), prompts())
+    found = agreement(model, engine_for(model, prompts()), prompts(), REACH)
 
     assert found.noise is not None
     assert 0 <= found.noise < 1e-3
@@ -404,7 +438,7 @@ def test_a_model_that_pays_no_heed_to_positions_does_not_agree(
         attention.StepPass, "positions", property(lambda self: self._slot), raising=True
     )
 
-    found = agreement(model, engine_for(model, prompts()), prompts())
+    found = agreement(model, engine_for(model, prompts()), prompts(), REACH)
 
     assert found.noise is None
     assert "logits differ by" in found.reason
@@ -418,7 +452,58 @@ def test_a_window_that_is_forgotten_is_noticed(monkeypatch: pytest.MonkeyPatch):
     rule = attention.Rule
     monkeypatch.setattr(attention, "Rule", lambda scale, window, cap: rule(scale, None, cap))
 
-    assert agreement(model, engine_for(model, prompts()), prompts()).noise is None
+    assert agreement(model, engine_for(model, prompts()), prompts(), REACH).noise is None
+
+
+@pytest.fixture
+def masked() -> Any:
+    """
+    A model that gives its last twenty tokens no chance at all.
+    """
+    from transformers import GenerationConfig
+
+    torch.manual_seed(3)
+    made = llama().eval()
+    made.generation_config = GenerationConfig()
+
+    def mask(module: Any, given: Any, logits: Any) -> Any:
+        return torch.cat([logits[..., :100], torch.full_like(logits[..., 100:], -torch.inf)], -1)
+
+    made.get_output_embeddings().register_forward_hook(mask)
+    return made
+
+
+def test_equal_infinities_are_no_difference(masked: Any):
+    found = agreement(masked, engine_for(masked, prompts()), prompts(), REACH)
+
+    assert found.noise is not None
+    # As of a model without a mask: a run keeps its distance from ties.
+    assert 1e-7 < found.noise < 1e-3
+
+
+def test_beside_infinities_a_difference_is_noticed(masked: Any, monkeypatch: pytest.MonkeyPatch):
+    from harness.backends import attention
+
+    monkeypatch.setattr(attention.StepPass, "positions", property(lambda self: self._slot))
+
+    found = agreement(masked, engine_for(masked, prompts()), prompts(), REACH)
+
+    assert found.noise is None
+    assert "logits differ by" in found.reason
+
+
+def test_what_is_no_number_is_no_agreement(model: Any, monkeypatch: pytest.MonkeyPatch):
+    forward = Engine._forward
+
+    def broken(self: Engine, *given: Any) -> Any:
+        return forward(self, *given) * float("nan")
+
+    monkeypatch.setattr(Engine, "_forward", broken)
+
+    found = agreement(model, engine_for(model, prompts()), prompts(), REACH)
+
+    assert found.noise is None
+    assert "numbers in one way only" in found.reason
 
 
 # Which prompts share a prefix.

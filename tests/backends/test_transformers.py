@@ -6,6 +6,7 @@ import json
 import shutil
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -95,13 +96,16 @@ def scripted(tiny_model: Path) -> Callable[..., TransformersBackend]:
     from transformers import AutoTokenizer
 
     def make(model: Scripted, **options: Any) -> TransformersBackend:
-        return TransformersBackend(
+        backend = TransformersBackend(
             checkpoint=Checkpoint(reference="hf:toy", dialect="hermes", dialect_version=1),
             model=model,
             tokenizer=AutoTokenizer.from_pretrained(tiny_model),
             dialect=dialect("hermes"),
             **options,
         )
+        # It has no logits to be compared.
+        backend._padded = True
+        return backend
 
     return make
 
@@ -229,6 +233,105 @@ def test_the_dialects_stops_end_an_answer_where_they_are_tokens():
     stops = speech.stops(model.generation_config)
 
     assert ((7,), 7) == (stops.ids, stops.pad)
+
+
+# Models that are not to be batched.
+
+
+def untrained(kind: str, folder: Path, tiny_model: Path, **settings: Any) -> Path:
+    """
+    Make a model of another kind, with the tiny model's tokenizer.
+    """
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(tiny_model)
+    sizes = {
+        "vocab_size": len(tokenizer),
+        "hidden_size": 32,
+        "intermediate_size": 64,
+        "num_hidden_layers": 3,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "max_position_embeddings": 2048,
+        "initializer_range": 0.5,
+        "pad_token_id": 0,
+        "bos_token_id": 1,
+        "eos_token_id": 2,
+    }
+    torch.manual_seed(3)
+    model = AutoModelForCausalLM.from_config(AutoConfig.for_model(kind, **sizes | settings))
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+LONG = Generation(max_new_tokens=24)
+
+
+@pytest.mark.parametrize("sampled", [False, True])
+def test_answers_that_may_pass_the_turn_of_long_rope_are_made_alone(
+    tiny_model: Path, tmp_path: Path, sampled: bool
+):
+    asked = questions(8)
+    generation = replace(LONG, do_sample=sampled)
+    prompts, _ = opened(tiny_model)._speech.prompts(asked, generation)
+    lengths = sorted(len(prompt.ids) for prompt in prompts)
+    # The longer half begins before the turn and may end behind it.
+    turn = lengths[4] + LONG.max_new_tokens - 1
+    folder = untrained(
+        "phi3",
+        tmp_path / "phi",
+        tiny_model,
+        original_max_position_embeddings=turn,
+        rope_parameters={
+            "rope_type": "longrope",
+            "rope_theta": 10000.0,
+            "short_factor": [1.0] * 4,
+            "long_factor": [1.0, 3.0, 6.0, 9.0],
+            "original_max_position_embeddings": turn,
+        },
+    )
+    backend = opened(folder)
+    found = answers(backend, asked, generation)
+
+    assert answers(opened(folder, batch_size=1), asked, generation) == found
+    turning = [prompt for prompt in prompts if backend._may_turn(prompt, generation)]
+    assert 0 < len(turning) < len(prompts)
+
+
+def test_chunks_that_only_an_answer_reaches_are_noticed(tiny_model: Path, tmp_path: Path):
+    asked = questions(8)
+    prompts, _ = opened(tiny_model)._speech.prompts(asked, LONG)
+    longest = max(len(prompt.ids) for prompt in prompts)
+    folder = untrained(
+        "llama4_text",
+        tmp_path / "llama",
+        tiny_model,
+        attention_chunk_size=longest + 8,
+        num_local_experts=4,
+        intermediate_size_mlp=64,
+        no_rope_layers=[1, 1, 0],
+        head_dim=8,
+    )
+
+    assert answers(opened(folder, batch_size=1), asked, LONG) == answers(
+        opened(folder), asked, LONG
+    )
+
+
+def test_a_model_that_padding_disturbs_is_answered_one_prompt_at_a_time(
+    tiny_model: Path, tmp_path: Path
+):
+    folder = untrained("rwkv", tmp_path / "rwkv", tiny_model)
+    said: list[str] = []
+
+    alone = answers(opened(folder, batch_size=1), questions(6))
+    found = answers(opened(folder, notify=said.append), questions(6))
+
+    assert alone == found
+    assert ["prompts are answered one at a time: padded, logits"] == [
+        " ".join(line.split()[:9]) for line in said if "padded" in line and "one" in line
+    ]
 
 
 # Sampling.

@@ -160,8 +160,10 @@ class Bench:
         What a run does once before its first answer.
         """
         (group,) = groups(self.prompts)
-        engine = Engine(self.backend._model, [group], stops=self.backend._stops, most=4)
-        found = agreement(self.backend._model, engine, group.prompts)
+        most = self.generation.max_new_tokens
+        reach = max(len(prompt.ids) for prompt in group.prompts) + most
+        engine = Engine(self.backend._model, [group], stops=self.backend._stops, most=most)
+        found = agreement(self.backend._model, engine, group.prompts, reach)
         assert found.noise is not None
         self.noise = found.close if self.exact else 0.0
 
