@@ -23,7 +23,8 @@ from harness.errors import PolicyError, StoreError, UsageError, boundary
 from harness.policy import Policy, default_policy, read_policy
 from harness.record import RunRecord
 from harness.store import RUN, UNFINISHED, StoredRun, load_run
-from harness.suite_files import find_suites, suite_path
+from harness.suite_files import SUITE_FILE, find_suites, suite_path
+from harness.suite_source import suggest
 
 _KEYS = ("suites", "baselines", "reports")
 _PACKAGE = Path(__file__).parent
@@ -56,7 +57,11 @@ class Project:
             # in name only.
             if text in bundled and not (self.suites / text).exists():
                 return bundled[text]
-            raise UsageError(f"{exc} (bundled: {', '.join(bundled) or 'none'})") from exc
+            names = {folder.name for folder in find_suites(self.suites)} | bundled.keys()
+            raise UsageError(
+                f"no suite {text!r}: no folder with a {SUITE_FILE}, no name under {self.suites} or "
+                f"of a bundled one{suggest(text, names)}"
+            ) from exc
 
     def fresh_folder(self, suite: str, label: str) -> Path:
         """

@@ -157,8 +157,14 @@ def test_a_suite_of_the_project_without_its_file_is_not_replaced_by_a_bundled_on
 
 
 def test_an_unknown_suite_is_told_the_bundled_ones_too(project: Path):
-    with pytest.raises(UsageError, match=f"did you mean 'ask'.*{bundled_suites()[0].name}"):
+    bundled = bundled_suites()[0].name
+
+    with pytest.raises(UsageError, match="did you mean 'ask'"):
         open_project().suite("aks")
+    with pytest.raises(UsageError, match=f"did you mean '{bundled}'"):
+        open_project().suite(f"{bundled}x")
+    with pytest.raises(UsageError, match=f"there is .*{bundled}.*ask"):
+        open_project().suite("0")
 
 
 @pytest.mark.parametrize("name", ["gate.toml", "harness.toml"])
