@@ -25,8 +25,9 @@ from harness.project import Project
 from harness.provenance import now
 from harness.renderers.base import Report
 from harness.renderers.registry import renderer
-from harness.store import StoredRun, discard_run, save_baseline
+from harness.store import StoredRun, save_baseline
 from harness.suite_files import SUITE_FILE, VERSIONS_FILE, load_suite
+from harness.unfinished import discard_run
 
 SUITE, TAG = "tool-routing", "demo"
 BASE = "embedded:smollm2-135m"

@@ -17,10 +17,11 @@ from harness.errors import StoreError, TranscriptError, UsageError
 from harness.judging import gap_in_repeats, judge, make_record, only, read_transcripts_by_key
 from harness.project import Project, open_project
 from harness.provenance import date_today
-from harness.store import StoredRun, start_run
+from harness.store import StoredRun
 from harness.suite import Case, Suite
 from harness.suite_files import load_suite, load_suite_copy
 from harness.transcript import Key, Transcript
+from harness.unfinished import start_run
 from harness.workflow import RunOptions, Watch, run, suite_reference, with_tool_names
 
 

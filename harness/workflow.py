@@ -28,11 +28,12 @@ from harness.record import RunRecord, Selection, SuiteReference
 from harness.runner import keys, latency_sample
 from harness.runner import run as ask
 from harness.scoring import SCORER_VERSION
-from harness.store import RUN, StoredRun, can_resume, discard_run, load_run, start_run
+from harness.store import RUN, StoredRun, load_run
 from harness.suite import Suite
 from harness.suite_files import load_suite
 from harness.tool_names import shown_suite
 from harness.transcript import Key, Transcript
+from harness.unfinished import can_resume, discard_run, start_run
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -186,6 +187,8 @@ def run_opened(
         "generation": head["generation"],
         "repeats": options.repeats,
         "packages": packages(),
+        # Some of the first answers are timed: a run that was begun without is not gone on with.
+        **({"latency": True} if options.latency else {}),
     }
     shown = shown_suite(suite, options.tool_names)
     folder = out or project.fresh_folder(whole.name, backend.checkpoint.reference)

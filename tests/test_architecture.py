@@ -20,7 +20,8 @@ suite_source suite_shape suite_expect suite_parse suite_files suite_findings
 suite_lint_values suite_lint_case suite_similar suite_lint_whole suite_lint
 suite_summary suite_release importers suite_import
 transcript dialects embedded chat checkpoint backends runner
-results tool_names assignment tool_schema scoring metrics stats provenance record store judging
+results tool_names assignment tool_schema scoring metrics stats provenance
+record store unfinished judging
 paired compare policy judgement rates lengths times limits slices verdict gate noise
 history finetune renderers project workflow anchoring rechecking self_test
 latency benchmark_json

@@ -75,6 +75,17 @@ def start(project: Path, out: str, *more: str) -> subprocess.Popen[str]:
     )
 
 
+def begun(project: Path, out: str) -> subprocess.Popen[str]:
+    """
+    Start a run and wait for its first answer.
+    """
+    run = start(project, out)
+    transcripts = project / out / "transcripts.jsonl"
+    while run.poll() is None and not (transcripts.exists() and transcripts.stat().st_size):
+        time.sleep(0.005)
+    return run
+
+
 def without_times(path: Path) -> dict[str, Any]:
     record = json.loads(path.read_text("utf-8"))
     return {key: value for key, value in record.items() if key not in ("started", "finished")}
@@ -122,10 +133,8 @@ def test_a_finished_run_is_never_overwritten(project: Path):
 
 
 def test_another_checkpoint_cannot_go_on_with_a_run(project: Path):
-    run = start(project, "mixed")
+    run = begun(project, "mixed")
     transcripts = project / "mixed" / "transcripts.jsonl"
-    while run.poll() is None and not (transcripts.exists() and transcripts.stat().st_size):
-        time.sleep(0.005)
     run.send_signal(signal.SIGKILL)
     run.wait()
     kept = transcripts.read_bytes()
@@ -136,3 +145,28 @@ def test_another_checkpoint_cannot_go_on_with_a_run(project: Path):
     assert other.stderr is not None
     assert "checkpoint" in other.stderr.read()
     assert kept == transcripts.read_bytes()
+
+
+def test_a_run_that_is_still_alive_is_not_gone_on_with_by_another(project: Path):
+    run = begun(project, "alive")
+    other = start(project, "alive", "--resume")
+
+    assert 2 == other.wait()
+    assert other.stderr is not None
+    said = other.stderr.read()
+    # Where the first was done before the second began, there is nothing to resume either.
+    assert "another process is at work" in said or "nothing to resume" in said
+    assert 0 == run.wait()
+    assert 60 == len((project / "alive" / "transcripts.jsonl").read_text("utf-8").splitlines())
+
+
+def test_a_run_begun_without_the_clock_is_not_gone_on_with_by_it(project: Path):
+    run = begun(project, "timed")
+    run.send_signal(signal.SIGKILL)
+    run.wait()
+    other = start(project, "timed", "--resume", "--latency")
+
+    assert 2 == other.wait()
+    assert other.stderr is not None
+    assert "begun with another latency" in other.stderr.read()
+    assert 0 == start(project, "timed", "--resume").wait()

@@ -25,9 +25,9 @@ from harness.store import (
     load_run,
     read_transcripts,
     save_baseline,
-    start_run,
 )
 from harness.transcript import Key, Transcript
+from harness.unfinished import LOCK, start_run
 
 from .builders import answer, attempt, calls, case, judge, record, transcript
 
@@ -76,7 +76,7 @@ def test_a_run_is_complete_once_run_json_is_there(tmp_path: Path) -> None:
     folder = tmp_path / "reports" / "run"
     with start(folder) as writer:
         assert frozenset() == writer.done
-        assert [SUITE, TRANSCRIPTS, UNFINISHED] == names(folder)
+        assert [LOCK, SUITE, TRANSCRIPTS, UNFINISHED] == names(folder)
         writer.append([FIRST, SECOND])
         finished = writer.finish(RIGHT)
 
@@ -145,6 +145,27 @@ def test_what_broke_is_asked_again_when_a_run_is_resumed(tmp_path: Path) -> None
         writer.append([SECOND])
 
     assert [FIRST, SECOND] == list(read_transcripts(tmp_path / "run" / TRANSCRIPTS))
+
+
+@pytest.mark.parametrize("resume", [False, True])
+def test_two_processes_are_not_at_work_on_one_run(tmp_path: Path, resume: bool) -> None:
+    with start(tmp_path / "run") as writer:
+        writer.append([FIRST])
+        with pytest.raises(StoreError, match="another process is at work" if resume else "resume"):
+            start(tmp_path / "run", resume=resume)
+        writer.append([SECOND])
+
+    # The first one is through, so its answers are all there and the folder is free.
+    with start(tmp_path / "run", resume=True) as again:
+        assert {FIRST.key, SECOND.key} == again.done
+
+
+def test_a_run_with_an_answer_twice_is_gone_on_with(tmp_path: Path) -> None:
+    killed(tmp_path, line(FIRST) + line(SECOND) + line(FIRST))
+
+    with start(tmp_path, resume=True) as writer:
+        assert {FIRST.key, SECOND.key} == writer.done
+    assert [FIRST, SECOND] == list(read_transcripts(tmp_path / TRANSCRIPTS))
 
 
 def test_to_resume_what_was_never_begun_begins_it(tmp_path: Path) -> None:
@@ -418,10 +439,91 @@ def test_a_run_that_cannot_be_copied_leaves_the_baseline_as_it_was(
     saved = save(good, tmp_path / "baselines")
     (bad.folder / TRANSCRIPTS).unlink()
 
-    with pytest.raises(StoreError, match="cannot be saved"):
+    with pytest.raises(StoreError, match=r"transcripts\.jsonl: cannot be read"):
         save(bad, tmp_path / "baselines")
     assert saved == load_run(saved.folder)
     assert ["main"] == names(saved.folder.parent)
+
+
+@pytest.mark.parametrize(
+    ("part", "left", "said"),
+    [
+        (TRANSCRIPTS, line(FIRST) + b'{"case": "b", "out', r"transcripts\.jsonl:2: "),
+        (SUITE, b"{", r"suite\.json: cannot be read"),
+        (SUITE, b"null", r"suite\.json: no suite"),
+    ],
+)
+def test_a_run_whose_evidence_cannot_be_read_replaces_no_baseline(
+    tmp_path: Path, runs: tuple[StoredRun, StoredRun], part: str, left: bytes, said: str
+) -> None:
+    good, bad = runs
+    saved = save(good, tmp_path / "baselines")
+    (bad.folder / part).write_bytes(left)
+
+    with pytest.raises((StoreError, TranscriptError), match=said):
+        save(bad, tmp_path / "baselines")
+    assert saved == load_run(saved.folder)
+    assert 2 == len(list(saved.transcripts()))
+
+
+def test_a_history_without_a_last_line_break_is_gone_on_with(
+    tmp_path: Path, runs: tuple[StoredRun, StoredRun]
+) -> None:
+    saved = save(runs[0], tmp_path / "baselines")
+    history = saved.folder / "history.jsonl"
+    history.write_text(history.read_text().rstrip())
+
+    save(runs[1], tmp_path / "baselines")
+
+    assert ["good", "bad"] == [entry["from"] for entry in baseline_history(saved.folder)]
+
+
+def test_to_a_history_that_cannot_be_read_nothing_is_added(
+    tmp_path: Path, runs: tuple[StoredRun, StoredRun]
+) -> None:
+    saved = save(runs[0], tmp_path / "baselines")
+    (saved.folder / "history.jsonl").write_text("{\n")
+
+    with pytest.raises(StoreError, match=r"history\.jsonl:1: "):
+        save(runs[1], tmp_path / "baselines")
+    assert saved == load_run(saved.folder)
+    assert "{\n" == (saved.folder / "history.jsonl").read_text()
+
+
+def test_what_others_laid_beside_a_baseline_stays(
+    tmp_path: Path, runs: tuple[StoredRun, StoredRun]
+) -> None:
+    saved = save(runs[0], tmp_path / "baselines")
+    (saved.folder / "NOTES.md").write_text("why\n")
+    (saved.folder / "plots").mkdir()
+    (saved.folder / "plots" / "loss.txt").write_text("1\n")
+
+    save(runs[1], tmp_path / "baselines")
+
+    assert "why\n" == (saved.folder / "NOTES.md").read_text()
+    assert "1\n" == (saved.folder / "plots" / "loss.txt").read_text()
+
+
+def test_a_baseline_behind_a_link_can_be_saved_again_and_again(
+    tmp_path: Path, runs: tuple[StoredRun, StoredRun]
+) -> None:
+    saved = save(runs[0], tmp_path / "baselines")
+    kept = saved.folder.rename(tmp_path / "kept")
+    saved.folder.symlink_to(kept)
+
+    for run in (*runs, runs[0]):
+        save(run, tmp_path / "baselines")
+
+    assert 4 == len(baseline_history(saved.folder))
+    assert ["main"] == names(saved.folder.parent)
+
+
+def test_the_current_folder_is_a_run_like_any_other(
+    tmp_path: Path, runs: tuple[StoredRun, StoredRun], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(runs[0].folder)
+
+    assert runs[0].record == load_run(Path()).record
 
 
 @pytest.mark.parametrize("step", ["load", "list", "save"])
