@@ -59,7 +59,7 @@ def read_benchmark(path: Path) -> Alternation:
     """
     wanted = f"{path}: no times that `harness latency --benchmark-json` wrote"
     with boundary(StoreError, wanted):
-        data = json.loads(path.read_text("utf-8"))
+        data = json.loads(path.read_text("utf-8-sig"))
         return _measured(data, data[OWN])
 
 

@@ -119,7 +119,7 @@ def run(
             for transcript in timed:
                 if transcript.key not in missing:
                     raise BackendError(
-                        f"backend {backend.describe().get('name')} answered {transcript.key}, "
+                        f"backend {backend.describe().get('name')} answered case {transcript.key.case}, "
                         "which was not asked or is answered already"
                     )
                 missing.remove(transcript.key)
@@ -128,7 +128,7 @@ def run(
         if missing:
             raise BackendError(
                 f"backend {backend.describe().get('name')} gave no answer for "
-                f"{len(missing)} of {len(window)} requests, the first being {min(missing)}"
+                f"{len(missing)} of {len(window)} requests, the first being case {min(missing).case}"
             )
 
 
