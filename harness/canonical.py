@@ -10,6 +10,7 @@ shortest round-trip form is used, as every reader of these files is Python.)
 
 import hashlib
 import json
+import math
 import re
 from collections.abc import Iterable
 from typing import Any
@@ -40,6 +41,29 @@ def as_written(value: Any) -> str:
     """
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     return _SURROGATE.sub(lambda half: f"\\u{ord(half[0]):04x}", text)
+
+
+def parse_json(text: str) -> Any:
+    """
+    Read JSON that can be spelled again.
+
+    Raises:
+        ValueError: if it is none, or holds NaN or a number beyond all others.
+        RecursionError: if it is nested too deep.
+    """
+    return json.loads(text, parse_constant=_refuse, parse_float=_finite)
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is no JSON")
+
+
+def _finite(text: str) -> float:
+    # JSON allows 1e999, which no record can hold: Python reads it as an infinity.
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"{text} is beyond every number that can be stored")
+    return value
 
 
 def digest(value: Any) -> str:

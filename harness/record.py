@@ -16,7 +16,7 @@ from typing import Any, cast
 
 import jsonschema
 
-from harness.canonical import canonical_json
+from harness.canonical import canonical_json, parse_json
 from harness.errors import RecordError
 from harness.metrics import METRICS, Confusion, Counts, Quantile
 from harness.results import CaseResult, Finding, Status, TurnResult
@@ -154,7 +154,7 @@ def decode(text: str, source: str) -> RunRecord:
         RecordError: if it is no JSON, of a later format, or not what the schema says.
     """
     try:
-        data = json.loads(text, parse_constant=_refuse)
+        data = parse_json(text)
     except (ValueError, RecursionError) as exc:
         raise RecordError(f"{source}: no run.json: {exc}") from exc
     form = data.get("format") if isinstance(data, dict) else None
@@ -254,10 +254,6 @@ def _read_turns(data: Mapping[str, Any]) -> Iterable[TurnResult]:
             ttft_ms=turn.get("ttft_ms"),
             margin=turn.get("margin"),
         )
-
-
-def _refuse(constant: str) -> None:
-    raise ValueError(f"{constant} is no JSON")
 
 
 @cache

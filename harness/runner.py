@@ -119,8 +119,8 @@ def run(
             for transcript in timed:
                 if transcript.key not in missing:
                     raise BackendError(
-                        f"backend {backend.describe().get('name')} answered case {transcript.key.case}, "
-                        "which was not asked or is answered already"
+                        f"backend {backend.describe().get('name')} answered case "
+                        f"{transcript.key.case}, which was not asked or is answered already"
                     )
                 missing.remove(transcript.key)
             sink(timed)
@@ -128,7 +128,8 @@ def run(
         if missing:
             raise BackendError(
                 f"backend {backend.describe().get('name')} gave no answer for "
-                f"{len(missing)} of {len(window)} requests, the first being case {min(missing).case}"
+                f"{len(missing)} of {len(window)} requests, the first being case "
+                f"{min(missing).case}"
             )
 
 

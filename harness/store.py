@@ -21,7 +21,7 @@ from typing import Any
 
 from filelock import FileLock
 
-from harness.canonical import canonical_json, digest_bytes
+from harness.canonical import canonical_json, digest_bytes, parse_json
 from harness.errors import StoreError, TranscriptError, boundary
 from harness.record import RunRecord, decode
 from harness.transcript import Transcript
@@ -211,7 +211,7 @@ def baseline_history(folder: Path) -> list[dict[str, Any]]:
             continue
         where = f"{folder / HISTORY}:{number}"
         with boundary(StoreError, f"{where}: cannot be read"):
-            entry = json.loads(line)
+            entry = parse_json(line)
         if not isinstance(entry, dict) or not entry.keys() >= _ENTRY:
             keys = ", ".join(sorted(_ENTRY))
             raise StoreError(f"{where}: no entry of a history, which has {keys}")

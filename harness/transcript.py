@@ -5,11 +5,11 @@ One line of transcripts.jsonl is one `Transcript`. Its text is kept as it came, 
 included, so that a run can be judged again when a dialect or a scorer changes.
 """
 
-import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Self
+
+from harness.canonical import parse_json
 
 
 class Key(NamedTuple):
@@ -86,7 +86,7 @@ class Transcript:
         """
         # An editor's byte order mark is no part of the text.
         text = line.removeprefix("\ufeff")
-        row = json.loads(text, parse_constant=_refuse, parse_float=_finite)
+        row = parse_json(text)
         if not isinstance(row, Mapping):
             raise ValueError("a transcript is an object")
         case = row.get("case")
@@ -156,15 +156,3 @@ def _count(row: Mapping[str, Any], name: str, default: int | None) -> int | None
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**53:
         raise ValueError(f"case {row['case']!r}: {name!r} must be a whole number from 0")
     return value
-
-
-def _finite(text: str) -> float:
-    # JSON allows 1e999, which no record can hold: Python reads it as an infinity.
-    value = float(text)
-    if not math.isfinite(value):
-        raise ValueError(f"{text} is beyond every number that can be stored")
-    return value
-
-
-def _refuse(constant: str) -> None:
-    raise ValueError(f"{constant} is no JSON")

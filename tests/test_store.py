@@ -397,12 +397,13 @@ def test_a_baseline_remembers_every_run_it_ever_was(
     assert first["run"] != second["run"]
 
 
+@pytest.mark.parametrize("entry", ["{", '{"metrics": NaN}', '{"metrics": {"accuracy": 1e999}}'])
 def test_a_history_line_that_cannot_be_read_is_named(
-    tmp_path: Path, runs: tuple[StoredRun, StoredRun]
+    tmp_path: Path, runs: tuple[StoredRun, StoredRun], entry: str
 ) -> None:
     saved = save(runs[0], tmp_path / "baselines")
     with (saved.folder / "history.jsonl").open("a") as stream:
-        stream.write("{\n")
+        stream.write(f"{entry}\n")
 
     with pytest.raises(StoreError, match=r"history\.jsonl:2: "):
         baseline_history(saved.folder)
