@@ -120,7 +120,7 @@ def run(
                 if transcript.key not in missing:
                     raise BackendError(
                         f"backend {backend.describe().get('name')} answered case "
-                        f"{transcript.key.case}, which was not asked or is answered already"
+                        f"{transcript.key.case!r}, which was not asked or is answered already"
                     )
                 missing.remove(transcript.key)
             sink(timed)
@@ -129,7 +129,7 @@ def run(
             raise BackendError(
                 f"backend {backend.describe().get('name')} gave no answer for "
                 f"{len(missing)} of {len(window)} requests, the first being case "
-                f"{min(missing).case}"
+                f"{min(missing).case!r}"
             )
 
 
