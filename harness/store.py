@@ -4,8 +4,8 @@ Complete runs and baselines: read, accepted, listed. `harness.unfinished` is wha
 A baseline is a copy of a run folder under ``<suite>/<name>/``, with ``history.jsonl`` beside it:
 one line for each run ever accepted there, with when, from what and why.
 
-A baseline's folder is swapped by two renames and healed by the
-next reader if a kill falls between them.
+A baseline's folder is swapped by two renames and healed by the next reader if a kill falls between
+them.
 """
 
 import contextlib

@@ -133,17 +133,24 @@ def can_resume(folder: Path, *, suite: Mapping[str, Any], plan: Mapping[str, Any
 def discard_run(folder: Path) -> None:
     """
     Remove the run in *folder*, complete or not. Anything else there is left alone.
+
+    Raises:
+        StoreError: if another process is at work on it.
     """
-    # run.json first: a folder without it never looks complete.
-    for name in (RUN, UNFINISHED, TRANSCRIPTS, SUITE, LOCK):
-        (folder / name).unlink(missing_ok=True)
+    if not folder.is_dir():
+        return
+    with _at_work(folder):
+        # run.json first: a folder without it never looks complete.
+        for name in (RUN, UNFINISHED, TRANSCRIPTS, SUITE):
+            (folder / name).unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
 def _at_work(folder: Path) -> Iterator[None]:
     lock = FileLock(folder / LOCK, timeout=0)
     try:
-        # A file system without locks keeps nobody out; a run is no worse than without one.
+        # Raised before filelock 4 where a file system knows no locks: a run there is no worse than
+        # it was without one.
         with contextlib.suppress(NotImplementedError):
             lock.acquire()
     except Timeout:

@@ -191,6 +191,9 @@ def run_opened(
         **({"latency": True} if options.latency else {}),
     }
     shown = shown_suite(suite, options.tool_names)
+    if options.latency:
+        # One that cannot be timed says so here, before a folder is begun and in the way.
+        backend.answer_alone((), generation)
     folder = out or project.fresh_folder(whole.name, backend.checkpoint.reference)
     resume = options.resume
     if options.reuse:

@@ -27,7 +27,7 @@ from harness.store import (
     save_baseline,
 )
 from harness.transcript import Key, Transcript
-from harness.unfinished import LOCK, start_run
+from harness.unfinished import LOCK, discard_run, start_run
 
 from .builders import answer, attempt, calls, case, judge, record, transcript
 
@@ -158,6 +158,30 @@ def test_two_processes_are_not_at_work_on_one_run(tmp_path: Path, resume: bool) 
     # The first one is through, so its answers are all there and the folder is free.
     with start(tmp_path / "run", resume=True) as again:
         assert {FIRST.key, SECOND.key} == again.done
+
+
+def test_a_run_that_is_being_made_is_not_removed(tmp_path: Path) -> None:
+    with start(tmp_path / "run") as writer:
+        writer.append([FIRST])
+        with pytest.raises(StoreError, match="another process is at work"):
+            discard_run(tmp_path / "run")
+        assert [FIRST] == list(read_transcripts(tmp_path / "run" / TRANSCRIPTS))
+
+    discard_run(tmp_path / "run")
+    assert [] == names(tmp_path / "run")
+    discard_run(tmp_path / "never")
+    assert not (tmp_path / "never").exists()
+
+
+def test_where_a_file_system_knows_no_locks_a_run_is_made_without(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unknown(*_: object, **__: object) -> None:
+        raise NotImplementedError
+
+    monkeypatch.setattr("filelock.FileLock.acquire", unknown)
+
+    assert [FIRST, SECOND] == list(stored(tmp_path / "run").transcripts())
 
 
 def test_a_run_with_an_answer_twice_is_gone_on_with(tmp_path: Path) -> None:

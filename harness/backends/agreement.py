@@ -86,14 +86,16 @@ def padding_agreement(model: Any, prompts: Sequence[Prompt], stops: Stops) -> Ag
 
     Raises:
         OutOfMemory: if they do not fit.
-        BackendError: if the model breaks.
     """
     by_length = sorted(prompts, key=lambda prompt: len(prompt.ids))
     every = tuple(range(model.config.get_text_config().vocab_size))
     short = replace(by_length[0], watched=every)
     two = Generation(max_new_tokens=2)
-    _, beside = decode(model, [replace(by_length[-1], watched=()), short], two, stops)
-    (alone,) = decode(model, [short], two, stops)
+    try:
+        _, beside = decode(model, [replace(by_length[-1], watched=()), short], two, stops)
+        (alone,) = decode(model, [short], two, stops)
+    except HarnessError as exc:
+        return Agreement(noise=None, reason=str(exc))
     pairs = list(zip(alone.watched, beside.watched, strict=False))
     # Behind different tokens there is nothing to compare.
     return _compared(pairs[: 1 + (alone.ids[0] == beside.ids[0])], str(model.dtype))

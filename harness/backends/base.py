@@ -115,7 +115,7 @@ class Backend(Protocol):
         Answer *requests* one at a time, after a warm-up, with `Transcript.timing` measured.
 
         Raises:
-            UsageError: where time cannot be measured (a replay).
+            UsageError: where time cannot be measured (a replay): when called, whatever is asked.
         """
 
     def close(self) -> None:

@@ -50,12 +50,6 @@ def run(arguments: argparse.Namespace) -> int:
     )
     if options.resume and arguments.out is None:
         raise UsageError("--resume needs --out DIR, the folder of the run to go on with")
-    if options.latency and arguments.checkpoint.startswith("replay:"):
-        # Its backend says the same, but only once the run's folder is begun and in the way.
-        raise UsageError(
-            f"{arguments.checkpoint}: a replay cannot be timed; the times its lines hold are kept "
-            "without --latency"
-        )
     with watching(arguments.suite, quiet=arguments.quiet) as watch:
         stored = workflow.run(
             arguments.suite,
