@@ -8,14 +8,14 @@ from datetime import date
 from typing import Any
 
 from harness.canonical import digest
-from harness.constraints import compile_constraint
+from harness.constraints.constraint import compile_constraint
 from harness.dialects.base import Attempt, Reading
 from harness.messages import Message, Tool, ToolCall
-from harness.metrics import confusion, measure
-from harness.record import RunRecord, Selection, SuiteReference, with_interval
-from harness.results import CaseResult, TurnResult
-from harness.scoring import score_case
-from harness.suite import (
+from harness.runs.record import RunRecord, Selection, SuiteReference, with_interval
+from harness.scoring.cases import score_case
+from harness.scoring.metrics import confusion, measure
+from harness.scoring.results import CaseResult, TurnResult
+from harness.suites.suite import (
     Abstention,
     Calls,
     Case,

@@ -29,7 +29,7 @@ def embedded_model() -> Path:
     """
     The folder of the embedded model, made on first use. Tests that ask for it have marker `model`.
     """
-    from harness.embedded import embedded_model as prepare
+    from harness.checkpoints.embedded import embedded_model as prepare
 
     return prepare("smollm2-135m")
 

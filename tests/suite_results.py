@@ -16,16 +16,16 @@ from pathlib import Path
 
 from tabulate import tabulate
 
-from harness import workflow
+from harness.cli.progress import say, watching
 from harness.files import write_text
-from harness.finetune.recipe import Recipe
-from harness.progress import say, watching
-from harness.project import find_suites, open_project
+from harness.finetuning.recipe import Recipe
 from harness.provenance import now
-from harness.record import Metric
-from harness.store import StoredRun, load_run, save_baseline
-from harness.suite import Suite
-from harness.suite_files import load_suite
+from harness.runs.record import Metric
+from harness.runs.store import StoredRun, load_run, save_baseline
+from harness.suites.files import load_suite
+from harness.suites.suite import Suite
+from harness.workflow import run as workflow
+from harness.workflow.project import find_suites, open_project
 
 TREE = Path(__file__).parent.parent
 BASE = "embedded:smollm2-135m"

@@ -200,7 +200,7 @@ def test_the_public_names_exist():
 
 def test_functions_win_over_modules_of_the_same_name():
     """
-    ``harness.compare`` is the step, whatever module has been imported before.
+    ``harness.comparison.compare`` is the step, whatever module has been imported before.
     """
     for name in ("compare", "gate", "finetune"):
         import_module(f"harness.{name}")

@@ -10,16 +10,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.assertions import ASKED, ToolCalls, ask, spell_expected
 from harness.backends.base import Generation, Request
-from harness.checkpoint import Checkpoint
-from harness.constraints import absent, contains_any, optional
+from harness.checkpoints.checkpoint import Checkpoint
+from harness.constraints.constraint import absent, contains_any, optional
 from harness.dialects.registry import dialect
 from harness.errors import BackendError, HarnessError, SuiteError, UsageError
-from harness.judging import reading_with
 from harness.messages import ToolCall
-from harness.scoring import score_case
-from harness.suite_parse import parse_suite
+from harness.pytest_plugin.assertions import ASKED, ToolCalls, ask, spell_expected
+from harness.runs.rescore import reading_with
+from harness.scoring.cases import score_case
+from harness.suites.parse import parse_suite
 from harness.transcript import Transcript
 
 KNOWLEDGE, WEB = "search_knowledge_base", "search_google"

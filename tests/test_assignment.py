@@ -7,7 +7,7 @@ from itertools import combinations, permutations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.assignment import assign, assign_in_order
+from harness.scoring.matching import assign, assign_in_order
 
 COSTS = st.integers(0, 4).flatmap(
     lambda rows: st.integers(rows, 6).flatmap(

@@ -29,12 +29,12 @@ from tabulate import tabulate
 
 from harness.backends.replay import read_transcripts
 from harness.dialects.registry import dialect
-from harness.judging import judge
-from harness.metrics import Counts, measure, second_calls
-from harness.results import SECOND_CALL_KINDS, CaseResult
-from harness.suite import Case, Suite
-from harness.suite_files import load_suite
-from harness.suite_import import import_suite
+from harness.importers.convert import import_suite
+from harness.runs.rescore import judge
+from harness.scoring.metrics import Counts, measure, second_calls
+from harness.scoring.results import SECOND_CALL_KINDS, CaseResult
+from harness.suites.files import load_suite
+from harness.suites.suite import Case, Suite
 
 ROOT = Path(__file__).parent.parent
 DATA = Path(os.environ.get("HARNESS_BFCL_DIR") or ROOT.parent / "shared" / "bfcl")

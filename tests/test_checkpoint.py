@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from harness.cache import content_digest, file_digest
-from harness.chat import conversation, render
-from harness.checkpoint import (
+from harness.checkpoints.cache import content_digest, file_digest
+from harness.checkpoints.chat_template import conversation, render
+from harness.checkpoints.checkpoint import (
     Located,
     Reference,
     chat_template,
@@ -275,7 +275,9 @@ def test_an_adapters_base_may_be_embedded(
     config = json.loads((folder / "adapter_config.json").read_text())
     config["base_model_name_or_path"] = "embedded:toy"
     (folder / "adapter_config.json").write_text(json.dumps(config))
-    monkeypatch.setattr("harness.checkpoint.embedded_model", lambda name, **_: tiny_model)
+    monkeypatch.setattr(
+        "harness.checkpoints.checkpoint.embedded_model", lambda name, **_: tiny_model
+    )
 
     assert tiny_model == locate(hf(folder)).folder
 
@@ -453,14 +455,14 @@ def test_a_large_file_is_hashed_once_until_it_changes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setenv("HARNESS_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr("harness.cache.WORTH_KEEPING", 0)
+    monkeypatch.setattr("harness.checkpoints.cache.WORTH_KEEPING", 0)
     read: list[Path] = []
 
     def count(path: Path) -> str:
         read.append(path)
         return content_digest(path)
 
-    monkeypatch.setattr("harness.cache.content_digest", count)
+    monkeypatch.setattr("harness.checkpoints.cache.content_digest", count)
     file = tmp_path / "weights"
     file.write_bytes(b"one")
     first = file_digest(file)
@@ -478,7 +480,7 @@ def test_a_cache_that_cannot_be_written_costs_time_only(
 ):
     (tmp_path / "cache").write_text("in the way")
     monkeypatch.setenv("HARNESS_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr("harness.cache.WORTH_KEEPING", 0)
+    monkeypatch.setattr("harness.checkpoints.cache.WORTH_KEEPING", 0)
 
     assert content_digest(tmp_path / "cache") == file_digest(tmp_path / "cache")
 

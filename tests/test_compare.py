@@ -4,12 +4,12 @@ from typing import Any
 
 import pytest
 
-from harness.compare import Comparison, Difference, compare
+from harness.comparison.compare import Comparison, Difference, compare
+from harness.comparison.paired import PairedRate, PairedValues, Unit
 from harness.errors import RecordError
-from harness.metrics import METRICS, measure
-from harness.paired import PairedRate, PairedValues, Unit
-from harness.record import RunRecord, Selection, SuiteReference, with_interval
-from harness.results import CaseResult, Finding, Status, TurnResult
+from harness.runs.record import RunRecord, Selection, SuiteReference, with_interval
+from harness.scoring.metrics import METRICS, measure
+from harness.scoring.results import CaseResult, Finding, Status, TurnResult
 
 SUITE = SuiteReference(name="toy", version="1.0.0", digest="sha256:suite")
 

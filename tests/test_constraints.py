@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from harness.constraints import (
+from harness.constraints.constraint import (
     KEYWORDS,
     Constraint,
     absent,
@@ -22,7 +22,7 @@ from harness.constraints import (
     optional,
     same_moment_as,
 )
-from harness.keywords import SchemaValidator, json_equal
+from harness.constraints.keywords import SchemaValidator, json_equal
 
 OK, TYPE, VALUE = "ok", "wrong_type", "wrong_value"
 

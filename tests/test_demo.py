@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from harness.demo import SUITE, demo_suite, forget
+from harness.cli.demo import SUITE, demo_suite, forget
 from harness.errors import StoreError
-from harness.project import open_project
-from harness.suite_files import load_suite
+from harness.suites.files import load_suite
+from harness.workflow.project import open_project
 
 
 def files(folder: Path) -> set[str]:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from harness.cli import _parser
+from harness.cli.main import _parser
 
 CI = Path(__file__).parent.parent / "docs" / "ci"
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-import harness.embedded as embedded
+import harness.checkpoints.embedded as embedded
 from harness.errors import CheckpointError, UsageError
 from harness.messages import Tool
 

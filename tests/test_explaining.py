@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from harness import workflow
-from harness.cli import main
+from harness.cli.main import main
 from harness.errors import UsageError
-from harness.explaining import explain_case
-from harness.project import open_project
-from harness.store import StoredRun
+from harness.reports.explain import explain_case
+from harness.runs.store import StoredRun
+from harness.workflow import run as workflow
+from harness.workflow.project import open_project
 
 SUITE = {
     "format": 1,

@@ -11,14 +11,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.compare import compare
+from harness.comparison.compare import compare
+from harness.comparison.paired import rate_of
 from harness.errors import ExitCode
-from harness.gate import WORST_FIRST, Verdict, explain, gate
-from harness.metrics import measure
-from harness.paired import rate_of
-from harness.policy import Policy, default_policy, read_policy
-from harness.record import RunRecord, Selection, SuiteReference, with_interval
-from harness.results import CaseResult, Finding, Status, TurnResult
+from harness.gating.gate import WORST_FIRST, Verdict, explain, gate
+from harness.gating.policy import Policy, default_policy, read_policy
+from harness.runs.record import RunRecord, Selection, SuiteReference, with_interval
+from harness.scoring.metrics import measure
+from harness.scoring.results import CaseResult, Finding, Status, TurnResult
 
 TODAY = date(2026, 11, 22)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from harness.cli import main
+from harness.cli.main import main
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 

@@ -17,14 +17,14 @@ import pytest
 
 from harness.backends.base import BackendOptions, Generation, Request
 from harness.backends.registry import _FAMILY
-from harness.benchmark_json import read_benchmark, spell_benchmark
-from harness.checkpoint import Checkpoint, Reference
-from harness.cli import main
+from harness.checkpoints.checkpoint import Checkpoint, Reference
+from harness.cli.main import main
 from harness.errors import BackendError, StoreError, UsageError
-from harness.latency import Alternation, judge_alternation, time_checkpoints
-from harness.policy import default_policy, read_policy
+from harness.gating.policy import default_policy, read_policy
 from harness.transcript import Timing, Transcript
-from harness.workflow import RunOptions
+from harness.workflow.benchmark_json import read_benchmark, spell_benchmark
+from harness.workflow.latency import Alternation, judge_alternation, time_checkpoints
+from harness.workflow.run import RunOptions
 
 asked: list[tuple[str, str]] = []
 """Which checkpoint answered which case, in the order it happened."""

@@ -4,7 +4,7 @@ Every metric over its own denominator.
 
 import pytest
 
-from harness.metrics import (
+from harness.scoring.metrics import (
     METRICS,
     Counts,
     Quantile,
@@ -13,8 +13,8 @@ from harness.metrics import (
     ms_per_token,
     second_calls,
 )
-from harness.results import CaseResult
-from harness.suite import Abstention, Calls, Turn
+from harness.scoring.results import CaseResult
+from harness.suites.suite import Abstention, Calls, Turn
 
 from .builders import (
     TOOLS,

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.moments import read_moment
+from harness.constraints.datetimes import read_moment
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from harness.noise import Answered, measure, sentences, sights, to_json, trial
-from harness.policy import default_policy, read_policy
-from harness.results import CaseResult
+from harness.gating.noise import Answered, measure, sentences, sights, to_json, trial
+from harness.gating.policy import default_policy, read_policy
+from harness.scoring.results import CaseResult
 from harness.stats import cases_to_clear, cases_to_detect, smallest_detectable_drop, wilson
 from harness.transcript import Key, Transcript
 
@@ -176,8 +176,8 @@ def test_values_are_spelled_in_json_types():
 def test_a_false_alarm_is_counted_and_said():
     from datetime import date
 
-    from harness.compare import compare
-    from harness.gate import gate
+    from harness.comparison.compare import compare
+    from harness.gating.gate import gate
 
     old, new = record(*results(120)), record(*results(120, *range(10)))
     trials = [

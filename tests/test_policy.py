@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from harness.errors import PolicyError
-from harness.metrics import METRICS
-from harness.policy import DEFAULT_TEXT, Limit, default_policy, read_policy
+from harness.gating.policy import DEFAULT_TEXT, Limit, default_policy, read_policy
+from harness.scoring.metrics import METRICS
 
 
 def test_the_built_in_policy():

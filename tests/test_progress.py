@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from harness.progress import watching
+from harness.cli.progress import watching
 
 
 class Terminal(io.StringIO):

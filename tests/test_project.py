@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from harness.cli import main
+from harness.cli.main import main
 from harness.errors import StoreError, UsageError
-from harness.policy import default_policy
-from harness.project import bundled_suites, open_project
+from harness.gating.policy import default_policy
+from harness.workflow.project import bundled_suites, open_project
 
 SUITE = {
     "format": 1,

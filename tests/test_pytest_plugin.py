@@ -16,16 +16,16 @@ import pytest
 import harness
 
 # Loaded before pytester's first run: what is first imported inside one is forgotten after it.
-import harness.assertions
-import harness.reports
-import harness.workflow
-from harness.record import RunRecord
-from harness.store import load_run, save_baseline
+import harness.pytest_plugin.assertions
+import harness.reports.build
+import harness.workflow.run
+from harness.runs.record import RunRecord
+from harness.runs.store import load_run, save_baseline
 
 pytest_plugins = ["pytester"]
 
 INSTALLED = any(point.name == "toolcall_harness" for point in entry_points(group="pytest11"))
-PLUGIN = () if INSTALLED else ("-p", "harness.pytest_plugin")
+PLUGIN = () if INSTALLED else ("-p", "harness.pytest_plugin.plugin")
 
 KNOWLEDGE, WEB = "search_knowledge_base", "search_google"
 
@@ -374,7 +374,7 @@ def test_without_a_checkpoint_nothing_is_collected(project: Project):
     assert [] == project.asked()
     # Once installed, pytest's own list of plugins names the package; nothing else may.
     lines = [line for line in result.stdout.lines if not line.startswith("plugins: ")]
-    assert "harness" not in "\n".join(lines).replace("harness.pytest_plugin", "")
+    assert "harness" not in "\n".join(lines).replace("harness.pytest_plugin.plugin", "")
 
 
 def test_the_ini_file_can_name_the_checkpoint(project: Project):
@@ -714,9 +714,9 @@ def test_starting_pytest_loads_nothing_heavy():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     loaded = done.stdout.partition("LOADED")[2].split()
 
-    assert "harness.pytest_session" in loaded
+    assert "harness.pytest_plugin.session" in loaded
     assert set() == {name.split(".")[0] for name in loaded} & heavy
-    assert not any(name.startswith("harness.workflow") for name in loaded)
+    assert not any(name.startswith("harness.workflow.run") for name in loaded)
 
 
 def test_options_and_fixtures_are_documented(project: Project):

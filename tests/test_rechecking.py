@@ -8,15 +8,15 @@ from typing import Any
 
 import pytest
 
-from harness import workflow
 from harness.backends.registry import _FAMILY
-from harness.cli import main
-from harness.project import open_project
-from harness.rechecking import gate_rechecked
-from harness.reports import report_gate
-from harness.store import StoredRun, load_run, save_baseline
+from harness.cli.main import main
+from harness.reports.build import report_gate
+from harness.runs.store import StoredRun, load_run, save_baseline
 from harness.transcript import Key
-from harness.workflow import Gated, RunOptions, Watch
+from harness.workflow import run as workflow
+from harness.workflow.project import open_project
+from harness.workflow.recheck import gate_rechecked
+from harness.workflow.run import Gated, RunOptions, Watch
 
 from . import noisy
 

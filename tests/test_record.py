@@ -14,9 +14,9 @@ from jsonschema import Draft202012Validator
 
 from harness.canonical import digest
 from harness.errors import RecordError
-from harness.metrics import Counts, Quantile
-from harness.record import Metric, RunRecord, Selection, decode, encode, with_interval
-from harness.results import (
+from harness.runs.record import Metric, RunRecord, Selection, decode, encode, with_interval
+from harness.scoring.metrics import Counts, Quantile
+from harness.scoring.results import (
     FINDINGS,
     PRECEDENCE,
     SECOND_CALL_KINDS,

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from harness.backends.base import Generation, Request
-from harness.checkpoint import Checkpoint
+from harness.checkpoints.checkpoint import Checkpoint
 from harness.errors import BackendError
-from harness.runner import LATENCY_SAMPLE, keys, latency_sample, run
-from harness.suite import Case
+from harness.runs.runner import LATENCY_SAMPLE, keys, latency_sample, run
+from harness.suites.suite import Case
 from harness.transcript import Key, Timing, Transcript
 
 from .builders import abstain, calls, case, suite, transcript

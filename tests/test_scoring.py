@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from harness.dialects.base import Attempt
 from harness.messages import Tool
-from harness.results import FINDINGS, WARNINGS, TurnResult
-from harness.scoring import score_case
-from harness.suite import Calls
+from harness.scoring.cases import score_case
+from harness.scoring.results import FINDINGS, WARNINGS, TurnResult
+from harness.suites.suite import Calls
 
 from .builders import (
     TOOLS,

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from harness.backends.registry import _FAMILY
-from harness.cli import main
+from harness.cli.main import main
 from harness.errors import StoreError, UsageError
-from harness.self_test import SelfTest, run_self_test
-from harness.store import load_run
-from harness.workflow import RunOptions
+from harness.runs.store import load_run
+from harness.workflow.aa import SelfTest, run_self_test
+from harness.workflow.run import RunOptions
 
 from . import noisy
 

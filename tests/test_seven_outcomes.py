@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from harness.cli import main
+from harness.cli.main import main
 from harness.dialects.registry import dialect
 from harness.messages import ToolCall
-from harness.results import CaseResult
-from harness.store import load_run
+from harness.runs.store import load_run
+from harness.scoring.results import CaseResult
 
 TOOLS = [
     {

@@ -13,8 +13,8 @@ import pytest
 
 from harness.errors import RecordError, StoreError, TranscriptError
 from harness.files import write_text
-from harness.record import RunRecord, decode, encode
-from harness.store import (
+from harness.runs.record import RunRecord, decode, encode
+from harness.runs.store import (
     RUN,
     SUITE,
     TRANSCRIPTS,
@@ -26,8 +26,8 @@ from harness.store import (
     read_transcripts,
     save_baseline,
 )
+from harness.runs.writer import LOCK, discard_run, start_run
 from harness.transcript import Key, Transcript
-from harness.unfinished import LOCK, discard_run, start_run
 
 from .builders import answer, attempt, calls, case, judge, record, transcript
 

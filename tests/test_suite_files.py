@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 from harness.canonical import as_written
 from harness.errors import SuiteError, UsageError
 from harness.messages import Message
-from harness.suite import Abstention, Calls
-from harness.suite_files import (
+from harness.suites.files import (
     find_suites,
     load_suite,
     load_suite_copy,
@@ -18,7 +17,8 @@ from harness.suite_files import (
     read_suite,
     suite_path,
 )
-from harness.suite_lint import check
+from harness.suites.lint.check import check
+from harness.suites.suite import Abstention, Calls
 
 REPOSITORY = Path(__file__).parents[1]
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.cli import main
+from harness.cli.main import main
 
 PAGE = (Path(__file__).parents[1] / "docs" / "first-suite.md").read_text("utf-8")
 

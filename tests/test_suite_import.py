@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from harness.cli import main
+from harness.cli.main import main
 from harness.errors import UsageError
-from harness.suite_files import load_suite
-from harness.suite_import import import_suite
-from harness.suite_lint import check
+from harness.importers.convert import import_suite
+from harness.suites.files import load_suite
+from harness.suites.lint.check import check
 
 from .importers.examples import SOURCES, answer, function, lines, question, write
 

@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.suite_files import load_suite
-from harness.suite_findings import LintCode
-from harness.suite_lint import check
-from harness.suite_release import release
-from harness.suite_similar import grams, similar_pairs
-from harness.suite_summary import summarize
+from harness.suites.files import load_suite
+from harness.suites.lint.check import check
+from harness.suites.lint.findings import LintCode
+from harness.suites.lint.similarity import grams, similar_pairs
+from harness.suites.release import release
+from harness.suites.summary import summarize
 
 REPOSITORY = Path(__file__).parents[1]
 TODAY = date(2026, 1, 1)

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from harness import suite_release
 from harness.errors import SuiteError, UsageError
-from harness.suite_files import load_suite
-from harness.suite_lint import check
-from harness.suite_release import new_suite, release
+from harness.suites import release as suite_release
+from harness.suites.files import load_suite
+from harness.suites.lint.check import check
+from harness.suites.release import new_suite, release
 
 TODAY = date(2026, 1, 1)
 

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from harness.project import find_suites
-from harness.suite_files import load_suite
-from harness.suite_lint import check
-from harness.workflow import RunOptions, run
+from harness.suites.files import load_suite
+from harness.suites.lint.check import check
+from harness.workflow.project import find_suites
+from harness.workflow.run import RunOptions, run
 
 from .suite_results import page
 

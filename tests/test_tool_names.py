@@ -11,20 +11,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness import rescoring, workflow
 from harness.backends.base import Generation, Request
-from harness.cli import main
-from harness.compare import compare
+from harness.cli.main import main
+from harness.comparison.compare import compare
 from harness.dialects.hermes import HERMES
 from harness.errors import UsageError
-from harness.judging import judge, rejudge
 from harness.messages import ToolCall
-from harness.project import open_project
-from harness.runner import request
-from harness.suite import Case, Suite
-from harness.suite_files import parse_suite
-from harness.tool_names import shown_case, shown_suite, taken_back
+from harness.runs.rescore import judge, rejudge
+from harness.runs.runner import request
+from harness.scoring.tool_names import shown_case, shown_suite, taken_back
+from harness.suites.files import parse_suite
+from harness.suites.suite import Case, Suite
 from harness.transcript import Key, Transcript
+from harness.workflow import run as workflow
+from harness.workflow import score as rescoring
+from harness.workflow.project import open_project
 
 DOTS = "dots-to-underscores"
 TODAY = date(2026, 11, 22)
@@ -171,7 +172,7 @@ class Recording:
     """
 
     def __init__(self) -> None:
-        from harness.checkpoint import Checkpoint
+        from harness.checkpoints.checkpoint import Checkpoint
 
         self.asked: list[Request] = []
         self.checkpoint = Checkpoint(reference="python:x:y", dialect="hermes", dialect_version=1)

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.keywords import SchemaValidator
+from harness.constraints.keywords import SchemaValidator
 from harness.messages import Tool
-from harness.tool_schema import violations
+from harness.scoring.tool_schema import violations
 
 VALUES = (
     st.none()

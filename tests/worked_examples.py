@@ -11,10 +11,10 @@ from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 
-from harness import workflow
-from harness.project import Project
-from harness.store import StoredRun
-from harness.suite_import import import_suite
+from harness.importers.convert import import_suite
+from harness.runs.store import StoredRun
+from harness.workflow import run as workflow
+from harness.workflow.project import Project
 
 from .test_bfcl_agreement import DATA, GRANITE, HERMES, PROMPTED, READ_BY, STRUCTURED
 

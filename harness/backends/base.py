@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from harness.checkpoint import Checkpoint
+from harness.checkpoints.checkpoint import Checkpoint
 from harness.messages import Message, Tool
 from harness.transcript import Key, Transcript
 

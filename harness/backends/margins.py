@@ -12,7 +12,7 @@ An answer whose margin shrinks from one checkpoint to the next is on its way to 
 from collections.abc import Sequence
 from typing import Any
 
-from harness.backends.decoding import Answer
+from harness.backends.engine.decoding import Answer
 from harness.dialects.base import Dialect
 from harness.messages import Tool
 

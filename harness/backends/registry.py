@@ -7,9 +7,9 @@ imported before it is asked for.
 """
 
 from harness.backends.base import Backend, BackendOptions
-from harness.checkpoint import Reference, parse_reference
+from harness.checkpoints.checkpoint import Reference, parse_reference
 from harness.errors import BackendError, UsageError, boundary
-from harness.families import Family
+from harness.plugins import Family
 
 _FAMILY = Family(
     group="harness.backends",

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any, Self
 
 from harness.backends.base import BackendOptions, Generation, Request
-from harness.cache import file_digest
-from harness.checkpoint import Checkpoint, Reference
+from harness.checkpoints.cache import file_digest
+from harness.checkpoints.checkpoint import Checkpoint, Reference
 from harness.dialects.base import Dialect
 from harness.dialects.registry import dialect, names, own_template
 from harness.errors import DialectError, TranscriptError, UsageError, boundary

@@ -1,22 +1,23 @@
 """
 Hugging Face checkpoints in this process: folders, hub models, PEFT adapters, GGUF, embedded models.
 
-Greedy answers are made by `harness.backends.engine` wherever a check finds that this model can be
-run by it; sampled ones, and those of other models, in left-padded batches of prompts of like
+Greedy answers are made by `harness.backends.engine.engine` wherever a check finds that this model
+can be run by it; sampled ones, and those of other models, in left-padded batches of prompts of like
 length, if another check finds that padding changes nothing. At batch size 1 each prompt is answered
-by itself, and so is one whose answer may pass the length where a model turns all its positions.
-A batch that does not fit in memory is halved and nothing done so far is lost. Of the checkpoint's
-own generation settings only the tokens that end an answer are used: a setting that turned on
-sampling or a penalty would change what is measured without a word.
+by itself, and so is one whose answer may pass the length where a model turns all its positions. A
+batch that does not fit in memory is halved and nothing done so far is lost. Of the checkpoint's own
+generation settings only the tokens that end an answer are used: a setting that turned on sampling
+or a penalty would change what is measured without a word.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Self
 
-from harness.backends.agreement import agreement, padding_agreement
 from harness.backends.base import BackendOptions, Generation, Request
-from harness.backends.decoding import (
+from harness.backends.encoding import Speech
+from harness.backends.engine.agreement import agreement, padding_agreement
+from harness.backends.engine.decoding import (
     OutOfMemory,
     Prompt,
     decode,
@@ -24,11 +25,10 @@ from harness.backends.decoding import (
     free_bytes,
     free_memory,
 )
-from harness.backends.engine import Engine, answer_of
-from harness.backends.prefixes import Group, groups, together
-from harness.backends.speech import Speech
-from harness.chat import chat_template, preflight
-from harness.checkpoint import (
+from harness.backends.engine.engine import Engine, answer_of
+from harness.backends.engine.prefixes import Group, groups, together
+from harness.checkpoints.chat_template import chat_template, preflight
+from harness.checkpoints.checkpoint import (
     Checkpoint,
     Reference,
     digests,

@@ -12,10 +12,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Self
 
 from harness.backends.base import BackendOptions, Generation, Request
-from harness.backends.decoding import Answer, Prompt, Stops, free_memory, row_seed
-from harness.backends.speech import Speech
-from harness.chat import chat_template, preflight
-from harness.checkpoint import Checkpoint, Reference, digests, load_tokenizer, locate
+from harness.backends.encoding import Speech
+from harness.backends.engine.decoding import Answer, Prompt, Stops, free_memory, row_seed
+from harness.checkpoints.chat_template import chat_template, preflight
+from harness.checkpoints.checkpoint import Checkpoint, Reference, digests, load_tokenizer, locate
 from harness.dialects.registry import chosen, own_template
 from harness.errors import BackendError, MissingDependencyError, UsageError, boundary
 from harness.transcript import Timing, Transcript

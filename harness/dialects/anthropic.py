@@ -15,8 +15,8 @@ from dataclasses import replace
 from typing import Any
 
 from harness.dialects.base import Attempt, Reading
-from harness.dialects.json_calls import decoded, rendered_value
-from harness.dialects.scanning import JsonReader, Trouble, unsound
+from harness.dialects.readers.json_calls import decoded, rendered_value
+from harness.dialects.readers.json_text import JsonReader, Trouble, unsound
 from harness.messages import Tool, ToolCall
 
 _CUT = ("max_tokens", "length")

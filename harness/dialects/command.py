@@ -14,8 +14,14 @@ from dataclasses import replace
 from functools import partial
 
 from harness.dialects.base import Attempt, Reading
-from harness.dialects.json_calls import BARE, Keys, read_bare_calls, read_list, rendered_value
-from harness.dialects.tagged import Bare, Tags, read_tagged
+from harness.dialects.readers.json_calls import (
+    BARE,
+    Keys,
+    read_bare_calls,
+    read_list,
+    rendered_value,
+)
+from harness.dialects.readers.tags import Bare, Tags, read_tagged
 from harness.messages import Tool, ToolCall
 
 _KEYS = Keys(name="tool_name", arguments=("parameters",), mended=("arguments",))

@@ -20,9 +20,9 @@ from functools import partial
 from typing import Protocol
 
 from harness.dialects.base import Reading
-from harness.dialects.json_calls import past, read_arguments, rendered_value
-from harness.dialects.scanning import JsonReader, Trouble
-from harness.dialects.tagged import Tags, Written, read_tagged
+from harness.dialects.readers.json_calls import past, read_arguments, rendered_value
+from harness.dialects.readers.json_text import JsonReader, Trouble
+from harness.dialects.readers.tags import Tags, Written, read_tagged
 from harness.messages import Tool, ToolCall
 
 _SEP = "<｜tool▁sep｜>"

@@ -4,7 +4,7 @@ DeepSeek V3.2: calls as markup, each argument with or without the note that it i
 ``<｜DSML｜function_calls>``, ``<｜DSML｜invoke name="f">``,
 ``<｜DSML｜parameter name="k" string="true">v</｜DSML｜parameter>``, and all closed. With
 ``string="true"`` a value is text as it stands, with ``string="false"`` it is JSON; without either
-the tool's schema decides (`harness.dialects.untyped`).
+the tool's schema decides (`harness.dialects.readers.untyped`).
 
 Experimental: the tag is from public threads, what stands inside is from memory. A template of V3.1
 in front of such a model goes unnoticed by servers (SGLang issue 17141); here nothing is read then.
@@ -14,8 +14,8 @@ from collections.abc import Sequence
 from functools import partial
 
 from harness.dialects.base import Reading
-from harness.dialects.markup import Markup, several
-from harness.dialects.tagged import Tags, read_tagged
+from harness.dialects.readers.markup import Markup, several
+from harness.dialects.readers.tags import Tags, read_tagged
 from harness.messages import Tool, ToolCall
 
 _STOP = "<｜end▁of▁sentence｜>"

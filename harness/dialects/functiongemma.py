@@ -19,8 +19,8 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 from harness.dialects.base import Reading
-from harness.dialects.braces import Braces
-from harness.dialects.tagged import Bare, Tags, read_tagged
+from harness.dialects.readers.braces import Braces
+from harness.dialects.readers.tags import Bare, Tags, read_tagged
 from harness.messages import Tool, ToolCall
 
 _ESCAPE = "<escape>"

@@ -2,18 +2,18 @@
 Gemma 4: ``<|tool_call>call:NAME{key:<|"|>text<|"|>,n:3}<tool_call|>``.
 
 Source: Google's chat template of Gemma 4 and threads about its parsers. The notation is that of
-FunctionGemma with another quote token (`harness.dialects.braces`): a bare ``42`` or ``true`` is
-a number or a boolean, and what stands in the quotes is text (vLLM issues 47906 and 51284). Inside
-containers the model also writes plain JSON or Python strings, and ``=`` for the colon: both are
-read leniently.
+FunctionGemma with another quote token (`harness.dialects.readers.braces`): a bare ``42`` or
+``true`` is a number or a boolean, and what stands in the quotes is text (vLLM issues 47906 and
+51284). Inside containers the model also writes plain JSON or Python strings, and ``=`` for the
+colon: both are read leniently.
 """
 
 import re
 from collections.abc import Sequence
 
 from harness.dialects.base import Reading
-from harness.dialects.braces import Braces
-from harness.dialects.tagged import Bare, Tags, read_tagged
+from harness.dialects.readers.braces import Braces
+from harness.dialects.readers.tags import Bare, Tags, read_tagged
 from harness.messages import Tool, ToolCall
 
 _QUOTE = '<|"|>'

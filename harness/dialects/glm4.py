@@ -14,8 +14,8 @@ from collections.abc import Sequence
 from functools import partial
 
 from harness.dialects.base import Reading
-from harness.dialects.json_calls import read_arguments, rendered_value
-from harness.dialects.tagged import Tags, Written, read_tagged
+from harness.dialects.readers.json_calls import read_arguments, rendered_value
+from harness.dialects.readers.tags import Tags, Written, read_tagged
 from harness.messages import Tool, ToolCall
 
 _STOPS = ("<|observation|>", "<|user|>", "<|endoftext|>")

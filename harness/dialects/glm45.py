@@ -3,7 +3,7 @@ GLM-4.5 to 4.7: ``<tool_call>NAME``, pairs of ``<arg_key>`` and ``<arg_value>``,
 
 Source: the chat templates of GLM-4.5, 4.6 and 4.7 and threads about their parsers. Line breaks
 between the tags are optional (4.7 writes none). The name loses the white space around it, a value
-loses nothing. Values are text, typed by the tool's schema (`harness.dialects.untyped`).
+loses nothing. Values are text, typed by the tool's schema (`harness.dialects.readers.untyped`).
 
 A key without a value is a problem, never an empty object (vLLM issue 49248), and so is a stray tag:
 ``</arg_key>`` never becomes a part of a key. A value ends at the first ``</arg_value>`` that
@@ -16,10 +16,10 @@ from collections.abc import Sequence
 from functools import partial
 
 from harness.dialects.base import Reading
-from harness.dialects.json_calls import past, rendered_value
-from harness.dialects.scanning import JsonReader
-from harness.dialects.tagged import Tags, Written, read_tagged
-from harness.dialects.untyped import typed
+from harness.dialects.readers.json_calls import past, rendered_value
+from harness.dialects.readers.json_text import JsonReader
+from harness.dialects.readers.tags import Tags, Written, read_tagged
+from harness.dialects.readers.untyped import typed
 from harness.messages import Tool, ToolCall
 
 _STOPS = ("<|observation|>", "<|user|>", "<|endoftext|>")

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from functools import partial
 
 from harness.dialects.base import Reading
-from harness.dialects.json_calls import BARE, read_bare_calls, read_list, rendered_value
-from harness.dialects.tagged import Bare, Tags, read_tagged
+from harness.dialects.readers.json_calls import BARE, read_bare_calls, read_list, rendered_value
+from harness.dialects.readers.tags import Bare, Tags, read_tagged
 from harness.messages import Tool, ToolCall
 
 _TAGS = Tags(

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from harness.dialects.base import Attempt, Reading
-from harness.dialects.json_calls import mend_call, read_call, rendered_call
-from harness.dialects.tagged import Tags, read_tagged
+from harness.dialects.readers.json_calls import mend_call, read_call, rendered_call
+from harness.dialects.readers.tags import Tags, read_tagged
 from harness.messages import Tool, ToolCall
 
 _TAGS = Tags(opener="<function_call>", closer="", ends=("<|endoftext|>",), spaced=False)

@@ -19,8 +19,8 @@ import re
 from collections.abc import Sequence
 
 from harness.dialects.base import Attempt, Reading
-from harness.dialects.json_calls import read_arguments, rendered_value
-from harness.dialects.scanning import JsonReader, Trouble
+from harness.dialects.readers.json_calls import read_arguments, rendered_value
+from harness.dialects.readers.json_text import JsonReader, Trouble
 from harness.messages import Tool, ToolCall
 
 _START, _MESSAGE, _CALL = "<|start|>", "<|message|>", "<|call|>"

@@ -17,8 +17,14 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 from harness.dialects.base import Reading
-from harness.dialects.json_calls import BARE, mend_call, read_bare_calls, read_call, rendered_call
-from harness.dialects.tagged import Bare, Tags, read_tagged
+from harness.dialects.readers.json_calls import (
+    BARE,
+    mend_call,
+    read_bare_calls,
+    read_call,
+    rendered_call,
+)
+from harness.dialects.readers.tags import Bare, Tags, read_tagged
 from harness.messages import Tool, ToolCall
 
 _TAGS = Tags(

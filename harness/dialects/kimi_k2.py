@@ -13,9 +13,9 @@ from collections.abc import Sequence
 from functools import partial
 
 from harness.dialects.base import Reading
-from harness.dialects.json_calls import past, read_arguments, rendered_value
-from harness.dialects.scanning import JsonReader
-from harness.dialects.tagged import Tags, Written, read_tagged
+from harness.dialects.readers.json_calls import past, read_arguments, rendered_value
+from harness.dialects.readers.json_text import JsonReader
+from harness.dialects.readers.tags import Tags, Written, read_tagged
 from harness.messages import Tool, ToolCall
 
 _BEGIN = "<|tool_calls_section_begin|>"

@@ -16,10 +16,10 @@ from collections.abc import Sequence
 from functools import partial
 
 from harness.dialects.base import Reading
-from harness.dialects.json_calls import BARE, Keys, mend_call, read_bare_calls, read_call
-from harness.dialects.json_calls import rendered_call as rendered
-from harness.dialects.scanning import Trouble
-from harness.dialects.tagged import Bare, Tags, Written, read_tagged
+from harness.dialects.readers.json_calls import BARE, Keys, mend_call, read_bare_calls, read_call
+from harness.dialects.readers.json_calls import rendered_call as rendered
+from harness.dialects.readers.json_text import Trouble
+from harness.dialects.readers.tags import Bare, Tags, Written, read_tagged
 from harness.messages import Tool, ToolCall
 
 _KEYS = Keys(arguments=("parameters", "arguments"), mended=())

@@ -3,18 +3,18 @@ MiniMax: calls as markup between ``<minimax:tool_call>``, or JSON between ``<too
 
 Source: MiniMax's guides to tool calling. M2 (dialect ``minimax-m2``) writes ``<invoke name="f">``,
 ``<parameter name="k">v</parameter>`` and ``</invoke>``; values are text, typed by the tool's schema
-(`harness.dialects.untyped`): of an argument that may be a string, ``null`` and ``007`` are strings.
-M1 (dialect ``minimax-m1``, experimental: from memory) writes one JSON object a line.
+(`harness.dialects.readers.untyped`): of an argument that may be a string, ``null`` and ``007`` are
+strings. M1 (dialect ``minimax-m1``, experimental: from memory) writes one JSON object a line.
 """
 
 from collections.abc import Sequence
 from functools import partial
 
 from harness.dialects.base import Reading
-from harness.dialects.json_calls import mend_call, read_call, rendered_call
-from harness.dialects.markup import Markup, several
-from harness.dialects.scanning import JsonReader, Trouble
-from harness.dialects.tagged import Tags, Written, read_tagged
+from harness.dialects.readers.json_calls import mend_call, read_call, rendered_call
+from harness.dialects.readers.json_text import JsonReader, Trouble
+from harness.dialects.readers.markup import Markup, several
+from harness.dialects.readers.tags import Tags, Written, read_tagged
 from harness.messages import Tool, ToolCall
 
 _THINKING = ("<think>", "</think>")

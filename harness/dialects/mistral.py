@@ -18,7 +18,7 @@ from dataclasses import replace
 from functools import partial
 
 from harness.dialects.base import Reading
-from harness.dialects.json_calls import (
+from harness.dialects.readers.json_calls import (
     BARE,
     past,
     read_arguments,
@@ -26,8 +26,8 @@ from harness.dialects.json_calls import (
     read_list,
     rendered_value,
 )
-from harness.dialects.scanning import JsonReader
-from harness.dialects.tagged import Bare, Tags, Written, read_tagged
+from harness.dialects.readers.json_text import JsonReader
+from harness.dialects.readers.tags import Bare, Tags, Written, read_tagged
 from harness.messages import Tool, ToolCall
 
 _TAGS = Tags(opener="[TOOL_CALLS]", closer="", ends=("</s>",), spaced=False)

@@ -16,7 +16,7 @@ from dataclasses import replace
 from typing import Any
 
 from harness.dialects.base import Attempt, Reading
-from harness.dialects.scanning import JsonReader, Trouble, unsound
+from harness.dialects.readers.json_text import JsonReader, Trouble, unsound
 from harness.messages import Tool, ToolCall
 
 _CALL_KEYS = ("tool_calls", "function_call")

@@ -11,8 +11,14 @@ from collections.abc import Sequence
 from functools import partial
 
 from harness.dialects.base import Reading
-from harness.dialects.json_calls import BARE, Keys, read_bare_calls, read_list, rendered_value
-from harness.dialects.tagged import Bare, Tags, Written, read_tagged
+from harness.dialects.readers.json_calls import (
+    BARE,
+    Keys,
+    read_bare_calls,
+    read_list,
+    rendered_value,
+)
+from harness.dialects.readers.tags import Bare, Tags, Written, read_tagged
 from harness.messages import Tool, ToolCall
 
 _KEYS = Keys(arguments=("arguments", "parameters"), mended=())

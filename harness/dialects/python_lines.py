@@ -22,9 +22,9 @@ from functools import partial
 from typing import Any
 
 from harness.dialects.base import Reading
-from harness.dialects.python_calls import JSON_WORDS, NAME, read_calls, rendered_call
 from harness.dialects.pythonic import fenced
-from harness.dialects.tagged import Tags, read_tagged
+from harness.dialects.readers.python_calls import JSON_WORDS, NAME, read_calls, rendered_call
+from harness.dialects.readers.tags import Tags, read_tagged
 from harness.messages import Tool, ToolCall
 
 

@@ -16,10 +16,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 
-from harness.dialects import python_calls
 from harness.dialects.base import Attempt, Reading
-from harness.dialects.json_calls import Keys, mend_call
-from harness.dialects.python_calls import (
+from harness.dialects.readers import python_calls
+from harness.dialects.readers.json_calls import Keys, mend_call
+from harness.dialects.readers.python_calls import (
     ENDS,
     NAME,
     OPEN,
@@ -31,7 +31,7 @@ from harness.dialects.python_calls import (
     unreadable,
     word_end,
 )
-from harness.dialects.tagged import Tags, read_tagged
+from harness.dialects.readers.tags import Tags, read_tagged
 from harness.messages import Tool, ToolCall
 
 _START = re.compile(rf"\s*(?:<\|python_start\|>\s*)?\[\s*(?={NAME}\()")

@@ -4,8 +4,8 @@ Qwen3-Coder: ``<tool_call>``, ``<function=NAME>``, ``<parameter=KEY>``, a value,
 Source: the chat template of Qwen3-Coder and the parser that Qwen ships beside it. Every tag stands
 on a line of its own, and the line breaks at both ends of a value belong to the tags: indentation
 and blank lines inside survive. Values are text, typed by the tool's schema
-(`harness.dialects.untyped`). Two calls of one tool are two calls. The opening ``<tool_call>`` is
-sometimes left out, as remembered; such a call is read leniently.
+(`harness.dialects.readers.untyped`). Two calls of one tool are two calls. The opening
+``<tool_call>`` is sometimes left out, as remembered; such a call is read leniently.
 """
 
 import re
@@ -14,8 +14,8 @@ from dataclasses import replace
 from functools import partial
 
 from harness.dialects.base import Reading
-from harness.dialects.markup import Markup, several
-from harness.dialects.tagged import Bare, Tags, Written, read_tagged
+from harness.dialects.readers.markup import Markup, several
+from harness.dialects.readers.tags import Bare, Tags, Written, read_tagged
 from harness.messages import Tool, ToolCall
 
 _TAGS = Tags(

@@ -17,8 +17,8 @@ from harness.dialects.native import NATIVE
 from harness.dialects.response_template import NAME as RESPONSE_TEMPLATE
 from harness.dialects.response_template import ResponseTemplate, from_file, of_tokenizer
 from harness.errors import DialectError, boundary
-from harness.families import Family
 from harness.messages import Tool
+from harness.plugins import Family
 from harness.transcript import Transcript
 
 _FAMILY = Family(

@@ -20,8 +20,8 @@ from typing import Any
 
 from harness.canonical import canonical_json
 from harness.dialects.base import Attempt, Reading
-from harness.dialects.scanning import Trouble, read_json
-from harness.dialects.untyped import typed
+from harness.dialects.readers.json_text import Trouble, read_json
+from harness.dialects.readers.untyped import typed
 from harness.errors import DialectError, boundary
 from harness.messages import Tool, ToolCall
 

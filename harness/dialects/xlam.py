@@ -14,8 +14,8 @@ from dataclasses import replace
 from functools import partial
 
 from harness.dialects.base import Reading
-from harness.dialects.json_calls import BARE, read_bare_calls, read_list, rendered_value
-from harness.dialects.tagged import Bare, Tags, Written, read_tagged
+from harness.dialects.readers.json_calls import BARE, read_bare_calls, read_list, rendered_value
+from harness.dialects.readers.tags import Bare, Tags, Written, read_tagged
 from harness.messages import Tool, ToolCall
 
 _ENDS = ("<|im_end|>", "<|eot_id|>", "<|endoftext|>", "<|end_of_text|>", "<|EOT|>", "</s>")

@@ -1,9 +1,9 @@
 """
 What an importer is: foreign rows in, cases of a suite and notes out.
 
-An importer reads files and writes none; `harness.suite_import` checks what it gives and makes the
-folder. What has no place in a suite is a note with file and line, never dropped in silence; a row
-that is broken in itself is kept as a case in quarantine.
+An importer reads files and writes none; `harness.importers.convert` checks what it gives and makes
+the folder. What has no place in a suite is a note with file and line, never dropped in silence; a
+row that is broken in itself is kept as a case in quarantine.
 """
 
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
-from harness.suite_source import Problem
+from harness.documents import Problem
 
 Sources = Mapping[str, tuple[Path, ...]]
 """The files of each kind: ``{"questions": (...), "answers": (...)}``."""

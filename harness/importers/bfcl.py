@@ -19,13 +19,13 @@ from referencing import Registry
 from referencing.exceptions import Unresolvable
 
 from harness.canonical import canonical_json
+from harness.constraints.keywords import SchemaValidator
+from harness.documents import Problem
 from harness.errors import UsageError
 from harness.importers.base import Imported, ImportedCase, Sources, quarantine
 from harness.importers.bfcl_answers import OMITTED, constraint, examples, lists_values
 from harness.importers.bfcl_schema import fits, tool_schema, widened
 from harness.importers.reading import Row, json_rows, unknown_keys
-from harness.keywords import SchemaValidator
-from harness.suite_source import Problem
 
 _CATEGORY = re.compile(r"(?P<category>.*?)_\d+(?:-\d+)*")
 

@@ -9,7 +9,7 @@ leaderboard converts answers of such questions before it compares them.
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from harness.keywords import json_type
+from harness.constraints.keywords import json_type
 
 _TYPES = {
     "dict": "object",

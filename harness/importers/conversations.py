@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from harness.canonical import canonical_json
+from harness.documents import Problem, decode_json
 from harness.importers.base import ImportedCase
 from harness.importers.reading import Row
 from harness.messages import Message, Tool
-from harness.suite_source import Problem, decode_json
 
 _MESSAGE_KEYS = ("role", "content", "tool_calls", "name", "tool_call_id")
 

@@ -12,10 +12,10 @@ from collections.abc import Mapping
 from datetime import date
 from typing import Any
 
+from harness.documents import Problem
 from harness.importers.base import Imported, Sources
 from harness.importers.conversations import Conversation, cases, chat_rows, conversation
 from harness.importers.reading import json_rows, unknown_keys
-from harness.suite_source import Problem
 
 
 class MobileActions:

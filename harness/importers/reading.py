@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from harness.documents import Problem, read_source
 from harness.errors import UsageError, boundary
-from harness.suite_source import Problem, read_source
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

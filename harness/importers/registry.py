@@ -7,8 +7,8 @@ before it is asked for.
 """
 
 from harness.errors import UsageError
-from harness.families import Family
 from harness.importers.base import Importer
+from harness.plugins import Family
 
 _FAMILY = Family(
     group="harness.importers",

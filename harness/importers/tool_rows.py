@@ -14,11 +14,11 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+from harness.documents import Problem, decode_json, raise_problems, read_source
 from harness.errors import UsageError, boundary
 from harness.importers.base import Imported, Sources
 from harness.importers.conversations import Conversation, cases, chat_rows, conversation
 from harness.importers.reading import Row, json_rows, unknown_keys
-from harness.suite_source import Problem, decode_json, raise_problems, read_source
 
 _COLUMNS = ("user_content", "tool_name", "tool_arguments")
 

@@ -2,17 +2,17 @@
 What a renderer is given, and what it is.
 
 A renderer decides nothing: it spells what is in the `Report`, and every text in it that a model, a
-suite or a file name brought goes through `harness.renderers.safe`.
+suite or a file name brought goes through `harness.reports.escape`.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from harness.compare import Comparison
-from harness.finetune.result import Finetuned
-from harness.gate import Verdict
-from harness.record import RunRecord
+from harness.comparison.compare import Comparison
+from harness.finetuning.result import Finetuned
+from harness.gating.gate import Verdict
+from harness.runs.record import RunRecord
 from harness.transcript import Key
 
 

@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from typing import Literal
 
 from harness.errors import ExitCode
-from harness.renderers import safe
 from harness.renderers.base import Report
-from harness.renderers.blocks import Entry, plain
-from harness.renderers.evidence import accuracy, broken
+from harness.reports import escape as safe
+from harness.reports.blocks import Entry, plain
+from harness.reports.evidence import accuracy, broken
 
 SUMMARY_LIMIT = 1_000_000
 """A step's summary holds 1 MiB."""

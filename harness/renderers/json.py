@@ -8,11 +8,11 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from harness.compare import Comparison
-from harness.paired import PairedRate, PairedValues
-from harness.record import Metric, RunRecord, encode
+from harness.comparison.compare import Comparison
+from harness.comparison.paired import PairedRate, PairedValues
 from harness.renderers.base import Report
-from harness.renderers.evidence import accuracy
+from harness.reports.evidence import accuracy
+from harness.runs.record import Metric, RunRecord, encode
 
 
 def render(report: Report) -> str:

@@ -12,11 +12,11 @@ from xml.etree import ElementTree
 from xml.etree.ElementTree import Element, SubElement
 
 from harness.errors import ExitCode
-from harness.gate import Verdict
+from harness.gating.gate import Verdict
 from harness.renderers.base import Report, RunView
-from harness.renderers.safe import cut, line, xml
-from harness.renderers.spelling import call
-from harness.results import WARNINGS, CaseResult, Finding
+from harness.reports.escape import cut, line, xml
+from harness.reports.format import call
+from harness.scoring.results import WARNINGS, CaseResult, Finding
 from harness.transcript import Key
 
 _ANSWER = 20_000

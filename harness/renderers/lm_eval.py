@@ -13,8 +13,8 @@ from datetime import datetime
 from math import sqrt
 from typing import Any
 
-from harness.record import Metric, RunRecord
 from harness.renderers.base import Report
+from harness.runs.record import Metric, RunRecord
 
 FILTER = "none"
 """Answers are judged as they come."""

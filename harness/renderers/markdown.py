@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from html import escape
 
-from harness.renderers import safe
 from harness.renderers.base import Report
-from harness.renderers.blocks import (
+from harness.reports import escape as safe
+from harness.reports.blocks import (
     Block,
     Entry,
     Inline,
@@ -21,7 +21,7 @@ from harness.renderers.blocks import (
     Table,
     parts,
 )
-from harness.renderers.sections import sections
+from harness.reports.sections import sections
 
 LIMIT = 60_000
 """A comment on GitHub holds 65,536 characters; the rest is for what others put around it."""

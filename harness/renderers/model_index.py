@@ -9,11 +9,11 @@ from typing import Any
 
 import yaml
 
-from harness.record import RunRecord
-from harness.renderers import safe
 from harness.renderers.base import Report
-from harness.renderers.spelling import unit
-from harness.renderers.tables import ordered
+from harness.reports import escape as safe
+from harness.reports.format import unit
+from harness.reports.tables import ordered
+from harness.runs.record import RunRecord
 
 TASK = {"type": "text-generation", "name": "Tool calling"}
 

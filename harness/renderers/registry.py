@@ -8,7 +8,7 @@ object is a `harness.renderers.base.Renderer`. Nothing is imported before it is 
 from typing import cast
 
 from harness.errors import UsageError
-from harness.families import Family
+from harness.plugins import Family
 from harness.renderers.base import Renderer
 
 _FAMILY = Family(

@@ -10,7 +10,7 @@ from wcwidth import width as wide
 from wcwidth import wrap
 
 from harness.renderers.base import Report
-from harness.renderers.blocks import (
+from harness.reports.blocks import (
     Block,
     Entry,
     Inline,
@@ -23,8 +23,8 @@ from harness.renderers.blocks import (
     Table,
     plain,
 )
-from harness.renderers.safe import cut, line
-from harness.renderers.sections import sections
+from harness.reports.escape import cut, line
+from harness.reports.sections import sections
 
 WIDTH = 100
 

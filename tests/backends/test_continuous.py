@@ -8,7 +8,7 @@ import pytest
 
 from harness.backends import continuous
 from harness.backends.base import BackendOptions, Generation, Request
-from harness.backends.decoding import OutOfMemory
+from harness.backends.engine.decoding import OutOfMemory
 from harness.backends.registry import open_backend
 from harness.errors import BackendError, UsageError
 from harness.messages import Message, Tool

@@ -143,7 +143,7 @@ class _Point:
 @pytest.fixture
 def installed(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], None]:
     def install(name: str, value: str) -> None:
-        monkeypatch.setattr("harness.families.entry_points", lambda group: [_Point(name, value)])
+        monkeypatch.setattr("harness.plugins.entry_points", lambda group: [_Point(name, value)])
 
     return install
 

@@ -11,17 +11,17 @@ from typing import Any
 import pytest
 import torch
 
-from harness import workflow
 from harness.backends.base import BackendOptions, Generation, Request
-from harness.backends.decoding import Answer, OutOfMemory
-from harness.backends.engine import Engine, Row
+from harness.backends.engine.decoding import Answer, OutOfMemory
+from harness.backends.engine.engine import Engine, Row
 from harness.backends.margins import margin, watched
 from harness.backends.transformers import TransformersBackend
-from harness.checkpoint import parse_reference
+from harness.checkpoints.checkpoint import parse_reference
 from harness.dialects.hermes import HERMES
 from harness.messages import Message, Tool, ToolCall
-from harness.project import Project, open_project
 from harness.transcript import Key, Transcript
+from harness.workflow import run as workflow
+from harness.workflow.project import Project, open_project
 
 WORDS = "what is the policy on overtime pay for staff who travel by train at night".split()
 TOOLS = tuple(Tool.from_schema({"name": name}) for name in ("search_web", "search_files", "ask"))
@@ -118,7 +118,7 @@ def test_the_engine_answers_where_it_may(
 def test_a_model_that_does_not_agree_is_answered_in_plain_batches(
     opened: Callable[..., TransformersBackend], monkeypatch: pytest.MonkeyPatch
 ):
-    from harness.backends import attention
+    from harness.backends.engine import attention
 
     expected = answers(opened(), questions(5))
     sizes, said = plain_calls(monkeypatch), list[str]()
@@ -133,7 +133,7 @@ def test_a_model_that_does_not_agree_is_answered_in_plain_batches(
 def test_ties_are_decided_one_at_a_time_and_counted(
     opened: Callable[..., TransformersBackend], monkeypatch: pytest.MonkeyPatch
 ):
-    from harness.backends import agreement
+    from harness.backends.engine import agreement
 
     expected = answers(opened(), questions(5))
     sizes, said = plain_calls(monkeypatch), list[str]()

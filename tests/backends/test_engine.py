@@ -13,13 +13,13 @@ from typing import Any
 import pytest
 import torch
 
-from harness.backends import engine as engine_module
-from harness.backends.agreement import agreement
-from harness.backends.attention import Part, Prefix, PrefixPass, Shelf, StepPass
 from harness.backends.base import Generation
-from harness.backends.decoding import OutOfMemory, Prompt, Stops, decode
-from harness.backends.engine import Engine, answer_of
-from harness.backends.prefixes import Group, groups, together
+from harness.backends.engine import engine as engine_module
+from harness.backends.engine.agreement import agreement
+from harness.backends.engine.attention import Part, Prefix, PrefixPass, Shelf, StepPass
+from harness.backends.engine.decoding import OutOfMemory, Prompt, Stops, decode
+from harness.backends.engine.engine import Engine, answer_of
+from harness.backends.engine.prefixes import Group, groups, together
 from harness.transcript import Key
 
 STOPS = Stops(ids=tuple(range(2, 16)), pad=0)
@@ -432,7 +432,7 @@ def test_the_three_kinds_agree_with_themselves(model: Any):
 def test_a_model_that_pays_no_heed_to_positions_does_not_agree(
     model: Any, monkeypatch: pytest.MonkeyPatch
 ):
-    from harness.backends import attention
+    from harness.backends.engine import attention
 
     monkeypatch.setattr(
         attention.StepPass, "positions", property(lambda self: self._slot), raising=True
@@ -445,7 +445,7 @@ def test_a_model_that_pays_no_heed_to_positions_does_not_agree(
 
 
 def test_a_window_that_is_forgotten_is_noticed(monkeypatch: pytest.MonkeyPatch):
-    from harness.backends import attention
+    from harness.backends.engine import attention
 
     torch.manual_seed(3)
     model = gemma().eval()
@@ -482,7 +482,7 @@ def test_equal_infinities_are_no_difference(masked: Any):
 
 
 def test_beside_infinities_a_difference_is_noticed(masked: Any, monkeypatch: pytest.MonkeyPatch):
-    from harness.backends import attention
+    from harness.backends.engine import attention
 
     monkeypatch.setattr(attention.StepPass, "positions", property(lambda self: self._slot))
 

@@ -15,10 +15,10 @@ import pytest
 import torch
 
 from harness.backends.base import BackendOptions, Generation, Request
-from harness.backends.decoding import _RowSampler, cut, decode
-from harness.backends.speech import Speech
+from harness.backends.encoding import Speech
+from harness.backends.engine.decoding import _RowSampler, cut, decode
 from harness.backends.transformers import TransformersBackend
-from harness.checkpoint import Checkpoint, parse_reference
+from harness.checkpoints.checkpoint import Checkpoint, parse_reference
 from harness.dialects.registry import dialect
 from harness.errors import BackendError, DialectError, TemplateError, UsageError
 from harness.messages import Message, Tool, ToolCall

@@ -5,8 +5,8 @@ How often the shipped gate is wrong, and what it sees: simulated, and written do
 few minutes on one core. `test_gate_simulation` asserts its bounds.
 
 Drawn are counts: in n paired cases *d* is the share on which two equal checkpoints differ, half of
-it each way; a true drop of D adds D to the share that breaks. Every verdict is `harness.gate.gate`
-on a `Comparison` with these counts; equal counts are asked once.
+it each way; a true drop of D adds D to the share that breaks. Every verdict is
+`harness.gating.gate.gate` on a `Comparison` with these counts; equal counts are asked once.
 """
 
 import argparse
@@ -19,11 +19,11 @@ from typing import Any
 
 import numpy as np
 
-from harness.compare import Comparison
-from harness.gate import Verdict, gate
-from harness.metrics import METRICS
-from harness.paired import PairedRate, PairedValues, Unit
-from harness.policy import Policy, default_policy, read_policy
+from harness.comparison.compare import Comparison
+from harness.comparison.paired import PairedRate, PairedValues, Unit
+from harness.gating.gate import Verdict, gate
+from harness.gating.policy import Policy, default_policy, read_policy
+from harness.scoring.metrics import METRICS
 
 SEED = 20261122
 DRAWS = 20_000
@@ -427,9 +427,9 @@ def _values(name: str, old: Any, new: Any) -> str:
 _HEAD = """\
 # How often the gate is wrong
 
-Simulated with the shipped gate: every verdict below is `harness.gate.gate` on drawn counts. Made by
-`python -m tests.benchmarks.gate_simulation --write docs/gate-simulation.md` (seed {seed}, {fewer:,}
-to {draws:,} draws a cell), and held to the bounds named here by
+Simulated with the shipped gate: every verdict below is `harness.gating.gate.gate` on drawn counts.
+Made by `python -m tests.benchmarks.gate_simulation --write docs/gate-simulation.md` (seed {seed},
+{fewer:,} to {draws:,} draws a cell), and held to the bounds named here by
 `tests/benchmarks/test_gate_simulation.py`.
 
 *d* is the share of cases on which two equally good checkpoints differ, half of it each way. A true

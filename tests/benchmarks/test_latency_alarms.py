@@ -11,15 +11,15 @@ import pytest
 
 from harness.backends.base import Backend, BackendOptions
 from harness.backends.registry import open_backend
-from harness.judgement import MetricVerdict
-from harness.latency import alternate
-from harness.paired import PairedValues
-from harness.policy import default_policy
-from harness.project import bundled_suites
-from harness.runner import latency_sample
-from harness.suite_files import load_suite
-from harness.times import judge_alternated
-from harness.workflow import RunOptions, generation_for
+from harness.comparison.paired import PairedValues
+from harness.gating.policy import default_policy
+from harness.gating.times import judge_alternated
+from harness.runs.runner import latency_sample
+from harness.suites.files import load_suite
+from harness.wording import MetricVerdict
+from harness.workflow.latency import alternate
+from harness.workflow.project import bundled_suites
+from harness.workflow.run import RunOptions, generation_for
 
 TRIES, TOKENS, DELAY = 5, 12, 0.15
 NAME = "latency_ms_p50"

@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 
 from harness.canonical import digest
-from harness.compare import compare
-from harness.metrics import confusion, measure
-from harness.record import RunRecord, Selection, SuiteReference, with_interval
+from harness.comparison.compare import compare
 from harness.renderers.base import Report, RunView
-from harness.renderers.html import render
-from harness.results import CaseResult, Finding, TurnResult
+from harness.renderers.html.render import render
+from harness.runs.record import RunRecord, Selection, SuiteReference, with_interval
+from harness.scoring.metrics import confusion, measure
+from harness.scoring.results import CaseResult, Finding, TurnResult
 from harness.transcript import Key
 
 CASES = 10_000

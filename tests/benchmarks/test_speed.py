@@ -15,18 +15,18 @@ import pytest
 
 from harness.backends.base import BackendOptions, Generation
 from harness.backends.registry import open_backend
-from harness.compare import compare
+from harness.comparison.compare import compare
+from harness.comparison.paired import PairedRate
 from harness.dialects.hermes import HERMES
-from harness.judging import judge, read_transcripts_by_key
 from harness.messages import ToolCall
-from harness.paired import PairedRate
-from harness.project import bundled_suites
-from harness.results import CaseResult
-from harness.runner import latency_sample, request
-from harness.suite import Suite
-from harness.suite_files import load_suite, parse_suite
-from harness.suite_similar import similar_pairs
+from harness.runs.rescore import judge, read_transcripts_by_key
+from harness.runs.runner import latency_sample, request
+from harness.scoring.results import CaseResult
+from harness.suites.files import load_suite, parse_suite
+from harness.suites.lint.similarity import similar_pairs
+from harness.suites.suite import Suite
 from harness.transcript import Key, Transcript
+from harness.workflow.project import bundled_suites
 
 from .. import builders
 

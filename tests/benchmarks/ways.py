@@ -23,19 +23,19 @@ from typing import Any
 
 from tabulate import tabulate
 
-from harness.backends.agreement import agreement
 from harness.backends.base import BackendOptions, Generation
 from harness.backends.continuous import answer_together
-from harness.backends.decoding import Prompt, decode
-from harness.backends.engine import Engine
-from harness.backends.prefixes import groups, together
+from harness.backends.engine.agreement import agreement
+from harness.backends.engine.decoding import Prompt, decode
+from harness.backends.engine.engine import Engine
+from harness.backends.engine.prefixes import groups, together
 from harness.backends.transformers import DTYPES, PADDED_ROWS, ROWS, TransformersBackend
 from harness.backends.vllm import VllmBackend
-from harness.checkpoint import Reference, parse_reference
-from harness.project import bundled_suites
-from harness.runner import request
-from harness.suite_files import load_suite
+from harness.checkpoints.checkpoint import Reference, parse_reference
+from harness.runs.runner import request
+from harness.suites.files import load_suite
 from harness.transcript import Key
+from harness.workflow.project import bundled_suites
 
 Answers = dict[Key, list[int]]
 

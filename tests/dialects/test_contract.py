@@ -11,8 +11,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from harness.dialects.base import Attempt, Dialect, Reading
-from harness.dialects.json_calls import mend_call
 from harness.dialects.native import NATIVE
+from harness.dialects.readers.json_calls import mend_call
 from harness.dialects.registry import dialect, names
 from harness.messages import ToolCall
 

@@ -24,9 +24,9 @@ import pytest
 import yaml
 
 from harness.dialects.registry import dialect, names, read
-from harness.judging import judge
-from harness.suite import Case
-from harness.suite_files import parse_suite
+from harness.runs.rescore import judge
+from harness.suites.files import parse_suite
+from harness.suites.suite import Case
 from harness.transcript import Key, Transcript
 
 HERE = Path(__file__).parent

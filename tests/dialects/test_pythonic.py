@@ -4,9 +4,9 @@ Hostile calls: nothing is evaluated, and nothing exhausts the parser.
 
 import pytest
 
-from harness.dialects import python_calls
-from harness.dialects.python_calls import MAX_LENGTH
 from harness.dialects.pythonic import PYTHONIC
+from harness.dialects.readers import python_calls
+from harness.dialects.readers.python_calls import MAX_LENGTH
 
 
 @pytest.mark.parametrize(

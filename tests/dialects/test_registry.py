@@ -40,7 +40,7 @@ def _installed(monkeypatch: pytest.MonkeyPatch, **points: str) -> None:
         assert group == "harness.dialects"
         return [EntryPoint(name, value, group) for name, value in points.items()]
 
-    monkeypatch.setattr("harness.families.entry_points", entry_points)
+    monkeypatch.setattr("harness.plugins.entry_points", entry_points)
 
 
 def _transcript(**fields: Any) -> Transcript:

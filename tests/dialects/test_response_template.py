@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.cli import main
+from harness.cli.main import main
 from harness.dialects.registry import chosen, dialect, spoken_by
 from harness.dialects.response_template import ResponseTemplate, of_tokenizer
 from harness.errors import DialectError
 from harness.messages import Tool
-from harness.store import load_run
+from harness.runs.store import load_run
 
 HERMES: dict[str, Any] = {
     "defaults": {"role": "assistant"},

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.dialects.scanning import (
+from harness.dialects.readers.json_text import (
     MAX_DEPTH,
     MAX_DIGITS,
     JsonReader,

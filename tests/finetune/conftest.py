@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.finetune import Row
+from harness.finetuning import Row
 from harness.messages import Message, Tool, ToolCall
 
 END = "<|im_end|>"

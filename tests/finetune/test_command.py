@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.cli import main
-from harness.store import load_run
+from harness.cli.main import main
+from harness.runs.store import load_run
 
 from .conftest import SEARCH
 

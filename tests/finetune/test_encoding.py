@@ -4,11 +4,11 @@ What the model sees of a row, and which tokens are learned.
 
 import pytest
 
-from harness.checkpoint import load_tokenizer, locate, parse_reference
+from harness.checkpoints.checkpoint import load_tokenizer, locate, parse_reference
 from harness.errors import TemplateError, TrainingError
-from harness.finetune import Row
-from harness.finetune.encoding import check_labels, check_template, encode_rows
-from harness.finetune.sharing import IGNORED
+from harness.finetuning import Row
+from harness.finetuning.encoding import check_labels, check_template, encode_rows
+from harness.finetuning.shared_prefix import IGNORED
 from harness.messages import Message, ToolCall
 
 from .conftest import END, SEARCH, TRAIN, hermes, row

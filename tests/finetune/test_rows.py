@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from harness.errors import SuiteError, TrainingError, UsageError
-from harness.finetune import Row, read_rows, rows_digest, tools_from_functions
-from harness.finetune.rows import check_leakage
+from harness.finetuning import Row, read_rows, rows_digest, tools_from_functions
+from harness.finetuning.rows import check_leakage
 from harness.messages import ToolCall
 
 from .conftest import SEARCH, SUM, TRAIN, row, searches

@@ -4,9 +4,9 @@ The shared layout computes the loss and the gradients of the padded one.
 
 import pytest
 
-from harness.checkpoint import load_model, load_tokenizer, locate, parse_reference
-from harness.finetune.encoding import encode_rows
-from harness.finetune.sharing import (
+from harness.checkpoints.checkpoint import load_model, load_tokenizer, locate, parse_reference
+from harness.finetuning.encoding import encode_rows
+from harness.finetuning.shared_prefix import (
     collate_shared,
     common_prefix,
     shares_exactly,

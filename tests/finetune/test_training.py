@@ -8,20 +8,20 @@ from pathlib import Path
 
 import pytest
 
-from harness.checkpoint import load_model, load_tokenizer, locate, parse_reference
+from harness.checkpoints.checkpoint import load_model, load_tokenizer, locate, parse_reference
 from harness.errors import StoreError, TemplateError, TrainingError, UsageError
-from harness.finetune import (
+from harness.finetuning import (
     EpochLoss,
     Recipe,
     finetune,
     finished,
     recipe_digest,
     tools_from_functions,
-    trainer,
 )
-from harness.finetune.encoding import encode_rows
-from harness.finetune.trainer import build_trainer, check_prepared, dataset, quiet
-from harness.finetune.training import WORK, adapter_base, epoch_losses
+from harness.finetuning import sft_trainer as trainer
+from harness.finetuning.encoding import encode_rows
+from harness.finetuning.finetune import WORK, adapter_base, epoch_losses
+from harness.finetuning.sft_trainer import build_trainer, check_prepared, dataset, quiet
 from harness.messages import ToolCall
 
 from .conftest import END, SEARCH, SUM, TRAIN, VALID, hermes, make_base, row
@@ -392,7 +392,7 @@ def test_an_adapter_loads_with_its_base(base, tmp_path):
     ],
 )
 def test_an_adapter_names_its_base_as_it_will_be_found(reference, expected):
-    from harness.checkpoint import Located
+    from harness.checkpoints.checkpoint import Located
 
     assert expected == adapter_base(
         Located(reference=parse_reference(reference), folder=Path("anywhere"))

@@ -9,15 +9,15 @@ from typing import Any
 
 import pytest
 
-from harness.constraints import compile_constraint
+from harness.constraints.constraint import compile_constraint
 from harness.dialects.native import NATIVE
 from harness.errors import UsageError
 from harness.importers.base import Imported
 from harness.importers.bfcl import BFCL
 from harness.importers.bfcl_answers import constraint
 from harness.importers.bfcl_schema import fits, json_schema, widened
-from harness.judging import judge
-from harness.suite_import import import_suite
+from harness.importers.convert import import_suite
+from harness.runs.rescore import judge
 from harness.transcript import Key, Transcript
 
 from .examples import answer, call, function, lines, question

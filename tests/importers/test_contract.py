@@ -11,9 +11,9 @@ import pytest
 from harness.errors import UsageError
 from harness.importers.base import Importer
 from harness.importers.bfcl import BFCL
+from harness.importers.convert import import_suite
 from harness.importers.registry import importer, names
-from harness.suite_files import load_suite
-from harness.suite_import import import_suite
+from harness.suites.files import load_suite
 
 from .examples import SOURCES, write
 
@@ -25,7 +25,7 @@ def _installed(monkeypatch: pytest.MonkeyPatch, **points: str) -> None:
         assert group == "harness.importers"
         return [EntryPoint(name, value, group) for name, value in points.items()]
 
-    monkeypatch.setattr("harness.families.entry_points", entry_points)
+    monkeypatch.setattr("harness.plugins.entry_points", entry_points)
 
 
 def test_every_importer_has_an_example():

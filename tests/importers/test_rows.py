@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from harness.errors import UsageError
-from harness.finetune.rows import read_rows
+from harness.finetuning.rows import read_rows
 from harness.importers.base import Imported
+from harness.importers.convert import ImportedSuite, import_suite
 from harness.importers.registry import importer
-from harness.suite_files import load_suite
-from harness.suite_import import ImportedSuite, import_suite
+from harness.suites.files import load_suite
 
 from .examples import ACTIONS, CHAT, SOURCES, TOOL, call, lines, write
 

@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 
 from harness.canonical import digest
-from harness.compare import compare
-from harness.gate import gate
-from harness.metrics import confusion, measure
-from harness.policy import default_policy, read_policy
-from harness.record import RunRecord, Selection, SuiteReference, with_interval
+from harness.comparison.compare import compare
+from harness.gating.gate import gate
+from harness.gating.policy import default_policy, read_policy
 from harness.renderers.base import Report, RunView
-from harness.results import CaseResult, Finding, Status, TurnResult
+from harness.runs.record import RunRecord, Selection, SuiteReference, with_interval
+from harness.scoring.metrics import confusion, measure
+from harness.scoring.results import CaseResult, Finding, Status, TurnResult
 from harness.transcript import Key
 
 SHA = "sha256:" + "a" * 64

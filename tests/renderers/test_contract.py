@@ -40,7 +40,7 @@ def test_a_name_offered_twice_is_an_error(monkeypatch: pytest.MonkeyPatch):
     class Point:
         name, value = "terminal", "elsewhere:render"
 
-    monkeypatch.setattr("harness.families.entry_points", lambda group: [Point])
+    monkeypatch.setattr("harness.plugins.entry_points", lambda group: [Point])
 
     with pytest.raises(UsageError, match=r"elsewhere:render"):
         names()
@@ -50,7 +50,7 @@ def test_a_renderer_that_cannot_be_loaded_is_an_error(monkeypatch: pytest.Monkey
     class Point:
         name, value = "crayon", "no_such_package:render"
 
-    monkeypatch.setattr("harness.families.entry_points", lambda group: [Point])
+    monkeypatch.setattr("harness.plugins.entry_points", lambda group: [Point])
 
     with pytest.raises(UsageError, match=r"crayon.*cannot be loaded"):
         renderer("crayon")

@@ -14,11 +14,11 @@ from typing import Any
 
 import pytest
 
-from harness.compare import compare
-from harness.finetune import EpochLoss, Finetuned
+from harness.comparison.compare import compare
+from harness.finetuning import EpochLoss, Finetuned
 from harness.renderers.base import Asked, Report, RunView
-from harness.renderers.case_data import case_data, embedded_cases
-from harness.renderers.html import render
+from harness.renderers.html.case_data import case_data, embedded_cases
+from harness.renderers.html.render import render
 
 VOID = {"meta", "input", "br"}
 

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from harness.cli import main
+from harness.cli.main import main
 from harness.renderers.base import Report
-from harness.renderers.html import render
+from harness.renderers.html.render import render
 
 from .hostile import HOSTILE
 

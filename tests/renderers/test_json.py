@@ -1,9 +1,9 @@
 import json
 from collections.abc import Callable
 
-from harness.record import decode
 from harness.renderers.base import Report
 from harness.renderers.json import render
+from harness.runs.record import decode
 
 
 def test_a_verdict_is_the_verdict(gate_report: Report):

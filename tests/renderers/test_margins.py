@@ -4,9 +4,9 @@ Margins of the called tool, as a comparison shows them.
 
 from dataclasses import replace
 
-from harness.compare import compare
-from harness.renderers.changes import margins
-from harness.results import CaseResult
+from harness.comparison.compare import compare
+from harness.reports.changes import margins
+from harness.scoring.results import CaseResult
 
 from ..builders import answer, attempt, calls, case, judge, record
 

@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from harness.compare import compare
+from harness.comparison.compare import compare
 from harness.renderers.base import Report, RunView
 from harness.renderers.markdown import LIMIT, render
-from harness.results import CaseResult
+from harness.scoring.results import CaseResult
 
 SPAN = re.compile(r"(?<!`)(`+)(?!`)(?:[^\n]*?[^`\n])?\1(?!`)")
 OURS = re.compile(r"</?details>|</?summary>|\*\*|^#{3,4} |\\(?=\|)", re.MULTILINE)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.renderers.safe import cell, code, cut, line, prose, visible, xml
+from harness.reports.escape import cell, code, cut, line, prose, visible, xml
 
 ANY = st.text(st.characters())
 

@@ -1,0 +1,133 @@
+"""
+What a tokenizer, a chat template and a dialect have to say in a run, whatever runs the model.
+
+Requests become prompts of token ids, and the token ids of answers become transcripts.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from harness.backends.base import Generation, Request
+from harness.backends.engine.decoding import Answer, Prompt, Stops
+from harness.backends.margins import margin, watched
+from harness.checkpoints.chat_template import chat_template, conversation, preflight, render
+from harness.dialects.base import Dialect
+from harness.errors import BackendError, TemplateError, boundary
+from harness.messages import Tool
+from harness.transcript import Timing, Transcript
+
+
+class Speech:
+    """
+    One tokenizer, its template, and the dialect that the model calls tools in.
+    """
+
+    def __init__(self, tokenizer: Any, dialect: Dialect, context: int | None) -> None:
+        self.tokenizer = tokenizer
+        self._template = chat_template(tokenizer)
+        self._dialect = dialect
+        self._context = context
+        """How many tokens a prompt and its answer may have together, where the model says."""
+        self._names: tuple[tuple[Tool, ...], tuple[int, ...]] | None = None
+
+    def stops(self, settings: Any) -> Stops:
+        """
+        Gather what ends an answer: the tokens of the checkpoint's generation settings, where it has
+        any, and those of the dialect that are tokens here.
+        """
+        own = settings.eos_token_id if settings is not None else None
+        ids = list(own) if isinstance(own, list) else [own]
+        ids.append(self.tokenizer.eos_token_id)
+        vocabulary = self.tokenizer.get_vocab()
+        ids.extend(vocabulary.get(stop) for stop in self._dialect.stops)
+        known = tuple(sorted({int(id_) for id_ in ids if id_ is not None}))
+        pad = self.tokenizer.pad_token_id
+        return Stops(ids=known, pad=int(pad) if pad is not None else (known or (0,))[0])
+
+    def preflight(self, requests: Sequence[Request]) -> None:
+        """
+        Check the template for what these requests hold, beyond the declarations checked at open.
+
+        Raises:
+            TemplateError: if it drops some of it.
+        """
+        said = [message for request in requests for message in request.messages]
+        preflight(
+            self.tokenizer,
+            tools=any(request.tools for request in requests),
+            system=any(message.role in ("system", "developer") for message in said),
+            calls=any(message.tool_calls for message in said),
+            results=any(message.role == "tool" for message in said),
+        )
+
+    def prompts(
+        self, requests: Sequence[Request], generation: Generation
+    ) -> tuple[list[Prompt], list[Transcript]]:
+        """
+        Tokenize; a request that cannot be put to the model is a transcript with the reason.
+        """
+        prompts, failed = [], []
+        for request in requests:
+            try:
+                rows = conversation(request.messages, self._template)
+                ids = render(self.tokenizer, rows, [tool.schema for tool in request.tools])
+            except TemplateError as exc:
+                failed.append(Transcript(key=request.key, error=str(exc)))
+                continue
+            if self._context is not None and len(ids) + generation.max_new_tokens > self._context:
+                reason = (
+                    f"the prompt has {len(ids)} tokens and the answer may have "
+                    f"{generation.max_new_tokens}; the model's context is {self._context}"
+                )
+                failed.append(Transcript(key=request.key, error=reason))
+                continue
+            prompts.append(
+                Prompt(
+                    key=request.key,
+                    ids=ids,
+                    draft=self._draft(request),
+                    tools=request.tools,
+                    # A draw's tokens are no matter of which was likeliest.
+                    watched=() if generation.do_sample else self._watched(request.tools),
+                )
+            )
+        return prompts, failed
+
+    def transcript(
+        self, prompt: Prompt, answer: Answer, timing: Timing | None = None
+    ) -> Transcript:
+        """
+        Put an answer into words.
+
+        Raises:
+            BackendError: if the tokenizer cannot.
+        """
+        with boundary(BackendError, f"case {prompt.key.case}: the answer cannot be decoded"):
+            text: str = self.tokenizer.decode(
+                answer.ids, skip_special_tokens=False, clean_up_tokenization_spaces=False
+            )
+        return Transcript(
+            key=prompt.key,
+            output=text,
+            output_tokens=len(answer.ids),
+            finish_reason="stop" if answer.stopped else "length",
+            timing=timing,
+            margin=margin(
+                self.tokenizer, self._dialect, prompt.tools, text, answer, prompt.watched
+            ),
+        )
+
+    def _draft(self, request: Request) -> Sequence[int]:
+        # Where the model spells the same text in other tokens, the draft departs there: no harm.
+        if request.draft is None:
+            return ()
+        try:
+            return list(self.tokenizer.encode(request.draft, add_special_tokens=False))
+        except Exception:  # whatever a tokenizer makes of, say, half a surrogate pair
+            return ()
+
+    def _watched(self, tools: tuple[Tool, ...]) -> tuple[int, ...]:
+        # Most cases of a suite have the same tools, as the same object.
+        if self._names is None or self._names[0] is not tools:
+            self._names = (tools, watched(self.tokenizer, tools))
+        return self._names[1]

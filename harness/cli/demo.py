@@ -1,0 +1,163 @@
+"""
+The story of ``harness demo``: one small model, before and after twenty rows of training.
+
+Only the steps of `harness.workflow.run` are taken, in the order a user would take them; what an
+earlier demo left that is still valid is used again. Everything is written under one folder of
+reports/, the baseline too: the work tree stays clean.
+
+The suite's cases tagged `TAG` are asked, as a suite of their own: of a run that was asked only a
+part of its suite, no gate would say pass.
+"""
+
+import json
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from harness.canonical import canonical_json
+from harness.cli.progress import say, watching
+from harness.files import write_text
+from harness.finetuning import discard
+from harness.provenance import now
+from harness.renderers.base import Report
+from harness.renderers.registry import renderer
+from harness.reports import build as reports
+from harness.runs.store import StoredRun, save_baseline
+from harness.runs.writer import discard_run
+from harness.suites.files import SUITE_FILE, VERSIONS_FILE, load_suite
+from harness.workflow import run as workflow
+from harness.workflow.project import Project
+
+SUITE, TAG = "tool-routing", "demo"
+BASE = "embedded:smollm2-135m"
+REPORTS = {
+    "html": "report.html",
+    "markdown": "report.md",
+    "junit": "junit.xml",
+    "json": "verdict.json",
+}
+
+
+def tell(
+    project: Project,
+    *,
+    show: Callable[[Report], None],
+    out: Path | None = None,
+    fresh: bool = False,
+    quiet: bool = False,
+) -> int:
+    """
+    Run the demo in *out* (default: reports/demo) and give the gate's exit code.
+
+    *show* prints the report.
+    """
+    folder = out or project.reports / "demo"
+    if fresh:
+        forget(folder)
+    scratch = replace(project, baselines=folder / "baselines", reports=folder)
+    started = time.monotonic()
+    tale = (lambda _: None) if quiet else say
+
+    suite = demo_suite(project, folder)
+
+    tale(f"1/5  {BASE} as it comes, on suite {suite.name}")
+    # Without times: untrained, it writes four times as much, and nobody would ship it.
+    base = _run(scratch, suite, BASE, folder / "base", latency=False, quiet=quiet)
+    shipped = save_baseline(
+        base, scratch.baselines, "shipped", saved=now(), reason="the model before any training"
+    )
+
+    tale("2/5  training a candidate on 20 rows, by the recipe of a public guide")
+    trained = workflow.finetune(
+        project=scratch,
+        base=BASE,
+        suite=SUITE,
+        out=folder / "model",
+        reuse=True,
+        progress=not quiet and sys.stderr.isatty(),
+        notify=tale,
+    )
+
+    tale("3/5  the candidate on the same suite")
+    candidate = _run(
+        scratch,
+        suite,
+        str(trained.folder),
+        folder / "candidate",
+        latency=True,
+        quiet=quiet,
+    )
+
+    show(reports.report_run(candidate))
+    tale("4/5  the gate: may the candidate replace what is shipped?")
+    gated = workflow.gate_runs(shipped, candidate)
+    report = reports.report_gate(gated)
+    show(report)
+
+    tale("5/5  reports")
+    for name, file in REPORTS.items():
+        write_text(folder / file, renderer(name)(report))
+    minutes = (time.monotonic() - started) / 60
+    tale(f"written to {folder}: {', '.join(REPORTS.values())}; {minutes:.1f} minutes in all")
+    tale(f"try next: harness compare {folder / 'base'} {folder / 'candidate'}")
+    return int(gated.verdict.exit)
+
+
+def demo_suite(project: Project, folder: Path) -> Path:
+    """
+    Write the cases tagged `TAG` as a suite of their own below *folder*; give its folder.
+
+    Raises:
+        SuiteError: if the suite cannot be read.
+        UsageError: if there is none, or no such case.
+    """
+    whole = load_suite(project.suite(SUITE))
+    chosen = {case.id for case in whole.select(tags=(TAG,))}
+    document = dict(whole.document)
+    document["name"] = f"{SUITE}-{TAG}"
+    document["cases"] = [case for case in document["cases"] if case["id"] in chosen]
+    target: Path = folder / "suites" / document["name"]
+    # What an earlier demo wrote of another release.
+    (target / VERSIONS_FILE).unlink(missing_ok=True)
+    write_text(target / SUITE_FILE, canonical_json(document) + "\n")
+    if whole.released:
+        # A part of what was released is not to be called a draft.
+        digest = load_suite(target).digest
+        write_text(target / VERSIONS_FILE, json.dumps({whole.version: digest}) + "\n")
+    return target
+
+
+def forget(folder: Path) -> None:
+    """
+    Remove what an earlier demo made in *folder*, and nothing else: the folder is the user's choice.
+
+    Raises:
+        StoreError: if its ``model`` holds anything but a fine-tune.
+    """
+    for name in ("base", "candidate"):
+        discard_run(folder / name)
+    discard(folder / "model")
+    for file in REPORTS.values():
+        (folder / file).unlink(missing_ok=True)
+
+
+def _run(
+    project: Project,
+    suite: Path,
+    checkpoint: str,
+    folder: Path,
+    *,
+    latency: bool,
+    quiet: bool,
+) -> StoredRun:
+    with watching(folder.name, quiet=quiet) as watch:
+        return workflow.run(
+            str(suite),
+            checkpoint,
+            project=project,
+            out=folder,
+            options=workflow.RunOptions(latency=latency, reuse=True),
+            watch=watch,
+        )

@@ -1,0 +1,118 @@
+"""
+What is installed, what hardware is there, what works: the first thing to ask when something fails.
+"""
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import metadata
+from importlib.metadata import PackageNotFoundError
+
+from packaging.requirements import Requirement
+
+from harness.checkpoints.cache import cache_folder
+from harness.dialects.registry import dialect, names
+from harness.errors import HarnessError
+from harness.provenance import DISTRIBUTION, environment, harness_version
+from harness.suites.files import find_suites, load_suite
+from harness.workflow.project import Project
+
+_ROOM_GIB = 3
+# The embedded model, one tuned copy of it and its optimizer's state.
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """
+    One thing looked at.
+    """
+
+    what: str
+    finding: str
+    broken: bool = False
+    """Whether commands will fail because of it."""
+
+    @property
+    def mark(self) -> str:
+        """
+        ``ok`` or ``BROKEN``.
+        """
+        return "BROKEN" if self.broken else "ok"
+
+
+def examine(project: Project) -> list[Finding]:
+    """
+    Look at this installation, this machine and *project*. Loads torch, and nothing from a network.
+    """
+    return [*_packages(), *_machine(project), *_families(), *_suites(project)]
+
+
+def _packages() -> Iterator[Finding]:
+    yield Finding(what="harness", finding=harness_version())
+    try:
+        wanted = metadata.requires(DISTRIBUTION) or []
+    except PackageNotFoundError:
+        yield Finding(what="requirements", finding="not installed: running from a source tree")
+        return
+    for line in wanted:
+        requirement = Requirement(line)
+        if requirement.marker is not None and not requirement.marker.evaluate({"extra": ""}):
+            continue
+        try:
+            version = metadata.version(requirement.name)
+        except PackageNotFoundError:
+            yield Finding(what=requirement.name, finding="not installed", broken=True)
+            continue
+        fits = requirement.specifier.contains(version, prereleases=True)
+        need = "" if fits else f", but {requirement.specifier} is needed"
+        yield Finding(what=requirement.name, finding=version + need, broken=not fits)
+
+
+def _machine(project: Project) -> Iterator[Finding]:
+    try:
+        import torch
+    except ImportError as exc:
+        yield Finding(what="torch", finding=f"cannot be loaded: {exc}", broken=True)
+    else:
+        devices = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+        yield Finding(what="accelerators", finding=", ".join(devices) or "none: models run on CPU")
+    block = environment(project.root)
+    hardware = block["hardware"]
+    yield Finding(what="python", finding=block["python"])
+    yield Finding(
+        what="machine",
+        finding=f"{hardware['cpu']}, {hardware['cores']} cores, {hardware['memory_gib']} GiB",
+    )
+    cache = cache_folder()
+    place = next(path for path in (cache, *cache.parents) if path.exists())
+    free = shutil.disk_usage(place).free / 2**30
+    yield Finding(
+        what="cache",
+        finding=f"{cache}, {free:.0f} GiB free"
+        + ("" if free > _ROOM_GIB else f"; the demo needs {_ROOM_GIB}"),
+        broken=free <= _ROOM_GIB,
+    )
+    commit = "not in a git work tree: runs name none"
+    if block["commit"]:
+        commit = block["commit"][:12] + (", changed since" if block["dirty"] else "")
+    yield Finding(what="commit", finding=commit)
+
+
+def _families() -> Iterator[Finding]:
+    for name in names():
+        try:
+            yield Finding(what=f"dialect {name}", finding=f"version {dialect(name).version}")
+        except HarnessError as exc:
+            yield Finding(what=f"dialect {name}", finding=str(exc), broken=True)
+
+
+def _suites(project: Project) -> Iterator[Finding]:
+    for path in find_suites(project.suites):
+        try:
+            suite = load_suite(path)
+        except HarnessError as exc:
+            first = str(exc).splitlines()[0]
+            yield Finding(what=f"suite {path.name}", finding=first, broken=True)
+        else:
+            count = f"{suite.version}, {len(suite.cases)} cases"
+            yield Finding(what=f"suite {suite.name}", finding=count)

@@ -1,0 +1,125 @@
+"""
+``harness latency``.
+"""
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from harness.cli.output import table, while_read
+from harness.cli.progress import watching
+from harness.errors import ExitCode, UsageError
+from harness.files import write_text
+from harness.gating.gate import exit_code
+from harness.gating.policy import Policy
+from harness.gating.verdict import Word, to_json, worst
+from harness.reports.escape import line
+from harness.wording import MetricVerdict
+from harness.workflow.benchmark_json import read_benchmark, spell_benchmark
+from harness.workflow.latency import Alternation, judge_alternation, rows, time_checkpoints
+from harness.workflow.project import Project, open_project
+from harness.workflow.run import RunOptions
+
+
+def latency(arguments: argparse.Namespace) -> int:
+    """
+    ``harness latency``: time two checkpoints in alternation, or judge stored times again.
+    """
+    project = open_project(arguments.root)
+    policy = project.policy(arguments.policy)
+    measured = _measured(arguments, project)
+    metrics = judge_alternation(policy, measured)
+    verdict = worst(metric.verdict for metric in metrics.values())
+    code = exit_code(verdict, policy)
+    text = _spell(measured, metrics, verdict, code, policy)
+    # Minutes of measuring are lost neither to a closed pipe nor to a full disk: it is written
+    # before it is shown, and shown where it cannot be written.
+    try:
+        if arguments.benchmark_json is not None:
+            write_text(arguments.benchmark_json, spell_benchmark(measured))
+        if arguments.json not in (None, "-"):
+            write_text(Path(arguments.json), text)
+    finally:
+        with while_read():
+            if arguments.json == "-":
+                print(text, end="")
+            else:
+                _show(measured, metrics, verdict, code, policy)
+    return code
+
+
+def _measured(arguments: argparse.Namespace, project: Project) -> Alternation:
+    named = (arguments.suite, arguments.old, arguments.new)
+    if arguments.stored is not None:
+        if any(named):
+            raise UsageError("give SUITE A B to measure, or --stored FILE to judge again, not both")
+        return read_benchmark(arguments.stored)
+    if not all(named):
+        raise UsageError("give SUITE A B: a suite and two checkpoints; or --stored FILE")
+    options = RunOptions(
+        dialect=arguments.dialect,
+        device=arguments.device,
+        dtype=arguments.dtype,
+        max_new_tokens=arguments.max_new_tokens,
+        seed=arguments.seed,
+        limit=arguments.limit,
+        tags=tuple(arguments.tags),
+        tool_names=arguments.tool_names,
+    )
+    with watching(f"{arguments.suite}, in alternation", quiet=arguments.quiet) as watch:
+        return time_checkpoints(
+            *named,
+            project=project,
+            options=options,
+            rounds=arguments.rounds,
+            watch=watch,
+        )
+
+
+def _show(
+    measured: Alternation,
+    metrics: dict[str, MetricVerdict],
+    verdict: Word,
+    code: ExitCode,
+    policy: Policy,
+) -> None:
+    suite = measured.suite
+    print(line(f"old  {measured.old['reference']}"))
+    print(line(f"new  {measured.new['reference']}"))
+    many = f"{len(measured.cases)} cases of {suite.name} {suite.version}"
+    each = len(measured.cases[0].old)
+    print(line(f"{many}, each answered {each} times by both, in alternation"))
+    print()
+    head = ["median", "old", "new", "ratio", "95% interval", "limit", "verdict"]
+    table(head, rows(measured, metrics))
+    print()
+    print(line(f"{verdict} (exit {int(code)}), {policy.source}"))
+    for judged in metrics.values():
+        print(line(f"- {judged.reason}"))
+    if not metrics:
+        print("- the policy limits no time that was measured")
+    for case, why in measured.left_out.items():
+        print(line(f"left out: {case}: {why}"))
+
+
+def _spell(
+    measured: Alternation,
+    metrics: dict[str, MetricVerdict],
+    verdict: Word,
+    code: ExitCode,
+    policy: Policy,
+) -> str:
+    data: dict[str, Any] = {
+        "verdict": verdict,
+        "exit": int(code),
+        "metrics": to_json(metrics),
+        "suite": {"name": measured.suite.name, "version": measured.suite.version},
+        "old": dict(measured.old),
+        "new": dict(measured.new),
+        "cases": len(measured.cases),
+        "left_out": dict(measured.left_out),
+        "hardware": dict(measured.hardware),
+        "policy": policy.source,
+    }
+    return json.dumps(data, indent=2, sort_keys=True, allow_nan=False) + "\n"

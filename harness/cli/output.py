@@ -1,0 +1,130 @@
+"""
+What several commands need: printing and writing reports, printing a table.
+"""
+
+import argparse
+import os
+import secrets
+import shutil
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from tabulate import tabulate
+
+from harness.errors import UsageError
+from harness.files import write_text
+from harness.renderers import github
+from harness.renderers.base import Report
+from harness.renderers.markdown import render as markdown
+from harness.renderers.registry import renderer
+from harness.renderers.terminal import render
+from harness.reports.escape import line
+
+
+@contextmanager
+def while_read() -> Iterator[None]:
+    """
+    Print as long as somebody reads: ``harness gate ... | head`` still exits by the verdict.
+    """
+    try:
+        yield
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def show(report: Report) -> None:
+    """
+    Print *report*, in colour and to its width where standard output is a terminal.
+    """
+    terminal = sys.stdout.isatty()
+    width = max(80, shutil.get_terminal_size().columns) if terminal else 100
+    text = render(report, width=width, colour=coloured(terminal, os.environ))
+    with obeyed_by_nobody():
+        print(text, end="")
+
+
+@contextmanager
+def obeyed_by_nobody() -> Iterator[None]:
+    """
+    Print what a model wrote: GitHub's runner takes a line that begins with ``::`` as a command.
+    """
+    if os.environ.get("GITHUB_ACTIONS") != "true":
+        yield
+        return
+    # Nobody can write the word that ends this who has not seen it.
+    word = secrets.token_hex(16)
+    print(f"::stop-commands::{word}")
+    try:
+        yield
+    finally:
+        print(f"::{word}::")
+
+
+def write(report: Report, arguments: argparse.Namespace) -> bool:
+    """
+    Write the forms asked for; say whether one of them went to standard output.
+    """
+    printed = False
+    for name in ("html", "markdown", "junit", "json", "lm-eval", "model-index"):
+        target = getattr(arguments, name.replace("-", "_"))
+        if target is None:
+            continue
+        text = renderer(name)(report)
+        if target == "-":
+            print(text, end="" if text.endswith("\n") else "\n")
+            printed = True
+        else:
+            write_text(Path(target), text)
+    if arguments.github:
+        _tell_github(report)
+    return printed
+
+
+def _tell_github(report: Report) -> None:
+    """
+    Add a summary and outputs to the step this runs in, and print annotations.
+
+    Raises:
+        UsageError: outside of a step.
+    """
+    files = {name: os.environ.get(name) for name in ("GITHUB_STEP_SUMMARY", "GITHUB_OUTPUT")}
+    if missing := [name for name, file in files.items() if not file]:
+        raise UsageError(f"--github is for a step of GitHub Actions: ${missing[0]} is not set")
+    summary = markdown(report, limit=github.SUMMARY_LIMIT)
+    texts = {"GITHUB_STEP_SUMMARY": summary, "GITHUB_OUTPUT": github.outputs(report)}
+    for name, text in texts.items():
+        # What other commands of the step wrote stays.
+        with Path(str(files[name])).open("a", encoding="utf-8", newline="\n") as stream:
+            stream.write(text)
+    print(github.render(report), end="")
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[object]], floats: str = "g") -> None:
+    """
+    Print a table, or that there is nothing to show. Text in it may come from anywhere.
+    """
+    if not rows:
+        print("none")
+        return
+    shown = [[line(cell) if isinstance(cell, str) else cell for cell in row] for row in rows]
+    print(tabulate(shown, headers=head, floatfmt=floats, missingval="-"))
+
+
+def percent(value: float | None) -> str | None:
+    """
+    Spell a share for people; None stays None.
+    """
+    return None if value is None else f"{100 * value:.1f}%"
+
+
+def coloured(terminal: bool, environment: Mapping[str, str]) -> bool:
+    """
+    Whether to write in colour: on a terminal, unless NO_COLOR (no-color.org) or FORCE_COLOR says
+    otherwise.
+    """
+    if environment.get("NO_COLOR"):
+        return False
+    return terminal or bool(environment.get("FORCE_COLOR"))

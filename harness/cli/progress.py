@@ -1,0 +1,57 @@
+"""
+How far a long step is: a bar on a terminal, plain lines elsewhere, nothing when asked to be quiet.
+
+Everything goes to standard error, so that standard output holds results only.
+"""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from harness.workflow.run import Watch
+
+
+def say(text: str) -> None:
+    """
+    Write one line about the way things go.
+    """
+    print(text, file=sys.stderr, flush=True)
+
+
+@contextmanager
+def watching(label: str, *, quiet: bool = False) -> Iterator[Watch]:
+    """
+    Give a `Watch` that shows answers being made; its bar is closed at the end.
+    """
+    if quiet:
+        yield Watch()
+        return
+    terminal = sys.stderr.isatty()
+    bar: Any = None
+
+    def expect(total: int) -> None:
+        nonlocal bar
+        if terminal:
+            from tqdm import tqdm
+
+            bar = tqdm(total=total, desc=label, unit="answer", file=sys.stderr, leave=False)
+        else:
+            say(f"{label}: {total} answers to make")
+
+    def advance(count: int) -> None:
+        if bar is not None:
+            bar.update(count)
+
+    def notify(text: str) -> None:
+        if bar is not None:
+            bar.clear()
+        say(text)
+        if bar is not None:
+            bar.refresh()
+
+    try:
+        yield Watch(notify=notify, expect=expect, advance=advance, progress=terminal)
+    finally:
+        if bar is not None:
+            bar.close()

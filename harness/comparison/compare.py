@@ -1,0 +1,381 @@
+"""
+Two runs -> what differs between them, answer by answer and in how they were made.
+
+Answers are paired by equal case id, repeat and digest; everything else is listed as added, removed
+or changed. Each metric is taken again over the pairs that are eligible for it in both runs, so that
+old and new are about the same questions. Nothing is decided here: `harness.gating.gate` does.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from harness.comparison.paired import PairedRate, PairedValues, Unit, rate_of, summed
+from harness.errors import RecordError
+from harness.runs.record import Metric, RunRecord
+from harness.scoring.metrics import METRICS, Counts, Quantile, measure
+from harness.scoring.results import CaseResult
+
+Effect = Literal[
+    "compared", "rejudge", "rejudged", "common_cases", "not_comparable", "latency", "noted"
+]
+"""
+What a difference between two runs means:
+
+- ``compared``: it is what the comparison is about (the checkpoint);
+- ``rejudge``: the older run has to be judged again first;
+- ``rejudged``: that was done, and the comparison is of what it gave;
+- ``common_cases``: only the common cases are compared;
+- ``not_comparable``: the runs were made differently, unless the caller allows it;
+- ``latency``: times cannot be compared, the rest can;
+- ``noted``: listed, without effect.
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """
+    One field of run.json, by dotted path, that is not the same in both runs.
+    """
+
+    field: str
+    old: Any
+    new: Any
+    effect: Effect
+
+    def allowed_by(self, names: Iterable[str]) -> bool:
+        """
+        Whether any of *names* means this field: its path, the path's start or its last part.
+
+        ``backend.dtype`` is meant by ``backend.dtype``, ``backend`` and ``dtype``.
+        """
+        return any(
+            self.field == name
+            or self.field.startswith(f"{name}.")
+            or self.field.rpartition(".")[2] == name
+            for name in names
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drift:
+    """
+    How sure both runs were of the tool that both called first in one turn (`Transcript.margin`).
+    """
+
+    name: str
+    """The case's id."""
+    old: float
+    new: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """
+    Two runs, side by side.
+    """
+
+    pairs: int
+    """Answers with equal case id, repeat and digest, whatever became of them."""
+    scored_pairs: int
+    """Those scored in both runs: neither an error nor quarantined."""
+    unpaired: int
+    """Answers to common cases without a partner: the runs repeat cases differently often."""
+    added: tuple[str, ...]
+    removed: tuple[str, ...]
+    changed: tuple[str, ...]
+    """Cases of the same id that are another question now."""
+    quarantined: tuple[str, ...]
+    """Common cases quarantined in either run."""
+    differences: tuple[Difference, ...]
+    metrics: Mapping[str, PairedRate | PairedValues]
+    """Every metric of `harness.scoring.metrics.METRICS`, over its pairs."""
+    old_run: Mapping[str, Metric]
+    new_run: Mapping[str, Metric]
+    """The same over each whole run."""
+    tags: Mapping[str, tuple[str, ...]]
+    """Tag -> ids of the common cases that have it in the new run."""
+    right_leniently: Mapping[str, tuple[str, ...]]
+    """Broken cases that the lenient reading finds right -> what it had to repair."""
+    must_pass_failed: tuple[str, ...]
+    must_pass_unknown: tuple[str, ...]
+    """Cases that must pass and broke for infrastructure reasons."""
+    old_complete: bool
+    new_complete: bool
+    """Whether the whole suite was asked."""
+    old_error_share: float
+    new_error_share: float
+    same_hardware: bool
+    """Whether both runs name their hardware and it is the same."""
+    drifts: tuple[Drift, ...] = ()
+    """Of every pair of scored answers that call the same tool and have a margin in both runs, the
+    one that became least sure first: on its way to another tool before it is there."""
+
+    def with_rejudged(self, old: Mapping[str, Any], new: Mapping[str, Any]) -> "Comparison":
+        """
+        List that the runs were judged again, having been judged by *old* and *new* before.
+        """
+        paths = {"dialect_version": "checkpoint.dialect_version"}
+        done = (
+            Difference(field=paths.get(name, name), old=was, new=new.get(name), effect="rejudged")
+            for name, was in old.items()
+            if was != new.get(name)
+        )
+        return replace(self, differences=(*self.differences, *done))
+
+
+def compare(old: RunRecord, new: RunRecord) -> Comparison:
+    """
+    Pair *new* with *old*, the accepted one.
+
+    Runs of different suites are compared too: their names are a difference of effect
+    ``not_comparable``, like any other setting.
+
+    Raises:
+        RecordError: if a run holds the same case and repeat twice, or the runs hold the same
+            case with another number of turns.
+    """
+    before, after = _by_key(old, "the baseline"), _by_key(new, "the candidate")
+    old_digests = {case.id: case.digest for case in old.cases}
+    new_digests = {case.id: case.digest for case in new.cases}
+    common = [
+        identity for identity, digest in new_digests.items() if old_digests.get(identity) == digest
+    ]
+    pairs = [
+        (before[key], case)
+        for key, case in after.items()
+        if key in before and before[key].digest == case.digest
+    ]
+    for was, now in pairs:
+        if len(was.turns) != len(now.turns):
+            raise RecordError(
+                f"case {now.id!r} has {len(was.turns)} turns in the baseline and "
+                f"{len(now.turns)} in the candidate, though its digest is the same; "
+                "judge both again with harness score"
+            )
+    known = set(common)
+    answers = sum(case.id in known for case in (*old.cases, *new.cases))
+    scored = [pair for pair in pairs if pair[0].scored and pair[1].scored]
+    must_pass = [case for case in new.cases if case.must_pass and not case.quarantined]
+    return Comparison(
+        pairs=len(pairs),
+        scored_pairs=len(scored),
+        unpaired=answers - 2 * len(pairs),
+        added=tuple(identity for identity in new_digests if identity not in old_digests),
+        removed=tuple(identity for identity in old_digests if identity not in new_digests),
+        changed=tuple(
+            identity
+            for identity, digest in new_digests.items()
+            if old_digests.get(identity, digest) != digest
+        ),
+        quarantined=_unique(b.id for a, b in pairs if a.quarantined or b.quarantined),
+        differences=tuple(_differences(old, new)),
+        metrics=_metrics(scored),
+        old_run=old.metrics,
+        new_run=new.metrics,
+        tags=_tags(case for _, case in scored),
+        right_leniently=_right_leniently(scored),
+        must_pass_failed=_unique(
+            case.id for case in must_pass if case.status not in ("correct", "error")
+        ),
+        must_pass_unknown=_unique(case.id for case in must_pass if case.status == "error"),
+        old_complete=old.selection.complete,
+        new_complete=new.selection.complete,
+        old_error_share=old.errors / len(old.cases) if old.cases else 0.0,
+        new_error_share=new.errors / len(new.cases) if new.cases else 0.0,
+        same_hardware=bool(old.environment.get("hardware"))
+        and old.environment.get("hardware") == new.environment.get("hardware"),
+        drifts=tuple(sorted(_drifts(scored), key=lambda each: (each.new - each.old, each.name))),
+    )
+
+
+def _by_key(record: RunRecord, which: str) -> dict[tuple[str, int], CaseResult]:
+    cases: dict[tuple[str, int], CaseResult] = {}
+    for case in record.cases:
+        if cases.setdefault((case.id, case.repeat), case) is not case:
+            raise RecordError(
+                f"{which}: run.json holds case {case.id!r}, repeat {case.repeat}, twice; "
+                "judge its transcripts again with harness score"
+            )
+    return cases
+
+
+def _unique(names: Iterable[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(names))
+
+
+def _tags(cases: Iterable[CaseResult]) -> dict[str, tuple[str, ...]]:
+    tags: dict[str, dict[str, None]] = {}
+    for case in cases:
+        for tag in case.tags:
+            tags.setdefault(tag, {})[case.id] = None
+    return {tag: tuple(tags[tag]) for tag in sorted(tags)}
+
+
+def _right_leniently(scored: Iterable["Pair"]) -> dict[str, tuple[str, ...]]:
+    """
+    Find the cases all of whose broken answers are correct when read leniently.
+    """
+    broken: dict[str, list[CaseResult]] = {}
+    for was, now in scored:
+        if was.status == "correct" and now.status != "correct":
+            broken.setdefault(now.id, []).append(now)
+    return {
+        identity: _unique(
+            finding.detail
+            for case in cases
+            for turn in case.turns
+            for finding in turn.findings
+            if finding.code == "repaired"
+        )
+        for identity, cases in broken.items()
+        if all(case.status_lenient == "correct" for case in cases)
+    }
+
+
+def _drifts(scored: Iterable["Pair"]) -> Iterator[Drift]:
+    for was, now in scored:
+        for before, after in zip(was.turns, now.turns, strict=True):
+            called = [turn.calls[0]["tool"] for turn in (before, after) if turn.calls]
+            if len(called) < 2 or called[0] != called[1]:
+                continue
+            if before.margin is not None and after.margin is not None:
+                yield Drift(name=now.id, old=before.margin, new=after.margin)
+
+
+# How the runs were made
+
+
+def _differences(old: RunRecord, new: RunRecord) -> Iterator[Difference]:
+    before, after = _settings(old), _settings(new)
+    for field in dict.fromkeys([*before, *after]):
+        was, now = before.get(field), after.get(field)
+        if was != now:
+            yield Difference(field=field, old=was, new=now, effect=_effect(field, before, after))
+
+
+def _settings(record: RunRecord) -> dict[str, Any]:
+    """
+    Every field that tells how a run was made, by dotted path.
+    """
+    suite, selection = record.suite, record.selection
+    fields: dict[str, Any] = {
+        "suite.name": suite.name,
+        "suite.version": suite.version,
+        "suite.digest": suite.digest,
+        "selection.limit": selection.limit,
+        "selection.tags": list(selection.tags),
+        "selection.complete": selection.complete,
+        "scorer_version": record.scorer_version,
+        "harness_version": record.harness_version,
+    }
+    for block in ("checkpoint", "backend", "generation", "environment"):
+        fields.update(_flat(block, getattr(record, block)))
+    return fields
+
+
+def _flat(path: str, value: Any) -> Iterator[tuple[str, Any]]:
+    if isinstance(value, Mapping) and value:
+        for key in sorted(value):
+            yield from _flat(f"{path}.{key}", value[key])
+    elif not isinstance(value, Mapping):
+        yield path, value
+
+
+def _effect(field: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> Effect:
+    block = field.partition(".")[0]
+    if field == "checkpoint.dialect_version":
+        # Versions of different dialects have nothing to do with each other.
+        name = "checkpoint.dialect"
+        return "rejudge" if before.get(name) == after.get(name) else "compared"
+    if field == "scorer_version":
+        return "rejudge"
+    if field in ("suite.version", "suite.digest") or block == "selection":
+        return "common_cases"
+    if field == "backend.device" or field.startswith("environment.hardware"):
+        return "latency"
+    if block == "checkpoint":
+        return "compared"
+    if block in ("suite", "backend", "generation"):
+        return "not_comparable"
+    return "noted"
+
+
+# What the runs gave
+
+Pair = tuple[CaseResult, CaseResult]
+Measured = tuple[Pair, Mapping[str, Counts | Quantile], Mapping[str, Counts | Quantile]]
+
+
+def _metrics(scored: Sequence[Pair]) -> dict[str, PairedRate | PairedValues]:
+    # A case measured alone says whether it is eligible and a hit, so that what a metric means
+    # stays in one place.
+    by_case = [_measured(pair) for pair in scored]
+    by_turn = [
+        turn
+        for whole in by_case
+        for turn in ([whole] if len(whole[0][0].turns) == 1 else map(_measured, _turns(whole[0])))
+    ]
+    metrics: dict[str, PairedRate | PairedValues] = {}
+    for name, definition in METRICS.items():
+        if definition.unit == "rate":
+            measured = by_turn if name == "call_after_result_rate" else by_case
+            seen = [
+                (pair[1], bool(was.hits), bool(now.hits))
+                for pair, before, after in measured
+                if isinstance(was := before[name], Counts)
+                and isinstance(now := after[name], Counts)
+                and was.eligible
+                and now.eligible
+                and (name != "second_call_rate" or _both_began_rightly(pair))
+            ]
+            metrics[name] = _rate(seen, definition.higher_is_better)
+        else:
+            both = [
+                (pair, (old, new))
+                for pair, before, after in by_turn
+                if (old := _value(before[name])) is not None
+                and (new := _value(after[name])) is not None
+            ]
+            metrics[name] = PairedValues(
+                old=_value(measure([pair[0] for pair, _ in both])[name]),
+                new=_value(measure([pair[1] for pair, _ in both])[name]),
+                values=tuple(values for _, values in both),
+            )
+    return metrics
+
+
+def _measured(pair: Pair) -> Measured:
+    return pair, measure([pair[0]]), measure([pair[1]])
+
+
+def _turns(pair: Pair) -> Iterator[Pair]:
+    for was, now in zip(pair[0].turns, pair[1].turns, strict=True):
+        yield replace(pair[0], turns=(was,)), replace(pair[1], turns=(now,))
+
+
+def _both_began_rightly(pair: Pair) -> bool:
+    return pair[0].made_expected_calls and pair[1].made_expected_calls
+
+
+def _value(measured: Counts | Quantile) -> float | None:
+    return None if isinstance(measured, Counts) else measured.value
+
+
+def _rate(seen: Sequence[tuple[CaseResult, bool, bool]], higher_is_better: bool) -> PairedRate:
+    answers = []
+    for case, was, now in seen:
+        broken = (was and not now) if higher_is_better else (now and not was)
+        answers.append(
+            Unit(
+                name=case.id,
+                broken=broken,
+                fixed=was != now and not broken,
+                pairs=1,
+                old_hits=was,
+                new_hits=now,
+                # A group and a case may have the same name.
+                group=f"group {case.group}" if case.group is not None else f"case {case.id}",
+            )
+        )
+    return rate_of(summed(answers, by=lambda unit: unit.name))

@@ -1,0 +1,305 @@
+"""
+What one argument, or the text of an answer, must be.
+
+A constraint is a JSON Schema (draft 2020-12, https://json-schema.org/draft/2020-12) with the extra
+keywords below, all of which must hold. A bare string, number, boolean, null or list means
+``{"const": ...}``; an object literal must be written as ``{"const": {...}}``. A keyword nobody
+knows is an error when the suite is read, not a pass when it is judged.
+
+========================  =====================================================================
+keyword                   holds when
+========================  =====================================================================
+``optional: true``        the argument may be left out; if it is there the rest must hold
+``absent: true``          the argument is not there (stands alone)
+``contains_any: [..]``    the text holds at least one of these, letter case and Unicode
+                          compatibility forms aside (casefold of NFKC)
+``contains_all: [..]``    the text holds all of these, compared likewise
+``equals_ignoring_case``  the text is this, compared likewise
+``close_to: x``           the number is within ``tolerance: t`` of x: ``abs(value - x) <= t``,
+                          reckoned with the decimals as written, so that 0.4 is within 0.1 of 0.3
+``same_moment_as: t``     the text names the same date, time or both as *t*, in any unambiguous
+                          spelling; 03/04/2026 is ambiguous and equals nothing; a date alone
+                          equals that date at midnight; with a zone, instants are compared
+``normalized_as: bfcl``   const and enum compare strings as the Berkeley Function Calling
+                          Leaderboard does (``standardize_string`` of its ast_checker): without
+                          space and ``,./-_*^``, in lower case, single quotes as double ones
+========================  =====================================================================
+
+Sources: ``const``, ``enum`` and whatever else JSON Schema knows are its own. The text keywords
+compare after Unicode's compatibility caseless matching (Unicode Standard, section 3.13, D146), and
+``close_to`` is the absolute tolerance of PEP 485. ``same_moment_as`` reads ISO 8601 and what
+python-dateutil reads in one way only (`harness.constraints.datetimes`). ``normalized_as`` follows
+BFCL's ``eval_checker/ast_eval/ast_checker.py``, as ``optional`` does the empty text among BFCL's
+possible answers. The rest is this project's.
+
+The text keywords stand for text alone: any other JSON type is a wrong type. The extra keywords may
+be nested wherever JSON Schema allows a schema, but for ``optional`` and ``absent``, which speak of
+an argument as a whole. ``format`` is checked, not only noted, and so only known formats are taken;
+``$ref`` leads to a place in the same constraint, never to an address.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, cast
+
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import SchemaError, ValidationError
+from jsonschema.validators import extend
+from referencing import Registry
+from referencing.exceptions import Unresolvable
+from referencing.jsonschema import DRAFT202012
+
+from harness.constraints.datetimes import read_moment
+from harness.constraints.keywords import CHECKS, SchemaValidator, finite, json_type
+
+FaultCode = Literal["wrong_type", "wrong_value"]
+
+TEXT_KEYWORDS = ("contains_any", "contains_all", "equals_ignoring_case", "same_moment_as")
+EXTRA_KEYWORDS = (*TEXT_KEYWORDS, "close_to", "tolerance", "normalized_as")
+FORMATS = ("date", "email", "ipv4", "ipv6", "regex", "uuid")
+"""The values of ``format`` that jsonschema checks whatever else is installed."""
+
+_SCHEMA_MAPS = ("properties", "patternProperties", "$defs", "dependentSchemas")
+_SCHEMA_LISTS = ("allOf", "anyOf", "oneOf", "prefixItems")
+_SCHEMAS = """
+items additionalProperties unevaluatedItems unevaluatedProperties contains propertyNames
+not if then else
+""".split()
+_PLAIN = """
+type const enum multipleOf maximum exclusiveMaximum minimum exclusiveMinimum maxLength minLength
+pattern maxItems minItems uniqueItems maxContains minContains maxProperties minProperties required
+dependentRequired format title description default examples deprecated readOnly writeOnly
+contentEncoding contentMediaType $ref $comment
+""".split()
+KEYWORDS = frozenset((*_SCHEMA_MAPS, *_SCHEMA_LISTS, *_SCHEMAS, *_PLAIN, *EXTRA_KEYWORDS))
+"""Every keyword a constraint may use, ``optional`` and ``absent`` aside."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fault:
+    """
+    Why a value does not meet a constraint.
+    """
+
+    code: FaultCode
+    detail: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Constraint:
+    """
+    One constraint, compiled. Made by `compile_constraint`.
+    """
+
+    spec: Any
+    """As it was written."""
+    optional: bool
+    absent: bool
+    schema: Mapping[str, Any]
+    """`spec` as a schema: bare values as const, without ``optional`` and ``absent``."""
+    validator: Any
+    plain: bool
+    """Whether our own keywords are all there is: whether they hold needs no schema machinery."""
+
+    def check(self, value: Any) -> list[Fault]:
+        """
+        Say what is wrong with *value*, most telling first; empty if nothing is.
+        """
+        if self.plain and not any(
+            error
+            for name, expected in self.schema.items()
+            if name in CHECKS
+            for error in CHECKS[name](None, expected, value, self.schema)
+        ):
+            return []
+        errors: Iterator[ValidationError] = self.validator.iter_errors(value)
+        faults = [Fault(code=_code(error), detail=error.message) for error in errors]
+        return sorted(faults, key=lambda fault: fault.code)
+
+
+def compile_constraint(spec: Any) -> Constraint:
+    """
+    Compile a constraint as written in a suite.
+
+    Raises:
+        ValueError: for an unknown or misused keyword, or a schema that is no schema.
+    """
+    if not isinstance(spec, Mapping):
+        schema: dict[str, Any] = {"const": spec}
+        return _compiled(spec, schema, optional=False, absent=False)
+    schema = dict(spec)
+    optional = _flag(schema, "optional")
+    absent = _flag(schema, "absent")
+    if absent and (schema or optional):
+        raise ValueError('"absent" stands alone: an absent argument has nothing else to meet')
+    try:
+        Draft202012Validator.check_schema(schema)
+    except SchemaError as exc:
+        where = "".join(f"{step}: " for step in exc.absolute_path)
+        raise ValueError(f"no JSON Schema: {where}{exc.message}") from exc
+    _check_keywords(schema, schema)
+    constraint = _compiled(spec, schema, optional=optional, absent=absent)
+    try:
+        constraint.check(None)
+    except RecursionError as exc:
+        raise ValueError('"$ref" leads back to itself') from exc
+    return constraint
+
+
+def contains_any(*parts: str) -> dict[str, Any]:
+    """
+    Write the constraint that a text holds at least one of *parts*, letter case aside.
+    """
+    return {"contains_any": list(parts)}
+
+
+def contains_all(*parts: str) -> dict[str, Any]:
+    """
+    Write the constraint that a text holds all of *parts*, letter case aside.
+    """
+    return {"contains_all": list(parts)}
+
+
+def equals_ignoring_case(text: str) -> dict[str, Any]:
+    """
+    Write the constraint that a text is *text*, letter case aside.
+    """
+    return {"equals_ignoring_case": text}
+
+
+def close_to(value: float, tolerance: float) -> dict[str, Any]:
+    """
+    Write the constraint that a number is within *tolerance* of *value*.
+    """
+    return {"close_to": value, "tolerance": tolerance}
+
+
+def same_moment_as(text: str) -> dict[str, Any]:
+    """
+    Write the constraint that a text names the same date or time as *text*.
+    """
+    return {"same_moment_as": text}
+
+
+def optional(constraint: Any) -> dict[str, Any]:
+    """
+    Write the constraint that an argument may be left out, and else meets *constraint*.
+    """
+    spec = dict(constraint) if isinstance(constraint, Mapping) else {"const": constraint}
+    return {**spec, "optional": True}
+
+
+def absent() -> dict[str, Any]:
+    """
+    Write the constraint that an argument is not there.
+    """
+    return {"absent": True}
+
+
+def _compiled(spec: Any, schema: dict[str, Any], *, optional: bool, absent: bool) -> Constraint:
+    # The empty registry keeps a "$ref" from being fetched.
+    validator = _Validator(
+        schema, registry=Registry(), format_checker=Draft202012Validator.FORMAT_CHECKER
+    )
+    return Constraint(
+        spec=spec,
+        optional=optional,
+        absent=absent,
+        schema=schema,
+        validator=validator,
+        plain=schema.keys() <= {*CHECKS, *EXTRA_KEYWORDS},
+    )
+
+
+def _flag(schema: dict[str, Any], name: str) -> bool:
+    value = schema.pop(name, False)
+    if not isinstance(value, bool):
+        raise ValueError(f'"{name}" is true or false, not {value!r}')
+    return value
+
+
+def _check_keywords(schema: Any, root: Mapping[str, Any]) -> None:
+    """
+    Refuse what a schema of JSON Schema's own shape may hold and a constraint may not.
+    """
+    if isinstance(schema, bool):
+        return
+    for name in schema:
+        if name in ("optional", "absent"):
+            raise ValueError(f'"{name}" speaks of a whole argument and cannot be nested')
+        if name not in KEYWORDS:
+            raise ValueError(
+                f'unknown keyword "{name}" in a constraint; write an object literal as '
+                '{"const": {...}}'
+            )
+    _check_extras(schema)
+    if "$ref" in schema:
+        _check_reference(schema["$ref"], root)
+    for name in _SCHEMA_MAPS:
+        for inner in schema.get(name, {}).values():
+            _check_keywords(inner, root)
+    for name in _SCHEMA_LISTS:
+        for inner in schema.get(name, ()):
+            _check_keywords(inner, root)
+    for name in _SCHEMAS:
+        if name in schema:
+            _check_keywords(schema[name], root)
+
+
+def _check_reference(reference: str, root: Mapping[str, Any]) -> None:
+    resource = DRAFT202012.create_resource(root)
+    try:
+        Registry().with_resource("", resource).resolver().lookup(reference)
+    except Unresolvable as exc:
+        raise ValueError(f'"$ref": {reference!r} leads nowhere in this constraint') from exc
+
+
+def _check_extras(schema: Mapping[str, Any]) -> None:
+    for name in ("contains_any", "contains_all"):
+        parts = schema.get(name, ["x"])
+        texts = isinstance(parts, list) and all(isinstance(p, str) and p for p in parts)
+        if not texts or not parts:
+            raise ValueError(f'"{name}" is a list of at least one non-empty text')
+    for name in ("equals_ignoring_case", "same_moment_as"):
+        if not isinstance(schema.get(name, ""), str):
+            raise ValueError(f'"{name}" is a text')
+    if "same_moment_as" in schema and read_moment(schema["same_moment_as"]) is None:
+        raise ValueError(
+            f'"same_moment_as": {schema["same_moment_as"]!r} is no unambiguous date or time; '
+            "write 2026-03-04, 15:00 or 2026-03-04T15:00"
+        )
+    if ("close_to" in schema) != ("tolerance" in schema):
+        raise ValueError('"close_to" and "tolerance" go together')
+    for name in ("close_to", "tolerance"):
+        if json_type(schema.get(name, 0)) != "number" or not finite(schema.get(name, 0)):
+            raise ValueError(f'"{name}" is a number')
+    if schema.get("tolerance", 0) < 0:
+        raise ValueError('"tolerance" is negative: no value could meet it')
+    if schema.get("format", FORMATS[0]) not in FORMATS:
+        raise ValueError(f'"format" knows {", ".join(FORMATS)}; write a "pattern" for others')
+    if schema.get("normalized_as", "bfcl") != "bfcl":
+        raise ValueError('"normalized_as" knows "bfcl" only')
+    if "normalized_as" in schema and not {"const", "enum"} & set(schema):
+        raise ValueError('"normalized_as" changes how const and enum compare; neither is here')
+
+
+_Validator: Any = extend(SchemaValidator, CHECKS)  # type: ignore[no-untyped-call]
+
+
+def _code(error: ValidationError) -> FaultCode:
+    """
+    A fault is one of type where no value of this JSON type could have been right.
+    """
+    found = json_type(error.instance)
+    keyword, expected = str(error.validator), cast(Any, error.validator_value)
+    if keyword in ("anyOf", "oneOf") and error.context:
+        codes = {_code(inner) for inner in error.context}
+        return "wrong_type" if codes == {"wrong_type"} else "wrong_value"
+    of_type = (
+        keyword == "type"
+        or (keyword == "const" and json_type(expected) != found)
+        or (keyword == "enum" and found not in {json_type(value) for value in expected})
+        or (keyword in TEXT_KEYWORDS and found != "string")
+        or (keyword == "close_to" and found != "number")
+    )
+    return "wrong_type" if of_type else "wrong_value"

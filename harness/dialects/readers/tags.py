@@ -1,0 +1,279 @@
+"""
+Find the calls that stand between an opening and a closing tag, and account for all the rest.
+
+Every opening tag outside a call yields one attempt, or several where its body holds a list: calls
+of a list count one by one, so that what breaks one leaves those before it. Where the body reads and
+the closing tag follows, the call is readable; a format without a closing tag needs only the body.
+Otherwise the attempt ends at the first of
+
+- the closing tag: malformed;
+- the next opening tag: malformed, not closed before the next call;
+- a token that ends the turn, or the end of the answer: unfinished,
+
+looked for from where the reading became uncertain, so that a tag inside a string that was read
+whole never ends a call, and a string that was never closed does not swallow the calls after it.
+Where the answer just ends too soon, everything up to its end belongs to the unfinished call: what
+looks like a call in there may be the inside of a string.
+
+A proper prefix of an opening tag at the end of an answer is text: a call is begun with its whole
+tag, and no runtime acts on less.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from harness.dialects.base import Attempt, Reading
+from harness.dialects.readers.json_text import JsonReader, Trouble
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Written:
+    """
+    What the body of one call says.
+    """
+
+    name: str | None
+    arguments: Mapping[str, Any] | None
+    end: int
+    """Where the body ends in the text."""
+    problem: str | None = None
+    repairs: tuple[str, ...] = ()
+    by_schema: tuple[str, ...] = ()
+    """As in `Attempt`."""
+
+
+_FENCE = re.compile(r"^[ \t]*```[\w+-]*[ \t]*$", re.MULTILINE)
+
+Body = Callable[[str, int], tuple[Written, ...]]
+"""Reads the calls of the body that begins at an index of a text, at least one; raises `Trouble`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bare:
+    """
+    How a lenient reading finds calls that stand without tags, at the start of a line.
+
+    What follows such a call does not matter: if it did, cutting an answer could add a call.
+    """
+
+    begin: re.Pattern[str]
+    body: Body
+    """The position of a `Trouble` it raises is where to look on."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tags:
+    """
+    The tokens of one format.
+    """
+
+    opener: str
+    """Empty where calls have none."""
+    closer: str
+    """Empty where a call ends with its body."""
+    ends: tuple[str, ...]
+    """Tokens after which a runtime sees nothing."""
+    spaced: bool
+    """Whether white space may stand between the body and the closing tag."""
+    also: tuple[str, ...] = ()
+    """Other spellings of the opening tag."""
+    start: re.Pattern[str] | None = None
+    """Where it matches at the start of the answer, a call without a tag begins at its first group,
+    and its body after the match; what stands before is no text."""
+    removed: tuple[str, ...] = ()
+    """Other control tokens, which are not text."""
+    reasoning: tuple[str, str] | None = None
+    """Tags around thinking; calls inside are not calls, and it is not part of the answer."""
+    openers: tuple[str, ...] = field(init=False)
+    """Every spelling of the opening tag."""
+    marks: re.Pattern[str] = field(init=False)
+    borders: re.Pattern[str] = field(init=False)
+    end_marks: re.Pattern[str] = field(init=False)
+    thought_ends: re.Pattern[str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "openers", (self.opener, *self.also))
+        thinking, thought = (
+            ((self.reasoning[0],), (self.reasoning[1],)) if self.reasoning else ((), ())
+        )
+        for name, tokens in (
+            ("marks", (*self.openers, *self.ends, *thinking)),
+            ("borders", (*self.openers, self.closer, *self.ends)),
+            ("end_marks", self.ends),
+            ("thought_ends", (*thought, *self.ends)),
+        ):
+            pattern = "|".join(re.escape(token) for token in tokens if token)
+            object.__setattr__(self, name, re.compile(pattern or r"(?!)"))
+
+
+def read_tagged(output: str, tags: Tags, body: Body, bare: Bare | None = None) -> Reading:
+    """
+    Read a whole answer; never raises.
+    """
+    attempts: list[Attempt] = []
+    repairs: list[str] = []
+    text: list[str] = []
+
+    def prose(start: int, end: int) -> None:
+        if bare is not None:
+            found = _bare_calls(output, start, end, bare)
+            for attempt, mended in found:
+                text.append(_FENCE.sub("", output[start : attempt.start]))
+                start = attempt.end
+                attempts.append(attempt)
+                repairs.extend(mended)
+            if found:
+                text.append(_FENCE.sub("", output[start:end]))
+                return
+        text.append(output[start:end])
+
+    def call(start: int, inside: int) -> int:
+        found, mended = _calls(output, start, inside, tags, body)
+        attempts.extend(found)
+        repairs.extend(mended)
+        return found[-1].end
+
+    at = 0
+    if tags.start is not None and (begun := tags.start.match(output)) is not None:
+        at = call(begun.start(1), begun.end())
+    while (mark := tags.marks.search(output, at)) is not None:
+        prose(at, mark.start())
+        at = mark.end()
+        if mark.group() in tags.openers:
+            at = call(mark.start(), mark.end())
+        elif mark.group() in tags.ends:
+            break
+        elif tags.reasoning is not None:
+            closing = tags.thought_ends.search(output, at)
+            if closing is None or closing.group() != tags.reasoning[1]:
+                text.append(output[at : closing.start() if closing else len(output)])
+                break
+            at = closing.end()
+    else:
+        prose(at, len(output))
+    return Reading(
+        attempts=tuple(attempts),
+        text=_without("".join(text), tags.removed).strip(),
+        repairs=tuple(dict.fromkeys(repairs)),
+    )
+
+
+def _calls(
+    output: str, start: int, inside: int, tags: Tags, body: Body
+) -> tuple[list[Attempt], list[str]]:
+    """
+    Read the calls of one tag, which runs from *start* to *inside*.
+    """
+    last: Attempt | None = None
+    written: tuple[Written, ...] = ()
+    try:
+        written = body(output, inside)
+        end = _closed(output, written[-1], tags)
+    except Trouble as trouble:
+        # The last call of a list that is not closed is not finished; those before it are.
+        written = written[:-1] or trouble.done
+        end = written[-1].end if written else start
+        last = _unreadable(output, end, max(inside, end), tags, trouble)
+    attempts: list[Attempt] = []
+    repairs: list[str] = []
+    for number, call in enumerate(written, start=1):
+        attempt = attempted(output, start, call, end if number == len(written) else call.end)
+        attempts.append(attempt)
+        repairs += () if call.problem else call.repairs
+        start = attempt.end
+    return [*attempts, last] if last is not None else attempts, repairs
+
+
+def attempted(output: str, start: int, call: Written, end: int | None = None) -> Attempt:
+    """
+    Make the attempt of *call*, whose text runs from *start* to *end*, or to where its body ends.
+    """
+    return Attempt(
+        name=call.name,
+        arguments=None if call.problem else call.arguments,
+        raw=output[start : call.end if end is None else end],
+        start=start,
+        problem=call.problem,
+        by_schema=() if call.problem else call.by_schema,
+    )
+
+
+def _closed(output: str, written: Written, tags: Tags) -> int:
+    reader = JsonReader(output)
+    reader.sure = written.end
+    reader.name = (written.name, written.end) if written.name is not None else None
+    at = reader.skip(written.end) if tags.spaced else written.end
+    if not output.startswith(tags.closer, at):
+        reader.fail(f"expected {tags.closer}", at, early=reader.begins(tags.closer, at))
+    return at + len(tags.closer)
+
+
+def _unreadable(output: str, start: int, inside: int, tags: Tags, trouble: Trouble) -> Attempt:
+    since = max(inside, trouble.sure)
+    border = (tags.end_marks if trouble.early else tags.borders).search(output, since)
+    end = border.start() if border else len(output)
+    found = border.group() if border else ""
+    reason = f"{trouble.reason} (character {trouble.position})"
+    unfinished = False
+    if found and found == tags.closer:
+        end += len(tags.closer)
+        problem = reason
+    elif found and found in tags.openers:
+        problem = f"not closed before the next call; {reason}"
+        if output.startswith(found, trouble.position):
+            problem = "not closed before the next call"
+    elif not tags.closer:
+        unfinished = trouble.early or trouble.position >= end
+        problem = "the answer ends inside the call" if unfinished else reason
+    elif trouble.early and output[since:end].rstrip().endswith(tags.closer):
+        # The closing tag is the last thing written, so the model meant to close: what is missing
+        # is the end of a string.
+        problem = f"a string is not closed before {tags.closer}"
+    else:
+        unfinished = True
+        problem = f"the answer ends before {tags.closer}"
+        if not trouble.early and trouble.position < end:
+            problem += f"; {reason}"
+    known = trouble.name is not None and trouble.name[1] <= end
+    return Attempt(
+        name=trouble.name[0] if trouble.name is not None and known else None,
+        arguments=None,
+        raw=output[start:end],
+        start=start,
+        problem=problem,
+        unfinished=unfinished,
+    )
+
+
+def _bare_calls(
+    output: str, start: int, end: int, bare: Bare
+) -> list[tuple[Attempt, tuple[str, ...]]]:
+    found: list[tuple[Attempt, tuple[str, ...]]] = []
+    segment = output[start:end]
+    fence: tuple[str, ...] | None = None
+    at = 0
+    while (line := bare.begin.search(segment, at)) is not None:
+        begin = line.end()
+        try:
+            calls = bare.body(segment, begin)
+        except Trouble as trouble:
+            if trouble.early:
+                break  # the rest stands inside something that was never finished
+            at = max(begin + 1, trouble.position)
+            continue
+        at = calls[-1].end
+        if fence is None:
+            fence = ("code fence",) if _FENCE.search(segment) else ()
+        for call in calls:
+            attempt = attempted(output, start + begin, call, start + call.end)
+            begin = call.end
+            found.append((attempt, (*call.repairs, "no call tags", *fence)))
+    return found
+
+
+def _without(text: str, tokens: tuple[str, ...]) -> str:
+    for token in tokens:
+        text = text.replace(token, "")
+    return text

@@ -1,0 +1,147 @@
+"""
+What tells a reader how a trained folder came to be: training.json, README.md, loss.png.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from harness.finetuning.recipe import Recipe
+from harness.finetuning.result import TRAINING, Finetuned
+
+PICTURE = "loss.png"
+
+
+def training_document(
+    result: Finetuned,
+    *,
+    base: str,
+    base_digests: Mapping[str, str | None],
+    data: Mapping[str, Any],
+    recipe: Recipe,
+    precision: str,
+    environment: Mapping[str, Any],
+) -> dict[str, Any]:
+    """
+    Give what training.json holds.
+    """
+    return {
+        "format": 1,
+        "digest": result.digest,
+        "base": base,
+        "base_digests": dict(base_digests),
+        "data": dict(data),
+        "recipe": recipe.to_json(),
+        "precision": precision,
+        "losses": [asdict(loss) for loss in result.losses],
+        "best_epoch": result.best_epoch,
+        "kept_epoch": result.kept_epoch,
+        "seconds": round(result.seconds, 1),
+        "environment": dict(environment),
+    }
+
+
+def write_card(folder: Path, document: Mapping[str, Any], example: str) -> None:
+    """
+    Write the card and the numbers into *folder*, training.json last.
+    """
+    draw_losses(folder / PICTURE, document)
+    (folder / "README.md").write_text(card(document, example), encoding="utf-8")
+    text = json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+    (folder / TRAINING).write_text(text, encoding="utf-8")
+
+
+def card(document: Mapping[str, Any], example: str) -> str:
+    """
+    Write the model card, with the metadata block the Hugging Face hub reads.
+    """
+    base, data, recipe = document["base"], document["data"], document["recipe"]
+    environment = document["environment"]
+    adapter = recipe["lora_rank"] is not None and not recipe["merge"]
+    _, colon, target = base.partition(":")
+    # The hub takes only its own names as a base.
+    on_hub = base.startswith("hf:") and not Path(target).is_absolute()
+    lines = [
+        "---",
+        *([f"base_model: {target.partition('@')[0]}"] if colon and on_hub else []),
+        f"library_name: {'peft' if adapter else 'transformers'}",
+        "pipeline_tag: text-generation",
+        "tags: [function-calling, sft, trl]",
+        "---",
+        "",
+        f"# {base}, tuned to call tools",
+        "",
+        f"Trained with TRL's SFTTrainer by toolcall-harness on {data['train_rows']} conversations, "
+        "with the loss on the assistant's tokens alone.",
+        "",
+        f"- base: `{base}`",
+        *(f"- base {name}: `{value}`" for name, value in document["base_digests"].items() if value),
+        f"- training data: {data['train_rows']} rows, `{data['train']}`",
+        f"- validation data: {data['valid_rows']} rows, `{data['valid']}`",
+        f"- seed: {recipe['seed']}",
+        f"- digest of base, data and recipe: `{document['digest']}`",
+        f"- commit: `{environment['commit'] or 'unknown'}`"
+        + (" with uncommitted changes" if environment["dirty"] else ""),
+        "",
+        "## Recipe",
+        "",
+        "| setting | value |",
+        "|---|---|",
+        *(f"| {name} | {value} |" for name, value in recipe.items()),
+        "| learning rate schedule | constant |",
+        "| optimizer | AdamW, fused, weight decay 0 |",
+        "| gradient clipping | norm 1 |",
+        "| packing | no |",
+        f"| precision | {document['precision']} |",
+        "",
+        "## Loss",
+        "",
+        f"![training and validation loss]({PICTURE})",
+        "",
+        "| epoch | training | validation |",
+        "|---|---|---|",
+        *(
+            f"| {loss['epoch']} | {loss['train']:.4f} | {loss['valid']:.4f} |"
+            for loss in document["losses"]
+        ),
+        "",
+        f"The weights are those after epoch {document['kept_epoch']}; validation loss was lowest "
+        f"after epoch {document['best_epoch']}.",
+        "",
+        "## One training example, as the model sees it",
+        "",
+        "````text",
+        example,
+        "````",
+        "",
+        "## Versions",
+        "",
+        f"Python {environment['python']}, "
+        + ", ".join(f"{name} {version}" for name, version in environment["packages"].items()),
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def draw_losses(file: Path, document: Mapping[str, Any]) -> None:
+    """
+    Draw training and validation loss by epoch.
+    """
+    # Not pyplot: its state is the process's, and a user's own figures and backend are in it.
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    losses = document["losses"]
+    epochs = [loss["epoch"] for loss in losses]
+    figure = Figure(figsize=(7, 4), dpi=120, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    for name, label in (("train", "training"), ("valid", "validation")):
+        axes.plot(epochs, [loss[name] for loss in losses], marker="o", label=label)
+    axes.axvline(document["kept_epoch"], color="grey", linestyle=":", label="kept")
+    axes.set(xlabel="epoch", ylabel="loss", title=document["base"], xticks=epochs)
+    axes.set_ylim(bottom=0)
+    axes.legend()
+    figure.savefig(file)

@@ -1,0 +1,309 @@
+"""
+One fine-tune: check what would be trained, train it with TRL's SFTTrainer, keep the result.
+"""
+
+import json
+import math
+import shutil
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from harness.checkpoints.checkpoint import (
+    Located,
+    chat_template,
+    digests,
+    load_model,
+    load_tokenizer,
+    locate,
+    parse_reference,
+)
+from harness.errors import TrainingError, UsageError, boundary
+from harness.finetuning.card import training_document, write_card
+from harness.finetuning.encoding import Encoded, check_template, encode_rows
+from harness.finetuning.recipe import Recipe, recipe_digest
+from harness.finetuning.result import TRAINING, WORK, EpochLoss, Finetuned, best_epoch, finished
+from harness.finetuning.rows import Row, check_leakage, rows_digest
+from harness.finetuning.sft_trainer import build_trainer, check_prepared, quiet
+from harness.provenance import environment
+
+PLAN = "plan.json"
+
+
+def finetune(
+    *,
+    base: str,
+    train: Sequence[Row],
+    valid: Sequence[Row],
+    out: Path,
+    recipe: Recipe,
+    heldout_prompts: Collection[str] = (),
+    resume: bool = False,
+    progress: bool = True,
+    tensorboard: bool = False,
+    push_to_hub: str | None = None,
+    notify: Callable[[str], None] = lambda _: None,
+) -> Finetuned:
+    """
+    Train *base* on *train* and write the result to the folder *out*, which any backend loads.
+
+    On a CPU the same arguments give the same weights, bit for bit, resumed or not. *resume*
+    continues a fine-tune that was stopped after its last checkpoint (an epoch's, at most one a
+    minute), and gives back one that is done. *tensorboard* logs to ``out/runs``; *push_to_hub*
+    names a private hub repository for the result.
+
+    Raises:
+        TrainingError: if a row's prompt is in *heldout_prompts*, a row would be cut, dropped or
+            altered, or the loss would be on anything but the assistant's turns and their stop
+            token; also if training breaks.
+        TemplateError: if the chat template drops tools, calls, results or system text.
+        CheckpointError: if the base cannot be loaded.
+        UsageError: if *out* is in use, or *resume* finds a fine-tune of something else.
+    """
+    if not train or not valid:
+        raise UsageError("a fine-tune needs training rows and validation rows; one set is empty")
+    check_leakage([*train, *valid], heldout_prompts)
+    located = locate(parse_reference(base), progress=progress, notify=notify)
+    if located.adapter is not None and recipe.lora_rank is not None and not recipe.merge:
+        raise UsageError(
+            f"{base} is an adapter already; an adapter on it must be merged: use merge"
+        )
+    tokenizer = load_tokenizer(located)
+    base_digests = digests(located, tokenizer)
+    identity = recipe_digest(base_digests, train, valid, recipe)
+    done = _claim(out, identity, resume=resume)
+    if done is not None:
+        notify(f"{out} holds this very fine-tune already")
+        if push_to_hub is not None:
+            push(out, push_to_hub, notify)
+        return done
+
+    check_template(tokenizer, [*train, *valid])
+    # Of a template with variants, the one that renders tools is the one that is trained and kept.
+    tokenizer.chat_template = chat_template(tokenizer)
+    learned = encode_rows(tokenizer, train, recipe.max_length)
+    judged = encode_rows(tokenizer, valid, recipe.max_length)
+    notify(f"one of {len(learned)} training examples, as the model sees it:\n{learned[0].text}")
+
+    work = out / WORK
+    work.mkdir(parents=True, exist_ok=True)
+    (work / PLAN).write_text(json.dumps({"digest": identity}) + "\n", encoding="utf-8")
+    started = time.perf_counter()
+    with quiet(), boundary(TrainingError, f"training {base} broke"):
+        trainer, precision = _trained(
+            located, tokenizer, learned, judged, recipe, out,
+            progress=progress, tensorboard=tensorboard, notify=notify,
+        )  # fmt: skip
+    losses = epoch_losses(trainer.state.log_history)
+    result = Finetuned(
+        folder=out,
+        digest=identity,
+        losses=losses,
+        kept_epoch=best_epoch(losses) if recipe.keep == "best" else losses[-1].epoch,
+        seconds=round(time.perf_counter() - started, 1),
+    )
+    document = training_document(
+        result,
+        base=base,
+        base_digests=base_digests,
+        data={
+            "train": rows_digest(train),
+            "train_rows": len(train),
+            "valid": rows_digest(valid),
+            "valid_rows": len(valid),
+        },
+        recipe=recipe,
+        precision=precision,
+        environment=environment(Path.cwd()),
+    )
+    with quiet(), boundary(TrainingError, f"the result cannot be written to {out}"):
+        _save(trainer, tokenizer, located, [*learned, *judged], recipe, work / "result")
+        write_card(work / "result", document, learned[0].text)
+        _publish(work / "result", out)
+    if push_to_hub is not None:
+        push(out, push_to_hub, notify)
+    return result
+
+
+def _claim(out: Path, identity: str, *, resume: bool) -> Finetuned | None:
+    """
+    See that *out* may be written to; give what it holds if that is the same fine-tune, done.
+    """
+    done = finished(out)
+    if done is not None:
+        if resume and done.digest == identity:
+            return done
+        raise UsageError(f"{out} holds a finished fine-tune; give another folder or delete it")
+    plan = out / WORK / PLAN
+    if plan.is_file():
+        # Without a checkpoint nothing is lost by beginning again.
+        if _last_checkpoint(plan.parent) is None:
+            return None
+        if not resume:
+            raise UsageError(
+                f"{out} holds a fine-tune that was stopped; continue it with --resume, or delete it"
+            )
+        with boundary(UsageError, f"{plan} cannot be read; delete {out} and train again"):
+            same = json.loads(plan.read_text(encoding="utf-8"))["digest"] == identity
+        if not same:
+            raise UsageError(
+                f"{out} holds a stopped fine-tune of another base, other rows or another recipe; "
+                "resume with those, or give another folder"
+            )
+    elif out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise UsageError(f"{out} is not an empty folder; give another one")
+    return None
+
+
+def _trained(
+    located: Located,
+    tokenizer: Any,
+    learned: Sequence[Encoded],
+    judged: Sequence[Encoded],
+    recipe: Recipe,
+    out: Path,
+    *,
+    progress: bool,
+    tensorboard: bool,
+    notify: Callable[[str], None],
+) -> tuple[Any, str]:
+    import torch
+    from transformers import set_seed
+
+    cuda = torch.cuda.is_available()
+    half = cuda and torch.cuda.is_bf16_supported()
+    # Before the model: a LoRA adapter begins with random numbers.
+    set_seed(recipe.seed)
+    # In float32 even where the arithmetic is bf16: bf16 weights would lose steps of this size.
+    model = load_model(located, dtype="float32", device="cuda" if cuda else "cpu")
+    trainer = build_trainer(
+        model, tokenizer, learned, judged, recipe, out / WORK,
+        bf16=half, progress=progress, logs=out / "runs" if tensorboard else None, notify=notify,
+    )  # fmt: skip
+    check_prepared(trainer, tokenizer, learned, judged)
+    checkpoint = _last_checkpoint(out / WORK)
+    if checkpoint is not None:
+        notify(f"continuing after {checkpoint.name}")
+    trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
+    return trainer, "float32 weights, bfloat16 arithmetic" if half else "float32"
+
+
+def _last_checkpoint(work: Path) -> Path | None:
+    # The state is what the trainer writes last; a checkpoint without it was cut short.
+    whole = [path.parent for path in work.glob("checkpoint-*/trainer_state.json")]
+    return max(whole, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
+
+
+def epoch_losses(history: Sequence[Mapping[str, Any]]) -> tuple[EpochLoss, ...]:
+    """
+    Sum up a trainer's log: mean training loss of each epoch's steps, and its validation loss.
+
+    Raises:
+        TrainingError: if a loss is no number: the training has diverged.
+    """
+    losses: list[EpochLoss] = []
+    steps: list[float] = []
+    for entry in history:
+        if "loss" in entry:
+            steps.append(float(entry["loss"]))
+        elif "eval_loss" in entry:
+            losses.append(
+                EpochLoss(
+                    epoch=len(losses) + 1,
+                    train=sum(steps) / len(steps),
+                    valid=float(entry["eval_loss"]),
+                )
+            )
+            steps = []
+    for loss in losses:
+        if not (math.isfinite(loss.train) and math.isfinite(loss.valid)):
+            raise TrainingError(
+                f"training diverged: the loss is no number in epoch {loss.epoch}; lower the "
+                "learning rate, or look at the rows for one that is not like the others"
+            )
+    return tuple(losses)
+
+
+def _save(
+    trainer: Any,
+    tokenizer: Any,
+    located: Located,
+    rows: Sequence[Encoded],
+    recipe: Recipe,
+    folder: Path,
+) -> None:
+    if folder.exists():
+        shutil.rmtree(folder)
+    model = trainer.accelerator.unwrap_model(trainer.model)
+    if recipe.merge:
+        model = model.merge_and_unload()
+    own = model.get_base_model() if recipe.lora_rank is not None and not recipe.merge else model
+    own.generation_config = _generation_config(own, tokenizer, rows)
+    if own is not model:
+        name, revision = adapter_base(located)
+        for config in model.peft_config.values():
+            config.base_model_name_or_path, config.revision = name, revision
+        # For those who load the folder with PEFT themselves: which tokens end a turn.
+        own.generation_config.save_pretrained(folder)
+        model.save_pretrained(folder, save_embedding_layers=False)
+    else:
+        model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+def _generation_config(model: Any, tokenizer: Any, rows: Sequence[Encoded]) -> Any:
+    """
+    Give the model's generation settings, with every token that ends a turn among its stops.
+    """
+    config = model.generation_config
+    known = config.eos_token_id
+    stops = [] if known is None else [known] if isinstance(known, int) else list(known)
+    ends = sorted({end for row in rows for end in row.ends})
+    for stop in (tokenizer.eos_token_id, *ends):
+        if stop is not None and stop not in stops:
+            stops.append(stop)
+    config.eos_token_id = stops
+    return config
+
+
+def adapter_base(located: Located) -> tuple[str, str | None]:
+    """
+    Name an adapter's base so that it is found again from anywhere: name and hub revision.
+    """
+    reference = located.reference
+    if reference.scheme == "hf":
+        folder = Path(reference.target).expanduser()
+        if folder.is_dir():
+            return str(folder.resolve()), None
+        name, _, revision = reference.target.partition("@")
+        return name, revision or None
+    if reference.scheme == "gguf":
+        return str(replace(reference, target=str(Path(reference.target).resolve()))), None
+    return str(reference), None
+
+
+def _publish(result: Path, out: Path) -> None:
+    # training.json last: its presence means that the folder is complete.
+    for path in sorted(result.iterdir(), key=lambda path: path.name == TRAINING):
+        path.replace(out / path.name)
+    shutil.rmtree(out / WORK)
+
+
+def push(folder: Path, repository: str, notify: Callable[[str], None]) -> None:
+    """
+    Upload a trained folder to a private hub repository, made if it is not there.
+
+    Raises:
+        TrainingError: if it cannot be uploaded; the folder is unharmed.
+    """
+    with boundary(TrainingError, f"{folder} is done, but cannot be pushed to {repository}"):
+        from huggingface_hub import HfApi
+
+        api = HfApi()
+        api.create_repo(repository, private=True, exist_ok=True)
+        api.upload_folder(
+            repo_id=repository, folder_path=str(folder), ignore_patterns=[f"{WORK}/**"]
+        )
+    notify(f"pushed to https://huggingface.co/{repository}")

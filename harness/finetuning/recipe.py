@@ -1,0 +1,80 @@
+"""
+How a model is trained, as a value.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any, Literal, get_args
+
+from harness.canonical import digest
+from harness.errors import UsageError
+from harness.finetuning.rows import Row, rows_digest
+
+Keep = Literal["best", "last"]
+
+STEPS = 1
+"""Raised whenever the same base, rows and recipe would give other weights than before."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """
+    What decides the trained weights, beside base and rows.
+
+    The defaults are those of Google's guide "Fine-tuning with FunctionGemma": they suit some
+    dozen rows and a model of some hundred million parameters.
+    """
+
+    epochs: int = 8
+    batch_size: int = 4
+    learning_rate: float = 5e-5
+    """Constant, without warm-up."""
+    max_length: int = 512
+    """In tokens. A longer row is refused, never cut."""
+    seed: int = 42
+    keep: Keep = "last"
+    """Which epoch's weights are the result: the last one's, or those of the best validation
+    loss."""
+    lora_rank: int | None = None
+    """Train a LoRA adapter of this rank on all linear layers; None trains all weights."""
+    lora_alpha: int = 16
+    lora_dropout: float = 0.0
+    merge: bool = False
+    """Save the LoRA adapter merged into its base, as full weights."""
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch_size", "learning_rate", "max_length"):
+            if not getattr(self, name) > 0:
+                raise UsageError(f"{name} is {getattr(self, name)}; it must be more than 0")
+        if self.keep not in get_args(Keep):
+            raise UsageError(f"keep is {self.keep!r}; give one of {', '.join(get_args(Keep))}")
+        if self.lora_rank is not None and self.lora_rank < 1:
+            raise UsageError(f"lora_rank is {self.lora_rank}; it must be 1 or more")
+        if self.merge and self.lora_rank is None:
+            raise UsageError("merge needs lora_rank: without an adapter there is nothing to merge")
+
+    def to_json(self) -> dict[str, Any]:
+        """
+        Give the recipe as training.json and the card hold it.
+        """
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+
+def recipe_digest(
+    base: Mapping[str, str | None],
+    train: Sequence[Row],
+    valid: Sequence[Row],
+    recipe: Recipe,
+) -> str:
+    """
+    Name a fine-tune by all it is made from: the base's digests, the rows, the recipe.
+    """
+    return digest(
+        {
+            "steps": STEPS,
+            "base": dict(base),
+            "train": rows_digest(train),
+            "valid": rows_digest(valid),
+            "recipe": recipe.to_json(),
+        }
+    )

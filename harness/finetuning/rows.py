@@ -1,0 +1,154 @@
+"""
+Chat rows: the conversations a model is trained on.
+
+One JSON line holds ``messages``, the last of them the assistant's, and may hold its own ``tools``
+(OpenAI function schemas) and system message; where it does not, it is given the suite's.
+"""
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from harness.canonical import digest
+from harness.documents import Problem, raise_problems, read_source
+from harness.errors import SuiteError, TrainingError, UsageError, boundary
+from harness.messages import Message, Tool, to_chat
+
+_KEYS = frozenset({"id", "messages", "tags", "tools"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """
+    One conversation to learn from.
+    """
+
+    messages: tuple[Message, ...]
+    tools: tuple[Tool, ...] = ()
+    """What is declared to the model: empty where tools are to be trained in."""
+    source: str = "a row"
+    """Where it comes from, for errors: ``train.jsonl:3``."""
+
+    @property
+    def prompts(self) -> tuple[str, ...]:
+        """
+        What the user says in it.
+        """
+        return tuple(message.content or "" for message in self.messages if message.role == "user")
+
+
+def read_rows(
+    file: Path,
+    *,
+    tools: Sequence[Tool] = (),
+    system: str | None = None,
+    system_role: str = "system",
+    declare_tools: bool = True,
+) -> tuple[Row, ...]:
+    """
+    Read chat rows from a .jsonl, .json or .yaml file.
+
+    *tools* and *system* are given to rows without their own. With *declare_tools* false no row
+    declares tools: they are trained into the weights.
+
+    Raises:
+        SuiteError: if the file cannot be read or a row is wrong; names file and line.
+    """
+    source = read_source(file)
+    problems = list(source.problems)
+    rows = []
+    values = source.value if isinstance(source.value, list) else []
+    if not values and not problems:
+        raise SuiteError(f"{file}: it holds no rows; give one JSON object a line")
+    for index, value in enumerate(values):
+        named, line = source.places.find((index,))
+        try:
+            row = _row(value, tools, f"{named}:{line}")
+        except ValueError as exc:
+            problems.append(Problem(file=named, line=line, message=str(exc)))
+            continue
+        rows.append(_completed(row, system, system_role, declare_tools))
+    raise_problems(problems)
+    return tuple(rows)
+
+
+def _row(value: Any, tools: Sequence[Tool], source: str) -> Row:
+    if not isinstance(value, dict) or not isinstance(value.get("messages"), list):
+        raise ValueError('a row is an object with "messages", a list')
+    if unknown := sorted(set(value) - _KEYS):
+        raise ValueError(f"unknown key {unknown[0]!r}; a row may hold {', '.join(sorted(_KEYS))}")
+    messages = tuple(Message.from_chat(message) for message in value["messages"])
+    if not messages or messages[-1].role != "assistant":
+        raise ValueError("the last message must be the assistant's: it is what is learned")
+    if not any(message.role == "user" for message in messages):
+        raise ValueError("no message is a user's")
+    own = value.get("tools")
+    if own is not None and not isinstance(own, list):
+        raise ValueError('"tools" is a list of function schemas')
+    declared = tuple(tools) if own is None else tuple(Tool.from_schema(tool) for tool in own)
+    names = {tool.name for tool in declared}
+    called = {call.name for message in messages for call in message.tool_calls}
+    if missing := sorted(called - names):
+        raise ValueError(f"it calls {missing[0]!r}, which is none of its tools")
+    return Row(messages=messages, tools=declared, source=source)
+
+
+def _completed(row: Row, system: str | None, system_role: str, declare_tools: bool) -> Row:
+    messages = row.messages
+    if system is not None and messages[0].role not in ("system", "developer"):
+        messages = (Message(role=system_role, content=system), *messages)
+    return Row(messages=messages, tools=row.tools if declare_tools else (), source=row.source)
+
+
+def tools_from_functions(functions: Sequence[Callable[..., Any]]) -> tuple[Tool, ...]:
+    """
+    Declare Python functions as tools, from their type hints and Google-style docstrings.
+
+    The ``return`` key that transformers adds is left out: no API knows it, and no template of
+    tool declarations shows it.
+
+    Raises:
+        UsageError: if a function lacks a type hint or a description of an argument.
+    """
+    from transformers.utils import get_json_schema
+
+    tools = []
+    for function in functions:
+        named = getattr(function, "__name__", repr(function))
+        with boundary(UsageError, f"function {named} cannot be declared as a tool"):
+            schema = get_json_schema(function)["function"]
+            tools.append(Tool.from_schema({key: schema[key] for key in schema if key != "return"}))
+    return tuple(tools)
+
+
+def rows_digest(rows: Sequence[Row]) -> str:
+    """
+    Name rows by what is learned from them and in which order, not by where they were read.
+    """
+    return digest([[to_chat(row.messages), [tool.schema for tool in row.tools]] for row in rows])
+
+
+def check_leakage(rows: Sequence[Row], heldout_prompts: Collection[str]) -> None:
+    """
+    Refuse rows whose prompt is one the model will be judged on, white space and case aside.
+
+    Raises:
+        TrainingError: names the rows.
+    """
+    heldout = {_plain(prompt) for prompt in heldout_prompts}
+    leaks = [
+        (row.source, prompt) for row in rows for prompt in row.prompts if _plain(prompt) in heldout
+    ]
+    if not leaks:
+        return
+    source, prompt = leaks[0]
+    others = f" (and {len(leaks) - 1} more rows)" if len(leaks) > 1 else ""
+    raise TrainingError(
+        f"{source}: its prompt is a case of the suite{others}: {prompt!r}\n"
+        "a model cannot be judged on what it was trained or chosen on; take it out of one of them"
+    )
+
+
+def _plain(prompt: str) -> str:
+    return " ".join(prompt.casefold().split())

@@ -1,0 +1,317 @@
+"""
+TRL's SFTTrainer, set up for one recipe and held to what it was asked to learn.
+"""
+
+import contextlib
+import sys
+import time
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from harness.errors import MissingDependencyError, TrainingError
+from harness.finetuning.encoding import Encoded, check_labels
+from harness.finetuning.recipe import Recipe
+from harness.finetuning.shared_prefix import (
+    IGNORED,
+    can_share,
+    collate_shared,
+    shares_exactly,
+    token_losses,
+    worth_sharing,
+)
+
+EVALUATED_TOGETHER = 32
+"""Rows in a batch of validation, which keeps no gradients."""
+
+CHECKPOINT_SECONDS = 60
+"""Least time between two checkpoints. One holds weights and optimizer, three times the model's
+size: written after each of a small model's short epochs, they would take longer than training."""
+
+
+def build_trainer(
+    model: Any,
+    tokenizer: Any,
+    learned: Sequence[Encoded],
+    judged: Sequence[Encoded],
+    recipe: Recipe,
+    work: Path,
+    *,
+    bf16: bool,
+    progress: bool,
+    logs: Path | None,
+    notify: Callable[[str], None],
+) -> Any:
+    """
+    Give a trainer for *learned*, validated on *judged*, that keeps its checkpoints in *work*.
+
+    With *logs*, it writes for TensorBoard there. Without a GPU, batches share what they have in
+    common where the model's losses stay the same.
+    """
+    from transformers import PrinterCallback
+    from trl import SFTConfig, SFTTrainer
+    from trl.chat_template_utils import has_generation_markers
+
+    on_cpu = model.device.type == "cpu"
+    marked = has_generation_markers(tokenizer.chat_template)
+    sharing = False
+
+    class Trainer(SFTTrainer):  # type: ignore[misc]
+        def compute_loss(
+            self,
+            model: Any,
+            inputs: dict[str, Any],
+            return_outputs: bool = False,
+            num_items_in_batch: Any = None,
+        ) -> Any:
+            if not sharing:
+                return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
+            losses = token_losses(model, inputs)
+            return losses.sum() / (
+                losses.numel() if num_items_in_batch is None else num_items_in_batch
+            )
+
+    trainer = Trainer(
+        model=model,
+        args=SFTConfig(
+            output_dir=str(work),
+            num_train_epochs=recipe.epochs,
+            per_device_train_batch_size=recipe.batch_size,
+            per_device_eval_batch_size=max(recipe.batch_size, EVALUATED_TOGETHER),
+            learning_rate=recipe.learning_rate,
+            lr_scheduler_type="constant",
+            optim="adamw_torch_fused",
+            max_length=recipe.max_length,
+            packing=False,
+            assistant_only_loss=marked,
+            completion_only_loss=not marked,
+            seed=recipe.seed,
+            bf16=bf16,
+            use_cpu=on_cpu,
+            # TRL turns it on; it trades time for memory that models of this size do not need.
+            **{_checkpointing(SFTConfig): False},
+            eval_strategy="epoch",
+            save_strategy="epoch",
+            save_total_limit=1,
+            load_best_model_at_end=recipe.keep == "best",
+            metric_for_best_model="eval_loss",
+            greater_is_better=False,
+            logging_steps=1,
+            # Else a loss that is no number would be logged as the mean of those before it.
+            logging_nan_inf_filter=False,
+            report_to="none",
+            disable_tqdm=True,
+        ),
+        train_dataset=dataset(learned, marked=marked),
+        eval_dataset=dataset(judged, marked=marked),
+        processing_class=tokenizer,
+        peft_config=None if recipe.lora_rank is None else adapter_config(recipe),
+        callbacks=_callbacks(recipe, progress, logs, notify),
+    )
+    trainer.remove_callback(PrinterCallback)
+    if on_cpu and can_share(trainer.model) and not trainer.aux_loss_enabled:
+        first = trainer.train_dataset.select(range(min(recipe.batch_size, len(learned)))).to_list()
+        if shares_exactly(trainer.model, first):
+            padded = trainer.data_collator
+            trainer.data_collator = lambda rows: (
+                collate_shared(rows) if worth_sharing(rows) else padded(rows)
+            )
+            sharing = True
+        else:
+            notify("this model cannot share what rows have in common; every row is computed whole")
+    return trainer
+
+
+def _checkpointing(config: Any) -> str:
+    # transformers 5.23 renames it, and warns of the old name.
+    new = "activation_checkpointing"
+    return new if new in config.__dataclass_fields__ else "gradient_checkpointing"
+
+
+def dataset(rows: Sequence[Encoded], *, marked: bool) -> Any:
+    """
+    Give *rows* to TRL: as chat rows, or tokenized where the template marks no assistant's turn.
+
+    Messages and tools are JSON columns. As plain Arrow columns every object would be given the
+    keys of all others, with null for a value, and the model would be taught those.
+    """
+    from datasets import Dataset, Features, Json
+
+    if marked:
+        return Dataset.from_list(
+            [{"messages": list(row.chat), "tools": list(row.tools)} for row in rows],
+            features=Features({"messages": Json(), "tools": Json()}),
+        )
+    return Dataset.from_list(
+        [
+            {
+                "input_ids": list(row.ids),
+                "completion_mask": [int(label != IGNORED) for label in row.labels],
+            }
+            for row in rows
+        ]
+    )
+
+
+def check_prepared(
+    trainer: Any, tokenizer: Any, learned: Sequence[Encoded], judged: Sequence[Encoded]
+) -> None:
+    """
+    Refuse to train on anything but *learned*: the rows themselves, and a batch as it is collated.
+
+    Raises:
+        TrainingError: names a row that was dropped, cut or altered, or whose loss is on other
+            tokens than the assistant's.
+    """
+    for rows, prepared in ((learned, trainer.train_dataset), (judged, trainer.eval_dataset)):
+        if len(prepared) != len(rows):
+            raise TrainingError(
+                f"{len(rows) - len(prepared)} of {len(rows)} rows were dropped on their way to the "
+                f"trainer; the first row is {rows[0].source}"
+            )
+        for row, given in zip(rows, prepared, strict=True):
+            check_labels(tokenizer, row, given["input_ids"], given["labels"])
+    count = min(trainer.args.per_device_train_batch_size, len(learned))
+    batch = trainer.data_collator(trainer.train_dataset.select(range(count)).to_list())
+    kept = batch["labels"] != IGNORED
+    expected = [label for row in learned[:count] for label in row.labels if label != IGNORED]
+    if not (batch["labels"][kept].tolist() == batch["input_ids"][kept].tolist() == expected):
+        raise TrainingError("a collated batch learns other tokens than its rows do; report this")
+
+
+def adapter_config(recipe: Recipe) -> Any:
+    """
+    Give PEFT's configuration of the recipe's LoRA adapter.
+
+    Raises:
+        MissingDependencyError: without peft.
+    """
+    try:
+        from peft import LoraConfig
+    except ImportError as exc:
+        raise MissingDependencyError(
+            'LoRA needs peft, which is not installed: pip install "toolcall-harness[lora]"'
+        ) from exc
+    return LoraConfig(
+        r=recipe.lora_rank,
+        lora_alpha=recipe.lora_alpha,
+        lora_dropout=recipe.lora_dropout,
+        target_modules="all-linear",
+        task_type="CAUSAL_LM",
+    )
+
+
+def _callbacks(
+    recipe: Recipe, progress: bool, logs: Path | None, notify: Callable[[str], None]
+) -> list[Any]:
+    from transformers import TrainerCallback
+
+    class Sparing(TrainerCallback):  # type: ignore[misc]
+        """
+        Leaves out the checkpoint of an epoch that ends soon after the last one.
+        """
+
+        def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            self.saved = time.monotonic()
+
+        def on_epoch_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            if time.monotonic() - self.saved < CHECKPOINT_SECONDS:
+                control.should_save = False
+
+        def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            self.saved = time.monotonic()
+
+    class Bar(TrainerCallback):  # type: ignore[misc]
+        """
+        One bar over all steps, with the loss and the time left.
+        """
+
+        def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            from tqdm import tqdm
+
+            self.bar = tqdm(
+                total=state.max_steps,
+                initial=state.global_step,
+                desc="training",
+                unit="step",
+                file=sys.stderr,
+                dynamic_ncols=True,
+            )
+            self.shown: dict[str, str] = {}
+
+        def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            self.bar.update(state.global_step - self.bar.n)
+
+        def on_log(
+            self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any
+        ) -> None:
+            for key, name in (("loss", "loss"), ("eval_loss", "validation")):
+                if logs and key in logs:
+                    self.shown[name] = f"{float(logs[key]):.4f}"
+            self.bar.set_postfix(self.shown)
+
+        def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            self.bar.close()
+
+    class Lines(TrainerCallback):  # type: ignore[misc]
+        """
+        One line an epoch, where there is no terminal for a bar.
+        """
+
+        def on_log(
+            self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any
+        ) -> None:
+            if logs and "eval_loss" in logs:
+                notify(
+                    f"epoch {round(state.epoch)} of {recipe.epochs}: "
+                    f"validation loss {float(logs['eval_loss']):.4f}"
+                )
+
+    # The best epoch's weights are taken from its checkpoint, so each epoch needs one.
+    callbacks: list[Any] = [Sparing()] if recipe.keep == "last" else []
+    callbacks.append(Bar() if progress else Lines())
+    if logs is not None:
+        callbacks.append(_tensorboard(logs))
+    return callbacks
+
+
+def _tensorboard(logs: Path) -> Any:
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as exc:
+        raise MissingDependencyError(
+            "logging to TensorBoard needs tensorboard, which is not installed: "
+            'pip install "toolcall-harness[tensorboard]"'
+        ) from exc
+    from transformers.integrations import TensorBoardCallback
+
+    return TensorBoardCallback(SummaryWriter(str(logs)))
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """
+    Keep the bars and the chatter of datasets, transformers and TRL off the terminal for a while.
+
+    What they would warn of that matters here is checked before training, and is an error.
+    """
+    import datasets
+    from transformers.utils import logging
+
+    bars = datasets.are_progress_bars_disabled(), not logging.is_progress_bar_enabled()
+    verbosity = logging.get_verbosity()
+    datasets.disable_progress_bars()
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()
+    try:
+        with warnings.catch_warnings():
+            # TRL and PEFT still ask for it under the old name; we never turn it on.
+            warnings.filterwarnings("ignore", ".*gradient_checkpointing", FutureWarning)
+            yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if not bars[0]:
+            datasets.enable_progress_bars()
+        if not bars[1]:
+            logging.enable_progress_bar()

@@ -1,0 +1,158 @@
+"""
+The limits of a policy x a comparison -> what each makes of its metric.
+
+The rules are those of docs/gate.md: margins and budgets for rates, an exact bound for lengths, an
+interval for times. Nothing here knows of the whole: `harness.gating.gate` puts the limits together.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from itertools import combinations
+
+from harness.comparison.compare import Comparison
+from harness.comparison.paired import PairedRate
+from harness.gating.lengths import judge_lengths
+from harness.gating.policy import Limit, Policy
+from harness.gating.rates import NEW_OFFENDERS, judge_rate, newly_bad, within_budget
+from harness.gating.times import apart, judge_times
+from harness.scoring.metrics import METRICS
+from harness.wording import MetricVerdict, count
+
+
+def judge_limits(policy: Policy, comparison: Comparison) -> dict[str, MetricVerdict]:
+    """
+    Hold every metric that *policy* limits against its limit.
+    """
+    found = {
+        name: _judge(name, limit, comparison, policy.alpha) for name, limit in policy.limits.items()
+    }
+    shared = _share_alpha(found, _at_zero_margin(policy, comparison), policy.alpha)
+    return {
+        name: _with_budget(name, policy.limits[name], comparison, metric)
+        for name, metric in shared.items()
+    }
+
+
+def not_comparable(name: str, limit: Limit, comparison: Comparison, why: str) -> MetricVerdict:
+    """
+    Give the verdict on a metric of runs that must not be compared.
+    """
+    return MetricVerdict(
+        verdict="not_comparable",
+        reason=f"{METRICS[name].title}: not compared: {why}",
+        rule="runs that were made differently are not compared",
+        limit=limit.text,
+        pairs=comparison.metrics[name].pairs,
+        advisory=METRICS[name].unit == "ms",
+    )
+
+
+def _judge(name: str, limit: Limit, comparison: Comparison, alpha: float) -> MetricVerdict:
+    paired = comparison.metrics[name]
+    if not paired.pairs:
+        return _without_pairs(name, limit, comparison)
+    if isinstance(paired, PairedRate):
+        return judge_rate(name, limit, paired, alpha)
+    if METRICS[name].unit == "ms":
+        if why := apart(comparison):
+            return not_comparable(name, limit, comparison, why)
+        return judge_times(name, limit, paired)
+    return judge_lengths(name, limit, paired)
+
+
+def _with_budget(
+    name: str, limit: Limit, comparison: Comparison, found: MetricVerdict
+) -> MetricVerdict:
+    metric = comparison.new_run.get(name)
+    if limit.budget is None or metric is None or not found.pairs:
+        return found
+    return within_budget(name, limit, metric, found)
+
+
+def _without_pairs(name: str, limit: Limit, comparison: Comparison) -> MetricVerdict:
+    old, new = comparison.old_run.get(name), comparison.new_run.get(name)
+    lost = bool(old and old.eligible and not (new and new.eligible))
+    title, times = METRICS[name].title, METRICS[name].unit == "ms"
+    if lost and not times:
+        return MetricVerdict(
+            verdict="inconclusive",
+            reason=f"{title}: {old.eligible if old else 0} in the baseline, nothing to measure now",
+            rule="inconclusive where only the baseline could be measured",
+            limit=limit.text,
+        )
+    return MetricVerdict(
+        verdict="not_measured",
+        reason=f"{title}: nothing to measure in {'the candidate' if lost else 'common'}",
+        rule="left out where no pair can be measured",
+        limit=limit.text,
+        advisory=True,
+    )
+
+
+# Several zero margins
+
+
+def _at_zero_margin(policy: Policy, comparison: Comparison) -> dict[str, PairedRate]:
+    return {
+        name: paired
+        for name, limit in policy.limits.items()
+        if not limit.margin
+        and isinstance(paired := comparison.metrics[name], PairedRate)
+        and paired.pairs
+    }
+
+
+def _share_alpha(
+    found: Mapping[str, MetricVerdict], zero: Mapping[str, PairedRate], alpha: float
+) -> dict[str, MetricVerdict]:
+    """
+    Let the zero margins among *found* share one alpha, by closed testing.
+
+    Each for itself calls an equal model worse in up to 5 % of the gates, so two would in up to
+    10 %. A limit that its own rule calls worse stays so if every set of them that holds it is
+    called worse as a set (Marcus, Peritz and Gabriel 1976, Biometrika 63:655).
+    """
+    if len(zero) < 2:
+        return dict(found)
+    worse = {name for name in zero if found[name].verdict == "regressed"}
+    sets = [set(names) for k in range(2, len(zero) + 1) for names in combinations(zero, k)]
+    kept = [names for names in sets if not _worse_as_a_set(names, found, zero, alpha)]
+    rule = (
+        f"; the {len(zero)} zero margins share one alpha: inconclusive, not regressed, unless one "
+        f"has p < alpha / {len(zero)} or {_enough(len(zero))} newly bad and none mended, or all "
+        f"together have {NEW_OFFENDERS} newly bad and none mended"
+    )
+    shared = dict(found)
+    for name in zero:
+        metric = replace(found[name], rule=found[name].rule + rule)
+        if name in worse and any(name in names for names in kept):
+            says = f"among {count(len(zero), 'zero margin')} that may be chance"
+            metric = replace(metric, verdict="inconclusive", reason=f"{metric.reason}, but {says}")
+        shared[name] = metric
+    return shared
+
+
+def _worse_as_a_set(
+    names: Iterable[str],
+    found: Mapping[str, MetricVerdict],
+    zero: Mapping[str, PairedRate],
+    alpha: float,
+) -> bool:
+    members = [(found[name], newly_bad(zero[name])) for name in names]
+    share = alpha / len(members)
+    enough = _enough(len(members))
+    if any(
+        (metric.p is not None and metric.p < share) or (bad >= enough and not metric.fixed)
+        for metric, bad in members
+    ):
+        return True
+    return sum(bad for _, bad in members) >= NEW_OFFENDERS and not any(
+        metric.fixed for metric, _ in members
+    )
+
+
+def _enough(many: int) -> int:
+    """
+    How many newly bad and none mended convince among *many*: each further one halves the chance.
+    """
+    return NEW_OFFENDERS + (many - 1).bit_length()

@@ -1,0 +1,264 @@
+"""
+Runs of one checkpoint against itself -> how many answers differ without a cause, and what a gate
+can see through that.
+
+Discordance is the share of cases that come out differently though nothing that matters was changed.
+It is a floor: two checkpoints that are equally good differ on more cases than one from itself.
+"""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from harness.gating.policy import Policy
+from harness.gating.rates import FEWEST_GROUPS
+from harness.gating.verdict import Verdict, Word
+from harness.runs.record import RunRecord
+from harness.scoring.results import CaseResult
+from harness.stats import (
+    cases_to_clear,
+    cases_to_detect,
+    design_effect,
+    smallest_detectable_drop,
+    wilson,
+)
+from harness.transcript import Key, Transcript
+
+Kind = Literal["repeat", "batch", "order", "seed"]
+
+KINDS: Mapping[Kind, str] = {
+    "repeat": "nothing",
+    "batch": "batch size",
+    "order": "order of cases",
+    "seed": "seed",
+}
+"""What a run of each kind changes of the first run."""
+
+USUAL_DISCORDANCE = 0.05
+"""What reruns of public models show at the median of good conditions: usual between checkpoints
+that are equally good. `harness need` takes it, too."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answered:
+    """
+    A run with its text.
+    """
+
+    name: str
+    record: RunRecord
+    transcripts: Mapping[Key, Transcript]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Discordance:
+    """
+    How many pairs of answers to one question differ.
+    """
+
+    differing: int
+    pairs: int
+    low: float | None
+    high: float | None
+    """The 95 % Wilson interval of the share, over its design effect; None without a pair."""
+
+    @property
+    def share(self) -> float | None:
+        """
+        The share that differs; None without a pair.
+        """
+        return self.differing / self.pairs if self.pairs else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Noise:
+    """
+    What runs of one kind did to the answers of the first run.
+    """
+
+    kind: Kind
+    runs: tuple[str, ...]
+    flips: Discordance
+    """Right in one run and wrong in the other: what a gate on accuracy takes for a change."""
+    status: Discordance
+    calls: Discordance
+    """Which tools were called with which arguments, in which order."""
+    text: Discordance
+    """The raw answer."""
+    flipped: tuple[str, ...]
+    """The cases that came out right in one run and wrong in the other."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trial:
+    """
+    The shipped gate on two runs of one checkpoint: a regression here is a false alarm.
+    """
+
+    kind: Kind
+    old: str
+    new: str
+    verdict: Word
+    reason: str
+    """The sentence that decided."""
+    broken: int
+    fixed: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sight:
+    """
+    What a gate on accuracy sees if this share of cases flips without a cause.
+    """
+
+    discordance: float
+    source: str
+    """Where the share is from, for a person."""
+    detectable: float | None
+    """The smallest true drop found in 4 of 5 tries with the cases at hand; None if none is."""
+    to_detect: int | None
+    to_clear: int | None
+    """Cases that find a drop of the policy's margin, and that clear an equal checkpoint of it, each
+    in 4 of 5 tries; None where the policy has no margin for accuracy."""
+
+
+def measure(kind: Kind, first: Answered, others: Sequence[Answered]) -> Noise:
+    """
+    Hold runs of one kind against the first run, case by case.
+
+    Cases that are not scored in both (they broke, or are quarantined) are left out.
+    """
+    pairs = [pair for other in others for pair in _pairs(first, other)]
+    flipped = [(was.status == "correct") != (now.status == "correct") for was, now, *_ in pairs]
+    cases = [was for was, *_ in pairs]
+    return Noise(
+        kind=kind,
+        runs=tuple(other.name for other in others),
+        flips=_discordance(cases, flipped),
+        status=_discordance(cases, [was.status != now.status for was, now, *_ in pairs]),
+        calls=_discordance(cases, [_calls(was) != _calls(now) for was, now, *_ in pairs]),
+        text=_discordance(cases, [then != now for *_, then, now in pairs]),
+        flipped=tuple(
+            dict.fromkeys(case.id for case, flip in zip(cases, flipped, strict=True) if flip)
+        ),
+    )
+
+
+def trial(kind: Kind, old: str, new: str, verdict: Verdict) -> Trial:
+    """
+    Keep of a verdict on two runs of one checkpoint what a self-test reports.
+    """
+    return Trial(
+        kind=kind,
+        old=old,
+        new=new,
+        verdict=verdict.verdict,
+        reason=verdict.reasons[0],
+        broken=len(verdict.broken),
+        fixed=len(verdict.fixed),
+    )
+
+
+def sights(noises: Collection[Noise], policy: Policy, cases: int) -> tuple[Sight, ...]:
+    """
+    Say what *policy* can see of accuracy on *cases* scored cases.
+
+    For the noise measured (the kind with most), for the upper end of its interval, and for what is
+    usual between two different checkpoints.
+    """
+    measured = [noise for noise in noises if noise.flips.pairs]
+    if not measured:
+        return ()
+    most = max(measured, key=lambda noise: (noise.flips.share or 0.0, noise.flips.high or 0.0))
+    shares = [
+        (most.flips.share or 0.0, "measured"),
+        (most.flips.high or 0.0, "upper end of its 95% interval"),
+        (USUAL_DISCORDANCE, "usual between equally good checkpoints"),
+    ]
+    limit = policy.limits.get("accuracy")
+    margin = limit.margin if limit is not None and limit.margin > 0 else None
+    return tuple(
+        Sight(
+            discordance=share,
+            source=source,
+            detectable=smallest_detectable_drop(cases, share, alpha=policy.alpha),
+            to_detect=None
+            if margin is None
+            else cases_to_detect(margin, share, alpha=policy.alpha),
+            to_clear=None if margin is None else cases_to_clear(margin, share),
+        )
+        for share, source in shares
+    )
+
+
+def sentences(trials: Collection[Trial], policy: Policy) -> list[str]:
+    """
+    Say what the gate made of runs that cannot have got worse.
+    """
+    alarms = [each for each in trials if each.verdict == "regressed"]
+    said = [
+        f"{len(alarms) or 'none'} of {len(trials)} gates of the checkpoint against itself "
+        f"{'was a false alarm' if len(alarms) < 2 else 'were false alarms'}; each limit may raise "
+        f"one in at most {100 * policy.alpha:g} of 100"
+    ]
+    said += [f"false alarm: {each.new} against {each.old}: {each.reason}" for each in alarms]
+    return said
+
+
+def to_json(value: Any) -> Any:
+    """
+    Spell values of this module in JSON types.
+    """
+    if isinstance(value, list | tuple):
+        return [to_json(item) for item in value]
+    if isinstance(value, Discordance):
+        return _fields(value) | {"share": value.share}
+    return _fields(value) if isinstance(value, Noise | Trial | Sight) else value
+
+
+def _fields(value: Any) -> dict[str, Any]:
+    return {name: to_json(getattr(value, name)) for name in value.__slots__}
+
+
+_Texts = list[tuple[Any, Any]]
+_Pair = tuple[CaseResult, CaseResult, _Texts, _Texts]
+
+
+def _pairs(first: Answered, other: Answered) -> Iterable[_Pair]:
+    then = {(case.id, case.repeat): case for case in first.record.cases}
+    for case in other.record.cases:
+        was = then.get((case.id, case.repeat))
+        if was is not None and was.scored and case.scored:
+            yield was, case, _texts(first, case), _texts(other, case)
+
+
+def _texts(run: Answered, case: CaseResult) -> _Texts:
+    keys = (Key(case.id, case.repeat, turn) for turn in range(len(case.turns)))
+    found = (run.transcripts[key] for key in keys)
+    return [(answer.output, answer.message) for answer in found]
+
+
+def _calls(case: CaseResult) -> list[Any]:
+    return [turn.calls for turn in case.turns]
+
+
+def _discordance(cases: Sequence[CaseResult], differs: Sequence[bool]) -> Discordance:
+    n, differing = len(cases), sum(differs)
+    if not n:
+        return Discordance(differing=0, pairs=0, low=None, high=None)
+    # What varies independently is what the gate takes for it: groups, or cases where they are few.
+    groups = [case.id if case.group is None else f"group {case.group}" for case in cases]
+    names = groups if len(set(groups)) >= FEWEST_GROUPS else [case.id for case in cases]
+    units: dict[str, list[int]] = {}
+    for name, differ in zip(names, differs, strict=True):
+        counts = units.setdefault(name, [0, 0])
+        counts[0] += differ
+        counts[1] += 1
+    sums, sizes = zip(*units.values(), strict=True)
+    if differing in (0, n):
+        # Nothing to estimate from: answers of a case that all agree are one piece of evidence.
+        effect = n / len({case.id for case in cases})
+    else:
+        effect = design_effect(sums, sizes, differing)
+    low, high = wilson(differing, n, effect=effect)
+    return Discordance(differing=differing, pairs=n, low=low, high=high)

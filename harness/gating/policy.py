@@ -1,0 +1,242 @@
+"""
+What a gate allows, as a value, and how it is read from the text of gate.toml.
+
+A limit says how much worse a metric may get. Rates take percentage points ("-3pp"), lengths and
+times a share of what they were ("+10%"). The sign is the direction that is worse, written out so
+that a policy can be read aloud. A rate may also have a budget: a bound the candidate has to stay
+within whatever the baseline did ("+0pp, <=2%"). A slice, the cases with one tag, may have limits of
+its own.
+"""
+
+import json
+import math
+import re
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from functools import cache
+from importlib import resources
+from typing import Any, Literal
+
+import jsonschema
+
+from harness.errors import PolicyError
+from harness.scoring.metrics import METRICS, Definition
+
+OnInconclusive = Literal["warn", "block"]
+
+DEFAULT_TEXT = """\
+alpha = 0.05
+on_inconclusive = "warn"          # "warn" exits 0, "block" exits 3
+[limits]
+accuracy = "-3pp"                 # a non-inferiority margin
+second_call_rate = "+0pp"
+call_after_result_rate = "+0pp"
+output_tokens_p50 = "+10%"
+latency_ms_p50 = "+10%"           # gated only where measured comparably
+"""
+"""The policy where there is no gate.toml."""
+
+_LEAST_ALPHA = 1e-12
+"""Far smaller shares of chance are lost in the rounding of what is computed from them."""
+
+_LIMIT = re.compile(
+    r"(?P<sign>[+-]?)(?P<size>\d+(\.\d+)?)\s*(?P<unit>pp|%)"
+    r"(\s*,\s*(?P<side><=|>=)\s*(?P<budget>\d+(\.\d+)?)\s*%)?"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limit:
+    """
+    How much worse one metric may get.
+    """
+
+    margin: float
+    """A share: 0.03 is 3 points of a rate, 0.10 a tenth more tokens or milliseconds."""
+    budget: float | None = None
+    """The highest (for a metric that is better when higher: the lowest) rate allowed at all."""
+    text: str
+    """As the policy spells it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """
+    What a candidate is held to.
+    """
+
+    alpha: float
+    """
+    The chance of calling an equal model worse that each limit with a margin may take, all limits
+    with a zero margin together, and all slices together.
+    """
+    on_inconclusive: OnInconclusive
+    limits: Mapping[str, Limit]
+    slices: Mapping[str, Mapping[str, Limit]]
+    """Tag -> rate -> how much worse it may get among the cases with that tag."""
+    anchor: str | None
+    """The name of a pinned baseline every candidate is held against beside the last release."""
+    source: str
+    """Where it was read, for reports."""
+
+
+@cache
+def default_policy() -> Policy:
+    """
+    Give the policy that holds where there is no gate.toml.
+    """
+    return read_policy(DEFAULT_TEXT, "the built-in policy")
+
+
+def read_policy(text: str, source: str) -> Policy:
+    """
+    Read the text of a gate.toml. *source* names the file in errors.
+
+    What the file leaves out is as in the built-in policy; ``[limits]`` is taken whole or not at
+    all, so that no metric is gated that the file does not name.
+
+    Raises:
+        PolicyError: if it is no TOML, or a key, metric or limit in it means nothing.
+    """
+    try:
+        # Some editors begin a file with a byte order mark, which TOML does not know.
+        data = tomllib.loads(text.removeprefix("\ufeff"))
+    except (ValueError, RecursionError) as exc:
+        raise PolicyError(f"{source}: no TOML: {exc}") from exc
+    schema = _schema()
+    _check_names(data, schema["properties"], "key", source)
+    limits = data.get("limits")
+    if isinstance(limits, Mapping):
+        if misplaced := sorted(set(limits) & set(schema["properties"])):
+            raise PolicyError(f"{source}: {misplaced[0]} belongs above [limits], not below it")
+        _check_names(limits, METRICS, "metric", f"{source}: [limits]")
+    slices = data.get("slices")
+    for tag, of_tag in slices.items() if isinstance(slices, Mapping) else ():
+        if isinstance(of_tag, Mapping):
+            _check_names(of_tag, METRICS, "metric", f"{source}: [{_table(tag)}]")
+    if error := jsonschema.exceptions.best_match(
+        jsonschema.Draft202012Validator(schema).iter_errors(data)
+    ):
+        where = ".".join(str(part) for part in error.absolute_path) or "the file"
+        raise PolicyError(f"{source}: {where}: {_expected(error)}")
+    built_in = tomllib.loads(DEFAULT_TEXT)
+    data = {**built_in, **data}
+    if not 0 < data["alpha"] <= 0.5:
+        # NaN, which TOML knows and no schema keyword refuses.
+        raise PolicyError(f"{source}: alpha: {data['alpha']} is not above 0 and at most 0.5")
+    if data["alpha"] < _LEAST_ALPHA:
+        raise PolicyError(
+            f"{source}: alpha: {data['alpha']} is below {_LEAST_ALPHA}, which no number of cases "
+            "shows; 0.05 is usual"
+        )
+    return Policy(
+        alpha=float(data["alpha"]),
+        on_inconclusive=data["on_inconclusive"],
+        limits={
+            name: _limit(name, spelled, f"{source}: limits.{name}")
+            for name, spelled in data["limits"].items()
+        },
+        slices={
+            tag: {
+                name: _slice_limit(name, spelled, f"{source}: {_table(tag)}.{name}")
+                for name, spelled in of_tag.items()
+            }
+            for tag, of_tag in data.get("slices", {}).items()
+        },
+        anchor=data.get("anchor"),
+        source=source,
+    )
+
+
+def _check_names(given: Iterable[str], known: Iterable[str], what: str, where: str) -> None:
+    known = list(known)
+    for name in given:
+        if name not in known:
+            near = get_close_matches(name, known, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
+            raise PolicyError(f"{where}: unknown {what} {name!r}; {hint}")
+
+
+def _expected(error: jsonschema.ValidationError) -> str:
+    wanted = error.schema.get("description") if isinstance(error.schema, Mapping) else None
+    return f"{error.instance!r} is not {wanted}" if wanted else error.message[:200]
+
+
+def _limit(name: str, spelled: str, where: str) -> Limit:
+    definition = METRICS[name]
+    found = _LIMIT.fullmatch(spelled.strip())
+    if not found or (found["unit"] == "pp") != (definition.unit == "rate"):
+        raise PolicyError(f"{where}: {spelled!r} is no limit here; {_example(definition)}")
+    size = float(found["size"]) / 100
+    if not math.isfinite(size):
+        raise PolicyError(f"{where}: a limit of so many digits allows everything; name a smaller")
+    worse = "-" if definition.higher_is_better else "+"
+    if size and found["sign"] != worse:
+        raise PolicyError(
+            f"{where}: {spelled!r} has the wrong sign: the metric is better when "
+            f"{'higher' if definition.higher_is_better else 'lower'}, so a limit begins with "
+            f"{worse!r}"
+        )
+    if definition.unit == "rate" and size >= 1:
+        raise PolicyError(f"{where}: {spelled!r} allows everything; {_example(definition)}")
+    if definition.unit == "ms" and not name.endswith("_p50"):
+        raise PolicyError(
+            f"{where}: a high quantile of so few times is chance; limit "
+            f"{name.rpartition('_')[0]}_p50 instead"
+        )
+    return Limit(margin=size, budget=_budget(found, definition, spelled, where), text=spelled)
+
+
+def allowed_change(spelled: str) -> float | None:
+    """
+    Read how far a limit as it is spelled in a policy lets a metric move, as a signed share; None if
+    it is no limit.
+    """
+    found = _LIMIT.fullmatch(spelled.strip())
+    return found and float(f"{found['sign']}{found['size']}") / 100
+
+
+def _slice_limit(name: str, spelled: str, where: str) -> Limit:
+    limit = _limit(name, spelled, where)
+    if METRICS[name].unit != "rate" or not limit.margin or limit.budget is not None:
+        raise PolicyError(
+            f'{where}: {spelled!r}: a slice takes a margin for a rate, such as "-5pp", no zero '
+            "margin and no budget; single cases that may never fail are `must_pass` in the suite"
+        )
+    return limit
+
+
+def _table(tag: str) -> str:
+    """
+    Spell the header of a slice's table as TOML does.
+    """
+    bare = re.fullmatch(r"[A-Za-z0-9_-]+", tag)
+    return f"slices.{tag}" if bare else f"slices.{json.dumps(tag)}"
+
+
+def _budget(found: re.Match[str], definition: Definition, spelled: str, where: str) -> float | None:
+    if found["budget"] is None:
+        return None
+    side = ">=" if definition.higher_is_better else "<="
+    budget = float(found["budget"]) / 100
+    if definition.unit != "rate" or found["side"] != side or budget > 1:
+        raise PolicyError(
+            f"{where}: {spelled!r}: a budget is for rates alone, here {side!r} and at most 100%"
+        )
+    return budget
+
+
+def _example(definition: Definition) -> str:
+    if definition.unit == "rate":
+        sign = "-" if definition.higher_is_better else "+"
+        return f'a rate takes a margin in percentage points, such as "{sign}3pp" or "{sign}0pp"'
+    return 'lengths and times take a share of what they were, such as "+10%"'
+
+
+@cache
+def _schema() -> dict[str, Any]:
+    text = (resources.files("harness") / "schemas" / "policy.json").read_text("utf-8")
+    schema: dict[str, Any] = json.loads(text)
+    return schema

@@ -1,0 +1,98 @@
+"""
+A policy's limits on slices: the cases with one tag, tested together so that many tags cry no wolf.
+
+A loss over the whole suite shows in its accuracy; a collapse of a few cases shows here alone.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+
+from harness.comparison.compare import Comparison
+from harness.comparison.paired import PairedRate
+from harness.gating.policy import Limit, Policy
+from harness.gating.rates import judge_rate, p_value, units
+from harness.scoring.metrics import METRICS
+from harness.stats import holm, holm_tarone
+from harness.wording import MetricVerdict, count, mended
+
+Slices = Mapping[str, Mapping[str, MetricVerdict]]
+"""Tag -> metric -> what its limit makes of it."""
+
+
+def judge_slices(policy: Policy, comparison: Comparison) -> dict[str, dict[str, MetricVerdict]]:
+    """
+    Hold every slice that *policy* limits against its limits, which share one alpha.
+
+    The p-values are adjusted by Holm's method over the slices that could fail at all.
+    """
+    limits = {
+        (tag, name): (limit, _slice(comparison, tag, name))
+        for tag, of_tag in policy.slices.items()
+        for name, limit in of_tag.items()
+    }
+    tested = {key: paired for key, (_, paired) in limits.items() if paired.pairs}
+    adjusted = dict(
+        zip(
+            tested,
+            holm_tarone(
+                [p_value(paired) for paired in tested.values()],
+                [0.5 ** (1 + sum(unit.net != 0 for unit in units(p))) for p in tested.values()],
+                policy.alpha,
+            ),
+            strict=True,
+        )
+    )
+    found: dict[str, dict[str, MetricVerdict]] = {tag: {} for tag in policy.slices}
+    for (tag, name), (limit, paired) in limits.items():
+        if (tag, name) not in tested:
+            found[tag][name] = _not_there(tag, name, limit)
+            continue
+        metric = judge_rate(name, limit, paired, policy.alpha, adjusted[tag, name])
+        together = f"; p is adjusted for {count(len(tested), 'slice')} by Holm, over those that"
+        found[tag][name] = replace(
+            metric,
+            reason=f"tag {tag}: {metric.reason}",
+            rule=f"{metric.rule}{together} could fail at all (Tarone)",
+        )
+    return found
+
+
+def conspicuous(comparison: Comparison, policy: Policy) -> Iterator[str]:
+    """
+    Say where a loss of accuracy is concentrated: tags that lost beyond chance, for several (Holm).
+
+    This points and does not decide; slices that the policy limits are left out.
+    """
+    whole = len(_rate(comparison, "accuracy").cases)
+    tags = [tag for tag in comparison.tags if tag not in policy.slices]
+    slices = {tag: _slice(comparison, tag, "accuracy") for tag in tags}
+    slices = {tag: paired for tag, paired in slices.items() if 0 < len(paired.cases) < whole}
+    p_values = [p_value(paired) for paired in slices.values()]
+    for (tag, paired), p in zip(slices.items(), holm(p_values), strict=True):
+        if p < policy.alpha:
+            broken = sum(unit.broken for unit in paired.cases)
+            fixed = sum(unit.fixed for unit in paired.cases)
+            yield (
+                f"look at tag {tag}: {broken} of its {paired.pairs} answers "
+                f"broke and {mended(fixed)}, beyond chance for {count(len(slices), 'tag')}"
+            )
+
+
+def _slice(comparison: Comparison, tag: str, name: str) -> PairedRate:
+    return _rate(comparison, name).only(set(comparison.tags.get(tag, ())))
+
+
+def _rate(comparison: Comparison, name: str) -> PairedRate:
+    paired = comparison.metrics[name]
+    if not isinstance(paired, PairedRate):
+        raise TypeError(f"{name} is no rate")
+    return paired
+
+
+def _not_there(tag: str, name: str, limit: Limit) -> MetricVerdict:
+    return MetricVerdict(
+        verdict="inconclusive",
+        reason=f"tag {tag}: {METRICS[name].title}: no common case with this tag could be measured",
+        rule="inconclusive where no pair can be measured: a tag that is misspelt guards nothing",
+        limit=limit.text,
+    )

@@ -1,0 +1,124 @@
+"""
+The rules for times: an interval of their ratio, answer by answer, on one kind of machine.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+
+from harness.comparison.compare import Comparison
+from harness.comparison.paired import PairedValues
+from harness.gating.policy import Limit
+from harness.scoring.metrics import METRICS
+from harness.stats import hodges_lehmann
+from harness.wording import MetricVerdict, MetricWord, count, moved, plain
+
+
+def apart(comparison: Comparison) -> str | None:
+    """
+    Say why the runs' times cannot be compared; None if they can.
+    """
+    fields = [
+        difference.field
+        for difference in comparison.differences
+        if difference.effect in ("latency", "not_comparable")
+    ]
+    if not fields and comparison.same_hardware:
+        return None
+    differ = f"{', '.join(fields)} differ" if fields else "a run does not name its hardware"
+    return f"{differ}; time both on one machine"
+
+
+def judge_times(name: str, limit: Limit, paired: PairedValues) -> MetricVerdict:
+    """
+    Hold the time *name* over its pairs against *limit*, where times can be compared.
+
+    Raises:
+        ValueError: if there is no pair.
+    """
+    return _judge(
+        name,
+        limit,
+        paired,
+        rule=(
+            "regressed where the whole 95% interval of the ratio, answer by answer, lies above "
+            "the limit; pass where it lies below; else inconclusive, without weight"
+        ),
+        beyond=lambda _, low: low > 1 + limit.margin,
+        weightless=True,
+    )
+
+
+def judge_alternated(name: str, limit: Limit, paired: PairedValues) -> MetricVerdict:
+    """
+    Hold the time *name* of two checkpoints timed in alternation against *limit*.
+
+    What the machine did is in both, so a slowdown that is shown to be one, and is estimated to be
+    beyond the limit, counts.
+
+    Raises:
+        ValueError: if there is no pair.
+    """
+    return _judge(
+        name,
+        limit,
+        paired,
+        rule=(
+            "regressed where the 95% interval of the ratio, case by case, lies above 1 and the "
+            "estimate above the limit; pass where the interval lies below the limit; else "
+            "inconclusive"
+        ),
+        beyond=lambda ratio, low: low > 1 and ratio > 1 + limit.margin,
+        weightless=False,
+    )
+
+
+def _judge(
+    name: str,
+    limit: Limit,
+    paired: PairedValues,
+    *,
+    rule: str,
+    beyond: Callable[[float, float], bool],
+    weightless: bool,
+) -> MetricVerdict:
+    """
+    *beyond* says of the ratio and the lower end of its interval whether it is too slow; an
+    inconclusive verdict that is *weightless* is left out of the whole.
+    """
+    old, new = paired.both
+    logs = [math.log(now / was) for was, now in paired.values if was > 0 and now > 0]
+    shift = hodges_lehmann(logs) if logs else None
+    found = MetricVerdict(
+        verdict="inconclusive",
+        reason=(
+            f"{METRICS[name].title}: {count(paired.pairs, 'common answer')}, too few for a 95% "
+            "interval, which takes 6"
+        ),
+        rule=rule,
+        limit=limit.text,
+        old=old,
+        new=new,
+        delta=new - old,
+        pairs=paired.pairs,
+        advisory=weightless,
+    )
+    if shift is None or shift.low is None or shift.high is None:
+        return found
+    ratio, low, high = math.exp(shift.estimate), math.exp(shift.low), math.exp(shift.high)
+    word: MetricWord = "inconclusive"
+    if beyond(ratio, low):
+        word = "regressed"
+    elif high < 1 + limit.margin:
+        word = "pass"
+    return replace(
+        found,
+        verdict=word,
+        reason=(
+            f"{METRICS[name].title} {moved(old, new, plain)} ms on "
+            f"{count(paired.pairs, 'common answer')}: answer by answer {ratio:.2f} times the old "
+            f"time (95% interval {low:.2f} to {high:.2f}), allowed {1 + limit.margin:.2f}"
+        ),
+        ratio=(ratio, low, high),
+        advisory=weightless and word == "inconclusive",
+    )

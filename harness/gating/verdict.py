@@ -1,0 +1,155 @@
+"""
+What a policy makes of a comparison, and which rule decided it.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import date
+from typing import Any, Literal
+
+from harness.comparison.compare import Difference
+from harness.errors import ExitCode
+from harness.wording import MetricVerdict, MetricWord
+
+Word = Literal["regressed", "not_comparable", "inconclusive", "pass"]
+
+WORST_FIRST: tuple[Word, ...] = ("regressed", "not_comparable", "inconclusive", "pass")
+"""A shown regression stands, whatever else could not be compared."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """
+    What a policy makes of a comparison, or of two: with the last release and with an anchor.
+    """
+
+    verdict: Word
+    exit: ExitCode
+    reasons: tuple[str, ...]
+    """Sentences for a person; what decided comes first."""
+    speaks_for: tuple[Word, ...]
+    """For each reason, the verdict it speaks for."""
+    against: tuple[str | None, ...]
+    """For each reason, the baseline it is about; None where it is about none, or none was named."""
+    notes: tuple[str, ...]
+    """What else should be known: what was left out, allowed, judged again."""
+    metrics: Mapping[str, MetricVerdict]
+    """One for each limit of the policy."""
+    slices: Mapping[str, Mapping[str, MetricVerdict]]
+    """Tag -> metric -> what the limit of that slice makes of it."""
+    broken: tuple[str, ...]
+    fixed: tuple[str, ...]
+    """Ids of the cases that were correct and are not, and the other way round."""
+    must_pass_failed: tuple[str, ...]
+    added: tuple[str, ...]
+    removed: tuple[str, ...]
+    changed: tuple[str, ...]
+    quarantined: tuple[str, ...]
+    differences: tuple[Difference, ...]
+    policy: str
+    """Where the policy was read."""
+    date: date
+    baseline: str | None = None
+    """The name of the baseline all of the above but the verdict and its reasons is about."""
+    anchor: "Verdict | None" = None
+    """The verdict against the pinned baseline alone, where there is one."""
+
+    def to_json(self) -> dict[str, Any]:
+        """
+        Spell the verdict in JSON types.
+        """
+        data: dict[str, Any] = to_json(self)
+        return data
+
+    def with_anchor(self, anchored: "Verdict") -> "Verdict":
+        """
+        Put this verdict, against the last release, and that against a pinned baseline together.
+
+        The worse of the two decides; each reason says which baseline it is about, but for those
+        that both give.
+        """
+        same = set(self.reasons) & set(anchored.reasons)
+        said: list[tuple[Word, str, str | None]] = []
+        for verdict, role in ((self, "the last release"), (anchored, "the anchor")):
+            name = f" {verdict.baseline}" if verdict.baseline else ""
+            told = zip(verdict.speaks_for, verdict.reasons, verdict.against, strict=True)
+            for word, reason, baseline in told:
+                if reason not in same:
+                    said.append((word, f"against {role}{name}: {reason}", baseline))
+                elif verdict is self:
+                    said.append((word, reason, None))
+        said.sort(key=lambda each: WORST_FIRST.index(each[0]))
+        worst = min(self, anchored, key=lambda verdict: WORST_FIRST.index(verdict.verdict))
+        return replace(
+            self,
+            verdict=worst.verdict,
+            exit=worst.exit,
+            speaks_for=tuple(word for word, _, _ in said),
+            reasons=tuple(reason for _, reason, _ in said),
+            against=tuple(name for _, _, name in said),
+            notes=(
+                *self.notes,
+                *(
+                    f"against the anchor: {note}"
+                    for note in anchored.notes
+                    if note not in self.notes
+                ),
+            ),
+            anchor=anchored,
+        )
+
+
+def explain(verdict: Verdict) -> list[str]:
+    """
+    Say which rule decided and why, a line each: first of the whole, then limit by limit.
+    """
+    lines = [
+        f"{verdict.verdict} (exit {int(verdict.exit)}), {verdict.policy}: {verdict.reasons[0]}",
+        f"rule: the worst decides, in the order {', '.join(WORST_FIRST)}",
+    ]
+    if verdict.anchor is None:
+        return [*lines, *_limit_by_limit(verdict)]
+    for side, role in ((verdict, "the last release"), (verdict.anchor, "the anchor")):
+        lines.append(f"against {role}{f' {side.baseline}' if side.baseline else ''}")
+        lines += (f"  {line}" for line in _limit_by_limit(side))
+    return lines
+
+
+def _limit_by_limit(verdict: Verdict) -> Iterator[str]:
+    for failed in verdict.must_pass_failed:
+        yield f"must_pass {failed}: regressed"
+    for name, metric in verdict.metrics.items():
+        yield from _one(name, metric)
+    for tag, metrics in verdict.slices.items():
+        for name, metric in metrics.items():
+            yield from _one(f"slice {tag}: {name}", metric)
+
+
+def _one(name: str, metric: MetricVerdict) -> Iterator[str]:
+    aside = ", without weight" if metric.advisory else ""
+    yield f'{name} = "{metric.limit}": {metric.verdict}{aside}'
+    yield f"  rule: {metric.rule}"
+    yield f"  {metric.reason}"
+
+
+def worst(words: Iterable[MetricWord]) -> Word:
+    """
+    Give the word that decides among *words*; inconclusive where none says anything.
+    """
+    said = set(words)
+    return next((word for word in WORST_FIRST if word in said), "inconclusive")
+
+
+def to_json(value: Any) -> Any:
+    """
+    Spell a verdict, or a part of one, in JSON types.
+    """
+    if isinstance(value, Mapping):
+        return {key: to_json(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [to_json(item) for item in value]
+    if isinstance(value, MetricVerdict | Difference | Verdict):
+        return {name: to_json(getattr(value, name)) for name in value.__slots__}
+    if isinstance(value, ExitCode):
+        return int(value)
+    return value.isoformat() if isinstance(value, date) else value

@@ -1,0 +1,391 @@
+"""
+What the pytest plugin keeps for one session: the checkpoint, opened once, and each suite's run.
+
+It turns pytest's options into the steps of `harness.workflow.run` and holds no rules. The rest of
+the package is imported only when a step is taken.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+import pytest
+
+from harness.errors import UsageError
+
+if TYPE_CHECKING:
+    from datetime import date
+
+    from harness.backends.base import Backend, Generation
+    from harness.finetuning import Recipe
+    from harness.gating.policy import Policy
+    from harness.renderers.base import RunView
+    from harness.runs.store import StoredRun
+    from harness.scoring.results import CaseResult
+    from harness.suites.suite import Case, Suite
+    from harness.workflow.project import Project
+    from harness.workflow.run import Gated, RunOptions, Watch
+
+SUITE_FILE = "suite.yaml"
+
+_Made = TypeVar("_Made")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SuiteRun:
+    """
+    A suite's run in this session, by what its items look for.
+    """
+
+    stored: "StoredRun"
+    results: "Mapping[str, CaseResult]"
+    view: "RunView"
+
+
+class PytestSession:
+    """
+    One pytest session with what it was asked for and what it has made so far.
+    """
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+        self._suites: list[Suite] = []
+        self._made: dict[object, Any] = {}
+        self._failed: dict[object, Exception] = {}
+        self._runs: dict[Path, SuiteRun] = {}
+        self._gated: dict[Path, Gated] = {}
+
+    # What was asked for.
+
+    @property
+    def reference(self) -> str | None:
+        """
+        The checkpoint under test; without one the plugin does nothing.
+        """
+        return self._asked("--checkpoint", "harness_checkpoint")
+
+    @property
+    def baseline(self) -> str | None:
+        """
+        The baseline's name to gate against.
+        """
+        return self._asked("--harness-baseline", "harness_baseline")
+
+    @cached_property
+    def project(self) -> "Project":
+        """
+        The project at --harness-root, or at pytest's rootdir.
+        """
+        from harness.workflow.project import open_project
+
+        root = self._path("--harness-root", "harness_root")
+        return open_project(root or self._config.rootpath)
+
+    @cached_property
+    def chosen(self) -> frozenset[Path]:
+        """
+        The suite.yaml of each --suite; empty for all that are found.
+        """
+        names = self._config.getoption("--suite")
+        return frozenset((self.project.suite(name) / SUITE_FILE).resolve() for name in names)
+
+    @property
+    def out(self) -> Path | None:
+        """
+        Where runs are to be stored.
+        """
+        return self._path("--harness-out")
+
+    @property
+    def today(self) -> "date":
+        """
+        The date quarantines are judged by, as commands do.
+        """
+        from harness.provenance import date_today
+
+        return date_today()
+
+    @property
+    def _options(self) -> "RunOptions":
+        from harness.workflow.run import RunOptions
+
+        return RunOptions(
+            dialect=self._asked("--dialect", "harness_dialect"),
+            device=self._asked("--harness-device"),
+            batch_size=self._config.getoption("--harness-batch-size"),
+        )
+
+    @property
+    def _policy(self) -> "Policy":
+        return self.project.policy(self._path("--harness-policy", "harness_policy"))
+
+    def _asked(self, option: str, ini: str | None = None) -> str | None:
+        given = self._config.getoption(option)
+        if given is None and ini is not None:
+            given = self._config.getini(ini)
+        return given or None
+
+    def _path(self, option: str, ini: str | None = None) -> Path | None:
+        given = self._asked(option, ini)
+        if given is None:
+            return None
+        typed = self._config.getoption(option) is not None
+        return (self._config.invocation_params.dir if typed else self._config.rootpath) / given
+
+    # What is made once.
+
+    def _once(self, key: object, make: Callable[[], _Made]) -> _Made:
+        # A failure is kept, too: a model that breaks is not asked again for each of its tests.
+        if key in self._failed:
+            raise self._failed[key].with_traceback(None)
+        if key not in self._made:
+            try:
+                self._made[key] = make()
+            except Exception as exc:
+                self._failed[key] = exc
+                raise
+        return cast(_Made, self._made[key])
+
+    def add(self, suite: "Suite") -> None:
+        """
+        Take note of a suite that has been collected.
+
+        Raises:
+            UsageError: if its run could not be stored where it is to be.
+        """
+        if self.out is not None and (self.out / suite.name).exists():
+            raise UsageError(f"{self.out / suite.name} exists; give another --harness-out")
+        self._suites.append(suite)
+
+    def backend(self) -> "Backend":
+        """
+        Open the checkpoint under test, or give it once it is open.
+        """
+        return self._once("backend", self._open)
+
+    def _open(self) -> "Backend":
+        from harness.backends.base import BackendOptions
+        from harness.backends.registry import open_backend
+
+        if self.reference is None:
+            raise UsageError("there is no checkpoint under test; give --checkpoint REF")
+        options = self._options
+        return open_backend(
+            self.reference,
+            BackendOptions(
+                device=options.device,
+                batch_size=options.batch_size,
+                dialect=options.dialect,
+                declares_tools=not self._suites or any(s.declare_tools for s in self._suites),
+                cases=frozenset(case.id for s in self._suites for case in s.cases) or None,
+                notify=self.say,
+            ),
+        )
+
+    def close(self) -> None:
+        """
+        Close the checkpoint if it was opened.
+        """
+        if "backend" in self._made:
+            self._made.pop("backend").close()
+
+    def suite(self, name: str) -> "Suite":
+        """
+        Read a suite by name or folder.
+        """
+        from harness.suites.files import load_suite
+
+        return self._once(
+            ("suite", name), lambda: load_suite(self.project.suite(name), today=self.today)
+        )
+
+    def generation(self, suite: "Suite | None") -> "Generation":
+        """
+        Say how answers are decoded: as *suite* says, or greedily.
+        """
+        from harness.backends.base import Generation
+        from harness.workflow import run as workflow
+
+        return Generation() if suite is None else workflow.generation_for(suite, self._options)
+
+    def run_of(self, file: Path, suite: "Suite", selected: frozenset[str]) -> SuiteRun:
+        """
+        Run the *selected* cases of a collected suite, or all where none is (its gate is).
+        """
+        return self._once(file, lambda: self._run_collected(file, suite, selected))
+
+    def _run_collected(self, file: Path, suite: "Suite", selected: frozenset[str]) -> SuiteRun:
+        from harness.reports.build import view
+        from harness.workflow.run import Watch
+
+        cases = tuple(case for case in suite.cases if case.id in selected) or suite.cases
+        watch = Watch(
+            notify=self.say,
+            expect=lambda total: self.say(f"{suite.name}: {total} answers to make"),
+        )
+        out = None if self.out is None else self.out / suite.name
+        stored = self._ask(self.project, suite, cases, out, self._options, watch)
+        run = self._runs[file] = SuiteRun(
+            stored=stored,
+            results={result.id: result for result in stored.record.cases},
+            view=view(stored),
+        )
+        return run
+
+    def _ask(
+        self,
+        project: "Project",
+        suite: "Suite",
+        cases: "tuple[Case, ...]",
+        out: Path | None,
+        options: "RunOptions",
+        watch: "Watch",
+    ) -> "StoredRun":
+        from harness.workflow import run as workflow
+
+        chosen, generation = suite.with_cases(cases), self.generation(suite)
+        return workflow.run_opened(
+            project, chosen, suite, self.backend(), generation, out, options, watch
+        )
+
+    def gate(self, file: Path, run: SuiteRun) -> "Gated":
+        """
+        Hold a collected suite's run against the baseline.
+        """
+        from harness.workflow.gate import gate_anchored
+        from harness.workflow.recheck import gate_rechecked
+        from harness.workflow.run import Watch
+
+        assert self.baseline is not None  # or there would be no gate item
+        gated = self._gated[file] = gate_anchored(
+            lambda old: gate_rechecked(
+                old,
+                run.stored,
+                self._policy,
+                project=self.project,
+                today=self.today,
+                watch=Watch(notify=self.say),
+            ),
+            run.stored.record,
+            project=self.project,
+            baseline=self.baseline,
+            anchor=self._policy.anchor,
+        )
+        return gated
+
+    def run(
+        self,
+        name: str,
+        checkpoint: str | None,
+        *,
+        reports: Path,
+        limit: int | None,
+        tags: tuple[str, ...],
+        repeats: int,
+    ) -> "StoredRun":
+        """
+        Run a suite on another checkpoint, or on the one under test, and store it in *reports*.
+        """
+        from harness.workflow import run as workflow
+
+        project = replace(self.project, reports=reports)
+        options = replace(self._options, limit=limit, tags=tags, repeats=repeats)
+        if checkpoint is not None:
+            return workflow.run(
+                name, checkpoint, project=project, options=options, today=self.today
+            )
+        suite = self.suite(name)
+        cases = suite.select(tags=tags, limit=limit)
+        return self._ask(project, suite, cases, None, options, workflow.Watch())
+
+    def finetuned(
+        self,
+        name: str,
+        base: str,
+        recipe: "Recipe | None",
+        train: str | Path | None,
+        valid: str | Path | None,
+    ) -> Path:
+        """
+        Give the folder of a fine-tune, trained unless the user's cache holds it.
+        """
+        from filelock import FileLock
+
+        from harness.checkpoints.cache import cache_folder
+        from harness.checkpoints.checkpoint import digests, load_tokenizer, locate, parse_reference
+        from harness.finetuning import Recipe, finetune, finished, read_rows, recipe_digest
+
+        suite, folder = self.suite(name), self.project.suite(name)
+        recipe = recipe or Recipe()
+        learned, judged = (
+            read_rows(
+                Path(given or folder / usual),
+                tools=suite.tools,
+                system=suite.system,
+                system_role=suite.system_role,
+                declare_tools=suite.declare_tools,
+            )
+            for given, usual in ((train, "train.jsonl"), (valid, "valid.jsonl"))
+        )
+        located = locate(parse_reference(base), notify=self.say)
+        identity = recipe_digest(digests(located, load_tokenizer(located)), learned, judged, recipe)
+        out = cache_folder() / "finetuned" / identity.removeprefix("sha256:")
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(f"{out}.lock"):
+            if finished(out) is None:
+                self.say(f"fine-tuning {base} on {len(learned)} rows, to be kept in {out}")
+                finetune(
+                    base=base,
+                    train=learned,
+                    valid=judged,
+                    out=out,
+                    recipe=recipe,
+                    heldout_prompts={case.prompt for case in suite.cases},
+                    resume=True,
+                    progress=False,
+                )
+        return out
+
+    # What is said.
+
+    def say(self, text: str) -> None:
+        """
+        Write a line of progress to the terminal, unless pytest was told to be quiet.
+        """
+        plugins = self._config.pluginmanager
+        reporter: Any = plugins.get_plugin("terminalreporter")
+        capture: Any = plugins.get_plugin("capturemanager")
+        if reporter is None or self._config.get_verbosity() < 0:
+            return
+        with capture.global_and_fixture_disabled() if capture else nullcontext():
+            reporter.ensure_newline()
+            reporter.write_line(f"harness: {text}")
+
+    def shown(self, path: Path) -> Path:
+        """
+        Give a path as a person at the prompt would write it.
+        """
+        here = self._config.invocation_params.dir
+        return path.relative_to(here) if path.is_relative_to(here) else path
+
+    def summary(self) -> Iterator[str]:
+        """
+        Say what each suite came to, its verdict and where its run is.
+        """
+        for file, run in self._runs.items():
+            record = run.stored.record
+            metric = record.metrics["accuracy"]
+            broken = f", {record.errors} without an answer" if record.errors else ""
+            part = "" if record.selection.complete else "; only part of the suite was asked"
+            yield (
+                f"{record.suite.name} {record.suite.version}: "
+                f"{metric.hits} of {metric.eligible} correct{broken}{part}"
+            )
+            if file in self._gated:
+                verdict = self._gated[file].verdict
+                yield f"  gate against {self.baseline}: {verdict.verdict}"
+                yield from (f"    {reason}" for reason in verdict.reasons)
+            yield f"  run: {self.shown(run.stored.folder)}"

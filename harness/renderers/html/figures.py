@@ -1,0 +1,179 @@
+"""
+The pictures and matrices of the HTML page, made of a report.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from harness.renderers.base import Report, RunView
+from harness.renderers.html import charts
+from harness.reports import changes, tables
+from harness.reports.blocks import Block, Inline, Paragraph, Quote, Table
+from harness.reports.escape import cut
+from harness.reports.format import plural
+from harness.runs.record import Metric
+from harness.scoring.metrics import Confusion
+from harness.scoring.results import TurnResult
+
+_SLICES = 12
+"""How many tags the picture shows; the table has them all."""
+_SHADES = 5
+"""How many shades the cells of a matrix have."""
+_TOOLS = 14
+"""More tools than this make a matrix nobody reads; then the mix-ups are listed alone."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Figure:
+    """
+    A picture.
+    """
+
+    svg: str
+    """Of our own making, names in it already harmless."""
+    caption: str
+    legend: tuple[str, ...] = ()
+    """The names of the runs, in the order of their colours: foreign text."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Matrix:
+    """
+    Expected by called tool.
+    """
+
+    caption: Inline
+    called: tuple[str, ...]
+    rows: tuple[tuple[str, tuple["Cell", ...]], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """
+    How often a tool was called where one was expected.
+    """
+
+    count: int
+    right: bool
+    shade: int
+    """From 0 to 4, by the share of its row."""
+
+
+def names(report: Report) -> tuple[str, ...]:
+    """
+    Give what each run is called in columns.
+    """
+    if report.comparison is not None:
+        return ("old", "new")
+    return tuple(run.name for run in report.runs)
+
+
+def rates(runs: Sequence[RunView], labels: tuple[str, ...]) -> Figure:
+    """
+    Draw the rates of each run.
+    """
+    wanted = list(
+        dict.fromkeys(name for run in runs for name, _ in tables.ordered(run.record.metrics))
+    )
+    metrics: list[tuple[str, Sequence[Metric | None]]] = [
+        (name, [run.record.metrics.get(name) for run in runs]) for name in wanted
+    ]
+    return Figure(
+        svg=charts.rates(metrics),
+        caption="Dot: the rate over the whole run. Bar: its 95% interval.",
+        legend=labels if len(runs) > 1 else (),
+    )
+
+
+def matrices(report: Report) -> Iterator[Matrix | Table]:
+    """
+    Give the confusion matrix of each run; of too many tools, the commonest mix-ups.
+    """
+    matrices = [run.record.confusion for run in report.runs]
+    called = tables.tools_of(name for matrix in matrices for row in matrix.values() for name in row)
+    if len(called) > _TOOLS:
+        for matrix in matrices:
+            yield tables.confusion(None, matrix)
+        return
+    expected = tables.tools_of(name for matrix in matrices for name in matrix)
+    for label, matrix in zip(names(report), matrices, strict=True):
+        if matrix:
+            caption: Inline = Quote(cut(label)) if len(matrices) > 1 else ""
+            yield _matrix(caption, matrix, expected, called)
+
+
+def _matrix(
+    caption: Inline, counts: Confusion, expected: Sequence[str], called: Sequence[str]
+) -> Matrix:
+    rows = []
+    for row in expected:
+        found = [counts.get(row, {}).get(column, 0) for column in called]
+        most = sum(found) or 1
+        cells = tuple(
+            Cell(count, row == column, min(_SHADES - 1, -(-(_SHADES - 1) * count // most)))
+            for column, count in zip(called, found, strict=True)
+        )
+        rows.append((row, cells))
+    return Matrix(caption=caption, called=tuple(called), rows=tuple(rows))
+
+
+def spread(report: Report, field: str, label: str, title: str) -> tuple[Figure, ...]:
+    """
+    Draw how often each value of one *field* of the answers comes.
+    """
+    values = [
+        [float(each) for turn in _turns(run) if (each := getattr(turn, field)) is not None]
+        for run in report.runs
+    ]
+    legend = names(report) if len(report.runs) > 1 else ()
+    svg = charts.histogram(values, label, title)
+    return (Figure(svg=svg, caption=title, legend=legend),) if svg else ()
+
+
+def _turns(run: RunView) -> Iterator[TurnResult]:
+    for case in run.record.cases:
+        if case.scored:
+            yield from case.turns
+
+
+def slices(report: Report) -> tuple[Block | Figure, ...]:
+    """
+    Give the accuracy of each tag, drawn and in full.
+    """
+    of_runs = [tables.by_tag(run.record) for run in report.runs]
+    rows = []
+    for tag in sorted({tag for tags in of_runs for tag in tags}):
+        values = [tags[tag].value if tag in tags else None for tags in of_runs]
+        known = [each for each in values if each is not None]
+        if known:
+            rows.append((cut(tag, 40), values, max(known) - min(known)))
+    rows.sort(key=lambda row: -row[2])
+    figure = Figure(
+        svg=charts.slices([(tag, values) for tag, values, _ in rows[:_SLICES]]),
+        caption="Accuracy of each tag"
+        + (f": the {_SLICES} that differ most" if len(rows) > _SLICES else ""),
+        legend=names(report) if len(report.runs) > 1 else (),
+    )
+    if report.comparison is not None:
+        return figure, changes.by_tag(report, report.comparison)
+    if len(report.runs) == 1:
+        return figure, tables.accuracy_by_tag(report.new.record)
+    return figure, tables.tags_side_by_side(report.runs)
+
+
+def training(report: Report) -> Iterator[Figure | Paragraph]:
+    """
+    Draw how the checkpoints that were trained here were trained.
+    """
+    shown = set()
+    for run in report.runs:
+        # Two runs of one checkpoint have one training.
+        if run.training is not None and run.training.digest not in shown:
+            shown.add(run.training.digest)
+            yield Figure(
+                svg=charts.losses(run.training),
+                caption=f"{plural(len(run.training.losses), 'epoch')}, "
+                f"{run.training.seconds:,.0f} seconds; the weights are those after epoch "
+                f"{run.training.kept_epoch}.",
+            )
+            yield Paragraph(text=("Trained: ", Quote(cut(str(run.record.checkpoint["reference"])))))

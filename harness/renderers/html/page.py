@@ -1,0 +1,329 @@
+"""
+What the HTML page shows, in the order it is read: what decides, the cases, then how they spread.
+
+The blocks are those of the other reports; here are the pictures and matrices beside them.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from harness.canonical import canonical_json
+from harness.comparison.compare import Comparison, Effect
+from harness.renderers.base import Report, RunView
+from harness.renderers.html import charts, figures
+from harness.reports import changes, evidence, tables
+from harness.reports.blocks import Block, Inline, Listing, Names, Paragraph, Quote, Table
+from harness.reports.escape import cut
+from harness.reports.format import ABSENT, plural
+from harness.reports.sections import says_something
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Panel:
+    """
+    One part of the page.
+    """
+
+    id: str
+    title: str
+    link: str = ""
+    """What a link to it says; empty: no link leads there."""
+    items: tuple[Block | figures.Figure | figures.Matrix, ...] = ()
+    absent: str = ""
+    """Said where there is nothing to show; empty: the part is left out."""
+    drawer: bool = False
+    """Whether it is shut at first."""
+    layout: Literal["", "beside", "aside"] = ""
+    """Where there is room: items next to each other, or a picture with the table at its side."""
+
+
+def before_cases(report: Report) -> tuple[Panel, ...]:
+    """
+    Give what is read first.
+    """
+    labels = tuple(Quote(cut(each)) for each in figures.names(report))
+    second = tables.second_calls_by_kind(report.runs, labels if len(labels) > 1 else ("answers",))
+    panels = [
+        Panel(id="runs", title="", items=(_facts(report),)),
+        Panel(
+            id="metrics", title="Metrics", link="Metrics", items=_metrics(report), layout="aside"
+        ),
+    ]
+    comparison = report.comparison
+    offenders = changes.offenders(comparison) if comparison else ()
+    panels.append(
+        Panel(
+            id="second-calls",
+            title="Second calls by kind",
+            link="Second calls",
+            items=(second, *offenders),
+            absent="No answer made a needless further call.",
+        )
+    )
+    if comparison is not None:
+        panels += _compared(report, comparison)
+    return _kept(panels)
+
+
+def after_cases(report: Report) -> tuple[Panel, ...]:
+    """
+    Give what is read by those who want to know more.
+    """
+    return _kept(
+        [
+            Panel(
+                id="confusion",
+                title="Confusion matrix",
+                link="Confusion",
+                items=tuple(figures.matrices(report)),
+                absent="No answer was expected to call a tool.",
+                layout="beside",
+            ),
+            Panel(
+                id="tokens",
+                title="Answer lengths",
+                link="Lengths",
+                items=figures.spread(
+                    report, "output_tokens", "output tokens", "Length of the answers"
+                ),
+                absent="No answer has a token count.",
+            ),
+            Panel(
+                id="latency",
+                title="Latency",
+                link="Latency",
+                items=(
+                    *figures.spread(
+                        report, "latency_ms", "ms for one answer", "Time for one answer"
+                    ),
+                    *figures.spread(
+                        report, "ttft_ms", "ms to the first token", "Time to first token"
+                    ),
+                ),
+                absent="No answer was timed: run with --latency to time a sample of 24.",
+                layout="beside",
+            ),
+            Panel(
+                id="margins",
+                title="Margins",
+                link="Margins",
+                items=_margins(report),
+                layout="aside",
+                absent="No answer has a margin: it was not measured in these runs.",
+            ),
+            Panel(
+                id="slices",
+                title="Accuracy by tag",
+                link="Tags",
+                items=figures.slices(report),
+                absent="No scored case has a tag.",
+                layout="aside",
+            ),
+            Panel(
+                id="training",
+                title="Training",
+                link="Training",
+                items=tuple(figures.training(report)),
+                absent="No checkpoint of this report was trained here, "
+                "or its weights have changed since.",
+            ),
+            Panel(
+                id="provenance",
+                title="Digests, versions and settings",
+                link="Digests",
+                items=(_provenance(report),),
+                drawer=True,
+            ),
+        ]
+    )
+
+
+def _margins(report: Report) -> tuple[Block | figures.Figure, ...]:
+    label = "margin of the called tool"
+    picture = figures.spread(
+        report, "margin", label, "How sure the model was of the tool it called"
+    )
+    table = (changes.margins(report.comparison),) if report.comparison else ()
+    return (*picture, *table)
+
+
+def _kept(panels: Sequence[Panel]) -> tuple[Panel, ...]:
+    kept = []
+    for panel in panels:
+        items = tuple(item for item in panel.items if _shows(item))
+        if items or panel.absent:
+            kept.append(
+                replace(
+                    panel,
+                    items=items or (Paragraph(text=panel.absent),),
+                    layout=panel.layout if len(items) > 1 else "",
+                )
+            )
+    return tuple(kept)
+
+
+def _shows(item: Block | figures.Figure | figures.Matrix) -> bool:
+    match item:
+        case figures.Figure():
+            return bool(item.svg)
+        case figures.Matrix():
+            return bool(item.rows)
+        case _:
+            return says_something(item)
+
+
+def _facts(report: Report) -> Table:
+    """
+    What is compared, when and where, a column for each run.
+    """
+    runs = report.runs
+    labels = figures.names(report)
+    rows: list[tuple[Inline, ...]] = []
+    for label, spell in _FACTS:
+        rows.append((label, *(Quote(cut(spell(run) or ABSENT)) for run in runs)))
+    return Table(header=("", *(Quote(cut(each)) for each in labels)), rows=tuple(rows))
+
+
+def _where(run: RunView) -> str:
+    machine = run.record.environment.get("hardware") or {}
+    if not isinstance(machine, Mapping):
+        return str(machine)
+    accelerators = [str(each) for each in machine.get("accelerators") or ()]
+    cores = machine.get("cores")
+    parts = [
+        str(run.record.backend.get("device") or ""),
+        *accelerators,
+        str(machine.get("cpu") or ""),
+        f"{cores} cores" if cores else "",
+        str(machine.get("system") or ""),
+    ]
+    return ", ".join(part for part in parts if part)
+
+
+def _suite(run: RunView) -> str:
+    suite = run.record.suite
+    return f"{suite.name} {suite.version}{'' if suite.released else ' (unreleased)'}"
+
+
+_FACTS = (
+    ("run", lambda run: run.name),
+    ("checkpoint", lambda run: str(run.record.checkpoint["reference"])),
+    ("suite", _suite),
+    ("when", lambda run: run.record.finished.replace("T", " ").replace("+00:00", " UTC")),
+    ("where", _where),
+)
+
+
+def _metrics(report: Report) -> tuple[Block | figures.Figure, ...]:
+    runs = report.runs
+    verdict = report.verdict
+    if report.comparison is not None:
+        told: tuple[Block, ...] = (
+            changes.metrics(report.comparison, verdict),
+            *changes.notes(report.comparison, verdict),
+        )
+        if verdict is not None:
+            caption = (
+                "Dot: the change from old to new. Bar: its 95% interval. "
+                "Red line: the limit; the shaded side is not allowed."
+            )
+            return (figures.Figure(svg=charts.gated(verdict.metrics), caption=caption), *told)
+        return (figures.rates(runs, ("old", "new")), *told)
+    table = (
+        tables.metrics_of(runs[0].record) if len(runs) == 1 else tables.metrics_side_by_side(runs)
+    )
+    without = Paragraph(text=tables.without_value(run.record for run in runs))
+    return (figures.rates(runs, figures.names(report)), table, without)
+
+
+def _compared(report: Report, comparison: Comparison) -> Iterator[Panel]:
+    yield Panel(
+        id="not-compared",
+        title="What could not be compared",
+        link="Not compared",
+        items=_not_compared(comparison),
+        absent="Every case of both runs was compared.",
+    )
+    yield Panel(
+        id="slice-limits",
+        title="Slices with limits",
+        link="Slices",
+        items=(changes.slices(report.verdict),),
+    )
+    yield Panel(
+        id="anchor",
+        title="Against the anchor",
+        link="Anchor",
+        items=changes.against_anchor(report.verdict),
+    )
+    failed = evidence.named(report, comparison.must_pass_failed)
+    yield Panel(
+        id="must-pass",
+        title=f"Must pass and did not ({len(failed)})",
+        link="Must pass",
+        items=(Listing(entries=failed),),
+    )
+
+
+def _not_compared(comparison: Comparison) -> tuple[Block, ...]:
+    left_out = comparison.pairs - comparison.scored_pairs
+    blocks: list[Block] = []
+    if left_out:
+        said = (
+            f"{plural(left_out, 'answer')} left out: an error or a quarantined case in either run."
+        )
+        blocks.append(Paragraph(text=said))
+    if comparison.unpaired:
+        said = plural(comparison.unpaired, "answer")
+        blocks.append(
+            Paragraph(text=f"{said} without a partner: one run repeats cases more often.")
+        )
+    for said, cases in (
+        ("added: only the new run has them", comparison.added),
+        ("removed: only the old run has them", comparison.removed),
+        ("changed: another question under the same name", comparison.changed),
+        ("quarantined in either run", comparison.quarantined),
+        ("that must pass broke for infrastructure reasons", comparison.must_pass_unknown),
+    ):
+        if cases:
+            blocks += [
+                Paragraph(text=f"{plural(len(cases), 'case')} {said}"),
+                Names(names=cases),
+            ]
+    effects: tuple[Effect, ...] = ("not_comparable", "latency", "common_cases", "rejudge")
+    table = changes.differences(comparison, effects)
+    return (*blocks, table)
+
+
+def _provenance(report: Report) -> Table:
+    settings = [dict(_settings(run)) for run in report.runs]
+    fields = dict.fromkeys(name for each in settings for name in each)
+    return Table(
+        header=("field", *(Quote(cut(each)) for each in figures.names(report))),
+        rows=tuple(
+            (Quote(cut(name)), *(Quote(cut(each.get(name, ABSENT))) for each in settings))
+            for name in fields
+        ),
+    )
+
+
+def _settings(run: RunView) -> Iterator[tuple[str, str]]:
+    record = run.record
+    suite = record.suite
+    yield "harness_version", record.harness_version
+    yield "scorer_version", str(record.scorer_version)
+    yield "suite.digest", suite.digest
+    yield "selection.complete", canonical_json(record.selection.complete)
+    yield "started", record.started
+    yield "finished", record.finished
+    for block in ("checkpoint", "backend", "generation", "environment"):
+        yield from _flat(block, getattr(record, block))
+
+
+def _flat(path: str, value: Any) -> Iterator[tuple[str, str]]:
+    if isinstance(value, Mapping):
+        for name in sorted(value):
+            yield from _flat(f"{path}.{name}", value[name])
+    elif value is not None:
+        yield path, value if isinstance(value, str) else canonical_json(value)

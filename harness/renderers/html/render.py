@@ -1,0 +1,101 @@
+"""
+A report as one HTML file that needs nothing else: no server, no network, no other file.
+
+Foreign text reaches the page in two ways only: through Jinja2, which escapes it, and as JSON that
+the page's own script puts into text nodes. The content security policy lets nothing run or load but
+that script and the style sheet, named by their digests.
+"""
+
+import base64
+import hashlib
+from functools import cache
+from importlib import resources
+
+from jinja2 import Environment, FunctionLoader, StrictUndefined
+from markupsafe import Markup, escape
+
+from harness.renderers.base import Report
+from harness.renderers.html import page
+from harness.renderers.html.case_data import embedded_cases
+from harness.renderers.html.svg import SERIES
+from harness.reports import escape as safe
+from harness.reports.blocks import Block, Inline, Quote, parts
+from harness.reports.changes import MOODS, REASON, summary
+
+
+def render(report: Report) -> str:
+    """
+    Spell *report* as an HTML document.
+    """
+    style, code = _file("report.css"), _file("report.js")
+    return (
+        _environment()
+        .get_template("report.html.jinja")
+        .render(
+            title=safe.line(safe.cut(report.title)),
+            verdict=report.verdict,
+            mood=MOODS[report.verdict.verdict] if report.verdict else "title",
+            summary=_summary(report),
+            before=page.before_cases(report),
+            after=page.after_cases(report),
+            style=style,
+            code=code,
+            policy=(
+                f"default-src 'none'; script-src {_digest(code)}; style-src {_digest(style)}; "
+                "base-uri 'none'; form-action 'none'"
+            ),
+            data=embedded_cases(report),
+            series=SERIES,
+        )
+    )
+
+
+def _summary(report: Report) -> tuple[Block, ...]:
+    if report.comparison is None:
+        return ()
+    blocks = summary(report, report.comparison)
+    # The page says the verdict in a form of its own.
+    return blocks if report.verdict is None else blocks[-1:]
+
+
+def inline(text: Inline) -> Markup:
+    """
+    Give a line as HTML: foreign parts are isolated, so that right-to-left writing in one keeps to
+    itself.
+    """
+    return Markup("").join(
+        Markup("<bdi>{}</bdi>").format(safe.line(part.text) or "(empty)")
+        if isinstance(part, Quote)
+        else escape(safe.line(part))
+        for part in parts(text)
+    )
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FunctionLoader(_file),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters["inline"] = inline
+    environment.filters["harmless"] = lambda text: safe.line(safe.cut(text))
+    environment.filters["reason"] = lambda text: safe.line(safe.cut(text, REASON))
+    environment.filters["kind"] = lambda item: type(item).__name__
+    return environment
+
+
+@cache
+def _file(name: str) -> str:
+    return (resources.files("harness") / "templates" / name).read_text("utf-8")
+
+
+def _digest(text: str) -> str:
+    """
+    Name an inlined text as a content security policy does (CSP 3, section 2.3.1).
+    """
+    digest = hashlib.sha256(text.encode("utf-8")).digest()
+    return f"'sha256-{base64.b64encode(digest).decode('ascii')}'"

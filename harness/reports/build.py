@@ -1,0 +1,123 @@
+"""
+What the steps of `harness.workflow.run` gave, as the `Report` that every renderer takes.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from harness.canonical import canonical_json
+from harness.checkpoints.checkpoint import holds_weights, parse_reference
+from harness.errors import HarnessError
+from harness.finetuning import Finetuned, finished
+from harness.renderers.base import Asked, Report, RunView
+from harness.runs.store import StoredRun
+from harness.suites.files import load_suite_copy
+from harness.suites.suite import Case, Suite
+from harness.transcript import Key, Transcript
+from harness.workflow.run import Gated, compare_runs
+
+
+def view(
+    run: StoredRun,
+    name: str | None = None,
+    *,
+    instead: Mapping[Key, Transcript] = MappingProxyType({}),
+) -> RunView:
+    """
+    Give a run with what people want to see beside its record: prompts, raw answers, errors.
+
+    The answers in *instead* are shown where they took the place of the stored ones.
+    """
+    suite = load_suite_copy(run.suite_path)
+    answers, errors = {}, {}
+    for stored in run.transcripts():
+        transcript = instead.get(stored.key, stored)
+        if transcript.error is not None:
+            errors[transcript.key] = transcript.error
+        elif transcript.output is not None:
+            answers[transcript.key] = transcript.output
+        else:
+            answers[transcript.key] = canonical_json(transcript.message)
+    return RunView(
+        name=name or run.folder.name,
+        record=run.record,
+        prompts={case.id: case.prompt for case in suite.cases},
+        answers=answers,
+        errors=errors,
+        turns=_turns(suite),
+        training=_training(run.record.checkpoint),
+    )
+
+
+def _turns(suite: Suite) -> dict[str, tuple[Asked, ...]]:
+    spelled = {
+        row["id"]: [turn["expect"] for turn in row.get("turns", (row,))]
+        for row in suite.document["cases"]
+    }
+    return {
+        case.id: tuple(
+            Asked(role=role, text=text, expected=expected)
+            for (role, text), expected in zip(_said_last(case), spelled[case.id], strict=True)
+        )
+        for case in suite.cases
+    }
+
+
+def _said_last(case: Case) -> list[tuple[str, str]]:
+    last = [turn.messages[-1] if turn.messages else None for turn in case.turns]
+    return [(each.role, each.content or "") if each else ("", "") for each in last]
+
+
+def _training(checkpoint: Mapping[str, Any]) -> Finetuned | None:
+    """
+    Find how a checkpoint was trained: beside its weights, while they are still those that were run.
+    """
+    # A report is of the run: whatever has become of the folder since must not stop it.
+    try:
+        reference = parse_reference(str(checkpoint["reference"]))
+        folder = Path(reference.target)
+        trained = finished(folder) if reference.scheme == "hf" else None
+        return trained if trained and holds_weights(folder, checkpoint) else None
+    except (HarnessError, OSError):
+        return None
+
+
+def report_run(run: StoredRun) -> Report:
+    """
+    Make the report on one run.
+    """
+    record = run.record
+    title = f"{record.checkpoint['reference']} on {record.suite.name} {record.suite.version}"
+    return Report(title=title, runs=(view(run),))
+
+
+def report_gate(gated: Gated) -> Report:
+    """
+    Make the report on a verdict.
+    """
+    suite = gated.new.record.suite
+    return Report(
+        title=f"{suite.name} {suite.version}: may the new checkpoint replace the old one?",
+        runs=(
+            view(gated.old, instead=gated.old_again),
+            view(gated.new, instead=gated.new_again),
+        ),
+        comparison=gated.comparison,
+        verdict=gated.verdict,
+    )
+
+
+def report_side_by_side(runs: Sequence[StoredRun]) -> Report:
+    """
+    Make the report on two runs compared, or on any number side by side.
+    """
+    if len(runs) != 2:
+        return Report(title="checkpoints side by side", runs=tuple(view(run) for run in runs))
+    compared = compare_runs(runs[0], runs[1])
+    return Report(
+        title="two checkpoints compared",
+        runs=(view(compared.old), view(compared.new)),
+        comparison=compared.comparison,
+    )

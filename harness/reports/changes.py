@@ -1,0 +1,313 @@
+"""
+Tables of what differs between two runs, and what the gate made of it. Shown, not decided.
+"""
+
+import re
+from collections.abc import Collection
+from statistics import median
+
+from harness.canonical import canonical_json
+from harness.comparison.compare import Comparison, Effect
+from harness.comparison.paired import PairedRate, PairedValues
+from harness.gating.gate import Verdict
+from harness.renderers.base import Report
+from harness.reports.blocks import Block, Inline, Mood, Names, Paragraph, Part, Points, Quote, Table
+from harness.reports.escape import cut
+from harness.reports.evidence import accuracy
+from harness.reports.format import ABSENT, change, plural, title, unit, value
+from harness.reports.tables import short
+from harness.wording import MetricVerdict
+
+REASON = 600
+"""How much of a sentence of the verdict a report shows: it names cases."""
+_SETTING = 60
+_LEAST_SURE = 5
+_DIGEST = re.compile("sha256:[0-9a-f]{64}")
+_DIGEST_SHOWN = len("sha256:") + 12
+
+MOODS: dict[str, Mood] = {
+    "pass": "good",
+    "regressed": "bad",
+    "inconclusive": "doubtful",
+    "not_comparable": "doubtful",
+}
+
+_EFFECTS: dict[Effect, str] = {
+    "compared": "what is compared",
+    "rejudge": "the older run has to be judged again",
+    "rejudged": "judged again",
+    "common_cases": "common cases only",
+    "not_comparable": "not comparable",
+    "latency": "times are not comparable",
+    "noted": "",
+}
+
+
+def margins(comparison: Comparison) -> Table:
+    """
+    The answers that became least sure of the tool they call, and the median of all.
+
+    Nothing where no margin shrank.
+    """
+    shrunk = [drift for drift in comparison.drifts if drift.new < drift.old]
+    if not shrunk:
+        return Table(header=(), rows=())
+    old, new = (
+        median(values) for values in zip(*((d.old, d.new) for d in comparison.drifts), strict=True)
+    )
+    rows: list[tuple[Inline, float, float]] = [
+        (f"median of {plural(len(comparison.drifts), 'answer')}", old, new)
+    ]
+    rows += [(short(drift.name), drift.old, drift.new) for drift in shrunk[:_LEAST_SURE]]
+    return Table(
+        header=("margin of the called tool", "old", "new", "change"),
+        rows=tuple((name, f"{a:.2f}", f"{b:.2f}", f"{b - a:+.2f}") for name, a, b in rows),
+        right=frozenset({1, 2, 3}),
+    )
+
+
+def by_tag(report: Report, comparison: Comparison) -> Table:
+    """
+    Accuracy of each tag's pairs, old and new; the tags that lost most come first.
+    """
+    old = {(case.id, case.repeat): case for case in report.old.record.cases}
+    rows: list[tuple[float, tuple[Inline, ...]]] = []
+    for tag, ids in comparison.tags.items():
+        members = set(ids)
+        pairs = [
+            (old[key].status == "correct", case.status == "correct")
+            for case in report.new.record.cases
+            if case.id in members
+            and (key := (case.id, case.repeat)) in old
+            and case.scored
+            and old[key].scored
+        ]
+        if not pairs:
+            continue
+        was, now = (sum(side) / len(pairs) for side in zip(*pairs, strict=True))
+        cells = (
+            short(tag),
+            value("accuracy", was),
+            value("accuracy", now),
+            change("accuracy", now - was, relative=False),
+            f"{sum(before and not after for before, after in pairs):,}",
+            f"{sum(after and not before for before, after in pairs):,}",
+            f"{len(pairs):,}",
+        )
+        rows.append((now - was, cells))
+    rows.sort(key=lambda row: row[0])
+    return Table(
+        header=("tag", "old", "new", "change", "broken", "fixed", "pairs"),
+        rows=tuple(cells for _, cells in rows),
+        right=frozenset(range(1, 7)),
+    )
+
+
+def differences(comparison: Comparison, effects: Collection[Effect] = tuple(_EFFECTS)) -> Table:
+    """
+    What the runs were made with, where it differs, and what follows from that; of these *effects*.
+    """
+    return Table(
+        header=("field", "old", "new", "effect"),
+        rows=tuple(
+            (
+                Quote(cut(each.field, _SETTING)),
+                _setting(each.old),
+                _setting(each.new),
+                _EFFECTS[each.effect],
+            )
+            for each in comparison.differences
+            if each.effect in effects
+        ),
+    )
+
+
+def summary(report: Report, comparison: Comparison) -> tuple[Block, ...]:
+    """
+    The verdict in one sentence, then what else decided or should be known.
+    """
+    pairs = f"{plural(comparison.scored_pairs, 'answer')} compared pair by pair"
+    if comparison.pairs > comparison.scored_pairs:
+        left_out = comparison.pairs - comparison.scored_pairs
+        pairs += f", {left_out:,} more left out (errors or quarantined)"
+    if comparison.unpaired and report.verdict is None:
+        pairs += f", {plural(comparison.unpaired, 'answer')} without a partner"
+    names = (f"{pairs}. Old: ", short(report.old.name), ", new: ", short(report.new.name), ".")
+    verdict = report.verdict
+    if verdict is None:
+        rate = accuracy(comparison)
+        counts = f"{plural(len(rate.broken), 'case')} broken, {len(rate.fixed):,} fixed."
+        return (Paragraph(text=counts, mood="title"), Paragraph(text=names))
+    word = verdict.verdict.replace("_", " ")
+    first, *rest = verdict.reasons or ("",)
+    return (
+        Paragraph(text=f"{word}: {cut(first, REASON)}", mood=MOODS[verdict.verdict]),
+        Points(
+            texts=(
+                *(cut(reason, REASON) for reason in rest),
+                *(f"note: {cut(note, REASON)}" for note in verdict.notes),
+            )
+        ),
+        Paragraph(text=names),
+    )
+
+
+def metrics(comparison: Comparison, verdict: Verdict | None) -> Table:
+    """
+    Every metric over its pairs, old and new, with its limit and what became of it.
+    """
+    judged = verdict.metrics if verdict else {}
+    header: tuple[Inline, ...] = ("metric", "pairs", "old", "new", "change")
+    rows = [
+        (title(name), f"{paired.pairs:,}", *_values(name, paired))
+        for name, paired in comparison.metrics.items()
+        if paired.pairs or name in judged
+    ]
+    if verdict is None:
+        return Table(header=header, rows=tuple(rows), right=frozenset({1, 2, 3, 4}))
+    names = [name for name, paired in comparison.metrics.items() if paired.pairs or name in judged]
+    return Table(
+        header=(*header, "95% interval", "limit", "verdict"),
+        rows=tuple(
+            (*row, *_judged(name, judged.get(name))) for name, row in zip(names, rows, strict=True)
+        ),
+        right=frozenset({1, 2, 3, 4, 5}),
+    )
+
+
+def slices(verdict: Verdict | None) -> Table:
+    """
+    The slices that have limits of their own, and what became of each.
+    """
+    judged = verdict.slices if verdict else {}
+    return Table(
+        header=("tag", *_JUDGED),
+        rows=tuple(
+            (short(tag), *_from_verdict(name, metric))
+            for tag, metrics in judged.items()
+            for name, metric in metrics.items()
+        ),
+        right=frozenset({2, 3, 4, 5, 6}),
+    )
+
+
+def against_anchor(verdict: Verdict | None) -> tuple[Block, ...]:
+    """
+    What became of the limits against the pinned baseline, and which cases broke since.
+    """
+    anchor = verdict.anchor if verdict else None
+    if anchor is None:
+        return ()
+    limits = [(name, metric) for name, metric in anchor.metrics.items() if metric.pairs]
+    rows: list[tuple[Inline, ...]] = [_from_verdict(name, metric) for name, metric in limits]
+    for tag, metrics in anchor.slices.items():
+        for name, metric in metrics.items():
+            label = ("tag ", short(tag), ": ", title(name))
+            rows.append((label, *_from_verdict(name, metric)[1:]))
+    said = (
+        f"{anchor.verdict.replace('_', ' ')}; {plural(len(anchor.broken), 'case')} broken, "
+        f"{len(anchor.fixed):,} fixed."
+    )
+    pinned: tuple[Part, ...] = () if anchor.baseline is None else (" ", short(anchor.baseline))
+    return (
+        Paragraph(text=("Against the anchor", *pinned, f": {said}")),
+        Table(header=_JUDGED, rows=tuple(rows), right=frozenset({1, 2, 3, 4, 5})),
+        Names(names=anchor.broken),
+    )
+
+
+def notes(comparison: Comparison, verdict: Verdict | None) -> tuple[Paragraph, ...]:
+    """
+    What must be known to read the table of metrics.
+    """
+    if verdict is not None:
+        aside = any(metric.advisory for metric in verdict.metrics.values())
+        return (Paragraph(text="In brackets: advisory, no part of the verdict."),) if aside else ()
+    timed = any(unit(name) == "ms" and paired.pairs for name, paired in comparison.metrics.items())
+    if timed and not comparison.same_hardware:
+        text = "Times are not comparable: the hardware is not known to be the same."
+        return (Paragraph(text=text),)
+    return ()
+
+
+def offenders(comparison: Comparison) -> tuple[Block, ...]:
+    """
+    The cases that make a needless call now and did not, and the other way round.
+    """
+    blocks: list[Block] = []
+    for name, text in (
+        ("second_call_rate", "second call"),
+        ("call_after_result_rate", "call after a result"),
+    ):
+        paired = comparison.metrics[name]
+        if not isinstance(paired, PairedRate):
+            continue
+        for label, ids in (("New", paired.broken), ("Gone", paired.fixed)):
+            if ids:
+                blocks.append(Paragraph(text=f"{label}, {text}:"))
+                blocks.append(Names(names=ids))
+    return tuple(blocks)
+
+
+def _values(name: str, paired: PairedRate | PairedValues) -> tuple[str, str, str]:
+    if isinstance(paired, PairedValues):
+        old, new = paired.old, paired.new
+        share = None if old is None or new is None or not old else new / old - 1
+        return value(name, old), value(name, new), change(name, share, relative=True)
+    if not paired.pairs:
+        return ABSENT, ABSENT, ABSENT
+    was, now = paired.old_hits / paired.pairs, paired.new_hits / paired.pairs
+    return value(name, was), value(name, now), change(name, now - was, relative=False)
+
+
+_JUDGED: tuple[Inline, ...] = (
+    "metric",
+    "pairs",
+    "old",
+    "new",
+    "change",
+    "95% interval",
+    "limit",
+    "verdict",
+)
+
+
+def _from_verdict(name: str, metric: MetricVerdict) -> tuple[Inline, ...]:
+    """
+    Spell a row of which only the verdict is at hand, not the pairs.
+    """
+    rate = unit(name) == "rate"
+    share = metric.delta
+    if not rate and metric.delta is not None and metric.old:
+        share = metric.delta / metric.old
+    return (
+        title(name),
+        f"{metric.pairs:,}",
+        value(name, metric.old),
+        value(name, metric.new),
+        change(name, share, relative=not rate),
+        *_judged(name, metric),
+    )
+
+
+def _judged(name: str, metric: MetricVerdict | None) -> tuple[Inline, str, str]:
+    if metric is None:
+        return "", "", ""
+    spread = ""
+    if metric.low is not None and metric.high is not None:
+        spread = f"{100 * metric.low:+.1f} to {change(name, metric.high, relative=False)}"
+    elif metric.ratio is not None:
+        _, low, high = metric.ratio
+        if low is not None and high is not None:
+            spread = f"{100 * (low - 1):+.1f} to {high - 1:+.1%}"
+    word = metric.verdict.replace("_", " ")
+    return spread, metric.limit, f"({word})" if metric.advisory else word
+
+
+def _setting(given: object) -> Inline:
+    if given is None:
+        return ABSENT
+    text = given if isinstance(given, str) else canonical_json(given)
+    if _DIGEST.fullmatch(text):
+        return Quote(f"{text[:_DIGEST_SHOWN]}…")
+    return Quote(cut(text, _SETTING))

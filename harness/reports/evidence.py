@@ -1,0 +1,183 @@
+"""
+Cases with their evidence: what was asked, what came, what was wrong with it.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from harness.comparison.compare import Comparison
+from harness.comparison.paired import PairedRate
+from harness.renderers.base import Report, RunView
+from harness.reports.blocks import Entry, Inline, Mood, Quote
+from harness.reports.escape import cut
+from harness.reports.format import calls, case_name, finding, plural
+from harness.scoring.results import WARNINGS, CaseResult, Finding, TurnResult
+from harness.transcript import Key
+
+_FINDINGS = 5
+"""How many findings of one answer are spelled out."""
+
+Field = tuple[str, Inline]
+
+
+def failures(run: RunView) -> tuple[Entry, ...]:
+    """
+    Give the cases of *run* that are not correct; those that must pass come first.
+    """
+    failed = [
+        case for case in run.record.cases if case.status != "correct" and not case.quarantined
+    ]
+    failed.sort(key=lambda case: not case.must_pass)
+    return tuple(
+        Entry(
+            name=case_name(case),
+            note=_note(case),
+            mood="doubtful" if case.status == "error" else "bad",
+            fields=(*_asked(run, case), *_failed_turns(run, case)),
+        )
+        for case in failed
+    )
+
+
+def accuracy(comparison: Comparison) -> PairedRate:
+    """
+    Give the paired accuracy: which cases broke and which were fixed.
+    """
+    rate = comparison.metrics["accuracy"]
+    if not isinstance(rate, PairedRate):
+        raise TypeError("accuracy is a rate")
+    return rate
+
+
+def broken(report: Report, comparison: Comparison) -> tuple[Entry, ...]:
+    """
+    Give the cases that were correct and are not any more.
+    """
+    return _flips(report, accuracy(comparison).broken, was_correct=True)
+
+
+def fixed(report: Report, comparison: Comparison) -> tuple[Entry, ...]:
+    """
+    Give the cases that are correct and were not.
+    """
+    return _flips(report, accuracy(comparison).fixed, was_correct=False)
+
+
+def named(report: Report, names: Sequence[str]) -> tuple[Entry, ...]:
+    """
+    Give the cases of these ids, as the new run answered them.
+    """
+    results = _by_id(report.new)
+    return tuple(
+        Entry(
+            name=name,
+            note=_note(case),
+            mood="bad",
+            fields=(*_asked(report.new, case), *_failed_turns(report.new, case)),
+        )
+        for name in names
+        if (case := _worst(results.get(name, ()))) is not None
+    )
+
+
+def _flips(report: Report, names: Sequence[str], *, was_correct: bool) -> tuple[Entry, ...]:
+    old_results, new_results = _by_id(report.old), _by_id(report.new)
+    entries = []
+    for name in names:
+        before = {case.repeat: case for case in old_results.get(name, ())}
+        pairs = [
+            (before[case.repeat], case)
+            for case in new_results.get(name, ())
+            if case.scored
+            and case.repeat in before
+            and before[case.repeat].scored
+            and (before[case.repeat].status == "correct") is was_correct
+            and (case.status == "correct") is not was_correct
+        ]
+        if not pairs:
+            continue
+        old, new = pairs[0]
+        note = f"{old.status} → {new.status}"
+        if len(before) > 1:
+            note += f" in {plural(len(pairs), 'repeat')} of {len(before)}"
+        if new.must_pass:
+            note += ", must pass"
+        mood: Mood = "bad" if was_correct else "good"
+        fields = (*_asked(report.new, new, report.old), *_both_turns(report, old, new))
+        entries.append(Entry(name=case_name(new), note=note, mood=mood, fields=fields))
+    return tuple(entries)
+
+
+def _both_turns(report: Report, old: CaseResult, new: CaseResult) -> Iterator[Field]:
+    for index, (was, now) in enumerate(zip(old.turns, new.turns, strict=False)):
+        if (was.status == "correct") == (now.status == "correct") and len(new.turns) > 1:
+            continue
+        where = _where(new, index)
+        yield f"old{where}", _answer(report.old, old, index, was)
+        yield f"new{where}", _answer(report.new, new, index, now)
+        faulty, label = (was, "was wrong") if now.status == "correct" else (now, "wrong")
+        yield from _findings(faulty, label)
+
+
+def _failed_turns(run: RunView, case: CaseResult) -> Iterator[Field]:
+    for index, turn in enumerate(case.turns):
+        if turn.status == "correct" and len(case.turns) > 1:
+            continue
+        where = _where(case, index)
+        key = Key(case.id, case.repeat, index)
+        if turn.status == "error":
+            yield f"broke{where}", Quote(cut(run.errors.get(key, "the answer could not be made")))
+            continue
+        if turn.calls:
+            yield f"called{where}", calls(turn.calls)
+        # What was called says it all, unless something in the answer could not be read.
+        if not turn.calls or turn.status in ("malformed", "truncated"):
+            yield f"answered{where}", _answer(run, case, index, turn)
+        yield from _findings(turn, "wrong")
+
+
+def _asked(run: RunView, case: CaseResult, other: RunView | None = None) -> Iterator[Field]:
+    prompt = run.prompts.get(case.id) or (other.prompts.get(case.id) if other else None)
+    if prompt:
+        yield "asked", Quote(cut(prompt))
+
+
+def _answer(run: RunView, case: CaseResult, index: int, turn: TurnResult) -> Inline:
+    key = Key(case.id, case.repeat, index)
+    if turn.status == "error":
+        return ("error: ", Quote(cut(run.errors.get(key, "the answer could not be made"))))
+    if key in run.answers:
+        return Quote(cut(run.answers[key])) if run.answers[key] else "nothing at all"
+    return calls(turn.calls)
+
+
+def _findings(turn: TurnResult, label: str) -> Iterator[Field]:
+    # A warning beside a fault explains it; alone it is no fault.
+    found: Sequence[Finding] = sorted(turn.findings, key=lambda each: each.code in WARNINGS)
+    for each in found[:_FINDINGS]:
+        yield ("noted" if each.code in WARNINGS else label), finding(each)
+    if len(found) > _FINDINGS:
+        yield label, f"… and {plural(len(found) - _FINDINGS, 'more finding')}"
+
+
+def _note(case: CaseResult) -> str:
+    notes: list[str] = [case.status]
+    if case.status_lenient != case.status:
+        notes.append(f"{case.status_lenient} if read leniently")
+    if case.must_pass:
+        notes.append("must pass")
+    return ", ".join(notes)
+
+
+def _where(case: CaseResult, index: int) -> str:
+    return f", turn {index + 1}" if len(case.turns) > 1 else ""
+
+
+def _by_id(run: RunView) -> Mapping[str, Sequence[CaseResult]]:
+    results: dict[str, list[CaseResult]] = {}
+    for case in run.record.cases:
+        results.setdefault(case.id, []).append(case)
+    return results
+
+
+def _worst(results: Sequence[CaseResult]) -> CaseResult | None:
+    return next((case for case in results if case.status != "correct"), None)

@@ -1,0 +1,203 @@
+"""
+One case of a run in full: what was sent, what came, how it was read, what was found, and where the
+answer first departs from another run's.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+from harness.canonical import canonical_json
+from harness.dialects.base import Reading
+from harness.dialects.registry import read, spoken_by
+from harness.errors import StoreError, UsageError
+from harness.messages import Message
+from harness.reports.escape import visible
+from harness.reports.format import call
+from harness.reports.prompts import rendered_prompt, tokenizer_of
+from harness.runs.rescore import read_transcripts_by_key
+from harness.runs.store import StoredRun
+from harness.scoring.results import CaseResult, TurnResult
+from harness.scoring.tool_names import shown_case
+from harness.suites.files import load_suite_copy
+from harness.suites.suite import Case
+from harness.transcript import Key, Transcript
+from harness.wording import count
+
+COLOURS = {"call": "32", "unreadable": "31", "unfinished": "33"}
+"""How a terminal colours what an answer was read as (ECMA-48, select graphic rendition)."""
+
+AROUND = 3
+"""How many tokens are shown on either side of the first that differs."""
+
+
+def explain_case(
+    run: StoredRun, identity: str, *, against: StoredRun | None = None, colour: bool = False
+) -> Iterator[str]:
+    """
+    Give the lines that explain case *identity* of *run*, each safe for a terminal.
+
+    With *against*, say where the answer first departs from that run's. With *colour*, the raw
+    answer is coloured by what it was read as; the lines below it say the same in words.
+
+    Raises:
+        UsageError: if the run's suite has no such case.
+        StoreError: if the run was judged by another suite than the one beside it.
+    """
+    # As the model was shown it, under the names its tools had there.
+    suite = load_suite_copy(run.suite_path)
+    case = shown_case(suite.case(identity), run.record.backend.get("tool_names"))
+    transcripts = read_transcripts_by_key(run.folder)
+    others = read_transcripts_by_key(against.folder) if against is not None else {}
+    reader = spoken_by(run.record.checkpoint)
+    if all(result.id != identity for result in run.record.cases):
+        raise UsageError(f"{run.folder}: case {identity!r} was not asked in this run")
+    for result in run.record.cases:
+        if result.id == identity and len(result.turns) != len(case.turns):
+            raise StoreError(
+                f"{run.folder}: case {identity!r} has {count(len(result.turns), 'turn')} in "
+                f"run.json and {len(case.turns)} in suite.json; judge it again with harness score"
+            )
+    tokenizer, why = tokenizer_of(run.record)
+    for result in run.record.cases:
+        if result.id != identity:
+            continue
+        yield from _head(case, result)
+        for number, (turn, judged) in enumerate(zip(case.turns, result.turns, strict=True)):
+            key = Key(identity, result.repeat, number)
+            yield ""
+            yield f"turn {number}" if len(case.turns) > 1 else "sent"
+            if tokenizer is not None:
+                yield from _block("prompt", rendered_prompt(tokenizer, suite, case, key))
+            else:
+                for message in turn.messages:
+                    yield from _block(message.role, _said(message))
+                yield from _block("rendered", f"not to be had: {why}")
+            yield "came"
+            transcript = transcripts.get(key)
+            if transcript is None or transcript.error is not None:
+                reason = transcript.error if transcript else "no answer was stored"
+                yield from _block("error", reason or "")
+                continue
+            reading = read(reader, transcript, case.tools)
+            yield from _answer(transcript, reading, colour=colour)
+            yield f"read as {reader.name}"
+            yield from _read(reading)
+            lenient = read(reader, transcript, case.tools, lenient=True)
+            if lenient.repairs:
+                yield f"read leniently, mending: {', '.join(lenient.repairs)}"
+                yield from _read(lenient)
+            yield from _found(judged)
+            if against is not None:
+                yield f"against {visible(str(against.folder))}"
+                yield f"  {_departure(transcript, others.get(key), tokenizer)}"
+
+
+def _answer(transcript: Transcript, reading: Reading, *, colour: bool) -> Iterator[str]:
+    if transcript.output is None:
+        yield from _block("answer", canonical_json(transcript.message))
+        return
+    output = transcript.output
+    if not colour:
+        yield from _block("answer", output)
+        return
+    parts: list[str] = []
+    at = 0
+    for attempt in reading.attempts:
+        parts.append(visible(output[at : attempt.start], keep="\n"))
+        kind = "unfinished" if attempt.unfinished else "unreadable"
+        code = COLOURS["call" if attempt.readable else kind]
+        shown = visible(output[attempt.start : attempt.end], keep="\n").split("\n")
+        parts.append("\n".join(f"\x1b[{code}m{line}\x1b[0m" for line in shown))
+        at = attempt.end
+    parts.append(visible(output[at:], keep="\n"))
+    yield from _lines("answer", "".join(parts))
+    legend = ", ".join(f"\x1b[{code}m{kind}\x1b[0m" for kind, code in COLOURS.items())
+    yield f"  {'':<9} ({legend}, text)"
+
+
+def _departure(here: Transcript, there: Transcript | None, tokenizer: Any) -> str:
+    """
+    Say where the answer first differs from the other run's.
+    """
+    if there is None or there.error is not None:
+        return "it has no answer to this turn"
+    if here.message is not None or there.message is not None:
+        new, old = (canonical_json(one.message or one.output) for one in (here, there))
+    else:
+        new, old = str(here.output), str(there.output)
+    if new == old:
+        return "the same answer"
+    unit, new_parts, old_parts = "character", list(new), list(old)
+    if tokenizer is not None and here.output is not None and there.output is not None:
+        unit = "token"
+        new_parts, old_parts = (
+            [
+                str(tokenizer.decode([id_]))
+                for id_ in tokenizer.encode(text, add_special_tokens=False)
+            ]
+            for text in (new, old)
+        )
+    first = next(
+        (
+            index
+            for index, (ours, theirs) in enumerate(zip(new_parts, old_parts, strict=False))
+            if ours != theirs
+        ),
+        min(len(new_parts), len(old_parts)),
+    )
+    reach = AROUND if unit == "token" else 10 * AROUND
+    before = "".join(new_parts[max(0, first - reach) : first])
+    ours, theirs = (
+        "".join(parts[first : first + reach]) or "the end" for parts in (new_parts, old_parts)
+    )
+    return visible(
+        f"the first {unit} that differs is number {first + 1}: after {before!r} "
+        f"it was {theirs!r} and is {ours!r}"
+    )
+
+
+def _head(case: Case, result: CaseResult) -> Iterator[str]:
+    yield f"{visible(case.id)}: {result.status}" + (
+        f", leniently {result.status_lenient}" if result.status_lenient != result.status else ""
+    )
+    offered = ", ".join(visible(tool.name) for tool in case.tools) or "none"
+    yield f"tools offered: {offered}"
+
+
+def _said(message: Message) -> str:
+    calls = [call({"tool": made.name, "arguments": made.arguments}) for made in message.tool_calls]
+    return "\n".join([*filter(None, [message.content]), *calls])
+
+
+def _read(reading: Reading) -> Iterator[str]:
+    if not reading.attempts:
+        yield "  no call"
+    for attempt in reading.attempts:
+        place = f"characters {attempt.start} to {attempt.end}"
+        if attempt.readable:
+            made = call({"tool": attempt.name, "arguments": attempt.arguments})
+            yield f"  {visible(made)}  ({place})"
+        else:
+            yield f"  unreadable: {visible(attempt.problem or '')}  ({place})"
+    if reading.text:
+        yield from _block("text", reading.text)
+
+
+def _found(judged: TurnResult) -> Iterator[str]:
+    yield "found"
+    for finding in judged.findings:
+        kind = f" ({finding.kind})" if finding.kind else ""
+        yield f"  {finding.code}{kind}: {visible(finding.detail)}"
+    if not judged.findings:
+        yield "  nothing wrong"
+
+
+def _block(label: str, text: str) -> Iterator[str]:
+    yield from _lines(label, visible(text, keep="\n"))
+
+
+def _lines(label: str, shown: str) -> Iterator[str]:
+    first, *others = shown.split("\n")
+    yield f"  {label:<9} {first}"
+    for other in others:
+        yield f"  {'':<9} {other}"

@@ -1,0 +1,69 @@
+"""
+What a stored run's model was shown, rendered again from its own tokenizer and template.
+
+No weights are read, the hub is not asked, and only files that still have the digests of the run
+are taken: a prompt rendered by another template would be a false witness.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from harness.checkpoints.chat_template import chat_template, conversation, render
+from harness.checkpoints.checkpoint import (
+    HUB_ID,
+    Reference,
+    load_tokenizer,
+    locate,
+    parse_reference,
+    tokenizer_digests,
+)
+from harness.errors import CheckpointError, HarnessError, boundary
+from harness.runs.record import RunRecord
+from harness.runs.runner import request
+from harness.suites.suite import Case, Suite
+from harness.transcript import Key
+
+
+def tokenizer_of(record: RunRecord) -> tuple[Any, str]:
+    """
+    Give the tokenizer of the checkpoint that *record* was made with, or None and why not.
+    """
+    block = record.checkpoint
+    if block.get("template") is None:
+        return None, f"{block['reference']} has no chat template of its own"
+    try:
+        tokenizer = load_tokenizer(locate(_here(parse_reference(block["reference"]))))
+        found = tokenizer_digests(tokenizer)
+    except HarnessError as exc:
+        return None, str(exc)
+    for part, digest in found.items():
+        if digest != block.get(part):
+            return None, f"the {part} of {block['reference']} is not the run's any more"
+    return tokenizer, ""
+
+
+def rendered_prompt(tokenizer: Any, suite: Suite, case: Case, key: Key) -> str:
+    """
+    Give the prompt of one turn as the model is shown it, special tokens included.
+
+    Raises:
+        TemplateError: if the template refuses the conversation.
+    """
+    asked = request(suite, case, key)
+    rows = conversation(asked.messages, chat_template(tokenizer))
+    ids = render(tokenizer, rows, [tool.schema for tool in asked.tools])
+    return str(tokenizer.decode(ids, skip_special_tokens=False))
+
+
+def _here(reference: Reference) -> Reference:
+    """
+    Name the files of *reference* on this machine: of a model of the hub, those in its cache.
+    """
+    match = HUB_ID.fullmatch(reference.target)
+    if reference.scheme != "hf" or match is None or Path(reference.target).expanduser().is_dir():
+        return reference
+    from huggingface_hub import snapshot_download
+
+    with boundary(CheckpointError, f"{reference} is not in the hub's cache on this machine"):
+        folder = snapshot_download(match["id"], revision=match["revision"], local_files_only=True)
+    return Reference(scheme="hf", target=folder)

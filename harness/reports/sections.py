@@ -1,0 +1,160 @@
+"""
+The parts of a report in the order they are read: what decides first, evidence next, settings last.
+
+Terminal and Markdown both show these, so neither can say what the other does not.
+"""
+
+from harness.comparison.compare import Comparison
+from harness.renderers.base import Report
+from harness.reports import changes, evidence, tables
+from harness.reports.blocks import Block, Listing, Names, Paragraph, Points, Section, Table
+from harness.reports.format import plural
+
+FIRST = 20
+"""How many failures a screen shows."""
+
+FIRST_FIXED = 5
+"""How many mended cases: they block nothing, and after a training they are many."""
+
+_EXPLAIN = "run.json lists all of them; harness explain RUN CASE shows one in full."
+
+
+def sections(report: Report) -> tuple[Section, ...]:
+    """
+    Give the parts of *report* that have something to show.
+    """
+    if report.comparison is not None:
+        found = _compared(report, report.comparison)
+    elif len(report.runs) > 1:
+        found = _side_by_side(report)
+    else:
+        found = _one_run(report)
+    return tuple(
+        Section(title=section.title, blocks=kept, open=section.open)
+        for section in found
+        if (kept := tuple(block for block in section.blocks if says_something(block)))
+    )
+
+
+def _one_run(report: Report) -> list[Section]:
+    run = report.new
+    failed = evidence.failures(run)
+    return [
+        Section(title="", blocks=(tables.heads(report.runs, ("",)),)),
+        Section(
+            title="Metrics",
+            blocks=(
+                tables.metrics_of(run.record),
+                Paragraph(text=tables.without_value([run.record])),
+            ),
+            open=True,
+        ),
+        Section(title="Statuses", blocks=(tables.statuses(report.runs, ("cases",)),), open=True),
+        Section(
+            title="Second calls", blocks=(tables.second_calls_by_kind(report.runs, ("cases",)),)
+        ),
+        Section(title="Confusion matrix", blocks=(tables.confusion(None, run.record.confusion),)),
+        Section(title="Accuracy by tag", blocks=(tables.accuracy_by_tag(run.record),)),
+        Section(
+            title=f"Not correct ({plural(len(failed), 'answer')})",
+            blocks=(Listing(entries=failed, first=FIRST, more=_EXPLAIN),),
+        ),
+    ]
+
+
+def _side_by_side(report: Report) -> list[Section]:
+    runs = report.runs
+    names = tables.columns(runs)
+    differing = tables.disagreements(runs)
+    return [
+        Section(title="The runs", blocks=(tables.heads(runs, [""] * len(runs)),)),
+        Section(
+            title="Metrics",
+            blocks=(
+                tables.metrics_side_by_side(runs),
+                Paragraph(text=tables.without_value(run.record for run in runs)),
+            ),
+            open=True,
+        ),
+        Section(title="Statuses", blocks=(tables.statuses(runs, names),)),
+        Section(title="Second calls", blocks=(tables.second_calls_by_kind(runs, names),)),
+        Section(
+            title=f"Where they differ ({plural(len(differing.rows), 'answer')})",
+            blocks=(differing,) if differing.rows else (Paragraph(text="Nowhere."),),
+        ),
+    ]
+
+
+def _compared(report: Report, comparison: Comparison) -> list[Section]:
+    old, new = report.old, report.new
+    broken = evidence.broken(report, comparison)
+    fixed = evidence.fixed(report, comparison)
+    more_fixed = len(fixed) > FIRST_FIXED
+    must_pass = evidence.named(report, comparison.must_pass_failed)
+    return [
+        Section(title="", blocks=changes.summary(report, comparison), open=True),
+        Section(
+            title="Metrics",
+            blocks=(
+                changes.metrics(comparison, report.verdict),
+                *changes.notes(comparison, report.verdict),
+            ),
+            open=True,
+        ),
+        Section(title="Slices with limits", blocks=(changes.slices(report.verdict),), open=True),
+        Section(title="Against the anchor", blocks=changes.against_anchor(report.verdict)),
+        Section(
+            title=f"Must pass and did not ({len(must_pass)})", blocks=(Listing(entries=must_pass),)
+        ),
+        Section(title=f"Broken ({len(broken)})", blocks=(Listing(entries=broken),)),
+        Section(
+            title="Second calls",
+            blocks=(
+                tables.second_calls_by_kind(report.runs, ("old", "new")),
+                *changes.offenders(comparison),
+            ),
+        ),
+        Section(
+            title="Confusion matrix",
+            blocks=(tables.confusion(old.record.confusion, new.record.confusion),),
+        ),
+        Section(title="Accuracy by tag", blocks=(changes.by_tag(report, comparison),)),
+        Section(title="Margins", blocks=(changes.margins(comparison),)),
+        Section(title="Statuses", blocks=(tables.statuses(report.runs, ("old", "new")),)),
+        Section(
+            title=f"Fixed ({len(fixed)})",
+            blocks=(
+                Listing(entries=fixed, first=FIRST_FIXED, more=_EXPLAIN),
+                Names(names=tuple(entry.name for entry in fixed) if more_fixed else ()),
+            ),
+        ),
+        Section(title="Differences", blocks=(changes.differences(comparison),)),
+        *(
+            Section(title=f"{title} ({len(names)})", blocks=(Names(names=names),))
+            for title, names in (
+                ("Added cases", comparison.added),
+                ("Removed cases", comparison.removed),
+                ("Changed cases", comparison.changed),
+                ("Quarantined cases", comparison.quarantined),
+                ("Must pass, and broke for infrastructure reasons", comparison.must_pass_unknown),
+            )
+        ),
+        Section(title="The two runs", blocks=(tables.heads(report.runs, ("old", "new")),)),
+    ]
+
+
+def says_something(block: Block) -> bool:
+    """
+    Say whether there is anything in a block.
+    """
+    match block:
+        case Paragraph():
+            return bool(block.text)
+        case Points():
+            return bool(block.texts)
+        case Table():
+            return bool(block.rows)
+        case Listing():
+            return bool(block.entries)
+        case Names():
+            return bool(block.names)

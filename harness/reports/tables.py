@@ -1,0 +1,322 @@
+"""
+Tables of one or several runs. Computed for showing only: nothing here is judged or decided.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+
+from harness.renderers.base import RunView
+from harness.reports.blocks import Entry, Inline, Listing, Part, Quote, Table, quotes
+from harness.reports.escape import cut
+from harness.reports.format import (
+    ABSENT,
+    case_name,
+    counted,
+    interval,
+    plural,
+    settings,
+    title,
+    value,
+)
+from harness.runs.record import Metric, RunRecord, with_interval
+from harness.scoring.metrics import METRICS, Confusion, Counts, second_calls
+from harness.scoring.results import PRECEDENCE, SECOND_CALL_KINDS
+
+_MATRIX_COLUMNS = 7
+"""More called tools than this make a list of the commonest mix-ups instead of a matrix."""
+_NAME = 48
+"""How much of a tool's, tag's or run's name a table shows."""
+_PROMPT = 80
+
+
+def short(text: str, limit: int = _NAME) -> Quote:
+    """
+    Give a foreign name, cut to what a table can hold.
+    """
+    return Quote(text if len(text) <= limit else f"{text[: limit - 1]}…")
+
+
+def heads(runs: Sequence[RunView], notes: Sequence[str]) -> Listing:
+    """
+    What each run was made with; *notes* say which run is which.
+    """
+    return Listing(
+        entries=tuple(
+            Entry(
+                name=run.name,
+                note=note,
+                fields=(
+                    ("suite", _suite(run.record)),
+                    ("checkpoint", Quote(cut(str(run.record.checkpoint["reference"])))),
+                    ("dialect", _dialect(run.record)),
+                    ("backend", _backend(run.record)),
+                    ("generation", settings(run.record.generation)),
+                    ("cases", _selected(run.record)),
+                    ("finished", Quote(cut(run.record.finished, _NAME))),
+                ),
+            )
+            for run, note in zip(runs, notes, strict=True)
+        )
+    )
+
+
+def metrics_of(record: RunRecord) -> Table:
+    """
+    Every metric that something was eligible for.
+    """
+    return Table(
+        header=("metric", "value", "of", "95% interval"),
+        rows=tuple(
+            (
+                title(name),
+                value(name, metric.value),
+                counted(metric),
+                interval(name, metric.low, metric.high),
+            )
+            for name, metric in ordered(record.metrics)
+            if metric.eligible
+        ),
+        right=frozenset({1, 2, 3}),
+    )
+
+
+def without_value(records: Iterable[RunRecord]) -> tuple[Part, ...]:
+    """
+    Name the metrics that nothing was eligible for in any of *records*; empty if there is none.
+    """
+    eligible = Counter[str]()
+    for record in records:
+        for name, metric in ordered(record.metrics):
+            eligible[name] += metric.eligible
+    names = [METRICS[name].title if name in METRICS else name for name in eligible]
+    empty = [shown for shown, count in zip(names, eligible.values(), strict=True) if not count]
+    return ("Nothing to count: ", *quotes(empty), ".") if empty else ()
+
+
+def metrics_side_by_side(runs: Sequence[RunView]) -> Table:
+    """
+    Every metric, a column for each run.
+    """
+    names = {name for run in runs for name, metric in run.record.metrics.items() if metric.eligible}
+    rows = []
+    for name in _in_order(names):
+        metrics = [run.record.metrics.get(name) for run in runs]
+        rows.append((title(name), *(_value_of(name, metric) for metric in metrics)))
+    return Table(header=("metric", *columns(runs)), rows=tuple(rows), right=_numbers(len(runs)))
+
+
+def statuses(runs: Sequence[RunView], names: tuple[Inline, ...]) -> Table:
+    """
+    How many answers have each status, read strictly and (where a mend changed it) leniently.
+
+    *names* stand over the runs' columns.
+    """
+    kept = [[case for case in run.record.cases if not case.quarantined] for run in runs]
+    strict = [Counter(case.status for case in cases) for cases in kept]
+    lenient = [Counter(case.status_lenient for case in cases) for cases in kept]
+    rows: list[tuple[Inline, ...]] = []
+    for status in reversed(PRECEDENCE):
+        counts = [
+            _with_lenient(one[status], other[status])
+            for one, other in zip(strict, lenient, strict=True)
+        ]
+        if any(count != "0" for count in counts):
+            rows.append((status, *counts))
+    left_out = [sum(case.quarantined for case in run.record.cases) for run in runs]
+    if any(left_out):
+        rows.append(("quarantined, not counted", *map(str, left_out)))
+    return Table(
+        header=("status", *names),
+        rows=tuple(rows),
+        right=_numbers(len(runs)),
+    )
+
+
+def second_calls_by_kind(runs: Sequence[RunView], names: tuple[Inline, ...]) -> Table:
+    """
+    Cases with a needless further call, by what the first such call was.
+    """
+    counts = [second_calls(run.record.cases) for run in runs]
+    return Table(
+        header=("second call", *names),
+        rows=tuple(
+            (kind.replace("_", " "), *(f"{count.get(kind, 0):,}" for count in counts))
+            for kind in SECOND_CALL_KINDS
+            if any(count.get(kind) for count in counts)
+        ),
+        right=_numbers(len(runs)),
+    )
+
+
+def confusion(old: Confusion | None, new: Confusion) -> Table:
+    """
+    Expected tool by called tool; with *old*, what changed is ``old → new``.
+
+    Where too many tools were called for a matrix, a list of the mix-ups, the commonest first.
+    """
+    before = old or {}
+    expected = tools_of({*before, *new})
+    called = tools_of(name for matrix in (before, new) for row in matrix.values() for name in row)
+
+    def cell(row: str, column: str) -> str:
+        now = new.get(row, {}).get(column, 0)
+        was = now if old is None else before.get(row, {}).get(column, 0)
+        shown = f"{now:,}" if was == now else f"{was:,} → {now:,}"
+        return "·" if shown == "0" else shown
+
+    if len(called) <= _MATRIX_COLUMNS:
+        return Table(
+            header=("expected \\ called", *map(short, called)),
+            rows=tuple((short(row), *(cell(row, column) for column in called)) for row in expected),
+            right=_numbers(len(called)),
+        )
+    wrong = [
+        (row, column)
+        for row in expected
+        for column in called
+        if row != column and cell(row, column) != "·"
+    ]
+    wrong.sort(key=lambda pair: -new.get(pair[0], {}).get(pair[1], 0))
+    return Table(
+        header=("expected", "called instead", "times"),
+        rows=tuple((short(row), short(column), cell(row, column)) for row, column in wrong),
+        right=frozenset({2}),
+    )
+
+
+def tools_of(names: Iterable[str]) -> list[str]:
+    """
+    Give the rows or columns of a matrix in order: tools first, then what is none, ``(none)``.
+    """
+    return sorted(set(names), key=lambda name: (name.startswith("("), name))
+
+
+def tags_side_by_side(runs: Sequence[RunView]) -> Table:
+    """
+    Accuracy over the scored cases of each tag, a column for each run.
+    """
+    of_runs = [by_tag(run.record) for run in runs]
+    return Table(
+        header=("tag", *columns(runs)),
+        rows=tuple(
+            (short(tag), *(_value_of("accuracy", tags.get(tag)) for tags in of_runs))
+            for tag in sorted({tag for tags in of_runs for tag in tags})
+        ),
+        right=_numbers(len(runs)),
+    )
+
+
+def accuracy_by_tag(record: RunRecord) -> Table:
+    """
+    Accuracy over the scored cases of each tag.
+    """
+    rows = []
+    for tag, metric in by_tag(record).items():
+        spread = interval("accuracy", metric.low, metric.high)
+        rows.append((short(tag), value("accuracy", metric.value), counted(metric), spread))
+    return Table(
+        header=("tag", "accuracy", "of", "95% interval"),
+        rows=tuple(rows),
+        right=frozenset({1, 2, 3}),
+    )
+
+
+def by_tag(record: RunRecord) -> dict[str, Metric]:
+    """
+    Give the accuracy of each tag, sorted by tag.
+    """
+    hits, eligible = Counter[str](), Counter[str]()
+    for case in record.cases:
+        if case.scored:
+            for tag in case.tags:
+                eligible[tag] += 1
+                hits[tag] += case.status == "correct"
+    return {
+        tag: with_interval("accuracy", Counts(hits=hits[tag], eligible=eligible[tag]))
+        for tag in sorted(eligible)
+    }
+
+
+def disagreements(runs: Sequence[RunView]) -> Table:
+    """
+    The cases that do not have the same status in all runs.
+    """
+    results = [{(case.id, case.repeat): case for case in run.record.cases} for run in runs]
+    prompts: dict[str, str] = {}
+    for run in runs:
+        prompts = {**run.prompts, **prompts}
+    rows: list[tuple[Inline, ...]] = []
+    for key in dict.fromkeys(key for cases in results for key in cases):
+        found = [cases.get(key) for cases in results]
+        spelled: list[str] = [case.status if case else ABSENT for case in found]
+        if len({case.digest for case in found if case}) > 1:
+            spelled = [f"{each} (another question)" if each != ABSENT else each for each in spelled]
+        elif len(set(spelled)) == 1:
+            continue
+        named = next(case for case in found if case)
+        prompt = short(prompts.get(key[0], ""), _PROMPT)
+        rows.append((short(case_name(named)), prompt, *spelled))
+    return Table(header=("case", "prompt", *columns(runs)), rows=tuple(rows))
+
+
+def columns(runs: Sequence[RunView]) -> tuple[Part, ...]:
+    """
+    Name each run over its column.
+    """
+    return tuple(short(run.name) for run in runs)
+
+
+def ordered(metrics: Mapping[str, Metric]) -> list[tuple[str, Metric]]:
+    """
+    Give metrics in the order reports show them; unknown ones last.
+    """
+    return [(name, metrics[name]) for name in _in_order(metrics)]
+
+
+def _in_order(names: Iterable[str]) -> list[str]:
+    known = list(METRICS)
+    return sorted(names, key=lambda name: (known.index(name) if name in METRICS else 99, name))
+
+
+def _numbers(count: int) -> frozenset[int]:
+    return frozenset(range(1, count + 1))
+
+
+def _value_of(name: str, metric: Metric | None) -> str:
+    if metric is None or metric.value is None:
+        return ABSENT
+    return f"{value(name, metric.value)} ({counted(metric)})"
+
+
+def _with_lenient(strict: int, lenient: int) -> str:
+    return f"{strict:,}" if strict == lenient else f"{strict:,} (leniently {lenient:,})"
+
+
+def _suite(record: RunRecord) -> tuple[Part, ...]:
+    suite = record.suite
+    return (Quote(cut(f"{suite.name} {suite.version}")), "" if suite.released else " (unreleased)")
+
+
+def _dialect(record: RunRecord) -> tuple[Part, ...]:
+    block = record.checkpoint
+    return (Quote(cut(str(block["dialect"]))), f", version {block['dialect_version']}")
+
+
+def _backend(record: RunRecord) -> tuple[Part, ...]:
+    name = Quote(cut(str(record.backend["name"])))
+    rest = settings(record.backend, but=("name",))
+    return (name, ", ", *rest) if rest else (name,)
+
+
+def _selected(record: RunRecord) -> tuple[Part, ...]:
+    cases = {case.id for case in record.cases}
+    repeats = max((case.repeat for case in record.cases), default=0) + 1
+    text = plural(len(cases), "case") + (f", {repeats} repeats" if repeats > 1 else "")
+    if record.selection.complete:
+        return (text,)
+    chosen: list[Part] = [text, ", not the whole suite"]
+    if record.selection.tags:
+        chosen += [", tagged ", *quotes(record.selection.tags)]
+    if record.selection.limit is not None:
+        chosen.append(f", limited to {record.selection.limit:,}")
+    return tuple(chosen)

@@ -1,0 +1,262 @@
+"""
+A judged run as a value, and its one spelling on disk: run.json.
+
+The file is canonical JSON (`harness.canonical`), laid out one top-level key and one case a line so
+that two runs can be diffed by eye and by git. It is validated by schemas/run.json, which ships with
+the package. A file of an earlier ``format`` is migrated forward one step at a time; a later one is
+refused, as this version cannot know what it means.
+"""
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from typing import Any, cast
+
+import jsonschema
+
+from harness.canonical import canonical_json, parse_json
+from harness.errors import RecordError
+from harness.scoring.metrics import METRICS, Confusion, Counts, Quantile
+from harness.scoring.results import CaseResult, Finding, Status, TurnResult
+from harness.stats import wilson
+from harness.suites.suite import Expects
+
+FORMAT = 1
+
+_MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
+"""From a format to the next. Empty while format 1 is the first."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SuiteReference:
+    """
+    Which suite a run was made with.
+    """
+
+    name: str
+    version: str
+    digest: str
+    released: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """
+    Which of the suite's cases were asked.
+    """
+
+    limit: int | None = None
+    tags: tuple[str, ...] = ()
+    complete: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Metric:
+    """
+    One number over a run. `value` is None where nothing is eligible.
+    """
+
+    value: float | None
+    hits: int | None
+    eligible: int
+    low: float | None
+    high: float | None
+    """The 95 % Wilson interval of a rate; None for times and lengths."""
+    higher_is_better: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRecord:
+    """
+    One judged run.
+    """
+
+    harness_version: str
+    scorer_version: int
+    suite: SuiteReference
+    selection: Selection
+    checkpoint: Mapping[str, Any]
+    backend: Mapping[str, Any]
+    generation: Mapping[str, Any]
+    environment: Mapping[str, Any]
+    metrics: Mapping[str, Metric]
+    confusion: Confusion
+    cases: tuple[CaseResult, ...]
+    started: str
+    """ISO 8601, UTC."""
+    finished: str
+
+    @property
+    def errors(self) -> int:
+        """
+        How many cases broke for infrastructure reasons.
+        """
+        return sum(case.status == "error" for case in self.cases)
+
+
+def with_interval(name: str, measured: Counts | Quantile) -> Metric:
+    """
+    Complete what `harness.scoring.metrics` counted by its interval and its direction.
+    """
+    better = METRICS[name].higher_is_better
+    if isinstance(measured, Quantile):
+        return Metric(
+            value=measured.value,
+            hits=None,
+            eligible=measured.eligible,
+            low=None,
+            high=None,
+            higher_is_better=better,
+        )
+    low, high = wilson(measured.hits, measured.eligible) if measured.eligible else (None, None)
+    return Metric(
+        value=measured.hits / measured.eligible if measured.eligible else None,
+        hits=measured.hits,
+        eligible=measured.eligible,
+        low=low,
+        high=high,
+        higher_is_better=better,
+    )
+
+
+def encode(record: RunRecord) -> str:
+    """
+    Spell *record* as the text of run.json.
+    """
+    head = {
+        "format": FORMAT,
+        "harness_version": record.harness_version,
+        "scorer_version": record.scorer_version,
+        "suite": _fields(record.suite),
+        "selection": _fields(record.selection) | {"tags": list(record.selection.tags)},
+        "checkpoint": dict(record.checkpoint),
+        "backend": dict(record.backend),
+        "generation": dict(record.generation),
+        "environment": dict(record.environment),
+        "metrics": {name: _fields(metric) for name, metric in record.metrics.items()},
+        "confusion": {expected: dict(row) for expected, row in record.confusion.items()},
+        "started": record.started,
+        "finished": record.finished,
+    }
+    lines = [f"{canonical_json(key)}:{canonical_json(head[key])}" for key in head]
+    cases = ",\n".join(canonical_json(_case(case)) for case in record.cases)
+    lines.append(f'"cases":[\n{cases}\n]')
+    return "{\n" + ",\n".join(sorted(lines)) + "\n}\n"
+
+
+def decode(text: str, source: str) -> RunRecord:
+    """
+    Read the text of run.json. *source* names the file in errors.
+
+    Raises:
+        RecordError: if it is no JSON, of a later format, or not what the schema says.
+    """
+    try:
+        data = parse_json(text)
+    except (ValueError, RecursionError) as exc:
+        raise RecordError(f"{source}: no run.json: {exc}") from exc
+    form = data.get("format") if isinstance(data, dict) else None
+    if not isinstance(form, int) or form < 1:
+        raise RecordError(f'{source}: no run.json: it has no "format"')
+    if form > FORMAT:
+        raise RecordError(
+            f"{source}: format {form} is newer than this harness reads ({FORMAT}); upgrade harness"
+        )
+    while form < FORMAT:
+        data = _MIGRATIONS[form](data)
+        form += 1
+    if error := jsonschema.exceptions.best_match(_validator().iter_errors(data)):
+        where = "/".join(str(part) for part in error.absolute_path) or "the top level"
+        raise RecordError(f"{source}: at {where}: {error.message[:200]}")
+    return RunRecord(
+        harness_version=data["harness_version"],
+        scorer_version=data["scorer_version"],
+        suite=SuiteReference(**data["suite"]),
+        selection=Selection(**{**data["selection"], "tags": tuple(data["selection"]["tags"])}),
+        checkpoint=data["checkpoint"],
+        backend=data["backend"],
+        generation=data["generation"],
+        environment=data["environment"],
+        metrics={name: Metric(**metric) for name, metric in data["metrics"].items()},
+        confusion=data.get("confusion", {}),
+        cases=tuple(_read_case(case) for case in data["cases"]),
+        started=data["started"],
+        finished=data["finished"],
+    )
+
+
+def _fields(value: Any) -> dict[str, Any]:
+    return {name: getattr(value, name) for name in value.__slots__}
+
+
+def _case(case: CaseResult) -> dict[str, Any]:
+    return {
+        "id": case.id,
+        "repeat": case.repeat,
+        "digest": case.digest,
+        "group": case.group,
+        "tags": list(case.tags),
+        "must_pass": case.must_pass,
+        "quarantined": case.quarantined,
+        "forbids_extra_calls": case.forbids_extra_calls,
+        "status": case.status,
+        "status_lenient": case.status_lenient,
+        "turns": [
+            {
+                "expects": turn.expects,
+                "follows_result": turn.follows_result,
+                "calls": [dict(call) for call in turn.calls],
+                "findings": [_fields(finding) for finding in turn.findings],
+                "status": turn.status,
+                "status_lenient": turn.status_lenient,
+                "finish_reason": turn.finish_reason,
+                "output_tokens": turn.output_tokens,
+                "latency_ms": turn.latency_ms,
+                "ttft_ms": turn.ttft_ms,
+                "margin": turn.margin,
+            }
+            for turn in case.turns
+        ],
+    }
+
+
+def _read_case(data: Mapping[str, Any]) -> CaseResult:
+    # Keys that a hand-made or trimmed file may lack follow from the ones it must have.
+    return CaseResult(
+        id=data["id"],
+        repeat=data["repeat"],
+        digest=data["digest"],
+        group=data.get("group"),
+        tags=tuple(data.get("tags", ())),
+        must_pass=data.get("must_pass", False),
+        quarantined=data.get("quarantined", False),
+        forbids_extra_calls=data.get("forbids_extra_calls", True),
+        turns=tuple(_read_turns(data)),
+    )
+
+
+def _read_turns(data: Mapping[str, Any]) -> Iterable[TurnResult]:
+    for turn in data["turns"]:
+        yield TurnResult(
+            expects=cast(Expects, turn["expects"]),
+            follows_result=turn.get("follows_result", False),
+            calls=tuple(turn["calls"]),
+            findings=tuple(Finding(**finding) for finding in turn["findings"]),
+            status=cast(Status, turn.get("status", data["status"])),
+            status_lenient=cast(
+                Status, turn.get("status_lenient", data.get("status_lenient", data["status"]))
+            ),
+            finish_reason=turn.get("finish_reason"),
+            output_tokens=turn.get("output_tokens"),
+            latency_ms=turn.get("latency_ms"),
+            ttft_ms=turn.get("ttft_ms"),
+            margin=turn.get("margin"),
+        )
+
+
+@cache
+def _validator() -> jsonschema.Draft202012Validator:
+    schema = json.loads((resources.files("harness") / "schemas" / "run.json").read_text("utf-8"))
+    return jsonschema.Draft202012Validator(schema)

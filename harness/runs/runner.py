@@ -1,0 +1,145 @@
+"""
+Suite x backend -> transcripts, into a sink it is given.
+
+The runner decides what is asked and in which order it is handed to the backend; the backend decides
+how requests are batched. Nothing is judged and nothing is kept: each group of transcripts goes to
+the sink as soon as it is made, so memory does not grow with the number of cases and a killed run
+loses at most the group in flight.
+"""
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import islice
+from types import MappingProxyType
+
+from harness.backends.base import Backend, Generation, Request
+from harness.canonical import digest
+from harness.errors import BackendError
+from harness.suites.suite import Case, Suite
+from harness.transcript import Key, Timing, Transcript
+
+LATENCY_SAMPLE = 24
+"""How many cases `harness run --latency` times."""
+
+_WINDOW = 1024
+# How many requests a backend sees at once: enough to pack by length, few enough to hold.
+
+_SHUFFLED_WINDOW = 48
+# The same for a shuffled run: a backend that packs by length would give most prompts their old
+# neighbours back if it saw all of them.
+
+Sink = Callable[[Sequence[Transcript]], None]
+"""Takes a group of finished transcripts and makes them safe before it returns."""
+
+
+def keys(cases: Iterable[Case], repeats: int = 1) -> Iterator[Key]:
+    """
+    Give the key of every answer a run of *cases* needs, in suite order.
+    """
+    for case in cases:
+        for repeat in range(repeats):
+            for turn in range(len(case.turns)):
+                yield Key(case.id, repeat, turn)
+
+
+def shuffled(asked: Iterable[Key], order: int) -> list[Key]:
+    """
+    Give *asked* in the order that the number *order* stands for, the same one everywhere.
+    """
+    return sorted(asked, key=lambda key: digest([order, *key]))
+
+
+def latency_sample(cases: Sequence[Case]) -> tuple[Case, ...]:
+    """
+    Choose the cases to time: `LATENCY_SAMPLE` of them evenly spread over suite order, or all.
+
+    The choice depends on the number of cases alone, so two runs of a suite time the same ones.
+    """
+    if len(cases) <= LATENCY_SAMPLE:
+        return tuple(cases)
+    return tuple(cases[i * len(cases) // LATENCY_SAMPLE] for i in range(LATENCY_SAMPLE))
+
+
+def run(
+    suite: Suite,
+    backend: Backend,
+    generation: Generation,
+    sink: Sink,
+    *,
+    repeats: int = 1,
+    done: Collection[Key] = (),
+    latency: bool = False,
+    order: int | None = None,
+    drafts: Mapping[Key, str] = MappingProxyType({}),
+    progress: Callable[[int], None] = lambda _: None,
+) -> None:
+    """
+    Ask *backend* every turn of every case of *suite* that is not in *done*.
+
+    With *latency*, a sample of first turns is answered alone before, and its times are put on the
+    transcripts of the batched answers: which answers are judged never depends on timing.
+
+    With *order* all turns of all repeats are `shuffled` by it and handed over few at a time, so
+    that each is answered in other company than in suite order.
+
+    *drafts* are answers of earlier for a backend to verify (`Request.draft`).
+
+    *progress* is told how many answers have just been made.
+
+    Raises:
+        BackendError: if the backend leaves a request without a transcript, or answers what was not
+            asked or twice.
+    """
+    pending: Iterator[tuple[Case, Key]] = (
+        (case, key) for case in suite.cases for key in keys([case], repeats) if key not in done
+    )
+    size = _WINDOW
+    if order is not None:
+        cases = {case.id: case for case in suite.cases}
+        mixed = shuffled((key for _, key in pending), order)
+        pending, size = ((cases[key.case], key) for key in mixed), _SHUFFLED_WINDOW
+    timings: dict[Key, Timing] = {}
+    if latency:
+        sample = [(case, Key(case.id)) for case in latency_sample(suite.cases)]
+        alone = [request(suite, case, key) for case, key in sample if key not in done]
+        for transcript in backend.answer_alone(alone, generation):
+            if transcript.timing is not None:
+                timings[transcript.key] = transcript.timing
+            progress(1)
+    while window := list(islice(pending, size)):
+        asked = [request(suite, case, key, drafts.get(key)) for case, key in window]
+        missing = {key for _, key in window}
+        for group in backend.answer(asked, generation):
+            timed = [
+                replace(transcript, timing=timings[transcript.key])
+                if transcript.key in timings
+                else transcript
+                for transcript in group
+            ]
+            for transcript in timed:
+                if transcript.key not in missing:
+                    raise BackendError(
+                        f"backend {backend.describe().get('name')} answered case "
+                        f"{transcript.key.case!r}, which was not asked or is answered already"
+                    )
+                missing.remove(transcript.key)
+            sink(timed)
+            progress(len(timed))
+        if missing:
+            raise BackendError(
+                f"backend {backend.describe().get('name')} gave no answer for "
+                f"{len(missing)} of {len(window)} requests, the first being case "
+                f"{min(missing).case!r}"
+            )
+
+
+def request(suite: Suite, case: Case, key: Key, draft: str | None = None) -> Request:
+    """
+    Make the request for one turn of *case*.
+    """
+    return Request(
+        key=key,
+        messages=case.turns[key.turn].messages,
+        tools=case.tools if suite.declare_tools else (),
+        draft=draft,
+    )

@@ -1,0 +1,229 @@
+"""
+A run in the making: the only writer of answers.
+
+A run folder holds ``suite.json`` (the suite as it was), ``transcripts.jsonl`` (appended and flushed
+group by group while the run goes) and, once it is judged, ``run.json``, written last: its presence
+means the run is complete. Until then ``unfinished.json`` says what the run was started with, so
+that ``--resume`` goes on with the same thing or refuses. While a process is at work on the run it
+holds ``.lock`` there: two would lose each other's answers.
+"""
+
+import contextlib
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Self, TextIO
+
+from filelock import FileLock, Timeout
+
+from harness.canonical import as_written, canonical_json
+from harness.errors import StoreError, boundary
+from harness.files import write_text
+from harness.runs.record import RunRecord, encode
+from harness.runs.store import (
+    RUN,
+    SUITE,
+    TRANSCRIPTS,
+    UNFINISHED,
+    StoredRun,
+    read_transcripts,
+    release,
+)
+from harness.transcript import Key, Transcript
+
+LOCK = ".lock"
+
+
+class RunWriter:
+    """
+    A run in the making. A context manager; leaving it closes the file, keeps what is there and lets
+    others at the folder.
+    """
+
+    def __init__(
+        self, folder: Path, done: frozenset[Key], stream: TextIO, held: contextlib.ExitStack
+    ) -> None:
+        self.folder = folder
+        self.done = done
+        """The answers that were there when the run was taken up again."""
+        self._stream = stream
+        self._held = held
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stream.close()
+        self._held.close()
+
+    def append(self, group: Sequence[Transcript]) -> None:
+        """
+        Write finished transcripts, one line each, and force them to disk.
+        """
+        for transcript in group:
+            self._stream.write(canonical_json(transcript.to_json()) + "\n")
+        self._stream.flush()
+        os.fsync(self._stream.fileno())
+
+    def finish(self, record: RunRecord) -> StoredRun:
+        """
+        Write run.json: the run is complete.
+        """
+        self._stream.close()
+        write_text(self.folder / RUN, encode(record))
+        (self.folder / UNFINISHED).unlink(missing_ok=True)
+        return StoredRun(folder=self.folder, record=record)
+
+
+def start_run(
+    folder: Path, *, suite: Mapping[str, Any], plan: Mapping[str, Any], resume: bool = False
+) -> RunWriter:
+    """
+    Begin a run in *folder*, or go on with the one begun there.
+
+    *plan* is everything that decides the answers; a run goes on only with an equal plan and suite.
+
+    Raises:
+        StoreError: if *folder* is in the way, holds a run begun with something else, or another
+            process is at work on it.
+    """
+    _refuse(folder, resume)
+    folder.mkdir(parents=True, exist_ok=True)
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(_at_work(folder))
+        # Another process may have been here meanwhile.
+        _refuse(folder, resume)
+        if resume and (folder / UNFINISHED).exists():
+            done = _resume(folder, suite, plan)
+        else:
+            done = frozenset()
+            write_text(folder / SUITE, as_written(suite) + "\n")
+            # Written after the suite: its presence means the folder can be resumed.
+            write_text(folder / UNFINISHED, canonical_json(plan) + "\n")
+        stream = (folder / TRANSCRIPTS).open("a", encoding="utf-8")
+        return RunWriter(folder, done, stream, stack.pop_all())
+
+
+def _refuse(folder: Path, resume: bool) -> None:
+    """
+    Raise if *folder* is no place for a run.
+    """
+    if (folder / RUN).exists():
+        hint = "it is complete: there is nothing to resume"
+        if not resume:
+            hint = "no run replaces another: choose another --out (--repeats K pools K answers)"
+        raise StoreError(f"{folder} holds a run already; {hint}")
+    if (folder / UNFINISHED).exists():
+        if not resume:
+            raise StoreError(
+                f"{folder} holds an unfinished run; go on with --resume or choose another --out"
+            )
+        return
+    # A kill right at the start may have left the suite alone: then nothing has been answered yet.
+    harmless = {LOCK, SUITE} if resume else {LOCK}
+    if folder.exists() and (
+        not folder.is_dir() or {path.name for path in folder.iterdir()} - harmless
+    ):
+        raise StoreError(f"{folder} is not an empty folder; choose another --out")
+
+
+def can_resume(folder: Path, *, suite: Mapping[str, Any], plan: Mapping[str, Any]) -> bool:
+    """
+    Say whether *folder* holds an unfinished run begun with just this.
+    """
+    return (folder / UNFINISHED).exists() and all(
+        (folder / name).read_text("utf-8") == text + "\n"
+        for name, text in ((SUITE, as_written(suite)), (UNFINISHED, canonical_json(plan)))
+    )
+
+
+def discard_run(folder: Path) -> None:
+    """
+    Remove the run in *folder*, complete or not. Anything else there is left alone.
+
+    Raises:
+        StoreError: if another process is at work on it.
+    """
+    if not folder.is_dir():
+        return
+    with _at_work(folder):
+        # run.json first: a folder without it never looks complete.
+        for name in (RUN, UNFINISHED, TRANSCRIPTS, SUITE):
+            (folder / name).unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _at_work(folder: Path) -> Iterator[None]:
+    lock = FileLock(folder / LOCK, timeout=0)
+    try:
+        # Raised before filelock 4 where a file system knows no locks: a run there is no worse than
+        # it was without one.
+        with contextlib.suppress(NotImplementedError):
+            lock.acquire()
+    except Timeout:
+        raise StoreError(
+            f"{folder}: another process is at work on this run; wait for it or choose another --out"
+        ) from None
+    try:
+        yield
+    finally:
+        release(lock)
+
+
+def _resume(folder: Path, suite: Mapping[str, Any], plan: Mapping[str, Any]) -> frozenset[Key]:
+    """
+    Make sure that the run in *folder* can be gone on with; give the answers that are there.
+    """
+    for name, now in ((SUITE, suite), (UNFINISHED, plan)):
+        with boundary(StoreError, f"{folder / name}: cannot be read; choose another --out"):
+            then = dict(json.loads((folder / name).read_text("utf-8")))
+        if then != json.loads(canonical_json(now)):
+            changed = sorted(
+                key
+                for key in {*then, *now}
+                if then.get(key) != json.loads(canonical_json(now)).get(key)
+            )
+            raise StoreError(
+                f"{folder / name}: the unfinished run was begun with another "
+                f"{', '.join(changed)}; choose another --out to begin anew"
+            )
+    path = folder / TRANSCRIPTS
+    path.touch()
+    _drop_torn_line(path)
+    return _keep_answers(path)
+
+
+def _keep_answers(path: Path) -> frozenset[Key]:
+    """
+    Drop the lines that say what broke, so that it is asked again, and all but the first answer to
+    one question; give the keys of those left.
+    """
+    kept = list(read_transcripts(path))
+    answers: dict[Key, Transcript] = {}
+    for transcript in kept:
+        if transcript.error is None:
+            answers.setdefault(transcript.key, transcript)
+    if len(answers) < len(kept):
+        lines = (canonical_json(transcript.to_json()) + "\n" for transcript in answers.values())
+        write_text(path, "".join(lines))
+    return frozenset(answers)
+
+
+def _drop_torn_line(path: Path) -> None:
+    """
+    Cut off a last line that a kill left half written: its answer is simply made again.
+    """
+    with path.open("rb+") as stream:
+        size = stream.seek(0, os.SEEK_END)
+        keep = size
+        while keep:
+            # Lines are short; step back in blocks until a line break is found.
+            start = max(0, keep - 65536)
+            stream.seek(start)
+            block = stream.read(keep - start)
+            if (cut := block.rfind(b"\n")) >= 0:
+                keep = start + cut + 1
+                break
+            keep = start
+        stream.truncate(keep)

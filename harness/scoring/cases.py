@@ -1,0 +1,380 @@
+"""
+Judge one case's transcripts against its expectation.
+
+Judged: which tools were called, how often, in which order where it matters, with which arguments;
+whether each call fits the schema its tool declares; whether the model abstained where it should.
+Not judged: wording of an answer (but for a text constraint), side effects of tools, and anything
+that an infrastructure failure left unanswered: that is an error, never a pass or a fail.
+
+Calls are paired with expected calls optimally, not greedily: fewest wrong tools first, then fewest
+wrong arguments, then least displacement; where order is strict, with or without crossing, whichever
+leaves fewer findings. One exception is strict: where further calls are forbidden
+and the first calls do not have the expected tools, whatever follows is extra. Wanted A, answered
+[B, A] is a wrong tool and an extra call, not a right call after a needless one.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from harness.canonical import canonical_json
+from harness.constraints.keywords import json_equal
+from harness.dialects.base import Attempt, Reading
+from harness.messages import Tool
+from harness.scoring.matching import assign, assign_in_order
+from harness.scoring.results import TOOL_FAULTS, WARNINGS, CaseResult, Finding, Status, TurnResult
+from harness.scoring.tool_schema import violations
+from harness.suites.suite import Abstention, Calls, Case, ExpectedCall, Turn
+from harness.transcript import Transcript
+
+SCORER_VERSION = 1
+"""Raised whenever the same text may be judged differently: stored runs are then judged again."""
+
+NONE, UNDECLARED, MALFORMED = "(none)", "(undeclared)", "(malformed)"
+"""What a confusion matrix counts beside tools; no tool can be named so."""
+
+Read = Callable[[Transcript, Sequence[Tool]], tuple[Reading, Reading]]
+"""Reads one transcript strictly and leniently."""
+
+_DETAIL_LIMIT = 240
+# Pairing costs, so far apart that no sum of a lesser kind reaches a greater one.
+_TOOL, _ARGUMENT = 10**9, 10**4
+
+
+@dataclass(frozen=True, slots=True)
+class _Judgement:
+    """
+    One reading against one alternative.
+    """
+
+    findings: tuple[Finding, ...]
+    pairs: tuple[tuple[str, str], ...]
+
+    @property
+    def faults(self) -> int:
+        return sum(finding.code not in WARNINGS for finding in self.findings)
+
+    @property
+    def tool_faults(self) -> int:
+        return sum(finding.code in TOOL_FAULTS for finding in self.findings)
+
+    @property
+    def status(self) -> Status:
+        codes = {finding.code for finding in self.findings}
+        if "unfinished_call" in codes:
+            return "truncated"
+        if "malformed_call" in codes:
+            return "malformed"
+        return "incorrect" if codes - WARNINGS else "correct"
+
+
+def score_case(
+    case: Case, transcripts: Sequence[Transcript | None], read: Read, *, repeat: int = 0
+) -> CaseResult:
+    """
+    Judge one repeat of *case*: *transcripts* holds one entry a turn, None where none was made.
+    """
+    return CaseResult(
+        id=case.id,
+        repeat=repeat,
+        digest=case.digest,
+        group=case.group,
+        tags=case.tags,
+        must_pass=case.must_pass,
+        quarantined=case.quarantine is not None,
+        forbids_extra_calls=all(
+            turn.expectation.forbids_extra_calls
+            for turn in case.turns
+            if turn.expectation.expects == "calls"
+        ),
+        turns=tuple(
+            score_turn(turn, case.tools, transcript, read)
+            for turn, transcript in zip(case.turns, transcripts, strict=True)
+        ),
+    )
+
+
+def score_turn(
+    turn: Turn, tools: Sequence[Tool], transcript: Transcript | None, read: Read
+) -> TurnResult:
+    """
+    Judge one answer. A missing or failed transcript gives status error and no findings.
+    """
+    if transcript is None or transcript.error is not None:
+        return TurnResult(
+            expects=turn.expectation.expects,
+            follows_result=turn.follows_result,
+            calls=(),
+            findings=(),
+            status="error",
+            status_lenient="error",
+        )
+    strict, lenient = read(transcript, tools)
+    judged = _judge(turn, tools, strict)
+    findings = judged.findings
+    status_lenient = judged.status
+    if lenient.repairs:
+        status_lenient = _judge(turn, tools, lenient).status
+        findings += (Finding(code="repaired", detail=_cut("; ".join(lenient.repairs))),)
+    timing = transcript.timing
+    return TurnResult(
+        expects=turn.expectation.expects,
+        follows_result=turn.follows_result,
+        calls=tuple(
+            {"tool": attempt.name, "arguments": dict(attempt.arguments or {})}
+            for attempt in strict.attempts
+            if attempt.readable
+        ),
+        findings=findings,
+        status=judged.status,
+        status_lenient=status_lenient,
+        pairs=judged.pairs,
+        finish_reason=transcript.finish_reason,
+        output_tokens=transcript.output_tokens,
+        latency_ms=timing.latency_ms if timing else None,
+        ttft_ms=timing.ttft_ms if timing else None,
+        margin=transcript.margin,
+    )
+
+
+def _judge(turn: Turn, tools: Sequence[Tool], reading: Reading) -> _Judgement:
+    """
+    The alternative with the fewest findings counts, the first on a tie.
+    """
+    declared = {tool.name: tool for tool in tools}
+    judgements = [
+        _abstention(alternative, turn, declared, reading)
+        if isinstance(alternative, Abstention)
+        else _calls(alternative, declared, reading)
+        for alternative in turn.expectation.alternatives
+    ]
+    return min(judgements, key=lambda judgement: judgement.faults)
+
+
+def _abstention(
+    expected: Abstention, turn: Turn, declared: Mapping[str, Tool], reading: Reading
+) -> _Judgement:
+    code = "call_after_result" if turn.follows_result else "unexpected_call"
+    findings = _readability(reading)
+    pairs = []
+    for attempt in reading.attempts:
+        pairs.append((NONE, _called(attempt, declared)))
+        findings.append(_finding(code, f"{_show(attempt)}, where no call was expected"))
+        findings += _fitness(attempt, declared)
+    if expected.text is not None:
+        for fault in expected.text.check(reading.text):
+            findings.append(_finding("wrong_text", fault.detail))
+    return _Judgement(tuple(findings), tuple(pairs) or ((NONE, NONE),))
+
+
+def _calls(expected: Calls, declared: Mapping[str, Tool], reading: Reading) -> _Judgement:
+    wanted, attempts = expected.calls, reading.attempts
+    if not attempts:
+        names = ", ".join(call.tool for call in wanted)
+        said = f"; it said {reading.text!r}" if reading.text else ""
+        return _Judgement(
+            (_finding("no_call", f"expected {names}{said}"),),
+            tuple((call.tool, NONE) for call in wanted),
+        )
+    forbid = expected.extra_calls == "forbid"
+    candidates = len(attempts)
+    if forbid and not _begins_with(wanted, attempts, expected.order):
+        candidates = min(candidates, len(wanted))
+    judgements = [
+        _paired(expected, declared, reading, partner)
+        for partner in _pairings(expected, attempts[:candidates], declared)
+    ]
+    return min(judgements, key=lambda judgement: (judgement.tool_faults, judgement.faults))
+
+
+def _paired(
+    expected: Calls,
+    declared: Mapping[str, Tool],
+    reading: Reading,
+    partner: Sequence[int | None],
+) -> _Judgement:
+    """
+    Judge by one pairing: *partner* gives each expected call the position of its attempt, or None.
+    """
+    wanted, attempts = expected.calls, reading.attempts
+    findings = _readability(reading)
+    pairs: list[tuple[str, str]] = []
+    for call, position in zip(wanted, partner, strict=True):
+        if position is None:
+            findings.append(_finding("missing_call", f"no call of {call.tool}"))
+            pairs.append((call.tool, NONE))
+            continue
+        attempt = attempts[position]
+        pairs.append((call.tool, _called(attempt, declared)))
+        if not attempt.readable:
+            continue
+        if attempt.name == call.tool:
+            findings += _arguments(call, attempt.arguments or {}, declared[call.tool])
+        elif attempt.name in declared:
+            findings.append(
+                _finding("wrong_tool", f"expected {call.tool}, called {_show(attempt)}")
+            )
+    places = [position for position in partner if position is not None]
+    if expected.order == "strict" and places != sorted(places) and not _tool_faults(pairs):
+        order = ", ".join(str(attempts[position].name) for position in sorted(places))
+        findings.append(_finding("wrong_order", f"called in the order {order}"))
+    for position, attempt in enumerate(attempts):
+        findings += _fitness(attempt, declared)
+        if attempt.readable and attempt.name in expected.forbid:
+            findings.append(_finding("forbidden_tool", f"{attempt.name} must not be called"))
+        if expected.extra_calls == "forbid" and position not in places:
+            kind = _kind(attempt, position, attempts, wanted, declared)
+            findings.append(_finding("extra_call", f"further call {_show(attempt)}", kind))
+    return _Judgement(tuple(findings), tuple(pairs))
+
+
+def _begins_with(wanted: Sequence[ExpectedCall], attempts: Sequence[Attempt], order: str) -> bool:
+    """
+    Whether the first calls have the expected tools, arguments aside.
+    """
+    first = [attempt.name if attempt.readable else None for attempt in attempts[: len(wanted)]]
+    names = [call.tool for call in wanted]
+    if order == "strict":
+        return first == names
+    return sorted(filter(None, first)) == sorted(names)
+
+
+def _pairings(
+    expected: Calls, attempts: Sequence[Attempt], declared: Mapping[str, Tool]
+) -> list[list[int | None]]:
+    """
+    Give the pairings that come into question, the first on a tie.
+    """
+    wanted, forbid = expected.calls, expected.extra_calls == "forbid"
+    if len(wanted) == len(attempts) == 1 and wanted[0].tool == attempts[0].name:
+        return [[0]]  # by far the commonest, and no other could be cheaper
+    # Leaving an attempt over costs a finding where extra calls are forbidden; pairing it saves it.
+    saved = _TOOL if forbid else 0
+    cost = [
+        [
+            _cost(call, attempt, declared, forbid=forbid) + abs(row - column) - saved
+            for column, attempt in enumerate(attempts)
+        ]
+        for row, call in enumerate(wanted)
+    ]
+    padded = [row + [_TOOL] * len(wanted) for row in cost]
+    pairings: list[list[int | None]] = [
+        [column if column < len(attempts) else None for column in assign(padded)]
+    ]
+    if expected.order == "strict":
+        pairings.insert(0, assign_in_order(cost, _TOOL))
+    return pairings
+
+
+def _cost(
+    call: ExpectedCall, attempt: Attempt, declared: Mapping[str, Tool], *, forbid: bool
+) -> int:
+    same = attempt.name == call.tool
+    if not attempt.readable:
+        # An attempt at some call, and likelier at this one if it bears its name.
+        return _TOOL - _ARGUMENT * (2 if same else 1)
+    if same:
+        return _ARGUMENT * len(_arguments(call, attempt.arguments or {}, declared[call.tool]))
+    if attempt.name in declared:
+        # Where any further call is allowed, another tool does not stand in this one's place.
+        return _TOOL if forbid else 2 * _TOOL
+    return _TOOL - _ARGUMENT
+
+
+def _arguments(call: ExpectedCall, given: Mapping[str, Any], tool: Tool) -> list[Finding]:
+    findings = []
+    for name, constraint in call.arguments.items():
+        where = f"{call.tool}.{name}"
+        if constraint.absent:
+            if name in given:
+                findings.append(_finding("unexpected_argument", f"{where} must not be there"))
+        elif name not in given:
+            if not constraint.optional:
+                findings.append(_finding("missing_argument", f"{where} is missing"))
+        else:
+            for fault in constraint.check(given[name]):
+                findings.append(_finding(fault.code, f"{where}: {fault.detail}"))
+    allowed: Mapping[str, Any] = (
+        tool.parameters.get("properties", {}) if call.other_arguments == "declared" else {}
+    )
+    for name in given:
+        if name not in call.arguments and name not in allowed:
+            findings.append(_finding("unexpected_argument", f"{call.tool}.{name} was not expected"))
+    return findings
+
+
+def _readability(reading: Reading) -> list[Finding]:
+    return [
+        _finding(
+            "unfinished_call" if attempt.unfinished else "malformed_call",
+            f"{attempt.problem}: {attempt.raw!r}",
+        )
+        for attempt in reading.attempts
+        if not attempt.readable
+    ]
+
+
+def _fitness(attempt: Attempt, declared: Mapping[str, Tool]) -> list[Finding]:
+    """
+    What is wrong with a readable call whatever was expected.
+    """
+    if not attempt.readable or attempt.name is None:
+        return []
+    if attempt.name not in declared:
+        return [_finding("undeclared_tool", f"nobody declared {attempt.name!r}")]
+    errors = violations(declared[attempt.name], attempt.arguments or {})
+    return [
+        _finding(
+            "schema_violation",
+            ".".join([attempt.name, *map(str, error.absolute_path)]) + f": {error.message}",
+        )
+        for error in errors
+    ]
+
+
+def _kind(
+    attempt: Attempt,
+    position: int,
+    attempts: Sequence[Attempt],
+    wanted: Sequence[ExpectedCall],
+    declared: Mapping[str, Tool],
+) -> str:
+    if not attempt.readable:
+        return "unfinished" if attempt.unfinished else "malformed"
+    if attempt.name not in declared:
+        return "undeclared_tool"
+    if any(
+        other.readable
+        and other.name == attempt.name
+        and json_equal(other.arguments, attempt.arguments)
+        for other in attempts[:position]
+    ):
+        return "duplicate"
+    return "same_tool" if any(call.tool == attempt.name for call in wanted) else "other_tool"
+
+
+def _called(attempt: Attempt, declared: Mapping[str, Tool]) -> str:
+    if not attempt.readable or attempt.name is None:
+        return MALFORMED
+    return attempt.name if attempt.name in declared else UNDECLARED
+
+
+def _tool_faults(pairs: Sequence[tuple[str, str]]) -> bool:
+    return any(expected != called for expected, called in pairs)
+
+
+def _show(attempt: Attempt) -> str:
+    if not attempt.readable:
+        return repr(attempt.raw)
+    return f"{attempt.name}({canonical_json(attempt.arguments)})"
+
+
+def _finding(code: str, detail: str, kind: str | None = None) -> Finding:
+    return Finding(code=code, detail=_cut(detail), kind=kind)
+
+
+def _cut(text: str) -> str:
+    # The whole text is in the transcript; a record stays small whatever a model writes.
+    if len(text) <= _DETAIL_LIMIT:
+        return text
+    return f"{text[:_DETAIL_LIMIT]}… (+{len(text) - _DETAIL_LIMIT} characters)"

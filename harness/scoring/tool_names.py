@@ -1,0 +1,126 @@
+"""
+Tools under the names that an API allows: ``--tool-names dots-to-underscores``.
+
+Many APIs forbid dots in the names of functions, so a tool ``math.sqrt`` is shown to the model as
+``math_sqrt``: in its declaration and in the calls of a history. What the model then calls is taken
+back to the tool by that very map, so a name it was not shown is undeclared, the real name too.
+Two tools that would be shown under one name are an error: no call could be told apart.
+
+Suites, stored conversations and the tools of a record keep the real names; the details of findings
+quote the names the model was shown.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+
+from harness.errors import UsageError
+from harness.messages import Message, Tool
+from harness.scoring.results import CaseResult, TurnResult
+from harness.suites.suite import Abstention, Calls, Case, Expectation, Suite, Turn
+
+STYLES: Mapping[str, Callable[[str], str]] = {
+    "dots-to-underscores": lambda name: name.replace(".", "_"),
+}
+"""How each style spells the name of a tool."""
+
+
+def shown_suite(suite: Suite, style: str | None) -> Suite:
+    """
+    Give *suite* with every case as the model is shown it; without a style it is the same.
+
+    Raises:
+        UsageError: for an unknown style, or two tools of a case that it calls the same.
+    """
+    if style is None:
+        return suite
+    return suite.with_cases(tuple(shown_case(case, style) for case in suite.cases))
+
+
+def shown_case(case: Case, style: str | None) -> Case:
+    """
+    Give *case* with its tools, history and expectations under the names the model is shown.
+
+    Its id and digest stay: it is the same question.
+
+    Raises:
+        UsageError: as `shown_suite`.
+    """
+    if style is None:
+        return case
+    names = _shown_names(case, style)
+    return replace(
+        case,
+        tools=tuple(_tool(tool, names[tool.name]) for tool in case.tools),
+        turns=tuple(
+            Turn(
+                messages=tuple(_message(message, names) for message in turn.messages),
+                expectation=_expectation(turn.expectation, names),
+            )
+            for turn in case.turns
+        ),
+    )
+
+
+def taken_back(result: CaseResult, case: Case, style: str | None) -> CaseResult:
+    """
+    Give the judgement of a shown case with the real names of *case* for what was called.
+    """
+    if style is None:
+        return result
+    real = {shown: name for name, shown in _shown_names(case, style).items()}
+    return replace(result, turns=tuple(_turn(turn, real) for turn in result.turns))
+
+
+def _shown_names(case: Case, style: str) -> dict[str, str]:
+    if style not in STYLES:
+        raise UsageError(f"no style of tool names {style!r}; there is {', '.join(STYLES)}")
+    names: dict[str, str] = {}
+    real: dict[str, str] = {}
+    for tool in case.tools:
+        shown = names[tool.name] = STYLES[style](tool.name)
+        if real.setdefault(shown, tool.name) != tool.name:
+            raise UsageError(
+                f"case {case.id!r}: --tool-names {style} would show both {real[shown]!r} and "
+                f"{tool.name!r} as {shown!r}; rename one, or run without it"
+            )
+    return names
+
+
+def _tool(tool: Tool, name: str) -> Tool:
+    function = {**tool.schema["function"], "name": name}
+    return replace(tool, name=name, schema={**tool.schema, "function": function})
+
+
+def _message(message: Message, names: Mapping[str, str]) -> Message:
+    calls = tuple(
+        replace(call, name=names.get(call.name, call.name)) for call in message.tool_calls
+    )
+    answered = message.name
+    if message.role == "tool" and answered is not None:
+        answered = names.get(answered, answered)
+    return replace(message, tool_calls=calls, name=answered)
+
+
+def _expectation(expectation: Expectation, names: Mapping[str, str]) -> Expectation:
+    alternatives: Sequence[Calls | Abstention] = [
+        alternative
+        if isinstance(alternative, Abstention)
+        else replace(
+            alternative,
+            calls=tuple(replace(call, tool=names[call.tool]) for call in alternative.calls),
+            forbid=tuple(names[name] for name in alternative.forbid),
+        )
+        for alternative in expectation.alternatives
+    ]
+    return Expectation(alternatives=tuple(alternatives))
+
+
+def _turn(turn: TurnResult, real: Mapping[str, str]) -> TurnResult:
+    return replace(
+        turn,
+        calls=tuple({**call, "tool": real.get(call["tool"], call["tool"])} for call in turn.calls),
+        pairs=tuple(
+            (real.get(expected, expected), real.get(called, called))
+            for expected, called in turn.pairs
+        ),
+    )

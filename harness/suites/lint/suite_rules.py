@@ -1,0 +1,214 @@
+"""
+What is wrong with a suite as a whole: settings and tools, cases that are alike, and a make-up that
+lets a blind answer look good or statistics mislead.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from jsonschema import Draft202012Validator
+
+from harness.canonical import canonical_json
+from harness.documents import Places, Steps
+from harness.messages import Tool
+from harness.suites.lint.case_rules import expectation_spec
+from harness.suites.lint.findings import Found
+from harness.suites.lint.similarity import Pair, normalized, similar_pairs
+from harness.suites.suite import Abstention, Calls, Case, Suite
+
+WITHIN_SUITE = 0.6
+"""From here two prompts are one template filled twice ("Play the song Jolene in the kitchen" and
+"... in the bathroom" are at 0.61): they pass and fail together, so intervals hold only if they
+share a group."""
+
+AGAINST_TRAINING = 0.5
+"""Stricter, as a tuned model may repeat what it was shown: a case near a training row measures
+memory."""
+
+BALANCED_FROM = 20
+"""Turns from which the labels of a suite are looked at: fewer are an example or a beginning."""
+
+LARGEST_SHARE = 0.75
+"""A suite may expect the same of at most this part of its turns."""
+
+LARGE_GROUP = 5
+"""Cases from which a group is large. Groups are what is drawn: one of five beside one of one lets
+a single template outweigh five independent cases."""
+
+
+def suite_findings(
+    suite: Suite, places: Places, rows: Sequence[tuple[str, str]]
+) -> Iterator[Found]:
+    """
+    Give everything wrong with *suite* as a whole; *rows* are places and texts of training rows.
+    """
+    yield from _settings(suite)
+    yield from _tools(suite)
+    yield from _near_training(suite, rows)
+    yield from _duplicates(suite, places)
+    yield from _labels(suite)
+    yield from _groups(suite)
+
+
+def _settings(suite: Suite) -> Iterator[Found]:
+    if not suite.generation.get("do_sample", False):
+        for name in ("temperature", "top_p", "top_k"):
+            if name in suite.generation:
+                text = f"{name} changes nothing while do_sample is not true; remove it"
+                yield ("generation", name), "no_effect", text
+
+
+# Tools.
+
+
+def _tools(suite: Suite) -> Iterator[Found]:
+    declared = suite.tools[: len(suite.document["tools"])]
+    for index, tool in enumerate(declared):
+        yield from _tool(tool, ("tools", index))
+    for index, case in enumerate(suite.cases):
+        for tool in case.tools:
+            if tool not in declared:
+                yield from _tool(tool, ("cases", index, "tools"))
+
+
+def _tool(tool: Tool, steps: Steps) -> Iterator[Found]:
+    known = tool.parameters.get("properties", {})
+    for name in tool.parameters.get("required", ()):
+        if name not in known:
+            text = f"tool {tool.name!r} requires {name!r}, which it does not declare"
+            yield steps, "required_undeclared", text
+    for name, schema in known.items():
+        if isinstance(schema, Mapping) and "enum" in schema:
+            validator = Draft202012Validator(tool.parameters).evolve(schema=schema)
+            for value in schema["enum"]:
+                if (error := next(validator.iter_errors(value), None)) is not None:
+                    text = (
+                        f"tool {tool.name!r}: {name!r} lists {canonical_json(value)} in its enum, "
+                        f"which its own schema refuses: {error.message}"
+                    )
+                    yield steps, "unreachable_value", text
+
+
+# Cases that are alike. Of many, each case names the nearest alone: one mend may do for all.
+
+
+def _near_training(suite: Suite, rows: Sequence[tuple[str, str]]) -> Iterator[Found]:
+    prompts = [case.prompt for case in suite.cases]
+    near: defaultdict[int, list[Pair]] = defaultdict(list)
+    for pair in similar_pairs(prompts, [text for _, text in rows], threshold=AGAINST_TRAINING):
+        near[pair.left].append(pair)
+    for index, pairs in near.items():
+        nearest = max(pairs, key=lambda pair: pair.similarity)
+        place, _ = rows[nearest.right]
+        text = (
+            f"case {suite.cases[index].id!r} is {nearest.similarity:.2f} similar to a training "
+            f"row ({place}){_more(pairs)}; below {AGAINST_TRAINING} it tests more than memory"
+        )
+        yield ("cases", index), "near_training", text
+
+
+def _duplicates(suite: Suite, places: Places) -> Iterator[Found]:
+    texts = [_conversation(case) for case in suite.cases]
+    plain = [normalized(text) for text in texts]
+    same: dict[int, int] = {}
+    near: defaultdict[int, list[Pair]] = defaultdict(list)
+    for pair in similar_pairs(texts, threshold=WITHIN_SUITE):
+        one, two = suite.cases[pair.left], suite.cases[pair.right]
+        if plain[pair.left] == plain[pair.right] and one.tools == two.tools:
+            same.setdefault(pair.right, pair.left)
+        elif one.group is None or one.group != two.group:
+            near[pair.right].append(pair)
+    for index in sorted({*same, *near}):
+        case = suite.cases[index]
+        if index in same:
+            other = suite.cases[same[index]]
+            asks = f"case {case.id!r} asks what {_named(suite, same[index], places)} asks"
+            if _specs(case) == _specs(other):
+                text = f"{asks}, with the same tools; keep one"
+                yield ("cases", index), "duplicate_prompt", text
+            else:
+                text = f"{asks}, with the same tools, and expects otherwise; decide which is right"
+                yield ("cases", index), "contradiction", text
+        else:
+            nearest = max(near[index], key=lambda pair: pair.similarity)
+            text = (
+                f"case {case.id!r} is {nearest.similarity:.2f} similar to "
+                f"{_named(suite, nearest.left, places)}{_more(near[index])}; "
+                "put both into one group, or rewrite one"
+            )
+            yield ("cases", index), "near_duplicate", text
+
+
+def _specs(case: Case) -> list[Any]:
+    return [expectation_spec(turn) for turn in case.turns]
+
+
+def _named(suite: Suite, index: int, places: Places) -> str:
+    file, line = places.find(("cases", index))
+    return f"case {suite.cases[index].id!r} ({file if line is None else f'{file}:{line}'})"
+
+
+def _more(pairs: Sequence[Pair]) -> str:
+    return f" and near {len(pairs) - 1} more" if len(pairs) > 1 else ""
+
+
+def _conversation(case: Case) -> str:
+    """
+    Give what makes a case's first question its own: all but the system message, as text.
+    """
+    said = []
+    for message in case.turns[0].messages:
+        if message.role not in ("system", "developer"):
+            calls = [canonical_json([call.name, call.arguments]) for call in message.tool_calls]
+            said += [message.content or "", *calls]
+    return " ".join(said)
+
+
+# The make-up.
+
+
+def _labels(suite: Suite) -> Iterator[Found]:
+    turns = [turn for case in suite.cases for turn in case.turns if case.quarantine is None]
+    labels = Counter(
+        label
+        for turn in turns
+        for label in {_label(alternative) for alternative in turn.expectation.alternatives}
+    )
+    if len(turns) < BALANCED_FROM:
+        return
+    label, count = labels.most_common(1)[0]
+    if count > LARGEST_SHARE * len(turns):
+        text = (
+            f"{count} of {len(turns)} answers are right with {label}, so a model that does "
+            f"nothing else looks good; add cases that expect something else, until it is at most "
+            f"{100 * LARGEST_SHARE:g}%"
+        )
+        yield ("cases",), "unbalanced", text
+
+
+def _label(alternative: Calls | Abstention) -> str:
+    if isinstance(alternative, Abstention):
+        return "no call"
+    return "a call of " + " and ".join(sorted(call.tool for call in alternative.calls))
+
+
+def _groups(suite: Suite) -> Iterator[Found]:
+    sizes = Counter(case.group for case in suite.cases if case.group is not None)
+    lone = [
+        index
+        for index, case in enumerate(suite.cases)
+        if case.group is None or sizes[case.group] == 1
+    ]
+    if not lone or not sizes:
+        return
+    group, size = sizes.most_common(1)[0]
+    if size >= LARGE_GROUP:
+        names = ", ".join(repr(suite.cases[index].id) for index in lone[:3])
+        rest = f" and {len(lone) - 3} more" if len(lone) > 3 else ""
+        many = "1 case stands" if len(lone) == 1 else f"{len(lone)} cases stand"
+        text = (
+            f"{many} alone ({names}{rest}) beside group {group!r} of {size}; the statistics draw "
+            "groups, so give each case the group it belongs to, or split the large one"
+        )
+        yield ("cases", lone[0]), "lone_cases", text

@@ -1,0 +1,116 @@
+"""
+Keys and types of a suite: schemas/suite.json and schemas/case.json, spoken in plain sentences.
+
+The two JSON Schemas ship with the package and are what an editor may use; this module is the only
+place that turns their errors into words. A subschema may carry ``errorMessage`` (the word VS Code
+and ajv-errors use), which is then the sentence.
+"""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
+from importlib import resources
+from typing import Any
+
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import ValidationError
+from referencing import Registry, Resource
+from referencing.jsonschema import DRAFT202012
+
+from harness.constraints.keywords import json_type
+from harness.documents import Problems, Steps, suggest
+
+
+def check_shape(document: Any, problems: Problems) -> set[Steps]:
+    """
+    Note every key nobody knows, every key that is missing and every value of a wrong type.
+
+    Gives the top-level keys, and the single tools and cases, that must not be read further.
+    """
+    broken: set[Steps] = set()
+    for error in _validator().iter_errors(document):
+        if error.validator == "oneOf" and not isinstance(error.instance, Mapping):
+            continue  # which keys it lacks is no news of what is no object at all
+        steps = tuple(error.absolute_path)
+        broken.add(steps[:2] if steps[:1] in (("tools",), ("cases",)) else steps[:1])
+        for below, reason in _reasons(error):
+            where = spell(document, steps)
+            problems.add(steps + below, f"{where} {reason}" if where else reason)
+    return broken
+
+
+def spell(document: Any, steps: Steps) -> str:
+    """
+    Name a part of a suite as its author would: ``case 'kb-001': expect.calls[0].tool``.
+    """
+    lead, rest = "", steps
+    if len(steps) >= 2 and steps[0] == "cases" and isinstance(steps[1], int):
+        case = document["cases"][steps[1]]
+        identity = case.get("id") if isinstance(case, Mapping) else None
+        lead = f"case {identity!r}:" if isinstance(identity, str) else f"case {steps[1] + 1}:"
+        rest = steps[2:]
+    path = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in rest)
+    return " ".join(part for part in (lead, path.lstrip(".")) if part)
+
+
+def _reasons(error: ValidationError) -> Iterator[tuple[Steps, str]]:
+    """
+    Give what follows the name of the part; the steps lead to the very key where one is at fault.
+    """
+    schema: Mapping[str, Any] = error.schema if isinstance(error.schema, Mapping) else {}
+    instance: Any = error.instance
+    given: Any = error.validator_value
+    if error.validator == "additionalProperties":
+        known = schema["properties"]
+        for key in instance:
+            if key not in known:
+                yield (key,), f"has an unknown key {key!r}{suggest(key, known)}"
+    elif "errorMessage" in schema:
+        yield (), schema["errorMessage"]
+    elif error.validator == "required":
+        for key in given:
+            if key not in instance:
+                yield (), f'needs "{key}"'
+    elif error.validator == "type":
+        wanted = [given] if isinstance(given, str) else given
+        yield (), f"must be {_either(wanted)}, not {_found(instance)}"
+    elif error.validator == "enum":
+        yield (), f"is {instance!r}{suggest(instance, given)}"
+    elif error.validator in ("minItems", "minLength"):
+        yield (), "is empty"
+    else:
+        yield (), f"is wrong: {error.message}"
+
+
+_TYPES = {
+    "array": "a list",
+    "boolean": "true or false",
+    "integer": "a whole number",
+    "number": "a number",
+    "object": "an object",
+    "string": "text",
+}
+
+
+def _either(types: Iterable[str]) -> str:
+    return " or ".join(_TYPES[name] for name in types if name != "null")
+
+
+def _found(value: Any) -> str:
+    kind = json_type(value)
+    if kind in ("number", "boolean"):
+        return f"the {kind} {json.dumps(value)}"
+    return {"array": "a list", "string": f"the text {value!r}", "object": "an object"}.get(
+        kind, kind
+    )
+
+
+@cache
+def _validator() -> Draft202012Validator:
+    schemas = resources.files("harness") / "schemas"
+    case = json.loads((schemas / "case.json").read_text("utf-8"))
+    registry: Registry[Any] = Registry().with_resource(
+        "case.json", Resource.from_contents(case, default_specification=DRAFT202012)
+    )
+    suite = json.loads((schemas / "suite.json").read_text("utf-8"))
+    return Draft202012Validator(suite, registry=registry)

@@ -1,0 +1,235 @@
+"""
+A checkpoint against itself: runs that differ only in what should not matter, each kept as evidence.
+
+The noise of a suite and a machine is measured before a gate is trusted with it. Judging noise is
+`harness.gating.noise`'s; here the runs are made and gated.
+"""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from harness.backends.base import Backend, BackendOptions
+from harness.backends.registry import open_backend
+from harness.errors import StoreError, UsageError
+from harness.files import write_text
+from harness.gating.noise import (
+    Answered,
+    Kind,
+    Noise,
+    Sight,
+    Trial,
+    measure,
+    sights,
+    to_json,
+    trial,
+)
+from harness.gating.policy import Policy, default_policy
+from harness.provenance import date_today
+from harness.runs.rescore import read_transcripts_by_key
+from harness.runs.runner import keys
+from harness.runs.store import StoredRun
+from harness.suites.files import load_suite
+from harness.workflow.project import Project, open_project
+from harness.workflow.run import RunOptions, Watch, gate_runs, generation_for, run_opened
+
+BATCH_SIZES = (1, 5, None)
+"""The batch sizes tried beside the first run's own: alone, odd, and the backend's choice."""
+
+REPORT = "noise.json"
+
+_ALLOWED = ("backend.batch", "backend.order", "generation.seed")
+# What the runs differ in on purpose, and a gate would else refuse.
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SelfTest:
+    """
+    What a checkpoint's runs against itself showed.
+    """
+
+    folder: Path
+    """It holds each run, and this as noise.json."""
+    first: StoredRun
+    cases: int
+    """Scored cases of the first run."""
+    noises: tuple[Noise, ...]
+    trials: tuple[Trial, ...]
+    sights: tuple[Sight, ...]
+    policy: Policy
+    notes: tuple[str, ...]
+    """What was not tried, and why."""
+
+    def to_json(self) -> dict[str, Any]:
+        """
+        Spell the result in JSON types.
+        """
+        record = self.first.record
+        return {
+            "suite": {"name": record.suite.name, "version": record.suite.version},
+            "checkpoint": dict(record.checkpoint),
+            "backend": dict(record.backend),
+            "hardware": record.environment.get("hardware"),
+            "cases": self.cases,
+            "policy": self.policy.source,
+            "alpha": self.policy.alpha,
+            "noise": to_json(self.noises),
+            "gates": to_json(self.trials),
+            "false_alarms": sum(each.verdict == "regressed" for each in self.trials),
+            "sees": to_json(self.sights),
+            "notes": list(self.notes),
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Variation:
+    kind: Kind
+    name: str
+    options: RunOptions
+
+
+def run_self_test(
+    suite: str,
+    checkpoint: str,
+    *,
+    project: Project | None = None,
+    out: Path | None = None,
+    options: RunOptions | None = None,
+    policy: Policy | None = None,
+    watch: Watch | None = None,
+    today: date | None = None,
+) -> SelfTest:
+    """
+    Run *checkpoint* on a suite once and again with what should not matter changed, and compare.
+
+    Beside the first run there are ``options.repeats`` runs that change nothing, as many in other
+    orders, and where the suite samples as many with other seeds; and one for each other batch size.
+    Every run is a run folder in *out*; each is gated against the first run, both ways round.
+
+    Raises:
+        UsageError: for a replay, which answers alike whatever is changed.
+        StoreError: if *out* is in the way.
+        HarnessError: as `workflow.run`.
+    """
+    project, watch = project or open_project(), watch or Watch()
+    options, policy = options or RunOptions(), policy or default_policy()
+    today = today or date_today()
+    whole = load_suite(project.suite(suite), today=today)
+    chosen = whole.with_cases(whole.select(tags=options.tags, limit=options.limit))
+    folder = out or project.fresh_folder(whole.name, f"aa-{checkpoint}")
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise StoreError(f"{folder} is not an empty folder; choose another --out")
+
+    def opened(size: int | None) -> Backend:
+        return open_backend(
+            checkpoint,
+            BackendOptions(
+                device=options.device,
+                dtype=options.dtype,
+                batch_size=size,
+                dialect=options.dialect,
+                declares_tools=whole.declare_tools,
+                progress=watch.progress,
+                notify=watch.notify,
+                cases=frozenset(case.id for case in whole.cases),
+            ),
+        )
+
+    def answered(backend: Backend, name: str, how: RunOptions) -> StoredRun:
+        each = Watch(notify=watch.notify, advance=watch.advance)
+        generation = generation_for(whole, how)
+        return run_opened(project, chosen, whole, backend, generation, folder / name, how, each)
+
+    plain = replace(options, repeats=1, latency=False)
+    seed = generation_for(whole, options).seed
+    sampled = generation_for(whole, options).do_sample
+    same_size = list(_same_size(plain, options.repeats, seed if sampled else None))
+    made: list[tuple[_Variation, StoredRun]] = []
+    backend = opened(options.batch_size)
+    try:
+        served = backend.describe()
+        if served.get("name") == "replay":
+            raise UsageError(
+                f"{checkpoint} answers alike whatever is changed; give the checkpoint itself"
+            )
+        batched = served.get("batch") is not None
+        sizes = [size for size in BATCH_SIZES if size != options.batch_size] if batched else []
+        watch.expect(len(list(keys(chosen.cases))) * (1 + len(same_size) + len(sizes)))
+        first = answered(backend, "first", plain)
+        made += [(each, answered(backend, each.name, each.options)) for each in same_size]
+    finally:
+        backend.close()
+    for size in sizes:
+        each = _Variation(
+            kind="batch", name=f"batch-{size or 'auto'}", options=replace(plain, batch_size=size)
+        )
+        backend = opened(size)
+        try:
+            made.append((each, answered(backend, each.name, each.options)))
+        finally:
+            backend.close()
+    notes = [] if batched else [f"other batch sizes: {served.get('name')} answers one at a time"]
+    result = _judged(folder, first, made, policy, notes, today)
+    write_text(folder / REPORT, spell(result))
+    return result
+
+
+def spell(result: SelfTest) -> str:
+    """
+    Spell the result as the text of noise.json.
+    """
+    return json.dumps(result.to_json(), indent=2, sort_keys=True, allow_nan=False) + "\n"
+
+
+def _same_size(plain: RunOptions, repeats: int, seed: int | None) -> Iterator[_Variation]:
+    """
+    Give the runs that need no other batch size; those of other seeds where there is a *seed*.
+    """
+    for number in range(1, repeats + 1):
+        yield _Variation(kind="repeat", name=f"repeat-{number}", options=plain)
+    for number in range(1, repeats + 1):
+        yield _Variation(kind="order", name=f"order-{number}", options=replace(plain, order=number))
+    if seed is not None:
+        for number in range(1, repeats + 1):
+            other = replace(plain, seed=seed + number)
+            yield _Variation(kind="seed", name=f"seed-{seed + number}", options=other)
+
+
+def _judged(
+    folder: Path,
+    first: StoredRun,
+    made: list[tuple[_Variation, StoredRun]],
+    policy: Policy,
+    notes: list[str],
+    today: date,
+) -> SelfTest:
+    was = _answered("first", first)
+    by_kind: dict[Kind, list[Answered]] = {}
+    trials = []
+    for variation, run in made:
+        by_kind.setdefault(variation.kind, []).append(_answered(variation.name, run))
+        for old, new, names in (
+            (first, run, ("first", variation.name)),
+            (run, first, (variation.name, "first")),
+        ):
+            gated = gate_runs(old, new, policy, allow=_ALLOWED, today=today)
+            trials.append(trial(variation.kind, *names, gated.verdict))
+    noises = tuple(measure(kind, was, others) for kind, others in by_kind.items())
+    cases = sum(case.scored for case in first.record.cases)
+    return SelfTest(
+        folder=folder,
+        first=first,
+        cases=cases,
+        noises=noises,
+        trials=tuple(trials),
+        sights=sights(noises, policy, cases),
+        policy=policy,
+        notes=tuple(notes),
+    )
+
+
+def _answered(name: str, run: StoredRun) -> Answered:
+    return Answered(name=name, record=run.record, transcripts=read_transcripts_by_key(run.folder))

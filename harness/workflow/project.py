@@ -1,0 +1,240 @@
+"""
+Where a project keeps its suites, baselines and reports.
+
+They are the folders ``suites``, ``baselines`` and ``reports`` of the current folder or of
+``--root DIR``, unless a ``harness.toml`` there names others::
+
+    suites = "eval/suites"
+    baselines = "eval/baselines"
+    reports = "build/reports"
+
+Paths in it are relative to the file. A suite is looked up by name there, then among those that come
+with the package. A file or folder that merely has the name of a suite or baseline hides neither.
+"""
+
+import os
+import re
+import tomllib
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from harness.documents import suggest
+from harness.errors import PolicyError, StoreError, UsageError, boundary
+from harness.gating.policy import Policy, default_policy, read_policy
+from harness.runs.record import RunRecord
+from harness.runs.store import RUN, UNFINISHED, StoredRun, load_run
+from harness.suites.files import SUITE_FILE, find_suites, suite_path
+
+_KEYS = ("suites", "baselines", "reports")
+_PACKAGE = Path(__file__).parents[1]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Project:
+    """
+    The folders the commands work in.
+    """
+
+    root: Path
+    suites: Path
+    baselines: Path
+    reports: Path
+
+    def suite(self, text: str) -> Path:
+        """
+        Find a suite's folder by path or name, here or among the bundled ones.
+
+        Raises:
+            UsageError: naming the suites there are.
+        """
+        _refuse_empty("suite", text)
+        try:
+            return suite_path(text, self.suites)
+        except UsageError as exc:
+            bundled = {folder.name: folder for folder in bundled_suites()}
+            # A suite of the project that lost its suite.yaml is not replaced by one that is alike
+            # in name only.
+            if text in bundled and not (self.suites / text).exists():
+                return bundled[text]
+            names = {folder.name for folder in find_suites(self.suites)} | bundled.keys()
+            raise UsageError(
+                f"no suite {text!r}: no folder with a {SUITE_FILE}, no name under {self.suites} or "
+                f"of a bundled one{suggest(text, names)}"
+            ) from exc
+
+    def fresh_folder(self, suite: str, label: str) -> Path:
+        """
+        Name a folder under reports/ that does not exist yet.
+        """
+        stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
+        slug = re.sub(r"[^A-Za-z0-9.]+", "-", label).strip("-.")[-40:] or "run"
+        folder = self.reports / suite / f"{stamp}-{slug}"
+        number = 2
+        while folder.exists():
+            folder = folder.with_name(f"{stamp}-{slug}-{number}")
+            number += 1
+        return folder
+
+    def run(self, text: str, suite: str | None = None) -> StoredRun:
+        """
+        Find a run: a folder with a run.json, or a baseline as ``suite/name`` or, of *suite*, name.
+
+        Raises:
+            UsageError: if *text* is empty.
+            StoreError: if there is neither.
+        """
+        _refuse_empty("run", text)
+        folder = Path(text)
+        found = None if holds_run(folder) else self._named(text, suite)
+        if found is None and not folder.exists():
+            known = ", ".join(self.baseline_names(suite)) or "none yet"
+            raise StoreError(
+                f"{text!r} is neither a run folder nor a baseline (there are: {known})"
+            )
+        return load_run(found or folder)
+
+    def accepted(self, text: str) -> StoredRun:
+        """
+        Find a baseline by its name; where there is none, what `run` finds.
+
+        Raises:
+            UsageError, StoreError: as `run`.
+        """
+        _refuse_empty("baseline", text)
+        found = self._named(text, None)
+        return self.run(text) if found is None else load_run(found)
+
+    def _named(self, text: str, suite: str | None) -> Path | None:
+        """
+        Find the folder of the baseline *text*; None where there is none, or a path is written.
+        """
+        if text.startswith(".") or text.endswith(os.sep) or Path(text).is_absolute():
+            return None
+        places = [self.baselines / text]
+        if suite is not None:
+            places.append(self.baselines / suite / text)
+        else:
+            places += sorted(self.baselines.glob(f"*/{text}")) if _is_name(text) else []
+        # The folder of a suite is in the way of no baseline with the suite's name.
+        found = [place for place in places if holds_run(place)]
+        found = found or [place for place in places if place.is_dir()]
+        if len({place.parent for place in found}) > 1:
+            names = ", ".join(f"{place.parent.name}/{place.name}" for place in found)
+            raise StoreError(f"baseline {text!r} is there more than once: say which of {names}")
+        return found[0] if found else None
+
+    def baseline(self, record: RunRecord, name: str) -> StoredRun:
+        """
+        Find the baseline *name* of the suite *record* was made with.
+
+        Raises:
+            StoreError: if there is none; a gate without a baseline is an error, never a pass.
+        """
+        # `baseline list` and `compare` name a baseline with its suite.
+        name = name.removeprefix(f"{record.suite.name}/")
+        folder = self.baselines / record.suite.name / name
+        if not _is_name(name) or not folder.is_dir():
+            known = ", ".join(self.baseline_names(record.suite.name)) or "none yet"
+            raise StoreError(
+                f"suite {record.suite.name} has no baseline {name!r} (there are: {known}); "
+                f"accept a run with `harness baseline save RUN --name {name}`"
+            )
+        return load_run(folder)
+
+    def policy(self, path: Path | None = None) -> Policy:
+        """
+        Read the policy at *path*, or else the project's gate.toml, or else give the built-in one.
+
+        Raises:
+            PolicyError: if it is wrong.
+            UsageError: if *path* is given and there is none, or gate.toml is no file.
+        """
+        if path is None:
+            path = self.root / "gate.toml"
+            if not _is_file(path):
+                return default_policy()
+        elif not path.is_file():
+            raise UsageError(f"{path}: there is no such policy file")
+        with boundary(PolicyError, f"{path}: cannot be read"):
+            text = path.read_text("utf-8")
+        return read_policy(text, str(path))
+
+    def baseline_names(self, suite: str | None) -> list[str]:
+        """
+        Give the names of a suite's baselines, or of all as ``suite/name``.
+        """
+        found = sorted(self.baselines.glob(f"{suite or '*'}/*/run.json"))
+        return [
+            path.parent.name if suite else f"{path.parent.parent.name}/{path.parent.name}"
+            for path in found
+            if not path.parent.name.startswith(".")
+        ]
+
+
+def open_project(root: Path | None = None) -> Project:
+    """
+    Read the project at *root* (default: the current folder).
+
+    Raises:
+        UsageError: if the folder is missing or its harness.toml is wrong.
+    """
+    root = root or Path()
+    if not root.is_dir():
+        raise UsageError(f"{root} is no folder; give --root the folder that holds suites/")
+    places = {key: root / key for key in _KEYS}
+    config = root / "harness.toml"
+    if _is_file(config):
+        try:
+            settings = tomllib.loads(config.read_text("utf-8"))
+        except (ValueError, RecursionError) as exc:
+            raise UsageError(f"{config}: {exc}") from exc
+        for key, value in settings.items():
+            if key not in _KEYS or not isinstance(value, str):
+                raise UsageError(
+                    f"{config}: {key!r} is not known here; name folders for {', '.join(_KEYS)}"
+                )
+            places[key] = root / value
+    return Project(root=root, **places)
+
+
+def bundled_suites() -> list[Path]:
+    """
+    Give the suites that travel with the package, or lie beside it in a source tree.
+    """
+    bundled = _PACKAGE / "bundled"
+    return find_suites(bundled if bundled.is_dir() else _PACKAGE.parent / "suites")
+
+
+def holds_run(folder: Path) -> bool:
+    """
+    Say whether *folder* is that of a run, complete or not, or is a run.json itself.
+    """
+    if folder.name == RUN and folder.is_file():
+        return True
+    return any((folder / name).is_file() for name in (RUN, UNFINISHED))
+
+
+def _is_file(path: Path) -> bool:
+    """
+    Say whether a file of settings is there.
+
+    Raises:
+        UsageError: if what is there is no file: settings that are meant must not go unread.
+    """
+    if path.is_file():
+        return True
+    if path.is_symlink() or path.exists():
+        what = "a folder" if path.is_dir() else "no file, or a link to none"
+        raise UsageError(f"{path}: is {what}; mend it, or remove it to do without")
+    return False
+
+
+def _refuse_empty(what: str, text: str) -> None:
+    if not text.strip():
+        # As a path it would be the current folder.
+        raise UsageError(f"the {what} is given as {text!r}: name one (is a variable unset?)")
+
+
+def _is_name(text: str) -> bool:
+    return bool(re.fullmatch(r"[\w.\-]+", text)) and text not in (".", "..")

@@ -1,0 +1,320 @@
+"""
+Before a flip blocks a release it is decided again at batch size 1.
+
+In a batch the same sums are added up in another order than alone, and where two tokens are almost
+equally likely that can turn an answer. An answer made alone depends on its own prompt only, so it
+is the one that counts. This is no second try for the losers:
+
+- all cases whose outcome changed are asked again, the mended as well as the broken;
+- both checkpoints are asked again, or neither: most answers are right, so most of what chance does
+  is to spoil one, in the candidate (seen as broken) as in the baseline (seen as mended). To undo
+  the candidate's bad luck alone would hide real losses;
+- weights, template, seed, dtype and device are those of the run;
+- what comes is final: it is stored beside the run and taken by every later gate, never asked anew;
+- the run itself is not altered, and the verdict says how many flips did not stand.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from harness.backends.base import Backend, BackendOptions, Generation
+from harness.backends.registry import open_backend
+from harness.comparison.compare import Comparison, compare
+from harness.comparison.paired import PairedRate
+from harness.errors import CheckpointError, HarnessError, UsageError
+from harness.gating.policy import Policy, default_policy
+from harness.gating.verdict import Verdict
+from harness.runs.record import RunRecord
+from harness.runs.rescore import only, read_transcripts_by_key, rejudge
+from harness.runs.store import RUN, StoredRun, load_run
+from harness.scoring.metrics import METRICS
+from harness.suites.files import load_suite_copy
+from harness.transcript import Key, Transcript
+from harness.wording import MetricVerdict, count
+from harness.workflow.project import Project, open_project
+from harness.workflow.run import (
+    Compared,
+    Gated,
+    RunOptions,
+    Watch,
+    compare_runs,
+    decide,
+    run_opened,
+    with_tool_names,
+)
+
+FEW, SHARE = 32, 0.10
+"""More flips than both, the second as a share of the cases, no batch makes by itself: measured
+noise is a few per cent at most. So many are a change, and are not asked again."""
+
+_WEIGHTS = ("weights", "adapter", "tokenizer", "template")
+
+
+def gate_rechecked(
+    old: StoredRun,
+    new: StoredRun,
+    policy: Policy | None = None,
+    *,
+    project: Project | None = None,
+    allow: Sequence[str] = (),
+    today: date | None = None,
+    watch: Watch | None = None,
+) -> Gated:
+    """
+    Hold *new* against *old* as `workflow.gate_runs` does, and decide again what would block it.
+
+    Where answers were made in batches and changed cases would block *new*, both checkpoints answer
+    these cases at batch size 1, in a run folder beside each run, and the verdict is made of these
+    answers. Where one cannot be asked, as its weights are gone, say, the verdict stands and a note
+    says why.
+    """
+    project, watch = project or open_project(), watch or Watch()
+    policy = policy or default_policy()
+    gated = decide(compare_runs(old, new), policy, allow=allow, today=today)
+    batches = {run.record.backend.get("batch") for run in (old, new)}
+    # A backend that says nothing of batches answers one at a time, or from a file.
+    if not _blocked_by_cases(gated.verdict) or batches <= {None, 1}:
+        return gated
+    rates = {name for name, metric in _judged(gated.verdict) if metric.verdict != "not_comparable"}
+    flipped = _flipped(gated.comparison, rates)
+    asked = flipped | set(gated.comparison.must_pass_failed)
+    if len(asked) > max(FEW, SHARE * gated.comparison.pairs):
+        many = f"{count(len(asked), 'flip')} of {count(gated.comparison.pairs, 'answer')}"
+        return _noted(
+            gated, f"not decided again at batch size 1: {many} are more than batching makes"
+        )
+    watch.notify(
+        f"{gated.verdict.verdict}: {count(len(asked), 'case')} to be decided again at batch size 1 "
+        "before this blocks"
+    )
+    again = []
+    for which, run in (("baseline", gated.old), ("candidate", gated.new)):
+        try:
+            again.append(_answers(run, asked, project, watch))
+        except HarnessError as exc:
+            return _noted(
+                gated, f"not decided again at batch size 1, as the {which} cannot be asked: {exc}"
+            )
+    compared = _with_answers(gated, *again)
+    final = decide(compared, policy, allow=allow, today=today)
+    note = _what_stood(gated.comparison, compared.comparison, rates)
+    return replace(_noted(final, note), old_again=again[0], new_again=again[1])
+
+
+def _blocked_by_cases(verdict: Verdict) -> bool:
+    """
+    Say whether outcomes of cases block, not only lengths or times.
+    """
+    return verdict.verdict == "regressed" and (
+        bool(verdict.must_pass_failed)
+        or any(metric.verdict == "regressed" for _, metric in _judged(verdict))
+    )
+
+
+def _judged(verdict: Verdict) -> Iterator[tuple[str, MetricVerdict]]:
+    """
+    Give what was made of each rate, over all cases and in slices.
+    """
+    for judged in (verdict.metrics, *verdict.slices.values()):
+        yield from ((name, each) for name, each in judged.items() if METRICS[name].unit == "rate")
+
+
+def _flipped(comparison: Comparison, rates: Iterable[str]) -> set[str]:
+    """
+    Give the cases of which any answer changed sides, either way, in any of *rates*.
+    """
+    return {
+        unit.name
+        for paired in _rates(comparison, rates)
+        for unit in paired.cases
+        if unit.broken or unit.fixed
+    }
+
+
+def _rates(comparison: Comparison, rates: Iterable[str]) -> Iterator[PairedRate]:
+    for name in rates:
+        paired = comparison.metrics[name]
+        if isinstance(paired, PairedRate):
+            yield paired
+
+
+def _with_answers(
+    gated: Gated, old_again: Mapping[Key, Transcript], new_again: Mapping[Key, Transcript]
+) -> Compared:
+    """
+    Compare anew with the answers at batch size 1 in the place of the stored ones.
+    """
+    # Both by today's dialects and scorer, so that the two sides are judged alike.
+    old, new = rejudge(gated.old, old_again), rejudge(gated.new, new_again)
+    comparison = compare(old.record, new.record)
+    before = gated.comparison.differences
+    judged_again = (each for each in before if each.effect == "rejudged")
+    return Compared(
+        old=old,
+        new=new,
+        comparison=replace(comparison, differences=(*comparison.differences, *judged_again)),
+    )
+
+
+def _what_stood(before: Comparison, after: Comparison, rates: set[str]) -> str:
+    """
+    Say what became of the flips.
+    """
+    flipped, left = _flipped(before, rates), _flipped(after, rates)
+    worse = {name for paired in _rates(before, rates) for name in paired.broken}
+    better = {name for paired in _rates(before, rates) for name in paired.fixed} - worse
+    gone = flipped - left
+    said = []
+    if flipped:
+        said.append(
+            f"{count(len(flipped), 'flip')}, {len(worse)} for the worse and {len(better)} for the "
+            "better; "
+            + (
+                f"{len(gone)} of {len(flipped)} did not stand at batch size 1 "
+                f"({len(gone & worse)} for the worse, {len(gone & better)} for the better)"
+                if gone
+                else "all stood"
+            )
+        )
+    if failed := before.must_pass_failed:
+        kept = sum(name in after.must_pass_failed for name in failed)
+        said.append(f"of {count(len(failed), 'case')} that must pass and failed, {kept} still do")
+    return f"decided again at batch size 1: {'; '.join(said)}"
+
+
+def _noted(gated: Gated, note: str) -> Gated:
+    verdict = replace(gated.verdict, notes=(note, *gated.verdict.notes))
+    return replace(gated, verdict=verdict)
+
+
+# The answers
+
+
+def _answers(
+    run: StoredRun, asked: set[str], project: Project, watch: Watch
+) -> dict[Key, Transcript]:
+    """
+    Give the answers at batch size 1 to all turns and repeats of *asked*: kept ones, else new ones.
+
+    None for a run that was made at batch size 1. A case that breaks when it is asked again keeps
+    its stored answers.
+
+    Raises:
+        HarnessError: if the checkpoint cannot be asked as the run asked it.
+    """
+    if run.record.backend.get("batch") == 1:
+        return {}
+    kept, folder = _kept(run, project)
+    have = {case for earlier in kept for case in _answered(earlier)}
+    there = {case.id for case in run.record.cases}
+    if missing := asked & there - have:
+        kept.append(_ask(run, missing, folder, project, watch))
+    stored = read_transcripts_by_key(run.folder)
+    again: dict[Key, Transcript] = {}
+    for made in kept:
+        # The first answer counts: asking again must not be a way to another one.
+        wanted = (_answered(made) & asked) - {key.case for key in again}
+        for transcript in made.transcripts():
+            if transcript.key.case in wanted:
+                # Times are measured alone already, and belong to the run.
+                timing = stored[transcript.key].timing if transcript.key in stored else None
+                again[transcript.key] = replace(transcript, timing=timing)
+    return again
+
+
+def _answered(run: StoredRun) -> set[str]:
+    broke = {case.id for case in run.record.cases if case.status == "error"}
+    return {case.id for case in run.record.cases} - broke
+
+
+def _kept(run: StoredRun, project: Project) -> tuple[list[StoredRun], Path]:
+    """
+    Find what was decided for this run before, and where the next decision goes.
+    """
+    place = run.folder.parent
+    if project.baselines.resolve() in run.folder.resolve().parents:
+        # What lies among the baselines would be taken for one.
+        place = project.reports / run.record.suite.name
+    kept: list[StoredRun] = []
+    folder, number = place / f"{run.folder.name}-batch-1", 2
+    while folder.exists():
+        if (folder / RUN).is_file() and _same(run.record, (made := load_run(folder)).record):
+            kept.append(made)
+        folder = place / f"{run.folder.name}-batch-1-{number}"
+        number += 1
+    return kept, folder
+
+
+def _same(record: RunRecord, again: RunRecord) -> bool:
+    """
+    Say whether *again* asked what *record* asked in the same way, but for the batch size.
+    """
+    return (
+        again.suite == record.suite
+        and _identity(again.checkpoint) == _identity(record.checkpoint)
+        and dict(again.backend) == _alone(record.backend)
+        and again.generation == record.generation
+        and {case.repeat for case in again.cases} == {case.repeat for case in record.cases}
+    )
+
+
+def _identity(checkpoint: Mapping[str, Any]) -> list[Any]:
+    return [checkpoint.get(name) for name in (*_WEIGHTS, "dialect")]
+
+
+def _alone(backend: Mapping[str, Any]) -> dict[str, Any]:
+    """
+    Give a ``backend`` block as it is at batch size 1, where the order means nothing.
+    """
+    return {name: value for name, value in backend.items() if name != "order"} | {"batch": 1}
+
+
+def _ask(
+    run: StoredRun, cases: set[str], folder: Path, project: Project, watch: Watch
+) -> StoredRun:
+    record = run.record
+    whole = load_suite_copy(run.suite_path)
+    whole = replace(whole, released=record.suite.released)
+    options = RunOptions(
+        dialect=record.checkpoint["dialect"],
+        repeats=1 + max(case.repeat for case in record.cases),
+        tool_names=record.backend.get("tool_names"),
+    )
+    backend = open_backend(
+        record.checkpoint["reference"],
+        BackendOptions(
+            device=record.backend.get("device"),
+            dtype=record.backend.get("dtype"),
+            batch_size=1,
+            dialect=options.dialect,
+            declares_tools=whole.declare_tools,
+            notify=watch.notify,
+            cases=frozenset(case.id for case in whole.cases),
+        ),
+    )
+    try:
+        _check_same(record, backend, options)
+        chosen = whole.with_cases(only(whole.cases, cases))
+        generation = Generation(**record.generation)
+        return run_opened(project, chosen, whole, backend, generation, folder, options, watch)
+    finally:
+        backend.close()
+
+
+def _check_same(record: RunRecord, backend: Backend, options: RunOptions) -> None:
+    reference = record.checkpoint["reference"]
+    now = backend.checkpoint.to_json()
+    if now["weights"] is None:
+        raise CheckpointError(f"nothing tells whether {reference} is what the run was made with")
+    if changed := [name for name in _WEIGHTS if now[name] != record.checkpoint.get(name)]:
+        raise CheckpointError(f"{reference} is another checkpoint now: its {changed[0]} differ")
+    here = with_tool_names(backend.describe(), options.tool_names)
+    then = _alone(record.backend)
+    if apart := sorted(name for name in {*here, *then} if here.get(name) != then.get(name)):
+        raise UsageError(
+            f"{reference} cannot be run here as it was: backend.{apart[0]} was "
+            f"{then.get(apart[0])} and is {here.get(apart[0])}"
+        )
