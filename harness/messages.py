@@ -6,9 +6,11 @@ raise ValueError with a reason, which the caller completes with file and line.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
+
+from harness.errors import UsageError, boundary
 
 ROLES = ("system", "developer", "user", "assistant", "tool")
 
@@ -176,3 +178,24 @@ def _text(content: Any) -> str | None:
     ):
         return "".join(str(part.get("text", "")) for part in content)
     raise ValueError("content must be text (only parts of type text are read)")
+
+
+def tools_from_functions(functions: Sequence[Callable[..., Any]]) -> tuple[Tool, ...]:
+    """
+    Declare Python functions as tools, from their type hints and Google-style docstrings.
+
+    The ``return`` key that transformers adds is left out: no API knows it, and no template of
+    tool declarations shows it.
+
+    Raises:
+        UsageError: if a function lacks a type hint or a description of an argument.
+    """
+    from transformers.utils import get_json_schema
+
+    tools = []
+    for function in functions:
+        named = getattr(function, "__name__", repr(function))
+        with boundary(UsageError, f"function {named} cannot be declared as a tool"):
+            schema = get_json_schema(function)["function"]
+            tools.append(Tool.from_schema({key: schema[key] for key in schema if key != "return"}))
+    return tuple(tools)

@@ -3,54 +3,9 @@ What one limit makes of one metric, and the words such a judgement is spelled in
 """
 
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
-from typing import Literal
-
-MetricWord = Literal["pass", "inconclusive", "not_comparable", "regressed", "not_measured"]
 
 LISTED = 8
 """How many ids a sentence names before it counts the rest."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MetricVerdict:
-    """
-    What one limit makes of one metric.
-    """
-
-    verdict: MetricWord
-    reason: str
-    """One sentence for a person."""
-    rule: str
-    """The rule that decided, for a person."""
-    limit: str
-    """As the policy spells it."""
-    old: float | None = None
-    new: float | None = None
-    """Over the pairs; the whole runs may differ."""
-    delta: float | None = None
-    """new - old."""
-    low: float | None = None
-    high: float | None = None
-    """The two-sided 95 % interval of delta; None for lengths and times."""
-    p: float | None = None
-    """One-sided: of a loss this large if the models were equal."""
-    p_adjusted: float | None = None
-    """The same for being one of several slices; None where the limit is tested by itself."""
-    pairs: int = 0
-    broken: int = 0
-    fixed: int = 0
-    """How many of the pairs got worse and better."""
-    bound: float | None = None
-    """The upper 95 % bound of the loss, for rates."""
-    ratio: tuple[float, float, float] | None = None
-    """new / old, answer by answer, with its 95 % interval, for times."""
-    detectable: float | None = None
-    """The smallest loss that so many pairs find in 4 of 5 tries; None if none, or no margin."""
-    needed: int | None = None
-    """About how many pairs would settle an inconclusive rate."""
-    advisory: bool = False
-    """Whether the overall verdict leaves this limit out."""
 
 
 def percent(share: float) -> str:

@@ -39,7 +39,7 @@ def hermes_template() -> str:
     """
     The source of our Hermes template.
     """
-    return (resources.files("harness") / "templates" / "hermes.jinja").read_text("utf-8")
+    return (resources.files("harness.checkpoints") / "hermes.jinja").read_text("utf-8")
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,8 @@ from typing import Any
 
 from harness.backends.base import BackendOptions, Generation, Request
 from harness.canonical import digest
-from harness.checkpoints.checkpoint import Checkpoint, Reference
+from harness.checkpoints.checkpoint import Checkpoint
+from harness.checkpoints.reference import Reference
 from harness.errors import BackendError
 from harness.transcript import Transcript
 

@@ -20,12 +20,15 @@ from harness.cli.progress import say, watching
 from harness.files import write_text
 from harness.finetuning.recipe import Recipe
 from harness.provenance import now
+from harness.runs.baselines import save_baseline
 from harness.runs.record import Metric
-from harness.runs.store import StoredRun, load_run, save_baseline
-from harness.suites.files import load_suite
+from harness.runs.store import StoredRun, load_run
+from harness.suites.files import find_suites, load_suite
 from harness.suites.suite import Suite
 from harness.workflow import run as workflow
-from harness.workflow.project import find_suites, open_project
+from harness.workflow.finetune import finetune as train
+from harness.workflow.options import RunOptions
+from harness.workflow.project import open_project
 
 TREE = Path(__file__).parent.parent
 BASE = "embedded:smollm2-135m"
@@ -84,7 +87,7 @@ def make(work: Path) -> None:
             continue
         checkpoint = BASE
         if name in TRAINED:
-            trained = workflow.finetune(
+            trained = train(
                 project=project,
                 base=BASE,
                 suite=TRAINED[name],
@@ -101,7 +104,7 @@ def make(work: Path) -> None:
                     checkpoint,
                     project=project,
                     out=work / name / suite,
-                    options=workflow.RunOptions(reuse=True),
+                    options=RunOptions(reuse=True),
                     watch=watch,
                 )
             on = f" trained on {TRAINED[name]}'s rows" if name in TRAINED else " as it comes"

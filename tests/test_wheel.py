@@ -52,25 +52,22 @@ def test_the_wheel_is_what_runs(installed: Path, tmp_path: Path):
     assert done.stdout.strip() == str(installed / "harness" / "__init__.py")
 
 
-def test_suites_schemas_and_templates_travel_in_it(installed: Path):
-    harness_folder = installed / "harness"
-
-    assert (harness_folder / "py.typed").is_file()
-    for folder in ("schemas", "templates"):
-        here = {path.name for path in (TREE / "harness" / folder).iterdir() if path.is_file()}
-        assert here == {path.name for path in (harness_folder / folder).iterdir()}
-    bundled = harness_folder / "bundled" / "tool-routing"
+def test_suites_travel_in_it(installed: Path):
+    bundled = installed / "harness" / "bundled" / "tool-routing"
     here = {path.name for path in (TREE / "suites" / "tool-routing").iterdir()}
+
     assert here == {path.name for path in bundled.iterdir()}
 
 
-def test_every_module_travels_in_it(installed: Path):
-    here = {path.relative_to(TREE / "harness") for path in (TREE / "harness").rglob("*.py")}
-    there = {
-        path.relative_to(installed / "harness") for path in (installed / "harness").rglob("*.py")
-    }
+def test_every_module_and_data_file_travels_in_it(installed: Path):
+    def files(package: Path) -> set[Path]:
+        return {
+            path.relative_to(package)
+            for path in package.rglob("*")
+            if path.is_file() and path.suffix != ".pyc" and "bundled" not in path.parts
+        }
 
-    assert here == there
+    assert files(TREE / "harness") == files(installed / "harness")
 
 
 def test_a_bundled_suite_is_run_and_gated_in_an_empty_folder(installed: Path, tmp_path: Path):

@@ -14,6 +14,8 @@ from pathlib import Path
 from harness.importers.convert import import_suite
 from harness.runs.store import StoredRun
 from harness.workflow import run as workflow
+from harness.workflow.gate import gate_runs
+from harness.workflow.options import RunOptions
 from harness.workflow.project import Project
 
 from .test_bfcl_agreement import DATA, GRANITE, HERMES, PROMPTED, READ_BY, STRUCTURED
@@ -93,7 +95,7 @@ def _examples(folder: Path) -> Iterator[str]:
     )
     for title, old, new, before, after in _EXAMPLES:
         runs = [_replayed(project, model) for model in (old, new)]
-        verdict = workflow.gate_runs(*runs, today=TODAY).verdict
+        verdict = gate_runs(*runs, today=TODAY).verdict
         yield f"## {title}\n\n{before}\n"
         yield f"Old: `{old}`, {_read_as(old)}.\nNew: `{new}`, {_read_as(new)}.\n"
         yield "```"
@@ -110,7 +112,7 @@ def _replayed(project: Project, model: str) -> StoredRun:
         f"replay:{DATA / 'transcripts' / model}.jsonl.gz",
         project=project,
         out=project.reports / model,
-        options=workflow.RunOptions(dialect=dialect, tool_names=tool_names),
+        options=RunOptions(dialect=dialect, tool_names=tool_names),
         today=TODAY,
     )
 

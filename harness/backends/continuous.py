@@ -13,7 +13,7 @@ from typing import Any, Self
 from harness.backends.base import BackendOptions, Generation
 from harness.backends.engine.decoding import Answer, OutOfMemory, Prompt, Stops, cut, model_at_work
 from harness.backends.transformers import PADDED_ROWS, TransformersBackend
-from harness.checkpoints.checkpoint import Reference, parse_reference
+from harness.checkpoints.reference import Reference, parse_reference
 from harness.errors import BackendError
 from harness.transcript import Transcript
 

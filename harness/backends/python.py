@@ -15,7 +15,8 @@ from typing import Any, Self
 
 from harness.backends.base import BackendOptions, Generation, Request
 from harness.canonical import canonical_json
-from harness.checkpoints.checkpoint import Checkpoint, Reference
+from harness.checkpoints.checkpoint import Checkpoint
+from harness.checkpoints.reference import Reference
 from harness.dialects.registry import dialect, names, own_template
 from harness.errors import BackendError, DialectError, boundary
 from harness.messages import to_chat

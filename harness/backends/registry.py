@@ -7,7 +7,7 @@ imported before it is asked for.
 """
 
 from harness.backends.base import Backend, BackendOptions
-from harness.checkpoints.checkpoint import Reference, parse_reference
+from harness.checkpoints.reference import Reference, parse_reference
 from harness.errors import BackendError, UsageError, boundary
 from harness.plugins import Family
 

@@ -11,7 +11,8 @@ from typing import Any, Self
 
 from harness.backends.base import BackendOptions, Generation, Request
 from harness.checkpoints.cache import file_digest
-from harness.checkpoints.checkpoint import Checkpoint, Reference
+from harness.checkpoints.checkpoint import Checkpoint
+from harness.checkpoints.reference import Reference
 from harness.dialects.base import Dialect
 from harness.dialects.registry import dialect, names, own_template
 from harness.errors import DialectError, TranscriptError, UsageError, boundary

@@ -28,14 +28,11 @@ from harness.backends.engine.decoding import (
 from harness.backends.engine.engine import Engine, answer_of
 from harness.backends.engine.prefixes import Group, groups, together
 from harness.checkpoints.chat_template import chat_template, preflight
-from harness.checkpoints.checkpoint import (
-    Checkpoint,
-    Reference,
-    digests,
-    load_model,
-    load_tokenizer,
-    locate,
-)
+from harness.checkpoints.checkpoint import Checkpoint
+from harness.checkpoints.digests import digests
+from harness.checkpoints.loading import load_model, load_tokenizer
+from harness.checkpoints.locate import locate
+from harness.checkpoints.reference import Reference
 from harness.dialects.base import Dialect
 from harness.dialects.registry import chosen, own_template
 from harness.errors import BackendError, UsageError

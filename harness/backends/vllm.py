@@ -15,7 +15,11 @@ from harness.backends.base import BackendOptions, Generation, Request
 from harness.backends.encoding import Speech
 from harness.backends.engine.decoding import Answer, Prompt, Stops, free_memory, row_seed
 from harness.checkpoints.chat_template import chat_template, preflight
-from harness.checkpoints.checkpoint import Checkpoint, Reference, digests, load_tokenizer, locate
+from harness.checkpoints.checkpoint import Checkpoint
+from harness.checkpoints.digests import digests
+from harness.checkpoints.loading import load_tokenizer
+from harness.checkpoints.locate import locate
+from harness.checkpoints.reference import Reference
 from harness.dialects.registry import chosen, own_template
 from harness.errors import BackendError, MissingDependencyError, UsageError, boundary
 from harness.transcript import Timing, Transcript

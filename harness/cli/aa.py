@@ -14,8 +14,8 @@ from harness.reports.escape import line
 from harness.runs.store import TRANSCRIPTS
 from harness.wording import points
 from harness.workflow.aa import SelfTest, run_self_test, spell
+from harness.workflow.options import RunOptions
 from harness.workflow.project import open_project
-from harness.workflow.run import RunOptions
 
 
 def aa(arguments: argparse.Namespace) -> int:

@@ -11,7 +11,7 @@ from harness.provenance import now
 from harness.reports import build as reports
 from harness.reports.escape import line
 from harness.reports.history import acceptances, draw_history, titles
-from harness.runs.store import baseline_history, list_baselines, save_baseline
+from harness.runs.baselines import baseline_history, list_baselines, save_baseline
 from harness.workflow.project import open_project
 
 

@@ -21,13 +21,17 @@ from harness.cli.progress import say, watching
 from harness.files import write_text
 from harness.finetuning import discard
 from harness.provenance import now
-from harness.renderers.base import Report
 from harness.renderers.registry import renderer
 from harness.reports import build as reports
-from harness.runs.store import StoredRun, save_baseline
+from harness.reports.report import Report
+from harness.runs.baselines import save_baseline
+from harness.runs.store import StoredRun
 from harness.runs.writer import discard_run
 from harness.suites.files import SUITE_FILE, VERSIONS_FILE, load_suite
 from harness.workflow import run as workflow
+from harness.workflow.finetune import finetune as train
+from harness.workflow.gate import gate_runs
+from harness.workflow.options import RunOptions
 from harness.workflow.project import Project
 
 SUITE, TAG = "tool-routing", "demo"
@@ -70,7 +74,7 @@ def tell(
     )
 
     tale("2/5  training a candidate on 20 rows, by the recipe of a public guide")
-    trained = workflow.finetune(
+    trained = train(
         project=scratch,
         base=BASE,
         suite=SUITE,
@@ -92,7 +96,7 @@ def tell(
 
     show(reports.report_run(candidate))
     tale("4/5  the gate: may the candidate replace what is shipped?")
-    gated = workflow.gate_runs(shipped, candidate)
+    gated = gate_runs(shipped, candidate)
     report = reports.report_gate(gated)
     show(report)
 
@@ -158,6 +162,6 @@ def _run(
             checkpoint,
             project=project,
             out=folder,
-            options=workflow.RunOptions(latency=latency, reuse=True),
+            options=RunOptions(latency=latency, reuse=True),
             watch=watch,
         )

@@ -4,6 +4,7 @@
 
 import argparse
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +12,17 @@ from harness.cli.output import table, while_read
 from harness.cli.progress import watching
 from harness.errors import ExitCode, UsageError
 from harness.files import write_text
+from harness.gating.alternation import TIMES, Alternation, judge_alternation
 from harness.gating.gate import exit_code
 from harness.gating.policy import Policy
-from harness.gating.verdict import Word, to_json, worst
+from harness.gating.verdict import MetricVerdict, Word, to_json, worst
 from harness.reports.escape import line
-from harness.wording import MetricVerdict
+from harness.scoring.metrics import METRICS
+from harness.wording import plain
 from harness.workflow.benchmark_json import read_benchmark, spell_benchmark
-from harness.workflow.latency import Alternation, judge_alternation, rows, time_checkpoints
+from harness.workflow.latency import time_checkpoints
+from harness.workflow.options import RunOptions
 from harness.workflow.project import Project, open_project
-from harness.workflow.run import RunOptions
 
 
 def latency(arguments: argparse.Namespace) -> int:
@@ -123,3 +126,28 @@ def _spell(
         "policy": policy.source,
     }
     return json.dumps(data, indent=2, sort_keys=True, allow_nan=False) + "\n"
+
+
+def rows(measured: Alternation, metrics: Mapping[str, MetricVerdict]) -> list[list[str | None]]:
+    """
+    Spell each time for people: title, old and new median, ratio, its interval, limit, verdict.
+    """
+    found: list[list[str | None]] = []
+    for name in TIMES:
+        paired, judged = measured.paired(name), metrics.get(name)
+        if not paired.pairs:
+            continue
+        ratio = None if judged is None else judged.ratio
+        found.append(
+            [
+                METRICS[name].title,
+                *(f"{plain(value)} ms" for value in paired.both),
+                None if ratio is None else f"{ratio[0]:.3f}",
+                None if ratio is None else f"{ratio[1]:.3f} to {ratio[2]:.3f}",
+                None if judged is None else judged.limit,
+                None if judged is None else judged.verdict,
+            ]
+        )
+    if (tokens := measured.tokens()).pairs:
+        found.append(["output tokens", *(plain(value) for value in tokens.both), *[None] * 4])
+    return found

@@ -16,11 +16,11 @@ from tabulate import tabulate
 from harness.errors import UsageError
 from harness.files import write_text
 from harness.renderers import github
-from harness.renderers.base import Report
 from harness.renderers.markdown import render as markdown
 from harness.renderers.registry import renderer
 from harness.renderers.terminal import render
 from harness.reports.escape import line
+from harness.reports.report import Report
 
 
 @contextmanager

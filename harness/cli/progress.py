@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from harness.workflow.run import Watch
+from harness.workflow.options import Watch
 
 
 def say(text: str) -> None:

@@ -13,14 +13,17 @@ from harness.cli.demo import tell
 from harness.cli.output import coloured, obeyed_by_nobody, show, table, while_read, write
 from harness.cli.progress import say, watching
 from harness.errors import ExitCode, UsageError
-from harness.gating.gate import explain as rules_applied
+from harness.gating.decision import Gated
+from harness.gating.verdict import explain as rules_applied
 from harness.reports import build as reports
 from harness.reports.explain import explain_case
 from harness.runs.store import StoredRun
 from harness.workflow import recheck as rechecking
 from harness.workflow import run as workflow
 from harness.workflow import score as rescoring
-from harness.workflow.gate import gate_anchored
+from harness.workflow.finetune import finetune as train
+from harness.workflow.gate import gate_anchored, gate_runs
+from harness.workflow.options import RunOptions
 from harness.workflow.project import Project, holds_run, open_project
 
 
@@ -29,7 +32,7 @@ def run(arguments: argparse.Namespace) -> int:
     ``harness run``.
     """
     project = open_project(arguments.root)
-    options = workflow.RunOptions(
+    options = RunOptions(
         dialect=arguments.dialect,
         device=arguments.device,
         dtype=arguments.dtype,
@@ -118,9 +121,9 @@ def gate(arguments: argparse.Namespace) -> int:
     new = project.run(arguments.run)
     policy = project.policy(arguments.policy)
 
-    def against(old: StoredRun) -> workflow.Gated:
+    def against(old: StoredRun) -> Gated:
         if arguments.no_recheck:
-            return workflow.gate_runs(old, new, policy, allow=arguments.allow_mismatch)
+            return gate_runs(old, new, policy, allow=arguments.allow_mismatch)
         with watching("batch size 1") as watch:
             return rechecking.gate_rechecked(
                 old, new, policy, project=project, allow=arguments.allow_mismatch, watch=watch
@@ -191,7 +194,7 @@ def finetune(arguments: argparse.Namespace) -> int:
     recipe = Recipe(**{name: value for name, value in given.items() if value is not None})
     if arguments.lora:
         recipe = replace(recipe, lora_rank=16)
-    trained = workflow.finetune(
+    trained = train(
         project=project,
         base=arguments.base,
         out=arguments.out,

@@ -13,8 +13,8 @@ from harness.reports.escape import line
 from harness.stats import smallest_detectable_drop
 from harness.suites.files import find_suites, load_suite
 from harness.suites.lint.check import check as findings_of
-from harness.suites.release import new_suite
 from harness.suites.release import release as release_suite
+from harness.suites.scaffold import new_suite
 from harness.suites.summary import summarize
 from harness.workflow.project import bundled_suites, open_project
 

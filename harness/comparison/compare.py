@@ -8,53 +8,14 @@ old and new are about the same questions. Nothing is decided here: `harness.gati
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
+from harness.comparison.differences import Difference, differences
 from harness.comparison.paired import PairedRate, PairedValues, Unit, rate_of, summed
 from harness.errors import RecordError
 from harness.runs.record import Metric, RunRecord
 from harness.scoring.metrics import METRICS, Counts, Quantile, measure
 from harness.scoring.results import CaseResult
-
-Effect = Literal[
-    "compared", "rejudge", "rejudged", "common_cases", "not_comparable", "latency", "noted"
-]
-"""
-What a difference between two runs means:
-
-- ``compared``: it is what the comparison is about (the checkpoint);
-- ``rejudge``: the older run has to be judged again first;
-- ``rejudged``: that was done, and the comparison is of what it gave;
-- ``common_cases``: only the common cases are compared;
-- ``not_comparable``: the runs were made differently, unless the caller allows it;
-- ``latency``: times cannot be compared, the rest can;
-- ``noted``: listed, without effect.
-"""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Difference:
-    """
-    One field of run.json, by dotted path, that is not the same in both runs.
-    """
-
-    field: str
-    old: Any
-    new: Any
-    effect: Effect
-
-    def allowed_by(self, names: Iterable[str]) -> bool:
-        """
-        Whether any of *names* means this field: its path, the path's start or its last part.
-
-        ``backend.dtype`` is meant by ``backend.dtype``, ``backend`` and ``dtype``.
-        """
-        return any(
-            self.field == name
-            or self.field.startswith(f"{name}.")
-            or self.field.rpartition(".")[2] == name
-            for name in names
-        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,7 +130,7 @@ def compare(old: RunRecord, new: RunRecord) -> Comparison:
             if old_digests.get(identity, digest) != digest
         ),
         quarantined=_unique(b.id for a, b in pairs if a.quarantined or b.quarantined),
-        differences=tuple(_differences(old, new)),
+        differences=tuple(differences(old, new)),
         metrics=_metrics(scored),
         old_run=old.metrics,
         new_run=new.metrics,
@@ -244,61 +205,6 @@ def _drifts(scored: Iterable["Pair"]) -> Iterator[Drift]:
 
 
 # How the runs were made
-
-
-def _differences(old: RunRecord, new: RunRecord) -> Iterator[Difference]:
-    before, after = _settings(old), _settings(new)
-    for field in dict.fromkeys([*before, *after]):
-        was, now = before.get(field), after.get(field)
-        if was != now:
-            yield Difference(field=field, old=was, new=now, effect=_effect(field, before, after))
-
-
-def _settings(record: RunRecord) -> dict[str, Any]:
-    """
-    Every field that tells how a run was made, by dotted path.
-    """
-    suite, selection = record.suite, record.selection
-    fields: dict[str, Any] = {
-        "suite.name": suite.name,
-        "suite.version": suite.version,
-        "suite.digest": suite.digest,
-        "selection.limit": selection.limit,
-        "selection.tags": list(selection.tags),
-        "selection.complete": selection.complete,
-        "scorer_version": record.scorer_version,
-        "harness_version": record.harness_version,
-    }
-    for block in ("checkpoint", "backend", "generation", "environment"):
-        fields.update(_flat(block, getattr(record, block)))
-    return fields
-
-
-def _flat(path: str, value: Any) -> Iterator[tuple[str, Any]]:
-    if isinstance(value, Mapping) and value:
-        for key in sorted(value):
-            yield from _flat(f"{path}.{key}", value[key])
-    elif not isinstance(value, Mapping):
-        yield path, value
-
-
-def _effect(field: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> Effect:
-    block = field.partition(".")[0]
-    if field == "checkpoint.dialect_version":
-        # Versions of different dialects have nothing to do with each other.
-        name = "checkpoint.dialect"
-        return "rejudge" if before.get(name) == after.get(name) else "compared"
-    if field == "scorer_version":
-        return "rejudge"
-    if field in ("suite.version", "suite.digest") or block == "selection":
-        return "common_cases"
-    if field == "backend.device" or field.startswith("environment.hardware"):
-        return "latency"
-    if block == "checkpoint":
-        return "compared"
-    if block in ("suite", "backend", "generation"):
-        return "not_comparable"
-    return "noted"
 
 
 # What the runs gave

@@ -5,7 +5,8 @@ Fine-tuning: chat rows in, a trained checkpoint out that any backend loads.
 from harness.finetuning.finetune import finetune
 from harness.finetuning.recipe import Recipe, recipe_digest
 from harness.finetuning.result import EpochLoss, Finetuned, discard, finished
-from harness.finetuning.rows import Row, read_rows, rows_digest, tools_from_functions
+from harness.finetuning.rows import Row, read_rows, rows_digest
+from harness.messages import tools_from_functions
 
 __all__ = [
     "EpochLoss",

@@ -11,15 +11,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from harness.checkpoints.checkpoint import (
-    Located,
-    chat_template,
-    digests,
-    load_model,
-    load_tokenizer,
-    locate,
-    parse_reference,
-)
+from harness.checkpoints.chat_template import chat_template
+from harness.checkpoints.digests import digests
+from harness.checkpoints.loading import load_model, load_tokenizer
+from harness.checkpoints.locate import Located, locate
+from harness.checkpoints.reference import parse_reference
 from harness.errors import TrainingError, UsageError, boundary
 from harness.finetuning.card import training_document, write_card
 from harness.finetuning.encoding import Encoded, check_template, encode_rows

@@ -5,14 +5,15 @@ One JSON line holds ``messages``, the last of them the assistant's, and may hold
 (OpenAI function schemas) and system message; where it does not, it is given the suite's.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from harness.canonical import digest
-from harness.documents import Problem, raise_problems, read_source
-from harness.errors import SuiteError, TrainingError, UsageError, boundary
+from harness.diagnostics import Problem, raise_problems
+from harness.documents import read_source
+from harness.errors import SuiteError, TrainingError
 from harness.messages import Message, Tool, to_chat
 
 _KEYS = frozenset({"id", "messages", "tags", "tools"})
@@ -99,27 +100,6 @@ def _completed(row: Row, system: str | None, system_role: str, declare_tools: bo
     if system is not None and messages[0].role not in ("system", "developer"):
         messages = (Message(role=system_role, content=system), *messages)
     return Row(messages=messages, tools=row.tools if declare_tools else (), source=row.source)
-
-
-def tools_from_functions(functions: Sequence[Callable[..., Any]]) -> tuple[Tool, ...]:
-    """
-    Declare Python functions as tools, from their type hints and Google-style docstrings.
-
-    The ``return`` key that transformers adds is left out: no API knows it, and no template of
-    tool declarations shows it.
-
-    Raises:
-        UsageError: if a function lacks a type hint or a description of an argument.
-    """
-    from transformers.utils import get_json_schema
-
-    tools = []
-    for function in functions:
-        named = getattr(function, "__name__", repr(function))
-        with boundary(UsageError, f"function {named} cannot be declared as a tool"):
-            schema = get_json_schema(function)["function"]
-            tools.append(Tool.from_schema({key: schema[key] for key in schema if key != "return"}))
-    return tuple(tools)
 
 
 def rows_digest(rows: Sequence[Row]) -> str:

@@ -10,7 +10,8 @@ from collections.abc import Collection, Iterator, Mapping
 from datetime import date
 from typing import Any
 
-from harness.comparison.compare import Comparison, Difference
+from harness.comparison.compare import Comparison
+from harness.comparison.differences import Difference
 from harness.comparison.paired import PairedRate
 from harness.errors import ExitCode
 from harness.gating.limits import judge_limits, not_comparable
@@ -18,11 +19,12 @@ from harness.gating.policy import Policy
 from harness.gating.rates import effect, few_groups, units
 from harness.gating.slices import Slices, conspicuous, judge_slices
 from harness.gating.verdict import WORST_FIRST as WORST_FIRST
+from harness.gating.verdict import MetricVerdict
 from harness.gating.verdict import Verdict as Verdict
 from harness.gating.verdict import Word as Word
 from harness.gating.verdict import explain as explain
 from harness.stats import smallest_detectable_drop
-from harness.wording import MetricVerdict, count, named, percent, points
+from harness.wording import count, named, percent, points
 
 ERROR_SHARE = 0.02
 """A run with a larger share of broken answers is at best inconclusive."""

@@ -4,8 +4,9 @@ The rule for lengths: exact, as no machine's noise is in them.
 
 from harness.comparison.paired import PairedValues
 from harness.gating.policy import Limit
+from harness.gating.verdict import MetricVerdict, MetricWord
 from harness.scoring.metrics import METRICS
-from harness.wording import MetricVerdict, MetricWord, count, moved, percent, plain
+from harness.wording import count, moved, percent, plain
 
 FEWEST_VALUES = 20
 """With fewer answers, a median that rose too far may be chance."""

@@ -15,8 +15,9 @@ from harness.gating.lengths import judge_lengths
 from harness.gating.policy import Limit, Policy
 from harness.gating.rates import NEW_OFFENDERS, judge_rate, newly_bad, within_budget
 from harness.gating.times import apart, judge_times
+from harness.gating.verdict import MetricVerdict
 from harness.scoring.metrics import METRICS
-from harness.wording import MetricVerdict, count
+from harness.wording import count
 
 
 def judge_limits(policy: Policy, comparison: Comparison) -> dict[str, MetricVerdict]:

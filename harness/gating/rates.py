@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from harness.comparison.paired import PairedRate, Unit
 from harness.gating.policy import Limit
+from harness.gating.verdict import MetricVerdict, MetricWord
 from harness.runs.record import Metric
 from harness.scoring.metrics import METRICS
 from harness.stats import (
@@ -23,7 +24,7 @@ from harness.stats import (
     tango_interval,
     tango_upper,
 )
-from harness.wording import MetricVerdict, MetricWord, chance, count, mended, moved, percent, points
+from harness.wording import chance, count, mended, moved, percent, points
 
 FEWEST_GROUPS = 10
 """With fewer, flipping whole groups says too little: counts are divided by the design effect."""

@@ -11,9 +11,10 @@ from harness.comparison.compare import Comparison
 from harness.comparison.paired import PairedRate
 from harness.gating.policy import Limit, Policy
 from harness.gating.rates import judge_rate, p_value, units
+from harness.gating.verdict import MetricVerdict
 from harness.scoring.metrics import METRICS
 from harness.stats import holm, holm_tarone
-from harness.wording import MetricVerdict, count, mended
+from harness.wording import count, mended
 
 Slices = Mapping[str, Mapping[str, MetricVerdict]]
 """Tag -> metric -> what its limit makes of it."""

@@ -9,9 +9,10 @@ from dataclasses import replace
 from harness.comparison.compare import Comparison
 from harness.comparison.paired import PairedValues
 from harness.gating.policy import Limit
+from harness.gating.verdict import MetricVerdict, MetricWord
 from harness.scoring.metrics import METRICS
 from harness.stats import hodges_lehmann
-from harness.wording import MetricVerdict, MetricWord, count, moved, plain
+from harness.wording import count, moved, plain
 
 
 def apart(comparison: Comparison) -> str | None:

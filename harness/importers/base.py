@@ -12,7 +12,7 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
-from harness.documents import Problem
+from harness.diagnostics import Problem
 
 Sources = Mapping[str, tuple[Path, ...]]
 """The files of each kind: ``{"questions": (...), "answers": (...)}``."""

@@ -20,7 +20,7 @@ from referencing.exceptions import Unresolvable
 
 from harness.canonical import canonical_json
 from harness.constraints.keywords import SchemaValidator
-from harness.documents import Problem
+from harness.diagnostics import Problem
 from harness.errors import UsageError
 from harness.importers.base import Imported, ImportedCase, Sources, quarantine
 from harness.importers.bfcl_answers import OMITTED, constraint, examples, lists_values

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from datetime import date
 from pathlib import Path
 
-from harness.documents import Problem
+from harness.diagnostics import Problem
 from harness.importers.base import Imported, Sources
 from harness.importers.conversations import Conversation, cases, chat_rows, conversation
 from harness.importers.reading import json_rows, unknown_keys

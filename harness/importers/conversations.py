@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from harness.canonical import canonical_json
-from harness.documents import Problem, decode_json
+from harness.diagnostics import Problem
+from harness.documents import decode_json
 from harness.importers.base import ImportedCase
 from harness.importers.reading import Row
 from harness.messages import Message, Tool

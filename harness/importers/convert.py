@@ -15,7 +15,7 @@ from typing import Any
 
 import yaml
 
-from harness.documents import Places, Problem, Problems
+from harness.diagnostics import Places, Problem, Problems
 from harness.errors import UsageError, boundary
 from harness.files import write_folder
 from harness.importers.base import Imported, ImportedCase, Sources

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.documents import Problem, read_source
+from harness.diagnostics import Problem
+from harness.documents import read_source
 from harness.errors import UsageError, boundary
 
 

@@ -14,7 +14,8 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from harness.documents import Problem, decode_json, raise_problems, read_source
+from harness.diagnostics import Problem, raise_problems
+from harness.documents import decode_json, read_source
 from harness.errors import UsageError, boundary
 from harness.importers.base import Imported, Sources
 from harness.importers.conversations import Conversation, cases, chat_rows, conversation

@@ -18,14 +18,14 @@ from harness.dialects.base import Reading
 from harness.dialects.registry import spoken_by
 from harness.errors import BackendError, UsageError
 from harness.messages import ToolCall
-from harness.renderers.base import RunView
 from harness.reports.blocks import plain
 from harness.reports.escape import cut, visible
 from harness.reports.format import call, calls, finding
-from harness.runs.rescore import reading_with
+from harness.reports.report import RunView
 from harness.runs.runner import request
 from harness.scoring.cases import score_turn
 from harness.scoring.results import CaseResult, TurnResult
+from harness.scoring.score import reading_with
 from harness.suites.parse import parse_suite
 from harness.suites.suite import Abstention, Calls, Case, Expectation, Suite, Turn
 from harness.transcript import Key, Transcript
@@ -252,7 +252,7 @@ def _question(
 def _schema(tool: Mapping[str, Any] | Callable[..., Any]) -> Mapping[str, Any]:
     if isinstance(tool, Mapping):
         return tool
-    from harness.finetuning.rows import tools_from_functions
+    from harness.messages import tools_from_functions
 
     return tools_from_functions([tool])[0].schema
 

@@ -148,7 +148,7 @@ class SuiteFile(pytest.File):
         """
         Give one item a case, then the gate.
         """
-        from harness.documents import raise_problems
+        from harness.diagnostics import raise_problems
         from harness.suites.files import read_suite
 
         session = self.config.stash[SESSION]

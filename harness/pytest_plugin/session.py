@@ -21,13 +21,14 @@ if TYPE_CHECKING:
 
     from harness.backends.base import Backend, Generation
     from harness.finetuning import Recipe
+    from harness.gating.decision import Gated
     from harness.gating.policy import Policy
-    from harness.renderers.base import RunView
+    from harness.reports.report import RunView
     from harness.runs.store import StoredRun
     from harness.scoring.results import CaseResult
     from harness.suites.suite import Case, Suite
+    from harness.workflow.options import RunOptions, Watch
     from harness.workflow.project import Project
-    from harness.workflow.run import Gated, RunOptions, Watch
 
 SUITE_FILE = "suite.yaml"
 
@@ -110,7 +111,7 @@ class PytestSession:
 
     @property
     def _options(self) -> "RunOptions":
-        from harness.workflow.run import RunOptions
+        from harness.workflow.options import RunOptions
 
         return RunOptions(
             dialect=self._asked("--dialect", "harness_dialect"),
@@ -207,9 +208,9 @@ class PytestSession:
         Say how answers are decoded: as *suite* says, or greedily.
         """
         from harness.backends.base import Generation
-        from harness.workflow import run as workflow
+        from harness.workflow.options import generation_for
 
-        return Generation() if suite is None else workflow.generation_for(suite, self._options)
+        return Generation() if suite is None else generation_for(suite, self._options)
 
     def run_of(self, file: Path, suite: "Suite", selected: frozenset[str]) -> SuiteRun:
         """
@@ -219,7 +220,7 @@ class PytestSession:
 
     def _run_collected(self, file: Path, suite: "Suite", selected: frozenset[str]) -> SuiteRun:
         from harness.reports.build import view
-        from harness.workflow.run import Watch
+        from harness.workflow.options import Watch
 
         cases = tuple(case for case in suite.cases if case.id in selected) or suite.cases
         watch = Watch(
@@ -256,8 +257,8 @@ class PytestSession:
         Hold a collected suite's run against the baseline.
         """
         from harness.workflow.gate import gate_anchored
+        from harness.workflow.options import Watch
         from harness.workflow.recheck import gate_rechecked
-        from harness.workflow.run import Watch
 
         assert self.baseline is not None  # or there would be no gate item
         gated = self._gated[file] = gate_anchored(
@@ -299,7 +300,7 @@ class PytestSession:
             )
         suite = self.suite(name)
         cases = suite.select(tags=tags, limit=limit)
-        return self._ask(project, suite, cases, None, options, workflow.Watch())
+        return self._ask(project, suite, cases, None, options, Watch())
 
     def finetuned(
         self,
@@ -315,7 +316,10 @@ class PytestSession:
         from filelock import FileLock
 
         from harness.checkpoints.cache import cache_folder
-        from harness.checkpoints.checkpoint import digests, load_tokenizer, locate, parse_reference
+        from harness.checkpoints.digests import digests
+        from harness.checkpoints.loading import load_tokenizer
+        from harness.checkpoints.locate import locate
+        from harness.checkpoints.reference import parse_reference
         from harness.finetuning import Recipe, finetune, finished, read_rows, recipe_digest
 
         suite, folder = self.suite(name), self.project.suite(name)

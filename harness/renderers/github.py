@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from typing import Literal
 
 from harness.errors import ExitCode
-from harness.renderers.base import Report
 from harness.reports import escape as safe
 from harness.reports.blocks import Entry, plain
 from harness.reports.evidence import accuracy, broken
+from harness.reports.report import Report
 
 SUMMARY_LIMIT = 1_000_000
 """A step's summary holds 1 MiB."""

@@ -10,8 +10,8 @@ from typing import Any
 
 from harness.comparison.compare import Comparison
 from harness.comparison.paired import PairedRate, PairedValues
-from harness.renderers.base import Report
 from harness.reports.evidence import accuracy
+from harness.reports.report import Report
 from harness.runs.record import Metric, RunRecord, encode
 
 

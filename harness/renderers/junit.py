@@ -12,10 +12,10 @@ from xml.etree import ElementTree
 from xml.etree.ElementTree import Element, SubElement
 
 from harness.errors import ExitCode
-from harness.gating.gate import Verdict
-from harness.renderers.base import Report, RunView
+from harness.gating.verdict import Verdict
 from harness.reports.escape import cut, line, xml
 from harness.reports.format import call
+from harness.reports.report import Report, RunView
 from harness.scoring.results import WARNINGS, CaseResult, Finding
 from harness.transcript import Key
 

@@ -13,7 +13,7 @@ from datetime import datetime
 from math import sqrt
 from typing import Any
 
-from harness.renderers.base import Report
+from harness.reports.report import Report
 from harness.runs.record import Metric, RunRecord
 
 FILTER = "none"

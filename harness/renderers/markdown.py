@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from html import escape
 
-from harness.renderers.base import Report
 from harness.reports import escape as safe
 from harness.reports.blocks import (
     Block,
@@ -21,6 +20,7 @@ from harness.reports.blocks import (
     Table,
     parts,
 )
+from harness.reports.report import Report
 from harness.reports.sections import sections
 
 LIMIT = 60_000

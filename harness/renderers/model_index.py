@@ -9,9 +9,9 @@ from typing import Any
 
 import yaml
 
-from harness.renderers.base import Report
 from harness.reports import escape as safe
 from harness.reports.format import unit
+from harness.reports.report import Report
 from harness.reports.tables import ordered
 from harness.runs.record import RunRecord
 

@@ -9,7 +9,6 @@ from tabulate import tabulate
 from wcwidth import width as wide
 from wcwidth import wrap
 
-from harness.renderers.base import Report
 from harness.reports.blocks import (
     Block,
     Entry,
@@ -24,6 +23,7 @@ from harness.reports.blocks import (
     plain,
 )
 from harness.reports.escape import cut, line
+from harness.reports.report import Report
 from harness.reports.sections import sections
 
 WIDTH = 100

@@ -8,15 +8,17 @@ from types import MappingProxyType
 from typing import Any
 
 from harness.canonical import canonical_json
-from harness.checkpoints.checkpoint import holds_weights, parse_reference
+from harness.checkpoints.digests import holds_weights
+from harness.checkpoints.reference import parse_reference
 from harness.errors import HarnessError
 from harness.finetuning import Finetuned, finished
-from harness.renderers.base import Asked, Report, RunView
+from harness.gating.decision import Gated
+from harness.reports.report import Asked, Report, RunView
 from harness.runs.store import StoredRun
 from harness.suites.files import load_suite_copy
 from harness.suites.suite import Case, Suite
 from harness.transcript import Key, Transcript
-from harness.workflow.run import Gated, compare_runs
+from harness.workflow.compare import compare_runs
 
 
 def view(

@@ -7,16 +7,16 @@ from collections.abc import Collection
 from statistics import median
 
 from harness.canonical import canonical_json
-from harness.comparison.compare import Comparison, Effect
+from harness.comparison.compare import Comparison
+from harness.comparison.differences import Effect
 from harness.comparison.paired import PairedRate, PairedValues
-from harness.gating.gate import Verdict
-from harness.renderers.base import Report
+from harness.gating.verdict import MetricVerdict, Verdict
 from harness.reports.blocks import Block, Inline, Mood, Names, Paragraph, Part, Points, Quote, Table
 from harness.reports.escape import cut
 from harness.reports.evidence import accuracy
 from harness.reports.format import ABSENT, change, plural, title, unit, value
+from harness.reports.report import Report
 from harness.reports.tables import short
-from harness.wording import MetricVerdict
 
 REASON = 600
 """How much of a sentence of the verdict a report shows: it names cases."""

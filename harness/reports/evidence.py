@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from harness.comparison.compare import Comparison
 from harness.comparison.paired import PairedRate
-from harness.renderers.base import Report, RunView
 from harness.reports.blocks import Entry, Inline, Mood, Quote
 from harness.reports.escape import cut
 from harness.reports.format import calls, case_name, finding, plural
+from harness.reports.report import Report, RunView
 from harness.scoring.results import WARNINGS, CaseResult, Finding, TurnResult
 from harness.transcript import Key
 

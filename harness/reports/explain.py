@@ -8,14 +8,14 @@ from typing import Any
 
 from harness.canonical import canonical_json
 from harness.dialects.base import Reading
-from harness.dialects.registry import read, spoken_by
+from harness.dialects.reading import read
+from harness.dialects.registry import spoken_by
 from harness.errors import StoreError, UsageError
 from harness.messages import Message
 from harness.reports.escape import visible
 from harness.reports.format import call
 from harness.reports.prompts import rendered_prompt, tokenizer_of
-from harness.runs.rescore import read_transcripts_by_key
-from harness.runs.store import StoredRun
+from harness.runs.store import StoredRun, read_transcripts_by_key
 from harness.scoring.results import CaseResult, TurnResult
 from harness.scoring.tool_names import shown_case
 from harness.suites.files import load_suite_copy

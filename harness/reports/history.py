@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import StoreError, UsageError, boundary
-from harness.runs.store import HISTORY, StoredRun, baseline_history
+from harness.runs.baselines import baseline_history
+from harness.runs.store import HISTORY, StoredRun
 from harness.scoring.metrics import METRICS
 from harness.wording import percent, plain
 

@@ -9,14 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from harness.checkpoints.chat_template import chat_template, conversation, render
-from harness.checkpoints.checkpoint import (
-    HUB_ID,
-    Reference,
-    load_tokenizer,
-    locate,
-    parse_reference,
-    tokenizer_digests,
-)
+from harness.checkpoints.digests import tokenizer_digests
+from harness.checkpoints.loading import load_tokenizer
+from harness.checkpoints.locate import locate
+from harness.checkpoints.reference import HUB_ID, Reference, parse_reference
 from harness.errors import CheckpointError, HarnessError, boundary
 from harness.runs.record import RunRecord
 from harness.runs.runner import request

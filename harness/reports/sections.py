@@ -5,10 +5,10 @@ Terminal and Markdown both show these, so neither can say what the other does no
 """
 
 from harness.comparison.compare import Comparison
-from harness.renderers.base import Report
 from harness.reports import changes, evidence, tables
 from harness.reports.blocks import Block, Listing, Names, Paragraph, Points, Section, Table
 from harness.reports.format import plural
+from harness.reports.report import Report
 
 FIRST = 20
 """How many failures a screen shows."""

@@ -5,7 +5,6 @@ Tables of one or several runs. Computed for showing only: nothing here is judged
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
-from harness.renderers.base import RunView
 from harness.reports.blocks import Entry, Inline, Listing, Part, Quote, Table, quotes
 from harness.reports.escape import cut
 from harness.reports.format import (
@@ -18,6 +17,7 @@ from harness.reports.format import (
     title,
     value,
 )
+from harness.reports.report import RunView
 from harness.runs.record import Metric, RunRecord, with_interval
 from harness.scoring.metrics import METRICS, Confusion, Counts, second_calls
 from harness.scoring.results import PRECEDENCE, SECOND_CALL_KINDS

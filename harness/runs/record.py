@@ -8,7 +8,7 @@ refused, as this version cannot know what it means.
 """
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -18,7 +18,9 @@ import jsonschema
 
 from harness.canonical import canonical_json, parse_json
 from harness.errors import RecordError
-from harness.scoring.metrics import METRICS, Confusion, Counts, Quantile
+from harness.provenance import harness_version
+from harness.scoring.cases import SCORER_VERSION
+from harness.scoring.metrics import METRICS, Confusion, Counts, Quantile, confusion, measure
 from harness.scoring.results import CaseResult, Finding, Status, TurnResult
 from harness.stats import wilson
 from harness.suites.suite import Expects
@@ -260,3 +262,35 @@ def _read_turns(data: Mapping[str, Any]) -> Iterable[TurnResult]:
 def _validator() -> jsonschema.Draft202012Validator:
     schema = json.loads((resources.files("harness") / "schemas" / "run.json").read_text("utf-8"))
     return jsonschema.Draft202012Validator(schema)
+
+
+def make_record(
+    results: Sequence[CaseResult],
+    *,
+    suite: SuiteReference,
+    selection: Selection,
+    checkpoint: Mapping[str, Any],
+    backend: Mapping[str, Any],
+    generation: Mapping[str, Any],
+    environment: Mapping[str, Any],
+    started: str,
+    finished: str,
+) -> RunRecord:
+    """
+    Put judged cases and what they were made with into one record.
+    """
+    return RunRecord(
+        harness_version=harness_version(),
+        scorer_version=SCORER_VERSION,
+        suite=suite,
+        selection=selection,
+        checkpoint=checkpoint,
+        backend=backend,
+        generation=generation,
+        environment=environment,
+        metrics={name: with_interval(name, found) for name, found in measure(results).items()},
+        confusion=confusion(results),
+        cases=tuple(results),
+        started=started,
+        finished=finished,
+    )

@@ -8,27 +8,18 @@ A baseline's folder is swapped by two renames and healed by the next reader if a
 them.
 """
 
-import contextlib
-import json
-import os
-import re
-import shutil
-import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
-from typing import Any
 
-from filelock import FileLock
-
-from harness.canonical import canonical_json, digest_bytes, parse_json
 from harness.errors import StoreError, TranscriptError, boundary
 from harness.runs.record import RunRecord, decode
-from harness.transcript import Transcript
+from harness.runs.swap import heal
+from harness.transcript import Key, Transcript
 
 RUN, TRANSCRIPTS, SUITE = "run.json", "transcripts.jsonl", "suite.json"
 UNFINISHED, HISTORY = "unfinished.json", "history.jsonl"
-_ENTRY = {"saved", "from", "reason", "run", "checkpoint", "suite", "metrics"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +53,7 @@ def load_run(folder: Path) -> StoredRun:
         StoreError: if there is none.
         RecordError: if its run.json cannot be read.
     """
-    _heal(folder)
+    heal(folder)
     path = folder if folder.name == RUN and folder.is_file() else folder / RUN
     if not path.is_file():
         if (folder / UNFINISHED).exists():
@@ -94,174 +85,46 @@ def read_transcripts(path: Path) -> Iterator[Transcript]:
             yield transcript
 
 
-def save_baseline(
-    run: StoredRun, baselines: Path, name: str, *, saved: str, reason: str | None
-) -> StoredRun:
+def read_transcripts_by_key(folder: Path) -> dict[Key, Transcript]:
     """
-    Accept *run* as the baseline *name* of its suite, and note it in the baseline's history.
-
-    *saved* is when, ISO 8601. What stood there before stays in git and in the history's digests;
-    files that are not ours stay where they are.
+    Read the evidence in a run folder, complete or not, by key.
 
     Raises:
-        StoreError: if it cannot be saved, or the baseline's history cannot be read.
-        TranscriptError: if the run's evidence cannot be read; nothing is replaced by it.
+        TranscriptError: if two answers have the same key, or their repeats a gap.
     """
-    for what, part in (("baseline", name), ("suite", run.record.suite.name)):
-        if not re.fullmatch(r"[\w\-][\w.\-]*", part):
-            raise StoreError(
-                f"{what} name {part!r} cannot be a folder's name; use letters, digits, - _ and ."
+    path = folder / TRANSCRIPTS
+    by_key: dict[Key, Transcript] = {}
+    for number, transcript in enumerate(read_transcripts(path), start=1):
+        key = transcript.key
+        if key in by_key:
+            first = 1 + list(by_key).index(key)
+            raise TranscriptError(
+                f"{path}:{number}: case {key.case!r}, repeat {key.repeat}, turn {key.turn} has an "
+                f"answer on line {first} already; remove one"
             )
-    target = baselines / run.record.suite.name / name
-    _check_evidence(run)
-    with boundary(StoreError, f"{run.folder}: cannot be saved as {target}"), _lock(target):
-        _put_back(target)
-        # Left where a kill fell between a swap and its tidying up.
-        _remove(_before(target))
-        baseline_history(target)
-        history = _history_text(target)
-        if history and not history.endswith("\n"):
-            history += "\n"
-        entry = {
-            "saved": saved,
-            "from": os.path.relpath(run.folder, baselines.parent),
-            "reason": reason,
-            "run": digest_bytes([(run.folder / RUN).read_bytes()]),
-            "checkpoint": run.record.checkpoint,
-            "suite": {"version": run.record.suite.version, "digest": run.record.suite.digest},
-            "metrics": {key: metric.value for key, metric in run.record.metrics.items()},
-            "intervals": {
-                key: [metric.low, metric.high]
-                for key, metric in run.record.metrics.items()
-                if metric.low is not None
-            },
-        }
-        with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{name}.new.") as work:
-            fresh = Path(work) / "baseline"
-            fresh.mkdir()
-            for part in (RUN, TRANSCRIPTS, SUITE):
-                shutil.copyfile(run.folder / part, fresh / part)
-            (fresh / HISTORY).write_text(history + canonical_json(entry) + "\n", "utf-8")
-            before = _before(target)
-            if target.exists():
-                _carry_over(target, fresh)
-                target.rename(before)
-            fresh.rename(target)
-            _remove(before)
-    return load_run(target)
+        by_key[key] = transcript
+    if gap := gap_in_repeats(by_key):
+        index, reason = gap
+        raise TranscriptError(f"{path}:{index + 1}: {reason}")
+    return by_key
 
 
-def _check_evidence(run: StoredRun) -> None:
+def gap_in_repeats(keys: Iterable[Key]) -> tuple[int, str] | None:
     """
-    Read what a baseline will be judged by again.
+    Say at which of *keys*, by index, repeats leave a gap, and in words which; None without one.
+
+    As many repeats are judged as the highest says there are: one mistyped number would be that many
+    answers that nobody was asked for.
     """
-    for _ in run.transcripts():
-        pass
-    with boundary(StoreError, f"{run.suite_path}: cannot be read; run the suite again"):
-        if not isinstance(json.loads(run.suite_path.read_text("utf-8")), dict):
-            raise StoreError(f"{run.suite_path}: no suite; run the suite again")
-
-
-def _carry_over(old: Path, new: Path) -> None:
-    """
-    Copy what somebody else laid into the folder *old*.
-    """
-    for path in old.iterdir() if old.is_dir() else ():
-        target = new / path.name
-        if path.name in (RUN, TRANSCRIPTS, SUITE, HISTORY):
-            continue
-        if path.is_dir() and not path.is_symlink():
-            shutil.copytree(path, target, symlinks=True)
-        else:
-            shutil.copy2(path, target, follow_symlinks=False)
-
-
-def _remove(path: Path) -> None:
-    if path.is_symlink() or path.is_file():
-        path.unlink()
-    else:
-        shutil.rmtree(path, ignore_errors=True)
-
-
-def list_baselines(baselines: Path) -> list[StoredRun]:
-    """
-    Give every baseline under *baselines*, by suite and name.
-    """
-    if not baselines.is_dir():
-        return []
-    for hidden in baselines.glob("*/.*.before"):
-        _heal(hidden.with_name(hidden.name[1 : -len(".before")]))
-    return [
-        load_run(path.parent)
-        for path in sorted(baselines.glob(f"*/*/{RUN}"))
-        if not path.parent.name.startswith(".")
-    ]
-
-
-def baseline_history(folder: Path) -> list[dict[str, Any]]:
-    """
-    Give the acceptances noted for the baseline in *folder*, oldest first.
-
-    Raises:
-        StoreError: naming file and line of an entry that cannot be read.
-    """
-    entries = []
-    for number, line in enumerate(_history_text(folder).split("\n"), start=1):
-        if not line:
-            continue
-        where = f"{folder / HISTORY}:{number}"
-        with boundary(StoreError, f"{where}: cannot be read"):
-            entry = parse_json(line)
-        if not isinstance(entry, dict) or not entry.keys() >= _ENTRY:
-            keys = ", ".join(sorted(_ENTRY))
-            raise StoreError(f"{where}: no entry of a history, which has {keys}")
-        entries.append(entry)
-    return entries
-
-
-def _history_text(folder: Path) -> str:
-    path = folder / HISTORY
-    with boundary(StoreError, f"{path}: cannot be read"):
-        return path.read_text("utf-8") if path.exists() else ""
-
-
-def _before(target: Path) -> Path:
-    return target.with_name(f".{target.name}.before")
-
-
-def _heal(target: Path) -> None:
-    """
-    Put back what a kill in the middle of a swap left aside; a swap that is going on is waited for.
-    """
-    # The current folder and the root have no name, and are no baselines.
-    if target.name and _before(target).exists() and not target.exists():
-        with _lock(target):
-            _put_back(target)
-
-
-def _put_back(target: Path) -> None:
-    before = _before(target)
-    if before.exists() and not target.exists():
-        before.rename(target)
-
-
-@contextlib.contextmanager
-def _lock(target: Path) -> Iterator[None]:
-    path = target.with_name(f".{target.name}.lock")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(path)
-    lock.acquire()
-    try:
-        yield
-    finally:
-        release(lock)
-
-
-def release(lock: FileLock) -> None:
-    """
-    Give a lock back and leave no file behind.
-    """
-    # Removed while it is held: who waits for it sees that and makes it anew.
-    with contextlib.suppress(OSError):
-        Path(lock.lock_file).unlink()
-    lock.release()
+    first: dict[int, tuple[int, Key]] = {}
+    for index, key in enumerate(keys):
+        first.setdefault(key.repeat, (index, key))
+    last = max(first, default=-1)
+    if last < len(first):
+        return None
+    missing = next(number for number in count() if number not in first)
+    index, key = first[last]
+    return index, (
+        f"case {key.case!r} has repeat {last}, but no answer has repeat {missing}; repeats count "
+        "from 0 without a gap"
+    )

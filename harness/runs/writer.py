@@ -21,15 +21,8 @@ from harness.canonical import as_written, canonical_json
 from harness.errors import StoreError, boundary
 from harness.files import write_text
 from harness.runs.record import RunRecord, encode
-from harness.runs.store import (
-    RUN,
-    SUITE,
-    TRANSCRIPTS,
-    UNFINISHED,
-    StoredRun,
-    read_transcripts,
-    release,
-)
+from harness.runs.store import RUN, SUITE, TRANSCRIPTS, UNFINISHED, StoredRun, read_transcripts
+from harness.runs.swap import release
 from harness.transcript import Key, Transcript
 
 LOCK = ".lock"

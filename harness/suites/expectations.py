@@ -29,7 +29,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from harness.constraints.constraint import Constraint, compile_constraint
-from harness.documents import Steps, suggest
+from harness.diagnostics import Steps, suggest
 from harness.messages import Tool
 from harness.suites.suite import Abstention, Calls, Expectation, ExpectedCall
 

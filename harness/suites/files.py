@@ -11,24 +11,12 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from harness.documents import Places, Problem, Problems, raise_problems, read_source, suggest
+from harness.diagnostics import Places, Problem, Problems, raise_problems, suggest
+from harness.documents import read_source
 from harness.errors import UsageError
-from harness.suites.parse import parse_suite, read_document
+from harness.suites.parse import read_document
 from harness.suites.schema import check_shape
 from harness.suites.suite import Suite
-
-__all__ = [
-    "SUITE_FILE",
-    "VERSIONS_FILE",
-    "Reading",
-    "find_suites",
-    "load_suite",
-    "load_suite_copy",
-    "parse_suite",
-    "read_suite",
-    "read_versions",
-    "suite_path",
-]
 
 SUITE_FILE = "suite.yaml"
 VERSIONS_FILE = "versions.json"

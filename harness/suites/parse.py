@@ -24,16 +24,8 @@ from referencing.exceptions import Unresolvable
 from referencing.jsonschema import DRAFT202012
 
 from harness.canonical import as_written, canonical_json, digest
-from harness.documents import (
-    MAX_DEPTH,
-    TOO_DEEP,
-    Places,
-    Problems,
-    Steps,
-    raise_problems,
-    suggest,
-    unstorable,
-)
+from harness.diagnostics import Places, Problems, Steps, raise_problems, suggest
+from harness.documents import MAX_DEPTH, TOO_DEEP, unstorable
 from harness.messages import Message, Tool, to_chat
 from harness.suites.expectations import NOT_OFFERED, read_expectation
 from harness.suites.schema import check_shape, spell

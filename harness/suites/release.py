@@ -12,15 +12,15 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
-from importlib import resources
 from pathlib import Path
 from typing import Literal
 
 import yaml
 
-from harness.documents import raise_problems, read_source
+from harness.diagnostics import raise_problems
+from harness.documents import read_source
 from harness.errors import SuiteError, UsageError, boundary
-from harness.files import write_folder, write_text
+from harness.files import write_text
 from harness.suites.files import SUITE_FILE, VERSIONS_FILE, read_suite, read_versions
 from harness.suites.suite import Suite
 
@@ -31,14 +31,6 @@ CHANGELOG_FILE = "CHANGELOG.md"
 
 NAME = re.compile("[a-z0-9]+(?:[._-][a-z0-9]+)*")
 """What schemas/suite.json allows as a name."""
-
-_EXAMPLE = {
-    SUITE_FILE: "suite.yaml",
-    "tools.json": "tools.json",
-    "cases.jsonl": "cases.jsonl",
-    "README.md": "suite-readme.md",
-}
-"""The files of a new suite and their templates."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,29 +93,6 @@ def release(path: Path, *, part: Part | None = None, today: date | None = None) 
         write_text(folder / CASES_FILE, _json({"version": version, "cases": cases}))
         write_text(folder / VERSIONS_FILE, _json({**versions, version: suite.digest}))
     return made
-
-
-def new_suite(root: Path, name: str) -> Path:
-    """
-    Make ``root/name`` with a small suite that loads, checks clean and is meant to be edited.
-
-    Raises:
-        UsageError: if the name is none for a suite, or the folder is there already.
-    """
-    if not NAME.fullmatch(name):
-        raise UsageError(
-            f"{name!r} is no name for a suite; use lower-case letters and digits with single "
-            "-, _ or . between, such as tool-routing"
-        )
-    folder = root / name
-    if folder.exists():
-        raise UsageError(f"{folder} is there already; choose another name")
-    texts = {
-        file: (resources.files("harness") / "templates" / template).read_text("utf-8")
-        for file, template in _EXAMPLE.items()
-    }
-    write_folder(folder, {file: text.replace("NAME", name) for file, text in texts.items()})
-    return folder
 
 
 def _raised(version: str, part: Part) -> str:

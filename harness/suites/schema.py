@@ -18,7 +18,7 @@ from referencing import Registry, Resource
 from referencing.jsonschema import DRAFT202012
 
 from harness.constraints.keywords import json_type
-from harness.documents import Problems, Steps, suggest
+from harness.diagnostics import Problems, Steps, suggest
 
 
 def check_shape(document: Any, problems: Problems) -> set[Steps]:

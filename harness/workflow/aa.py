@@ -29,12 +29,13 @@ from harness.gating.noise import (
 )
 from harness.gating.policy import Policy, default_policy
 from harness.provenance import date_today
-from harness.runs.rescore import read_transcripts_by_key
 from harness.runs.runner import keys
-from harness.runs.store import StoredRun
+from harness.runs.store import StoredRun, read_transcripts_by_key
 from harness.suites.files import load_suite
+from harness.workflow.gate import gate_runs
+from harness.workflow.options import RunOptions, Watch, generation_for
 from harness.workflow.project import Project, open_project
-from harness.workflow.run import RunOptions, Watch, gate_runs, generation_for, run_opened
+from harness.workflow.run import run_opened
 
 BATCH_SIZES = (1, 5, None)
 """The batch sizes tried beside the first run's own: alone, odd, and the backend's choice."""

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import StoreError, boundary
+from harness.gating.alternation import Alternation, Side, TimedAnswer, TimedCase
 from harness.runs.record import SuiteReference
-from harness.workflow.latency import Alternation, Side, TimedAnswer, TimedCase
 
 OWN, FORMAT = "toolcall_harness", 1
 

@@ -5,13 +5,16 @@ A release may lose a point that no single gate can tell from chance; after some 
 against the last one is still small, and against the anchor it is not.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from datetime import date
 
+from harness.gating.decision import Gated, decide
+from harness.gating.policy import Policy
 from harness.runs.record import RunRecord
 from harness.runs.store import StoredRun
+from harness.workflow.compare import compare_runs
 from harness.workflow.project import Project
-from harness.workflow.run import Gated
 
 
 def gate_anchored(
@@ -37,3 +40,19 @@ def gate_anchored(
     if pinned is None or pinned.folder == old.folder:
         return gated
     return replace(gated, verdict=gated.verdict.with_anchor(gate_against(pinned).verdict))
+
+
+def gate_runs(
+    old: StoredRun,
+    new: StoredRun,
+    policy: Policy | None = None,
+    *,
+    allow: Sequence[str] = (),
+    today: date | None = None,
+) -> Gated:
+    """
+    Hold *new* against *old*, by *policy* or the built-in one; fields in *allow* may differ.
+
+    An anchor that the policy names is not looked for: `harness.workflow.gate` does that.
+    """
+    return decide(compare_runs(old, new), policy, allow=allow, today=today)

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from harness.documents import suggest
+from harness.diagnostics import suggest
 from harness.errors import PolicyError, StoreError, UsageError, boundary
 from harness.gating.policy import Policy, default_policy, read_policy
 from harness.runs.record import RunRecord

@@ -25,26 +25,21 @@ from harness.backends.registry import open_backend
 from harness.comparison.compare import Comparison, compare
 from harness.comparison.paired import PairedRate
 from harness.errors import CheckpointError, HarnessError, UsageError
+from harness.gating.decision import Compared, Gated, decide
 from harness.gating.policy import Policy, default_policy
-from harness.gating.verdict import Verdict
+from harness.gating.verdict import MetricVerdict, Verdict
 from harness.runs.record import RunRecord
-from harness.runs.rescore import only, read_transcripts_by_key, rejudge
-from harness.runs.store import RUN, StoredRun, load_run
+from harness.runs.rescore import rejudge
+from harness.runs.store import RUN, StoredRun, load_run, read_transcripts_by_key
 from harness.scoring.metrics import METRICS
+from harness.scoring.score import only
 from harness.suites.files import load_suite_copy
 from harness.transcript import Key, Transcript
-from harness.wording import MetricVerdict, count
+from harness.wording import count
+from harness.workflow.compare import compare_runs
+from harness.workflow.options import RunOptions, Watch, with_tool_names
 from harness.workflow.project import Project, open_project
-from harness.workflow.run import (
-    Compared,
-    Gated,
-    RunOptions,
-    Watch,
-    compare_runs,
-    decide,
-    run_opened,
-    with_tool_names,
-)
+from harness.workflow.run import run_opened
 
 FEW, SHARE = 32, 0.10
 """More flips than both, the second as a share of the cases, no batch makes by itself: measured

@@ -15,14 +15,16 @@ from harness.dialects.registry import dialect as find_dialect
 from harness.dialects.registry import own_template, spoken_by
 from harness.errors import StoreError, TranscriptError, UsageError
 from harness.provenance import date_today
-from harness.runs.rescore import gap_in_repeats, judge, make_record, only, read_transcripts_by_key
-from harness.runs.store import StoredRun
+from harness.runs.record import make_record
+from harness.runs.store import StoredRun, gap_in_repeats, read_transcripts_by_key
 from harness.runs.writer import start_run
+from harness.scoring.score import judge, only
 from harness.suites.files import load_suite, load_suite_copy
 from harness.suites.suite import Case, Suite
 from harness.transcript import Key, Transcript
+from harness.workflow.options import RunOptions, Watch, suite_reference, with_tool_names
 from harness.workflow.project import Project, open_project
-from harness.workflow.run import RunOptions, Watch, run, suite_reference, with_tool_names
+from harness.workflow.run import run
 
 
 def score(

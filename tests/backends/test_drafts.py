@@ -16,11 +16,13 @@ from harness.backends.engine.decoding import Answer, OutOfMemory
 from harness.backends.engine.engine import Engine, Row
 from harness.backends.margins import margin, watched
 from harness.backends.transformers import TransformersBackend
-from harness.checkpoints.checkpoint import parse_reference
+from harness.checkpoints.reference import parse_reference
 from harness.dialects.hermes import HERMES
 from harness.messages import Message, Tool, ToolCall
 from harness.transcript import Key, Transcript
 from harness.workflow import run as workflow
+from harness.workflow.compare import compare_runs
+from harness.workflow.options import RunOptions
 from harness.workflow.project import Project, open_project
 
 WORDS = "what is the policy on overtime pay for staff who travel by train at night".split()
@@ -190,7 +192,7 @@ def test_a_run_with_a_draft_is_the_run_without(tiny_model: Path, project: Projec
             str(tiny_model),
             project=project,
             out=project.root / name,
-            options=workflow.RunOptions(device="cpu", **options),
+            options=RunOptions(device="cpu", **options),
         )
 
     first = run("first")
@@ -201,7 +203,7 @@ def test_a_run_with_a_draft_is_the_run_without(tiny_model: Path, project: Projec
     assert kept == {each.key: each for each in second.transcripts()}
     assert 12 == len(list(repeated.transcripts()))
     assert first.record.backend == second.record.backend
-    assert () == workflow.compare_runs(first, second).comparison.differences
+    assert () == compare_runs(first, second).comparison.differences
 
 
 def test_a_draft_that_is_not_there_is_said_before_the_model_is_loaded(project: Project):
@@ -212,7 +214,7 @@ def test_a_draft_that_is_not_there_is_said_before_the_model_is_loaded(project: P
             "toy",
             "no/such/model",
             project=project,
-            options=workflow.RunOptions(draft="shipped"),
+            options=RunOptions(draft="shipped"),
         )
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from harness.backends.base import BackendOptions, Generation, Request
 from harness.backends.python import PythonBackend
-from harness.checkpoints.checkpoint import Reference
+from harness.checkpoints.reference import Reference
 from harness.errors import BackendError, DialectError
 from harness.messages import Message, Tool
 from harness.transcript import Key, Transcript

@@ -11,7 +11,7 @@ import pytest
 
 from harness.backends.base import BackendOptions, Generation, Request
 from harness.backends.replay import ReplayBackend
-from harness.checkpoints.checkpoint import Reference
+from harness.checkpoints.reference import Reference
 from harness.errors import DialectError, HarnessError, TranscriptError
 from harness.messages import Message
 from harness.transcript import Key, Timing, Transcript

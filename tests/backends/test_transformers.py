@@ -18,7 +18,8 @@ from harness.backends.base import BackendOptions, Generation, Request
 from harness.backends.encoding import Speech
 from harness.backends.engine.decoding import _RowSampler, cut, decode
 from harness.backends.transformers import TransformersBackend
-from harness.checkpoints.checkpoint import Checkpoint, parse_reference
+from harness.checkpoints.checkpoint import Checkpoint
+from harness.checkpoints.reference import parse_reference
 from harness.dialects.registry import dialect
 from harness.errors import BackendError, DialectError, TemplateError, UsageError
 from harness.messages import Message, Tool, ToolCall

@@ -21,8 +21,9 @@ import numpy as np
 
 from harness.comparison.compare import Comparison
 from harness.comparison.paired import PairedRate, PairedValues, Unit
-from harness.gating.gate import Verdict, gate
+from harness.gating.gate import gate
 from harness.gating.policy import Policy, default_policy, read_policy
+from harness.gating.verdict import Verdict
 from harness.scoring.metrics import METRICS
 
 SEED = 20261122

@@ -14,12 +14,12 @@ from harness.backends.registry import open_backend
 from harness.comparison.paired import PairedValues
 from harness.gating.policy import default_policy
 from harness.gating.times import judge_alternated
+from harness.gating.verdict import MetricVerdict
 from harness.runs.runner import latency_sample
 from harness.suites.files import load_suite
-from harness.wording import MetricVerdict
 from harness.workflow.latency import alternate
+from harness.workflow.options import RunOptions, generation_for
 from harness.workflow.project import bundled_suites
-from harness.workflow.run import RunOptions, generation_for
 
 TRIES, TOKENS, DELAY = 5, 12, 0.15
 NAME = "latency_ms_p50"

@@ -18,14 +18,14 @@ from harness.backends.base import BackendOptions, Generation
 from harness.backends.registry import open_backend
 from harness.canonical import canonical_json
 from harness.dialects.native import NATIVE
-from harness.runs.record import Selection, encode
-from harness.runs.rescore import judge, make_record, read_transcripts_by_key
+from harness.runs.record import Selection, encode, make_record
 from harness.runs.runner import run
-from harness.runs.store import TRANSCRIPTS
-from harness.suites.files import parse_suite
+from harness.runs.store import TRANSCRIPTS, read_transcripts_by_key
+from harness.scoring.score import judge
+from harness.suites.parse import parse_suite
 from harness.suites.suite import Suite
 from harness.transcript import Transcript
-from harness.workflow.run import suite_reference
+from harness.workflow.options import suite_reference
 
 TOOLS = [
     {

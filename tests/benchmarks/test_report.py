@@ -14,8 +14,8 @@ import pytest
 
 from harness.canonical import digest
 from harness.comparison.compare import compare
-from harness.renderers.base import Report, RunView
 from harness.renderers.html.render import render
+from harness.reports.report import Report, RunView
 from harness.runs.record import RunRecord, Selection, SuiteReference, with_interval
 from harness.scoring.metrics import confusion, measure
 from harness.scoring.results import CaseResult, Finding, TurnResult

@@ -19,11 +19,13 @@ from harness.comparison.compare import compare
 from harness.comparison.paired import PairedRate
 from harness.dialects.hermes import HERMES
 from harness.messages import ToolCall
-from harness.runs.rescore import judge, read_transcripts_by_key
 from harness.runs.runner import latency_sample, request
+from harness.runs.store import read_transcripts_by_key
 from harness.scoring.results import CaseResult
-from harness.suites.files import load_suite, parse_suite
+from harness.scoring.score import judge
+from harness.suites.files import load_suite
 from harness.suites.lint.similarity import similar_pairs
+from harness.suites.parse import parse_suite
 from harness.suites.suite import Suite
 from harness.transcript import Key, Transcript
 from harness.workflow.project import bundled_suites

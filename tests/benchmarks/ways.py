@@ -31,7 +31,7 @@ from harness.backends.engine.engine import Engine
 from harness.backends.engine.prefixes import groups, together
 from harness.backends.transformers import DTYPES, PADDED_ROWS, ROWS, TransformersBackend
 from harness.backends.vllm import VllmBackend
-from harness.checkpoints.checkpoint import Reference, parse_reference
+from harness.checkpoints.reference import Reference, parse_reference
 from harness.runs.runner import request
 from harness.suites.files import load_suite
 from harness.transcript import Key

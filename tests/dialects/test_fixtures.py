@@ -23,9 +23,10 @@ from typing import Any
 import pytest
 import yaml
 
-from harness.dialects.registry import dialect, names, read
-from harness.runs.rescore import judge
-from harness.suites.files import parse_suite
+from harness.dialects.reading import read
+from harness.dialects.registry import dialect, names
+from harness.scoring.score import judge
+from harness.suites.parse import parse_suite
 from harness.suites.suite import Case
 from harness.transcript import Key, Transcript
 

@@ -17,7 +17,7 @@ from harness.importers.bfcl import BFCL
 from harness.importers.bfcl_answers import constraint
 from harness.importers.bfcl_schema import fits, json_schema, widened
 from harness.importers.convert import import_suite
-from harness.runs.rescore import judge
+from harness.scoring.score import judge
 from harness.transcript import Key, Transcript
 
 from .examples import answer, call, function, lines, question

@@ -13,7 +13,7 @@ from harness.canonical import digest
 from harness.comparison.compare import compare
 from harness.gating.gate import gate
 from harness.gating.policy import default_policy, read_policy
-from harness.renderers.base import Report, RunView
+from harness.reports.report import Report, RunView
 from harness.runs.record import RunRecord, Selection, SuiteReference, with_interval
 from harness.scoring.metrics import confusion, measure
 from harness.scoring.results import CaseResult, Finding, Status, TurnResult

@@ -9,8 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from harness.errors import UsageError
-from harness.renderers.base import Report
 from harness.renderers.registry import names, renderer
+from harness.reports.report import Report
 
 from .hostile import HOSTILE
 

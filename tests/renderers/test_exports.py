@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from harness.renderers.base import Report
 from harness.renderers.lm_eval import render as lm_eval
 from harness.renderers.model_index import render as model_index
+from harness.reports.report import Report
 
 from .hostile import HOSTILE
 

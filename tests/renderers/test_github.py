@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 from harness.errors import ExitCode
-from harness.renderers.base import Report
 from harness.renderers.github import outputs, render
+from harness.reports.report import Report
 
 from .hostile import HOSTILE
 

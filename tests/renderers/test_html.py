@@ -16,9 +16,9 @@ import pytest
 
 from harness.comparison.compare import compare
 from harness.finetuning import EpochLoss, Finetuned
-from harness.renderers.base import Asked, Report, RunView
 from harness.renderers.html.case_data import case_data, embedded_cases
 from harness.renderers.html.render import render
+from harness.reports.report import Asked, Report, RunView
 
 VOID = {"meta", "input", "br"}
 

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from harness.cli.main import main
-from harness.renderers.base import Report
 from harness.renderers.html.render import render
+from harness.reports.report import Report
 
 from .hostile import HOSTILE
 

@@ -1,8 +1,8 @@
 import json
 from collections.abc import Callable
 
-from harness.renderers.base import Report
 from harness.renderers.json import render
+from harness.reports.report import Report
 from harness.runs.record import decode
 
 

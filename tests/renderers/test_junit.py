@@ -7,8 +7,8 @@ from xml.etree.ElementTree import Element
 import pytest
 
 from harness.errors import ExitCode
-from harness.renderers.base import Report
 from harness.renderers.junit import render
+from harness.reports.report import Report
 
 
 def parsed(report: Report) -> Element:

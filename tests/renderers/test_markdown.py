@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 from harness.comparison.compare import compare
-from harness.renderers.base import Report, RunView
 from harness.renderers.markdown import LIMIT, render
+from harness.reports.report import Report, RunView
 from harness.scoring.results import CaseResult
 
 SPAN = re.compile(r"(?<!`)(`+)(?!`)(?:[^\n]*?[^`\n])?\1(?!`)")

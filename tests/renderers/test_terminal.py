@@ -4,8 +4,8 @@ from dataclasses import replace
 
 from wcwidth import wcswidth
 
-from harness.renderers.base import Report
 from harness.renderers.terminal import render
+from harness.reports.report import Report
 from harness.transcript import Key
 
 

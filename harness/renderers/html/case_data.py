@@ -10,9 +10,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from harness.canonical import canonical_json
-from harness.renderers.base import Asked, Report, RunView
 from harness.reports import escape as safe
 from harness.reports.evidence import accuracy
+from harness.reports.report import Asked, Report, RunView
 from harness.scoring.results import PRECEDENCE, CaseResult, TurnResult
 from harness.transcript import Key
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from harness.finetuning.result import Finetuned
 from harness.gating.policy import allowed_change
+from harness.gating.verdict import MetricVerdict
 from harness.renderers.html.svg import (
     BAD,
     BAD_SOFT,
@@ -26,7 +27,6 @@ from harness.renderers.html.svg import (
 from harness.reports.format import change, unit
 from harness.runs.record import Metric
 from harness.scoring.metrics import METRICS
-from harness.wording import MetricVerdict
 
 _WIDTH = 4.9
 """In inches of 72 pixels."""

@@ -5,12 +5,12 @@ The pictures and matrices of the HTML page, made of a report.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from harness.renderers.base import Report, RunView
 from harness.renderers.html import charts
 from harness.reports import changes, tables
 from harness.reports.blocks import Block, Inline, Paragraph, Quote, Table
 from harness.reports.escape import cut
 from harness.reports.format import plural
+from harness.reports.report import Report, RunView
 from harness.runs.record import Metric
 from harness.scoring.metrics import Confusion
 from harness.scoring.results import TurnResult

@@ -9,13 +9,14 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from harness.canonical import canonical_json
-from harness.comparison.compare import Comparison, Effect
-from harness.renderers.base import Report, RunView
+from harness.comparison.compare import Comparison
+from harness.comparison.differences import Effect
 from harness.renderers.html import charts, figures
 from harness.reports import changes, evidence, tables
 from harness.reports.blocks import Block, Inline, Listing, Names, Paragraph, Quote, Table
 from harness.reports.escape import cut
 from harness.reports.format import ABSENT, plural
+from harness.reports.report import Report, RunView
 from harness.reports.sections import says_something
 
 

@@ -14,13 +14,13 @@ from importlib import resources
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from harness.renderers.base import Report
 from harness.renderers.html import page
 from harness.renderers.html.case_data import embedded_cases
 from harness.renderers.html.svg import SERIES
 from harness.reports import escape as safe
 from harness.reports.blocks import Block, Inline, Quote, parts
 from harness.reports.changes import MOODS, REASON, summary
+from harness.reports.report import Report
 
 
 def render(report: Report) -> str:
@@ -90,7 +90,7 @@ def _environment() -> Environment:
 
 @cache
 def _file(name: str) -> str:
-    return (resources.files("harness") / "templates" / name).read_text("utf-8")
+    return (resources.files("harness.renderers.html") / name).read_text("utf-8")
 
 
 def _digest(text: str) -> str:

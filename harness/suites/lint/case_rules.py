@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from harness.constraints.constraint import Constraint
-from harness.documents import Steps
+from harness.diagnostics import Steps
 from harness.messages import Message
 from harness.suites.lint.findings import Found
 from harness.suites.lint.value_rules import value_findings

@@ -10,7 +10,8 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from harness.documents import Places, Steps, read_source
+from harness.diagnostics import Places, Steps
+from harness.documents import read_source
 from harness.suites.files import SUITE_FILE, read_suite
 from harness.suites.lint.case_rules import case_findings
 from harness.suites.lint.findings import LintCode, LintFinding

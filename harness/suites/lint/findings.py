@@ -5,7 +5,7 @@ What `harness suite check` finds, and the codes of its rules.
 from dataclasses import dataclass
 from typing import Literal
 
-from harness.documents import Steps
+from harness.diagnostics import Steps
 
 LintCode = Literal[
     "invalid",

@@ -10,7 +10,7 @@ from typing import Any
 from jsonschema import Draft202012Validator
 
 from harness.canonical import canonical_json
-from harness.documents import Places, Steps
+from harness.diagnostics import Places, Steps
 from harness.messages import Tool
 from harness.suites.lint.case_rules import expectation_spec
 from harness.suites.lint.findings import Found

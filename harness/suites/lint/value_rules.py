@@ -12,7 +12,7 @@ from referencing import Registry
 from harness.canonical import canonical_json
 from harness.constraints.constraint import TEXT_KEYWORDS, Constraint
 from harness.constraints.keywords import SchemaValidator, json_type
-from harness.documents import Steps
+from harness.diagnostics import Steps
 from harness.messages import Tool
 from harness.suites.lint.findings import Found
 

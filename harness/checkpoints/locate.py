@@ -1,0 +1,160 @@
+"""
+Where a checkpoint's files lie: a folder, the hub's cache, an adapter and its base.
+"""
+
+import contextlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from harness.checkpoints.embedded import embedded_model, quiet_transformers
+from harness.checkpoints.reference import HUB_ID, Reference, parse_reference
+from harness.errors import CheckpointError, UsageError, boundary
+
+ADAPTER_CONFIG = "adapter_config.json"
+
+
+HUB_FILES = (
+    *("*.safetensors", "*.json", "*.jinja"),
+    *("tokenizer.model", "*.tiktoken", "vocab.txt", "merges.txt"),
+)
+"""What is downloaded of a repository: no pickled weights and no code."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Located:
+    """
+    A checkpoint's files on this machine.
+    """
+
+    reference: Reference
+    folder: Path
+    """Where config and weights are; with an adapter, those of its base."""
+    adapter: Path | None = None
+    """The folder of a PEFT adapter."""
+    gguf: Path | None = None
+    """The GGUF file that holds config, weights and tokenizer."""
+
+
+def locate(
+    reference: Reference,
+    *,
+    progress: bool = False,
+    notify: Callable[[str], None] = lambda _: None,
+) -> Located:
+    """
+    Find the files of a checkpoint, downloaded or converted where needed.
+
+    Raises:
+        UsageError: for a reference without files, such as a replay, or an unknown embedded model.
+        CheckpointError: if they cannot be found, or are pickled.
+    """
+    target = reference.target
+    if reference.scheme == "embedded":
+        folder = embedded_model(target, progress=progress, notify=notify)
+        return Located(reference=reference, folder=folder)
+    if reference.scheme == "gguf":
+        file = Path(target).expanduser()
+        if not file.is_file():
+            raise CheckpointError(f"{reference}: there is no file {file}")
+        return Located(reference=reference, folder=file.parent, gguf=file)
+    if reference.scheme != "hf":
+        raise UsageError(f"{reference} names no weights; it can be run, not loaded")
+
+    folder = _folder(target, progress=progress, notify=notify)
+    if not (folder / ADAPTER_CONFIG).is_file():
+        _check_weights(folder, "model", target)
+        return Located(reference=reference, folder=folder)
+    _check_weights(folder, "adapter_model", target)
+    base = _base(folder, progress=progress, notify=notify)
+    return replace(base, reference=reference, adapter=folder)
+
+
+def _folder(target: str, *, progress: bool, notify: Callable[[str], None]) -> Path:
+    folder = Path(target).expanduser()
+    if folder.is_dir():
+        return folder
+    match = HUB_ID.fullmatch(target)
+    if folder.exists() or match is None:
+        raise CheckpointError(
+            f"{target}: there is no such folder, and it is no hub id like org/name@revision"
+        )
+    return _snapshot(match["id"], match["revision"], progress=progress, notify=notify)
+
+
+def _snapshot(
+    repository: str, revision: str | None, *, progress: bool, notify: Callable[[str], None]
+) -> Path:
+    from huggingface_hub import errors, snapshot_download
+
+    named = f"{repository}@{revision}" if revision else repository
+    notify(f"looking for {named} on the hub and in its cache")
+    try:
+        with (
+            contextlib.nullcontext() if progress else quiet_transformers(),
+            boundary(CheckpointError, f"{named} cannot be downloaded"),
+        ):
+            return Path(
+                snapshot_download(
+                    repository,
+                    revision=revision,
+                    allow_patterns=list(HUB_FILES),
+                    ignore_patterns=["*/*", "consolidated*"],
+                )
+            )
+    except CheckpointError as exc:
+        cause = exc.__cause__
+        if isinstance(cause, errors.GatedRepoError):
+            raise CheckpointError(
+                f"{named} is gated: accept its licence at https://huggingface.co/{repository}, "
+                "then log in with `hf auth login`"
+            ) from cause
+        if isinstance(cause, errors.RevisionNotFoundError):
+            raise CheckpointError(f"{named}: {repository} has no revision {revision!r}") from cause
+        if isinstance(cause, errors.RepositoryNotFoundError):
+            raise CheckpointError(
+                f"{named}: there is no such folder, and no such model on the hub that you may read"
+            ) from cause
+        if isinstance(cause, errors.LocalEntryNotFoundError | errors.OfflineModeIsEnabled):
+            raise CheckpointError(
+                f"{named}: there is no such folder; the hub cannot be reached and its cache does "
+                "not hold it. Give a local folder, or run once with a network"
+            ) from cause
+        raise
+
+
+def _check_weights(folder: Path, stem: str, target: str) -> None:
+    if any(folder.glob(f"{stem}*.safetensors")):
+        if stem == "model" and not (folder / "config.json").is_file():
+            raise CheckpointError(f"{target}: {folder} holds weights but no config.json")
+        return
+    if any(folder.glob("*.bin")) or any(folder.glob("*.pt")) or any(folder.glob("*.pth")):
+        raise CheckpointError(
+            f"{target}: its weights are pickled, which can run code when they are read; save them "
+            "as safetensors (save_pretrained does)"
+        )
+    raise CheckpointError(f"{target}: {folder} holds no {stem}*.safetensors")
+
+
+def _base(adapter: Path, *, progress: bool, notify: Callable[[str], None]) -> Located:
+    """
+    Find what *adapter* was trained on, from its own config.
+    """
+    with boundary(CheckpointError, f"{adapter / ADAPTER_CONFIG} cannot be read"):
+        config = json.loads((adapter / ADAPTER_CONFIG).read_text(encoding="utf-8"))
+        name, revision = config.get("base_model_name_or_path"), config.get("revision")
+    if not isinstance(name, str) or not name:
+        raise CheckpointError(f"{adapter / ADAPTER_CONFIG} names no base_model_name_or_path")
+    reference = parse_reference(name)
+    if reference.scheme == "hf" and (adapter / name).is_dir():
+        reference = Reference(scheme="hf", target=str(adapter / name))
+    elif reference.scheme == "hf" and revision and not Path(name).is_dir():
+        reference = Reference(scheme="hf", target=f"{reference.target}@{revision}")
+    try:
+        base = locate(reference, progress=progress, notify=notify)
+    except CheckpointError as exc:
+        raise CheckpointError(f"the base of adapter {adapter}: {exc}") from exc
+    if base.adapter is not None:
+        raise CheckpointError(f"the base of adapter {adapter} is an adapter too; merge that first")
+    return base

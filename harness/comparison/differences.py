@@ -1,0 +1,107 @@
+"""
+What two runs were made with, field by field, and what a difference means for comparing them.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from harness.runs.record import RunRecord
+
+Effect = Literal[
+    "compared", "rejudge", "rejudged", "common_cases", "not_comparable", "latency", "noted"
+]
+"""
+What a difference between two runs means:
+
+- ``compared``: it is what the comparison is about (the checkpoint);
+- ``rejudge``: the older run has to be judged again first;
+- ``rejudged``: that was done, and the comparison is of what it gave;
+- ``common_cases``: only the common cases are compared;
+- ``not_comparable``: the runs were made differently, unless the caller allows it;
+- ``latency``: times cannot be compared, the rest can;
+- ``noted``: listed, without effect.
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """
+    One field of run.json, by dotted path, that is not the same in both runs.
+    """
+
+    field: str
+    old: Any
+    new: Any
+    effect: Effect
+
+    def allowed_by(self, names: Iterable[str]) -> bool:
+        """
+        Whether any of *names* means this field: its path, the path's start or its last part.
+
+        ``backend.dtype`` is meant by ``backend.dtype``, ``backend`` and ``dtype``.
+        """
+        return any(
+            self.field == name
+            or self.field.startswith(f"{name}.")
+            or self.field.rpartition(".")[2] == name
+            for name in names
+        )
+
+
+def differences(old: RunRecord, new: RunRecord) -> Iterator[Difference]:
+    """
+    Yield each field in which the two runs were made differently, and what follows from it.
+    """
+    before, after = _settings(old), _settings(new)
+    for field in dict.fromkeys([*before, *after]):
+        was, now = before.get(field), after.get(field)
+        if was != now:
+            yield Difference(field=field, old=was, new=now, effect=_effect(field, before, after))
+
+
+def _settings(record: RunRecord) -> dict[str, Any]:
+    """
+    Every field that tells how a run was made, by dotted path.
+    """
+    suite, selection = record.suite, record.selection
+    fields: dict[str, Any] = {
+        "suite.name": suite.name,
+        "suite.version": suite.version,
+        "suite.digest": suite.digest,
+        "selection.limit": selection.limit,
+        "selection.tags": list(selection.tags),
+        "selection.complete": selection.complete,
+        "scorer_version": record.scorer_version,
+        "harness_version": record.harness_version,
+    }
+    for block in ("checkpoint", "backend", "generation", "environment"):
+        fields.update(_flat(block, getattr(record, block)))
+    return fields
+
+
+def _flat(path: str, value: Any) -> Iterator[tuple[str, Any]]:
+    if isinstance(value, Mapping) and value:
+        for key in sorted(value):
+            yield from _flat(f"{path}.{key}", value[key])
+    elif not isinstance(value, Mapping):
+        yield path, value
+
+
+def _effect(field: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> Effect:
+    block = field.partition(".")[0]
+    if field == "checkpoint.dialect_version":
+        # Versions of different dialects have nothing to do with each other.
+        name = "checkpoint.dialect"
+        return "rejudge" if before.get(name) == after.get(name) else "compared"
+    if field == "scorer_version":
+        return "rejudge"
+    if field in ("suite.version", "suite.digest") or block == "selection":
+        return "common_cases"
+    if field == "backend.device" or field.startswith("environment.hardware"):
+        return "latency"
+    if block == "checkpoint":
+        return "compared"
+    if block in ("suite", "backend", "generation"):
+        return "not_comparable"
+    return "noted"

@@ -1,0 +1,162 @@
+"""
+Two checkpoints timed in turn: the paired times, and what a policy makes of them.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from statistics import geometric_mean, median
+from typing import Any, Literal
+
+from harness.canonical import canonical_json
+from harness.comparison.paired import PairedValues
+from harness.gating.policy import Policy
+from harness.gating.times import judge_alternated
+from harness.gating.verdict import MetricVerdict
+from harness.runs.record import SuiteReference
+from harness.scoring.metrics import METRICS, ms_per_token
+from harness.wording import count
+
+SHORTEST_MS, LONGEST_MS = 1e-9, 1e15
+"""No answer is timed beyond these: what divides or adds up such times would be no number."""
+
+Side = Literal["old", "new"]
+
+
+TIMES = ("latency_ms_p50", "ttft_ms_p50", "ms_per_token_p50")
+"""What is taken of every answer; see `METRICS`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TimedAnswer:
+    """
+    The times of one answer.
+    """
+
+    latency_ms: float
+    ttft_ms: float | None
+    output_tokens: int | None
+
+    def __post_init__(self) -> None:
+        """
+        Raises:
+            ValueError: for what no clock and no tokenizer gives.
+        """
+        for time in (self.latency_ms, self.ttft_ms):
+            if time and not SHORTEST_MS <= time <= LONGEST_MS:
+                raise ValueError(f"{time:g} ms is no time of an answer")
+        if self.output_tokens is not None and not 0 <= self.output_tokens < 2**53:
+            raise ValueError("an answer's output_tokens are no count of tokens")
+
+    def value(self, name: str) -> float | None:
+        """
+        Give the time that the metric *name* is a median of.
+        """
+        if name == "latency_ms_p50":
+            return self.latency_ms
+        if name == "ttft_ms_p50":
+            return self.ttft_ms
+        return ms_per_token(self.latency_ms, self.ttft_ms, self.output_tokens)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TimedCase:
+    """
+    One case, answered by both checkpoints equally often, in alternation.
+    """
+
+    id: str
+    old: tuple[TimedAnswer, ...]
+    new: tuple[TimedAnswer, ...]
+
+    def values(self, name: str) -> tuple[float, float] | None:
+        """
+        Give the old and the new time, each the geometric mean over the answers; None without one.
+        """
+        both = [[answer.value(name) for answer in side] for side in (self.old, self.new)]
+        found = [[value for value in side if value is not None and value > 0] for side in both]
+        if not all(side and len(side) == len(self.old) for side in found):
+            return None
+        return geometric_mean(found[0]), geometric_mean(found[1])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alternation:
+    """
+    The times of two checkpoints on one suite, measured in alternation.
+    """
+
+    suite: SuiteReference
+    old: Mapping[str, Any]
+    new: Mapping[str, Any]
+    """The checkpoints, as run.json has them."""
+    backend: Mapping[str, Any]
+    """How the new one was run, as run.json has it."""
+    generation: Mapping[str, Any]
+    hardware: Mapping[str, Any]
+    cases: tuple[TimedCase, ...]
+    left_out: Mapping[str, str]
+    """Cases without a time -> why."""
+    measured: str
+    """When it was begun, ISO 8601."""
+
+    def __post_init__(self) -> None:
+        """
+        Raises:
+            ValueError: for an infinity or NaN in what is told of the two: no report can hold one.
+        """
+        canonical_json(
+            [asdict(self.suite), self.left_out, self.measured]
+            + [dict(told) for told in (self.old, self.new, self.backend, self.generation)]
+            + [dict(self.hardware)]
+        )
+
+    def paired(self, name: str) -> PairedValues:
+        """
+        Pair the time *name* case by case.
+        """
+        return _paired([both for case in self.cases if (both := case.values(name)) is not None])
+
+    def tokens(self) -> PairedValues:
+        """
+        Pair the lengths of the answers, case by case, in tokens.
+        """
+        return _paired(
+            [
+                (float(old), float(new))
+                for case in self.cases
+                if (old := case.old[0].output_tokens) is not None
+                and (new := case.new[0].output_tokens) is not None
+            ]
+        )
+
+
+def _paired(values: Sequence[tuple[float, float]]) -> PairedValues:
+    return PairedValues(
+        old=median(old for old, _ in values) if values else None,
+        new=median(new for _, new in values) if values else None,
+        values=tuple(values),
+    )
+
+
+def judge_alternation(policy: Policy, measured: Alternation) -> dict[str, MetricVerdict]:
+    """
+    Hold every time that *policy* limits against its limit; times neither side has are left out.
+    """
+    found = {}
+    for name in TIMES:
+        if name not in policy.limits:
+            continue
+        limit, paired = policy.limits[name], measured.paired(name)
+        if paired.pairs:
+            found[name] = judge_alternated(name, limit, paired)
+            if missing := len(measured.cases) - paired.pairs:
+                reason = f"{found[name].reason}; {count(missing, 'case')} without this time"
+                found[name] = replace(found[name], reason=reason)
+        elif any(answer.value(name) for each in measured.cases for answer in each.old + each.new):
+            found[name] = MetricVerdict(
+                verdict="inconclusive",
+                reason=f"{METRICS[name].title}: no case has this time on both sides",
+                rule="inconclusive where only one side could be measured",
+                limit=limit.text,
+            )
+    return found

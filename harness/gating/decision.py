@@ -1,0 +1,60 @@
+"""
+Two stored runs compared, and the verdict on the new one.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+
+from harness.comparison.compare import Comparison
+from harness.gating.gate import gate
+from harness.gating.policy import Policy, default_policy
+from harness.gating.verdict import Verdict
+from harness.provenance import date_today
+from harness.runs.store import StoredRun
+from harness.transcript import Key, Transcript
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Compared:
+    """
+    Two runs as they were compared: judged again, where they had been judged differently.
+    """
+
+    old: StoredRun
+    new: StoredRun
+    comparison: Comparison
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gated(Compared):
+    """
+    Two runs compared, and the verdict on the new one.
+    """
+
+    verdict: Verdict
+    old_again: Mapping[Key, Transcript] = field(default_factory=dict)
+    new_again: Mapping[Key, Transcript] = field(default_factory=dict)
+    """Answers at batch size 1 that stand in for the stored ones (`harness.workflow.recheck`)."""
+
+
+def decide(
+    compared: Compared,
+    policy: Policy | None = None,
+    *,
+    allow: Sequence[str] = (),
+    today: date | None = None,
+) -> Gated:
+    """
+    Hold two compared runs to *policy* or the built-in one; fields in *allow* may differ.
+    """
+    verdict = gate(
+        policy or default_policy(),
+        compared.comparison,
+        today or date_today(),
+        allow=allow,
+        baseline=compared.old.folder.name,
+    )
+    return Gated(
+        old=compared.old, new=compared.new, comparison=compared.comparison, verdict=verdict
+    )

@@ -1,0 +1,85 @@
+"""
+What a report says, whatever its form: the runs, their comparison and verdict.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from harness.comparison.compare import Comparison
+from harness.finetuning.result import Finetuned
+from harness.gating.verdict import Verdict
+from harness.runs.record import RunRecord
+from harness.transcript import Key
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """
+    One turn as the suite has it.
+    """
+
+    role: str
+    """Who spoke last before the answer: ``user``, or ``tool`` for a tool's result."""
+    text: str
+    """What they said."""
+    expected: Mapping[str, Any]
+    """The expectation as the suite spells it (docs/suites.md)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunView:
+    """
+    One run with the evidence that is not in its record.
+    """
+
+    name: str
+    """What a person calls it: a baseline's name, a run's folder."""
+    record: RunRecord
+    prompts: Mapping[str, str] = field(default_factory=dict)
+    """Case id -> what the user said."""
+    answers: Mapping[Key, str] = field(default_factory=dict)
+    """The raw text of the answers at hand. Where one is missing, its calls are shown."""
+    errors: Mapping[Key, str] = field(default_factory=dict)
+    """What broke, for answers that could not be made."""
+    turns: Mapping[str, tuple[Asked, ...]] = field(default_factory=dict)
+    """Case id -> what each of its turns asked and expected."""
+    training: Finetuned | None = None
+    """How the checkpoint was trained, where that was done here and its weights are still there."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """
+    Everything a renderer may show.
+
+    One run alone; two runs, old and new, with their comparison and maybe a verdict; or any number
+    of runs side by side.
+    """
+
+    title: str
+    runs: tuple[RunView, ...]
+    comparison: Comparison | None = None
+    verdict: Verdict | None = None
+
+    def __post_init__(self) -> None:
+        if not self.runs:
+            raise ValueError("a report shows at least one run")
+        if self.comparison is not None and len(self.runs) != 2:
+            raise ValueError(f"a comparison is of two runs, not {len(self.runs)}")
+        if self.verdict is not None and self.comparison is None:
+            raise ValueError("a verdict belongs to a comparison")
+
+    @property
+    def old(self) -> RunView:
+        """
+        The first run: what the other is compared with.
+        """
+        return self.runs[0]
+
+    @property
+    def new(self) -> RunView:
+        """
+        The last run: the one at hand.
+        """
+        return self.runs[-1]

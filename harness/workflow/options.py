@@ -1,0 +1,99 @@
+"""
+What a run may be told, and how that is said in its record.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from harness.backends.base import Generation
+from harness.errors import UsageError
+from harness.runs.record import SuiteReference
+from harness.suites.suite import Suite
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunOptions:
+    """
+    What a run may be told beside suite and checkpoint. None means: as the suite or machine says.
+    """
+
+    dialect: str | None = None
+    device: str | None = None
+    dtype: str | None = None
+    batch_size: int | None = None
+    max_new_tokens: int | None = None
+    seed: int | None = None
+    limit: int | None = None
+    tags: tuple[str, ...] = ()
+    repeats: int = 1
+    latency: bool = False
+    tool_names: str | None = None
+    """The style in which the model is shown the names of tools; None: as they are."""
+    order: int | None = None
+    """Which shuffle the cases are asked in; None: as the suite has them."""
+    draft: str | None = None
+    """A run or baseline whose answers are verified instead of made anew, where they still hold."""
+    resume: bool = False
+    """Go on with the unfinished run in the folder."""
+    reuse: bool = False
+    """Take the run that is in the folder if this one would be the same, go on with it if it is
+    unfinished, and replace it if it is another's."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Watch:
+    """
+    Who is told what happens on the way. Does nothing unless given something to do.
+    """
+
+    notify: Callable[[str], None] = field(default=lambda _: None)
+    """Takes one line about a thing worth knowing."""
+    expect: Callable[[int], None] = field(default=lambda _: None)
+    """Told once how many answers are to be made."""
+    advance: Callable[[int], None] = field(default=lambda _: None)
+    """Told how many answers have just been made."""
+    progress: bool = False
+    """Whether preparing weights may draw a bar of its own."""
+
+
+def generation_for(suite: Suite, options: RunOptions) -> Generation:
+    """
+    Say how answers are decoded: as *suite* says, where *options* say nothing else.
+
+    Raises:
+        UsageError: for a setting nobody knows.
+    """
+    settings = dict(suite.generation)
+    for name in ("max_new_tokens", "seed"):
+        if getattr(options, name) is not None:
+            settings[name] = getattr(options, name)
+    known = {entry.name for entry in fields(Generation)}
+    if unknown := sorted(set(settings) - known):
+        raise UsageError(f"generation setting {unknown[0]!r} is none of {', '.join(sorted(known))}")
+    return Generation(**settings)
+
+
+def with_tool_names(backend: Mapping[str, Any], style: str | None) -> dict[str, Any]:
+    """
+    Add to a ``backend`` block in which style the model was shown its tools, if in one.
+
+    It is a matter of how a model is served, and runs that differ in it were asked differently.
+    """
+    return {**backend, **({} if style is None else {"tool_names": style})}
+
+
+def with_order(backend: Mapping[str, Any], order: int | None) -> dict[str, Any]:
+    """
+    Add to a ``backend`` block in which order cases were asked, if not in the suite's.
+    """
+    return {**backend, **({} if order is None else {"order": order})}
+
+
+def suite_reference(suite: Suite) -> SuiteReference:
+    """
+    Name a suite as a record does.
+    """
+    return SuiteReference(
+        name=suite.name, version=suite.version, digest=suite.digest, released=suite.released
+    )

@@ -1,0 +1,249 @@
+"""
+run.json: one spelling, read back whole.
+"""
+
+import json
+from dataclasses import replace
+from importlib import resources
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
+
+from harness.canonical import digest
+from harness.errors import RecordError
+from harness.runs.record import Metric, RunRecord, Selection, decode, encode, with_interval
+from harness.scoring.metrics import Counts, Quantile
+from harness.scoring.results import (
+    FINDINGS,
+    PRECEDENCE,
+    SECOND_CALL_KINDS,
+    CaseResult,
+    Finding,
+    TurnResult,
+)
+
+from ..builders import answer, attempt, calls, case, judge, record
+
+SCHEMA = Draft202012Validator(
+    json.loads((resources.files("harness") / "schemas" / "run.json").read_text("utf-8"))
+)
+TEXT = st.text(max_size=8)
+JSON = st.none() | st.booleans() | st.integers() | TEXT | st.lists(st.integers(), max_size=2)
+OBJECTS = st.dictionaries(TEXT, JSON, max_size=3)
+NUMBERS = st.none() | st.floats(0, 1e9) | st.integers(0, 9)
+TURNS = st.builds(
+    TurnResult,
+    expects=st.sampled_from(["calls", "abstain", "either"]),
+    follows_result=st.booleans(),
+    calls=st.lists(st.fixed_dictionaries({"tool": TEXT, "arguments": OBJECTS}), max_size=2).map(
+        tuple
+    ),
+    findings=st.lists(
+        st.builds(
+            Finding,
+            code=st.sampled_from(sorted(FINDINGS)),
+            detail=TEXT,
+            kind=st.none() | st.sampled_from(SECOND_CALL_KINDS),
+        ),
+        max_size=2,
+    ).map(tuple),
+    status=st.sampled_from(PRECEDENCE),
+    status_lenient=st.sampled_from(PRECEDENCE),
+    pairs=st.just(()),
+    finish_reason=st.none() | TEXT,
+    output_tokens=st.none() | st.integers(0, 999),
+    latency_ms=NUMBERS,
+    ttft_ms=NUMBERS,
+    margin=st.none() | st.floats(-9, 9),
+)
+CASES = st.builds(
+    CaseResult,
+    id=st.text(min_size=1, max_size=8),
+    repeat=st.integers(0, 3),
+    digest=TEXT.map(digest),
+    group=st.none() | TEXT,
+    tags=st.lists(TEXT, max_size=2).map(tuple),
+    must_pass=st.booleans(),
+    quarantined=st.booleans(),
+    forbids_extra_calls=st.booleans(),
+    turns=st.lists(TURNS, min_size=1, max_size=2).map(tuple),
+)
+RECORDS = st.builds(
+    lambda cases, environment, selection, confusion: record(
+        environment=environment,
+        selection=selection,
+        cases=tuple(cases),
+        confusion=confusion,
+    ),
+    st.lists(CASES, max_size=3),
+    OBJECTS,
+    st.builds(
+        Selection,
+        limit=st.none() | st.integers(1, 9),
+        tags=st.lists(TEXT, max_size=2).map(tuple),
+        complete=st.booleans(),
+    ),
+    st.dictionaries(TEXT, st.dictionaries(TEXT, st.integers(1, 9), max_size=2), max_size=2),
+)
+
+TOY = record(judge(case(calls("A"), tags=("plain",)), answer(attempt("A"), attempt("B"))))
+
+
+def changed(**changes: Any) -> str:
+    """
+    Give the text of a run.json with some keys set, or removed where None.
+    """
+    data = {**json.loads(encode(TOY)), **changes}
+    return json.dumps({key: value for key, value in data.items() if value is not None})
+
+
+@settings(deadline=None, max_examples=30)
+@given(RECORDS)
+def test_a_record_survives_its_file(made: RunRecord) -> None:
+    text = encode(made)
+
+    assert made == decode(text, "run.json")
+    assert text == encode(decode(text, "run.json"))
+
+
+@settings(deadline=None, max_examples=30)
+@given(RECORDS)
+def test_the_file_is_what_the_shipped_schema_says(made: RunRecord) -> None:
+    SCHEMA.validate(json.loads(encode(made)))
+
+
+def test_the_schema_is_a_schema() -> None:
+    Draft202012Validator.check_schema(SCHEMA.schema)
+
+
+def test_equal_records_have_equal_bytes_whatever_the_order_of_their_keys() -> None:
+    one = replace(TOY, environment={"a": 1, "b": {"c": 2, "d": 3}})
+    two = replace(TOY, environment={"b": {"d": 3, "c": 2}, "a": 1})
+
+    assert encode(one) == encode(two)
+
+
+def test_the_file_has_one_key_and_one_case_a_line_in_canonical_json() -> None:
+    lines = encode(record(*TOY.cases, *TOY.cases)).splitlines()
+    keys = [line.split(":")[0] for line in lines if line[:1] == '"']
+
+    assert sorted(keys) == keys
+    assert 2 == sum(line.startswith('{"digest":') for line in lines)
+    assert not any(": " in line or ", " in line for line in lines if "detail" not in line)
+
+
+def test_a_file_holds_no_numbers_json_lacks() -> None:
+    with pytest.raises(ValueError, match="JSON"):
+        encode(replace(TOY, environment={"load": float("nan")}))
+
+
+def test_the_format_of_the_contract_is_read() -> None:
+    """
+    Keys that the contract's example leaves out follow from those it has.
+    """
+    name = digest("x")
+    example = {
+        "format": 1,
+        "harness_version": "0.1.0",
+        "scorer_version": 1,
+        "suite": {"name": "tool-routing", "version": "1.0.0", "digest": name},
+        "selection": {"limit": None, "tags": [], "complete": True},
+        "checkpoint": {
+            **{"reference": "hf:a/b", "weights": name, "adapter": None, "tokenizer": name},
+            **{"template": name, "dialect": "hermes", "dialect_version": 1},
+        },
+        "backend": {"name": "transformers", "dtype": "float32", "batch": "auto"},
+        "generation": {"max_new_tokens": 128, "do_sample": False, "seed": 0},
+        "environment": {"python": "3.11", "packages": {}, "hardware": {}, "dirty": False},
+        "metrics": {
+            "accuracy": {
+                **{"value": 0.9, "hits": 108, "eligible": 120, "low": 0.83, "high": 0.94},
+                "higher_is_better": True,
+            }
+        },
+        "cases": [
+            {
+                **{"id": "kb-001", "repeat": 0, "digest": name, "group": "hr", "tags": ["i"]},
+                **{"must_pass": False, "quarantined": False},
+                **{"status": "incorrect", "status_lenient": "correct"},
+                "turns": [
+                    {
+                        "expects": "calls",
+                        "calls": [{"tool": "search_google", "arguments": {"query": "..."}}],
+                        "findings": [{"code": "wrong_tool", "detail": "...", "kind": None}],
+                        **{"finish_reason": "stop", "output_tokens": 21, "latency_ms": None},
+                        **{"ttft_ms": None, "margin": None},
+                    }
+                ],
+            }
+        ],
+        "started": "2026-03-04T10:00:00+00:00",
+        "finished": "2026-03-04T10:01:00+00:00",
+    }
+    (read,) = decode(json.dumps(example), "run.json").cases
+
+    assert ("incorrect", "correct") == (read.status, read.status_lenient)
+    assert ("hr", ("i",), True) == (read.group, read.tags, read.scored)
+    assert (21, "stop", False) == (
+        read.turns[0].output_tokens,
+        read.turns[0].finish_reason,
+        read.turns[0].follows_result,
+    )
+
+
+def test_a_later_format_is_refused_with_what_to_do() -> None:
+    with pytest.raises(RecordError, match=r"base/run.json: format 2 is newer .* upgrade harness"):
+        decode(changed(format=2), "base/run.json")
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("", "no run.json"),
+        ("[]", 'no "format"'),
+        ("{}", 'no "format"'),
+        ('{"format": "1"}', 'no "format"'),
+        ('{"format": 0}', 'no "format"'),
+        (changed(format=True), "format"),
+        (changed(cases=None), "cases"),
+        (changed(cases=[{}]), "cases/0"),
+        (changed(metrics={"accuracy": {"value": "high"}}), "metrics/accuracy"),
+        (changed(scorer_version="1"), "scorer_version"),
+    ],
+    ids=lambda value: value[:20],
+)
+def test_what_is_no_run_is_refused_by_name(text: str, reason: str) -> None:
+    with pytest.raises(RecordError, match=rf"^base/run\.json: .*{reason}"):
+        decode(text, "base/run.json")
+
+
+def test_a_rate_has_an_interval_and_a_direction() -> None:
+    metric = with_interval("accuracy", Counts(hits=108, eligible=120))
+
+    # Wilson, z = 1.96: (108 + 1.9207) / 123.84 +- 1.96 * sqrt(108 * 12 / 120 + 0.9604) / 123.84
+    assert 0.9 == metric.value
+    assert (pytest.approx(0.8333, abs=1e-3), pytest.approx(0.9419, abs=1e-3)) == (
+        metric.low,
+        metric.high,
+    )
+    assert metric.higher_is_better
+    assert not with_interval("second_call_rate", Counts(hits=0, eligible=1)).higher_is_better
+
+
+def test_a_rate_over_nothing_has_no_value() -> None:
+    assert (
+        Metric(value=None, hits=0, eligible=0, low=None, high=None, higher_is_better=True)
+    ) == with_interval("accuracy", Counts(hits=0, eligible=0))
+
+
+def test_a_time_has_neither_hits_nor_interval() -> None:
+    assert (
+        Metric(value=812.0, hits=None, eligible=24, low=None, high=None, higher_is_better=False)
+    ) == with_interval("latency_ms_p50", Quantile(value=812.0, eligible=24))
+
+
+def test_errors_are_counted() -> None:
+    assert 1 == record(*TOY.cases, judge(case(calls("A")), None)).errors

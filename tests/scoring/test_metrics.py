@@ -1,0 +1,276 @@
+"""
+Every metric over its own denominator.
+"""
+
+import pytest
+
+from harness.scoring.metrics import (
+    METRICS,
+    Counts,
+    Quantile,
+    confusion,
+    measure,
+    ms_per_token,
+    second_calls,
+)
+from harness.scoring.results import CaseResult
+from harness.suites.suite import Abstention, Calls, Turn
+
+from ..builders import (
+    TOOLS,
+    abstain,
+    answer,
+    attempt,
+    calls,
+    case,
+    expect,
+    judge,
+    malformed,
+    tool,
+    turn,
+    unfinished,
+)
+
+A, B, Z = attempt("A"), attempt("B"), attempt("Z")
+TYPED = tool("T", n={"type": "integer"})
+
+
+def judged(expected: Turn | Calls | Abstention, *attempts: object, **fields: object) -> CaseResult:
+    return judge(case(expected, tools=(*TOOLS, TYPED), **fields), answer(*attempts))  # type: ignore[arg-type]
+
+
+def rate(name: str, *results: CaseResult) -> tuple[int, int]:
+    """
+    Give hits and eligible.
+    """
+    counts = measure(results)[name]
+    assert isinstance(counts, Counts)
+    return counts.hits, counts.eligible
+
+
+def test_over_nothing_every_metric_is_there_and_has_no_value() -> None:
+    measured = measure([])
+
+    assert list(METRICS) == list(measured)
+    for name, found in measured.items():
+        empty = Counts(hits=0, eligible=0), Quantile(value=None, eligible=0)
+        assert empty[METRICS[name].unit != "rate"] == found
+
+
+RIGHT, WRONG = judged(calls("A"), A), judged(calls("A"), B)
+BROKEN = judge(case(calls("A")), None)
+QUARANTINED = judged(calls("A"), B, quarantined=True)
+
+
+def test_accuracy_counts_scored_cases_whose_status_is_correct() -> None:
+    half_read = judged(calls("A"), unfinished("A"))
+
+    assert (1, 3) == rate("accuracy", RIGHT, WRONG, half_read)
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_errors_and_quarantined_cases_are_in_no_metric(name: str) -> None:
+    abstained = judge(case(turn(abstain(), after_result=True), quarantined=True), answer(A))
+
+    assert measure([])[name] == measure([BROKEN, QUARANTINED, abstained])[name]
+
+
+def test_a_case_of_which_one_turn_broke_is_in_no_metric() -> None:
+    result = judge(case(calls("A"), turn(abstain(), after_result=True)), None, answer(A))
+
+    assert (0, 0) == rate("accuracy", result)
+    assert (0, 0) == rate("call_after_result_rate", result)
+
+
+def test_tool_accuracy_leaves_arguments_aside() -> None:
+    wrong_value = judged(calls(expect("A", x=1)), attempt("A", x=2))
+    crossed = judged(calls("A", "B", order="strict"), B, A)
+    more = judged(calls("A"), A, A)
+
+    assert (3, 5) == rate("tool_accuracy", RIGHT, WRONG, wrong_value, crossed, more)
+
+
+def test_tool_accuracy_is_about_cases_whose_turns_all_expect_calls() -> None:
+    mixed = judge(case(calls("A"), abstain()), answer(A), answer())
+    either = judged(turn(calls("A"), abstain()), A)
+
+    assert (1, 1) == rate("tool_accuracy", RIGHT, mixed, either, judged(abstain()))
+
+
+def test_argument_accuracy_is_over_the_hits_of_tool_accuracy() -> None:
+    wrong_value = judged(calls(expect("A", x=1)), attempt("A", x=2))
+    wrong_both = judged(calls(expect("A", x=1)), attempt("B", x=2))
+    misfit = judged(calls("T"), attempt("T", n="x"))
+
+    assert (1, 3) == rate("argument_accuracy", RIGHT, wrong_value, wrong_both, misfit)
+
+
+def test_second_calls_are_over_cases_that_expect_calls_and_forbid_more() -> None:
+    duplicate, allowed = judged(calls("A"), A, A), judged(calls("A", extra_calls="allow"), A, A)
+    abstained, either = judged(abstain(), A, A), judged(turn(calls("A"), abstain()), A, A)
+
+    assert (1, 2) == rate("second_call_rate", RIGHT, duplicate, allowed, abstained, either)
+
+
+@pytest.mark.parametrize(
+    ("attempts", "hits"),
+    [
+        ([], 0),
+        ([A], 0),
+        ([A, A], 1),
+        ([A, B], 1),
+        ([A, Z], 1),
+        ([A, malformed()], 1),
+        ([A, unfinished()], 1),
+        ([B, A], 0),
+        ([Z, A], 0),
+        ([malformed("A"), A], 0),
+        ([malformed("A"), malformed("A")], 0),
+    ],
+)
+def test_the_first_call_must_be_the_expected_one(attempts: list[object], hits: int) -> None:
+    assert (hits, 1) == rate("second_call_rate", judged(calls("A"), *attempts))
+
+
+def test_arguments_do_not_matter_to_second_calls() -> None:
+    result = judged(calls(expect("A", x=1)), attempt("A", x=2), attempt("A", x=3))
+
+    assert (1, 1) == rate("second_call_rate", result)
+
+
+def test_any_of_is_eligible_for_second_calls_if_all_alternatives_forbid_more() -> None:
+    forbids = judged(turn(calls("A"), calls("B")), A, B)
+    allows = judged(turn(calls("A"), calls("B", extra_calls="allow")), A, A)
+
+    assert (1, 1) == rate("second_call_rate", forbids, allows)
+
+
+def test_second_calls_are_told_by_the_kind_of_the_first_that_should_not_be_there() -> None:
+    results = [
+        judged(calls("A"), A, A, B),
+        judged(calls("A"), A, B, A),
+        judged(calls("A"), A, B),
+        judged(calls("A"), B, A),
+        judged(calls("A", extra_calls="allow"), A, A),
+        judged(calls("A"), A, A, quarantined=True),
+    ]
+
+    assert {"duplicate": 1, "other_tool": 2} == second_calls(results)
+
+
+def test_calls_after_a_result_are_counted_by_turn() -> None:
+    after = turn(abstain(), after_result=True)
+    result = judge(case(calls("A"), after, after), answer(A), answer(A), answer())
+    elsewhere = [judged(abstain(), A), judged(turn(calls("A"), after_result=True), B)]
+
+    assert (1, 2) == rate("call_after_result_rate", result, *elsewhere)
+
+
+def test_calls_after_a_result_and_second_calls_are_never_pooled() -> None:
+    after = judged(turn(abstain(), after_result=True), A, A)
+    second = judged(calls("A"), A, A)
+
+    assert (1, 1) == rate("call_after_result_rate", after, second)
+    assert (1, 1) == rate("second_call_rate", after, second)
+
+
+def test_abstention_is_kept_if_no_call_was_tried() -> None:
+    results = [
+        judged(abstain()),
+        judged(abstain("never said")),
+        judged(abstain(), A),
+        judged(abstain(), malformed()),
+        judged(turn(abstain(), after_result=True), unfinished()),
+        RIGHT,
+    ]
+
+    assert (2, 5) == rate("abstention_accuracy", *results)
+
+
+def test_no_call_is_over_cases_that_expect_calls() -> None:
+    results = [judged(calls("A")), RIGHT, judged(calls("A"), malformed()), judged(abstain())]
+
+    assert (1, 3) == rate("no_call_rate", *results)
+
+
+def test_malformed_undeclared_and_misfit_are_over_all_scored_cases() -> None:
+    results = [
+        judged(calls("A"), malformed(), malformed()),
+        judged(calls("A"), unfinished()),
+        judged(abstain(), Z),
+        judged(abstain(), attempt("T", n="x")),
+        judged(abstain()),
+    ]
+
+    assert (1, 5) == rate("malformed_rate", *results)
+    assert (1, 5) == rate("undeclared_tool_rate", *results)
+    assert (1, 5) == rate("schema_violation_rate", *results)
+
+
+def timed(
+    latency: float | None = None, ttft: float | None = None, tokens: int | None = None
+) -> CaseResult:
+    return judge(
+        case(calls("A")),
+        answer(A),
+        timing=None if latency is None else (latency, ttft),
+        output_tokens=tokens,
+    )
+
+
+def test_quantiles_are_interpolated_and_over_what_is_known() -> None:
+    # Type 7 over 1, 2, 3, 10: the median lies halfway from 2 to 3, and position 0.95 * 3 = 2.85
+    # is 85 % of the way from 3 to 10.
+    results = [timed(tokens=count) for count in (10, 1, 3, 2)] + [timed()]
+    measured = measure(results)
+
+    assert Quantile(value=2.5, eligible=4) == measured["output_tokens_p50"]
+    assert measured["output_tokens_p95"].value == pytest.approx(8.95)  # type: ignore[union-attr]
+
+
+def test_times_are_over_the_answers_that_were_timed() -> None:
+    measured = measure([timed(100.0, 20.0, 5), timed(300.0, None, 9), timed(None, None, 7)])
+
+    assert Quantile(value=200.0, eligible=2) == measured["latency_ms_p50"]
+    assert Quantile(value=20.0, eligible=1) == measured["ttft_ms_p50"]
+    # (100 - 20) / (5 - 1)
+    assert Quantile(value=20.0, eligible=1) == measured["ms_per_token_p50"]
+
+
+@pytest.mark.parametrize(
+    ("latency", "ttft", "tokens", "expected"),
+    [
+        (100.0, 20.0, 5, 20.0),
+        (100.0, 20.0, 2, 80.0),
+        (100.0, 20.0, 1, None),
+        (100.0, 20.0, None, None),
+        (100.0, None, 5, None),
+        (None, None, 5, None),
+    ],
+)
+def test_time_per_token_needs_two_tokens_and_both_times(
+    latency: float | None, ttft: float | None, tokens: int | None, expected: float | None
+) -> None:
+    assert expected == ms_per_token(latency, ttft, tokens)
+
+
+def test_the_confusion_matrix_counts_expected_by_called() -> None:
+    results = [
+        RIGHT,
+        WRONG,
+        judged(calls("A", "B"), B, A),
+        judged(calls("A")),
+        judged(calls("A"), Z),
+        judged(calls("B"), malformed("B")),
+        judged(abstain()),
+        judged(abstain(), A, Z),
+        judged(calls("A"), A, B),
+        BROKEN,
+        QUARANTINED,
+    ]
+
+    assert {
+        "A": {"A": 3, "B": 1, "(none)": 1, "(undeclared)": 1},
+        "B": {"B": 1, "(malformed)": 1},
+        "(none)": {"(none)": 1, "A": 1, "(undeclared)": 1},
+    } == confusion(results)
