@@ -291,6 +291,7 @@ class PytestSession:
         Run a suite on another checkpoint, or on the one under test, and store it in *reports*.
         """
         from harness.workflow import run as workflow
+        from harness.workflow.options import Watch
 
         project = replace(self.project, reports=reports)
         options = replace(self._options, limit=limit, tags=tags, repeats=repeats)
