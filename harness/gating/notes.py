@@ -1,0 +1,141 @@
+"""
+Notes on a verdict: what was left out, allowed or judged again, and where to look first.
+
+They inform and never decide; what decides is in `harness.gating.gate`.
+"""
+
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any
+
+from harness.comparison.compare import Comparison
+from harness.comparison.differences import Difference
+from harness.comparison.paired import PairedRate
+from harness.gating.policy import Policy
+from harness.gating.rates import effect, few_groups, units
+from harness.gating.slices import conspicuous
+from harness.gating.verdict import MetricVerdict
+from harness.stats import smallest_detectable_drop
+from harness.wording import count, named, points
+
+FEWEST_CASES = 60
+"""With fewer, even a loss of 10 points is missed more than once in 5 tries."""
+
+
+def notes(
+    comparison: Comparison,
+    accuracy: PairedRate,
+    metrics: Mapping[str, MetricVerdict],
+    policy: Policy,
+    allow: Collection[str],
+) -> Iterator[str]:
+    """
+    Yield what a person should know beside the verdict; nothing here changes it.
+
+    *accuracy* is the comparison's, *metrics* what the limits came to, empty where the runs could
+    not be compared, and *allow* names the fields that may differ.
+    """
+    if metrics:
+        yield from _about_format(comparison, accuracy)
+    for difference in comparison.differences:
+        if difference.effect == "rejudged":
+            yield f"{changed(difference)}; both runs were judged again from their stored text"
+        elif difference.effect == "not_comparable" and difference.allowed_by(allow):
+            yield f"{changed(difference)}; this was allowed"
+    for what, ids in (
+        ("not in the baseline", comparison.added),
+        ("not in the candidate", comparison.removed),
+        ("another question now", comparison.changed),
+        ("quarantined", comparison.quarantined),
+    ):
+        if ids:
+            yield f"left out, {what}: {count(len(ids), 'case')} ({named(ids)})"
+    if comparison.unpaired:
+        answers = count(comparison.unpaired, "answer")
+        yield f"left out: {answers} to common cases, which the runs repeat differently often"
+    if metrics:
+        alike = effect(accuracy)
+        yield from _about_size(accuracy, alike, policy.alpha)
+        yield from _about_groups(accuracy, alike)
+        yield from conspicuous(comparison, policy)
+    for metric in metrics.values():
+        if metric.advisory:
+            yield metric.reason
+
+
+def _about_format(comparison: Comparison, accuracy: PairedRate) -> Iterator[str]:
+    """
+    Count the broken cases that made the right calls in a form that the strict reading refuses.
+    """
+    broken = accuracy.broken
+    right = {name: comparison.right_leniently.get(name) for name in broken}
+    repairs = [found for found in right.values() if found is not None]
+    if repairs:
+        what = ", ".join(dict.fromkeys(repair for found in repairs for repair in found))
+        conclusion = ": format, not decisions" if 2 * len(repairs) > len(broken) else ""
+        yield (
+            f"{len(repairs)} of {count(len(broken), 'broken case')} "
+            f"{'is' if len(repairs) == 1 else 'are'} right when read leniently "
+            f"({what}){conclusion}"
+        )
+
+
+def _about_size(accuracy: PairedRate, alike: float, alpha: float) -> Iterator[str]:
+    """
+    Warn of what no verdict on so few cases, or so few changes, can show.
+    """
+    weigh = accuracy.pairs / alike
+    if weigh < FEWEST_CASES:
+        seen = smallest_detectable_drop(weigh, 0.0, alpha=alpha)
+        yield (
+            f"{count(accuracy.pairs, 'common answer')}"
+            f"{f', worth {weigh:.0f} independent ones,' if alike > 1.05 else ''} cannot gate: "
+            + (
+                "no loss can be relied on to be seen"
+                if seen is None
+                else f"even without noise only a loss of {points(seen)} points or more is seen in "
+                "4 of 5 tries"
+            )
+            + f"; from {FEWEST_CASES} on, one of 10"
+        )
+    changed = sum(unit.net != 0 for unit in units(accuracy))
+    # Doubles halve to 0 before this ends, however small alpha is.
+    fewest = next(many for many in range(1, 1100) if 0.5 ** (many + 1) < alpha)
+    if 0 < changed < fewest:
+        what = "case" if units(accuracy) is accuracy.cases or _alone(accuracy) else "group"
+        yield (
+            f"only {count(changed, what)} changed: under {fewest}, no loss of accuracy can be told "
+            "from chance"
+        )
+
+
+def _alone(accuracy: PairedRate) -> bool:
+    return len(accuracy.groups) == len(accuracy.cases)
+
+
+def _about_groups(accuracy: PairedRate, alike: float) -> Iterator[str]:
+    if len(accuracy.groups) == 1 < len(accuracy.cases):
+        yield "all cases form one group: each case was taken as independent"
+        return
+    if few_groups(accuracy):
+        yield (
+            f"the cases form only {count(len(accuracy.groups), 'group')}, too few to test by: how "
+            "alike their answers are was estimated from few, and counts against a finding"
+        )
+    if alike > 1.05:
+        unit = "case" if _alone(accuracy) else "group"
+        yield (
+            f"answers of one {unit} changed together: {accuracy.pairs} pairs weigh as much as "
+            f"{round(accuracy.pairs / alike)} independent ones"
+        )
+
+
+def changed(difference: Difference) -> str:
+    """
+    Return the difference as the beginning of a sentence: which field was what and is what.
+    """
+    return f"{difference.field} was {_short(difference.old)} and is {_short(difference.new)}"
+
+
+def _short(value: Any) -> str:
+    text = "not given" if value is None else str(value)
+    return text if len(text) <= 40 else f"{text[:37]}..."
