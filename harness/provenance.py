@@ -5,7 +5,6 @@ Package versions are read from metadata, not by importing: asking what is instal
 it. What only torch can tell (accelerators, threads) is told if torch is loaded already.
 """
 
-import os
 import platform
 import subprocess
 import sys
@@ -37,7 +36,7 @@ PACKAGES = (
 
 def harness_version() -> str:
     """
-    Give the installed version, or ``0+source`` in a source tree that is not installed.
+    Return the installed version, or ``0+source`` in a source tree that is not installed.
     """
     try:
         return metadata.version(DISTRIBUTION)
@@ -64,7 +63,7 @@ def environment(folder: Path) -> dict[str, Any]:
 
 def packages() -> dict[str, str]:
     """
-    Give the versions of those of `PACKAGES` that are installed.
+    Return the versions of those of `PACKAGES` that are installed.
     """
     found = {}
     for name in PACKAGES:
@@ -98,23 +97,26 @@ def hardware() -> dict[str, Any]:
 
 def now() -> str:
     """
-    Give this moment, UTC, ISO 8601 to the second.
+    Return this moment in UTC, ISO 8601 to the second.
     """
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def date_today() -> date:
     """
-    Give today's date, UTC.
+    Return today's date in UTC.
     """
     return datetime.now(UTC).date()
 
 
 def _cores() -> int:
     # What this process may use, not what the machine has: containers and taskset limit it.
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    import psutil
+
+    process = psutil.Process()
+    if hasattr(process, "cpu_affinity"):  # macOS has none
+        return len(process.cpu_affinity())
+    return psutil.cpu_count() or 1
 
 
 def _cpu() -> str:
@@ -127,11 +129,11 @@ def _cpu() -> str:
     return platform.processor() or platform.machine()
 
 
-def _memory_gib() -> int | None:
-    try:
-        return round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30)
-    except (AttributeError, ValueError, OSError):
-        return None
+def _memory_gib() -> int:
+    import psutil
+
+    total: int = psutil.virtual_memory().total
+    return round(total / 2**30)
 
 
 def _git(folder: Path, *arguments: str) -> str | None:

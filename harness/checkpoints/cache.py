@@ -15,14 +15,17 @@ WORTH_KEEPING = 16 * 2**20
 
 def cache_folder() -> Path:
     """
-    Give the user's cache: ``$HARNESS_CACHE``, or toolcall-harness in ``$XDG_CACHE_HOME`` or
-    ``~/.cache``. It need not exist yet.
+    Return the user's cache folder, which need not exist yet.
+
+    It is ``$HARNESS_CACHE``, or toolcall-harness where the system keeps caches:
+    ``$XDG_CACHE_HOME`` or ``~/.cache`` on Linux, ``~/Library/Caches`` on macOS.
     """
     chosen = os.environ.get("HARNESS_CACHE")
     if chosen:
         return Path(chosen).expanduser()
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "toolcall-harness"
+    from platformdirs import user_cache_path
+
+    return user_cache_path("toolcall-harness", appauthor=False)
 
 
 def content_digest(path: Path) -> str:
@@ -35,7 +38,7 @@ def content_digest(path: Path) -> str:
 
 def file_digest(path: Path) -> str:
     """
-    Give `content_digest` of a file that stays where it is.
+    Return `content_digest` of a file that stays where it is.
 
     The digest of a large file is kept and used again while path, size and time of change are the
     same, so that weights of some hundred megabytes are read once.
