@@ -98,14 +98,14 @@ def make(work: Path) -> None:
             )
             checkpoint = str(trained.folder)
         for suite in missing:
-            with watching(f"{suite}, {name}") as watch:
+            with watching(f"{suite}, {name}") as progress:
                 run = workflow.run(
                     suite,
                     checkpoint,
                     project=project,
                     out=work / name / suite,
                     options=RunOptions(reuse=True),
-                    watch=watch,
+                    progress=progress,
                 )
             on = f" trained on {TRAINED[name]}'s rows" if name in TRAINED else " as it comes"
             save_baseline(

@@ -35,7 +35,7 @@ def aa(arguments: argparse.Namespace) -> int:
         repeats=arguments.repeats,
         tool_names=arguments.tool_names,
     )
-    with watching(f"{arguments.suite} against itself", quiet=arguments.quiet) as watch:
+    with watching(f"{arguments.suite} against itself", quiet=arguments.quiet) as progress:
         result = run_self_test(
             arguments.suite,
             arguments.checkpoint,
@@ -43,7 +43,7 @@ def aa(arguments: argparse.Namespace) -> int:
             out=arguments.out,
             options=options,
             policy=project.policy(arguments.policy),
-            watch=watch,
+            progress=progress,
         )
     with while_read():
         if arguments.json == "-":

@@ -156,12 +156,12 @@ def _run(
     latency: bool,
     quiet: bool,
 ) -> StoredRun:
-    with watching(folder.name, quiet=quiet) as watch:
+    with watching(folder.name, quiet=quiet) as progress:
         return workflow.run(
             str(suite),
             checkpoint,
             project=project,
             out=folder,
             options=RunOptions(latency=latency, reuse=True),
-            watch=watch,
+            progress=progress,
         )

@@ -70,13 +70,13 @@ def _measured(arguments: argparse.Namespace, project: Project) -> Alternation:
         tags=tuple(arguments.tags),
         tool_names=arguments.tool_names,
     )
-    with watching(f"{arguments.suite}, in alternation", quiet=arguments.quiet) as watch:
+    with watching(f"{arguments.suite}, in alternation", quiet=arguments.quiet) as progress:
         return time_checkpoints(
             *named,
             project=project,
             options=options,
             rounds=arguments.rounds,
-            watch=watch,
+            progress=progress,
         )
 
 

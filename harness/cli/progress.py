@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from harness.workflow.options import Watch
+from harness.workflow.options import Progress
 
 
 def say(text: str) -> None:
@@ -20,18 +20,20 @@ def say(text: str) -> None:
 
 
 @contextmanager
-def watching(label: str, *, quiet: bool = False) -> Iterator[Watch]:
+def watching(label: str, *, quiet: bool = False) -> Iterator[Progress]:
     """
-    Give a `Watch` that shows answers being made; its bar is closed at the end.
+    Yield callbacks that show answers being made; the bar is closed at the end.
     """
     if quiet:
-        yield Watch()
+        yield Progress()
         return
     terminal = sys.stderr.isatty()
     bar: Any = None
 
     def expect(total: int) -> None:
         nonlocal bar
+        if bar is not None:
+            bar.close()
         if terminal:
             from tqdm import tqdm
 
@@ -51,7 +53,7 @@ def watching(label: str, *, quiet: bool = False) -> Iterator[Watch]:
             bar.refresh()
 
     try:
-        yield Watch(notify=notify, expect=expect, advance=advance, progress=terminal)
+        yield Progress(notify=notify, expect=expect, advance=advance, bar=terminal)
     finally:
         if bar is not None:
             bar.close()

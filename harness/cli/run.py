@@ -49,14 +49,14 @@ def run(arguments: argparse.Namespace) -> int:
     )
     if options.resume and arguments.out is None:
         raise UsageError("--resume needs --out DIR, the folder of the run to go on with")
-    with watching(arguments.suite, quiet=arguments.quiet) as watch:
+    with watching(arguments.suite, quiet=arguments.quiet) as progress:
         stored = workflow.run(
             arguments.suite,
             arguments.checkpoint,
             project=project,
             out=arguments.out,
             options=options,
-            watch=watch,
+            progress=progress,
         )
     return _judged(stored)
 
@@ -66,7 +66,7 @@ def score(arguments: argparse.Namespace) -> int:
     ``harness score``.
     """
     project = open_project(arguments.root)
-    with watching(arguments.suite, quiet=arguments.quiet) as watch:
+    with watching(arguments.suite, quiet=arguments.quiet) as progress:
         stored = rescoring.score(
             arguments.source,
             arguments.suite,
@@ -74,7 +74,7 @@ def score(arguments: argparse.Namespace) -> int:
             dialect=arguments.dialect,
             tool_names=arguments.tool_names,
             out=arguments.out,
-            watch=watch,
+            progress=progress,
         )
     return _judged(stored)
 
@@ -124,9 +124,9 @@ def gate(arguments: argparse.Namespace) -> int:
     def against(old: StoredRun) -> Gated:
         if arguments.no_recheck:
             return gate_runs(old, new, policy, allow=arguments.allow_mismatch)
-        with watching("batch size 1") as watch:
+        with watching("batch size 1") as progress:
             return rechecking.gate_rechecked(
-                old, new, policy, project=project, allow=arguments.allow_mismatch, watch=watch
+                old, new, policy, project=project, allow=arguments.allow_mismatch, progress=progress
             )
 
     gated = gate_anchored(

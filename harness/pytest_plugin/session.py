@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from harness.runs.store import StoredRun
     from harness.scoring.results import CaseResult
     from harness.suites.suite import Case, Suite
-    from harness.workflow.options import RunOptions, Watch
+    from harness.workflow.options import Progress, RunOptions
     from harness.workflow.project import Project
 
 SUITE_FILE = "suite.yaml"
@@ -220,15 +220,15 @@ class PytestSession:
 
     def _run_collected(self, file: Path, suite: "Suite", selected: frozenset[str]) -> SuiteRun:
         from harness.reports.build import view
-        from harness.workflow.options import Watch
+        from harness.workflow.options import Progress
 
         cases = tuple(case for case in suite.cases if case.id in selected) or suite.cases
-        watch = Watch(
+        progress = Progress(
             notify=self.say,
             expect=lambda total: self.say(f"{suite.name}: {total} answers to make"),
         )
         out = None if self.out is None else self.out / suite.name
-        stored = self._ask(self.project, suite, cases, out, self._options, watch)
+        stored = self._ask(self.project, suite, cases, out, self._options, progress)
         run = self._runs[file] = SuiteRun(
             stored=stored,
             results={result.id: result for result in stored.record.cases},
@@ -243,13 +243,13 @@ class PytestSession:
         cases: "tuple[Case, ...]",
         out: Path | None,
         options: "RunOptions",
-        watch: "Watch",
+        progress: "Progress",
     ) -> "StoredRun":
         from harness.workflow import run as workflow
 
         chosen, generation = suite.with_cases(cases), self.generation(suite)
         return workflow.run_opened(
-            project, chosen, suite, self.backend(), generation, out, options, watch
+            project, chosen, suite, self.backend(), generation, out, options, progress
         )
 
     def gate(self, file: Path, run: SuiteRun) -> "Gated":
@@ -257,7 +257,7 @@ class PytestSession:
         Hold a collected suite's run against the baseline.
         """
         from harness.workflow.gate import gate_anchored
-        from harness.workflow.options import Watch
+        from harness.workflow.options import Progress
         from harness.workflow.recheck import gate_rechecked
 
         assert self.baseline is not None  # or there would be no gate item
@@ -268,7 +268,7 @@ class PytestSession:
                 self._policy,
                 project=self.project,
                 today=self.today,
-                watch=Watch(notify=self.say),
+                progress=Progress(notify=self.say),
             ),
             run.stored.record,
             project=self.project,
@@ -291,7 +291,7 @@ class PytestSession:
         Run a suite on another checkpoint, or on the one under test, and store it in *reports*.
         """
         from harness.workflow import run as workflow
-        from harness.workflow.options import Watch
+        from harness.workflow.options import Progress
 
         project = replace(self.project, reports=reports)
         options = replace(self._options, limit=limit, tags=tags, repeats=repeats)
@@ -301,7 +301,7 @@ class PytestSession:
             )
         suite = self.suite(name)
         cases = suite.select(tags=tags, limit=limit)
-        return self._ask(project, suite, cases, None, options, Watch())
+        return self._ask(project, suite, cases, None, options, Progress())
 
     def finetuned(
         self,

@@ -33,7 +33,7 @@ from harness.runs.runner import keys
 from harness.runs.store import StoredRun, read_transcripts_by_key
 from harness.suites.files import load_suite
 from harness.workflow.gate import gate_runs
-from harness.workflow.options import RunOptions, Watch, generation_for
+from harness.workflow.options import Progress, RunOptions, generation_for
 from harness.workflow.project import Project, open_project
 from harness.workflow.run import run_opened
 
@@ -100,7 +100,7 @@ def run_self_test(
     out: Path | None = None,
     options: RunOptions | None = None,
     policy: Policy | None = None,
-    watch: Watch | None = None,
+    progress: Progress | None = None,
     today: date | None = None,
 ) -> SelfTest:
     """
@@ -115,7 +115,7 @@ def run_self_test(
         StoreError: if *out* is in the way.
         HarnessError: as `workflow.run`.
     """
-    project, watch = project or open_project(), watch or Watch()
+    project, progress = project or open_project(), progress or Progress()
     options, policy = options or RunOptions(), policy or default_policy()
     today = today or date_today()
     whole = load_suite(project.suite(suite), today=today)
@@ -133,14 +133,14 @@ def run_self_test(
                 batch_size=size,
                 dialect=options.dialect,
                 declares_tools=whole.declare_tools,
-                progress=watch.progress,
-                notify=watch.notify,
+                progress=progress.bar,
+                notify=progress.notify,
                 cases=frozenset(case.id for case in whole.cases),
             ),
         )
 
     def answered(backend: Backend, name: str, how: RunOptions) -> StoredRun:
-        each = Watch(notify=watch.notify, advance=watch.advance)
+        each = Progress(notify=progress.notify, advance=progress.advance)
         generation = generation_for(whole, how)
         return run_opened(project, chosen, whole, backend, generation, folder / name, how, each)
 
@@ -158,7 +158,7 @@ def run_self_test(
             )
         batched = served.get("batch") is not None
         sizes = [size for size in BATCH_SIZES if size != options.batch_size] if batched else []
-        watch.expect(len(list(keys(chosen.cases))) * (1 + len(same_size) + len(sizes)))
+        progress.expect(len(list(keys(chosen.cases))) * (1 + len(same_size) + len(sizes)))
         first = answered(backend, "first", plain)
         made += [(each, answered(backend, each.name, each.options)) for each in same_size]
     finally:

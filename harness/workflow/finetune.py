@@ -36,8 +36,8 @@ def finetune(
     Train *base* on chat rows: a suite's ``train.jsonl`` and ``valid.jsonl``, or the files given.
 
     With a suite, rows without tools or system text are given the suite's, and no row may ask what
-    the suite asks. With *reuse*, what is in *out* is taken if it is this very fine-tune, gone on
-    with if it is unfinished, and replaced if it is another's.
+    the suite asks. With *reuse*, what is in *out* is returned if it is this very fine-tune,
+    resumed if it is unfinished, and replaced if it is another.
 
     Raises:
         UsageError: if it is not clear what to train on.

@@ -20,7 +20,7 @@ from harness.scoring.tool_names import shown_suite
 from harness.suites.files import load_suite
 from harness.suites.suite import Case, Suite
 from harness.transcript import Key, Transcript
-from harness.workflow.options import RunOptions, Watch, generation_for, suite_reference
+from harness.workflow.options import Progress, RunOptions, generation_for, suite_reference
 from harness.workflow.project import Project, open_project
 
 _ROUND: tuple[tuple[Side, ...], ...] = (("old", "new", "new", "old"), ("new", "old", "old", "new"))
@@ -34,7 +34,7 @@ def alternate(
     generation: Generation,
     *,
     rounds: int = 1,
-    progress: Callable[[int], None] = lambda _: None,
+    advance: Callable[[int], None] = lambda _: None,
 ) -> tuple[tuple[TimedCase, ...], dict[str, str]]:
     """
     Time both backends on the first turns of *cases*, *rounds* times old, new, new, old each.
@@ -63,7 +63,7 @@ def alternate(
         for round_ in range(rounds):
             for side in _ROUND[(number * rounds + round_) % 2]:
                 taken[side].append(next(takers[side]))
-                progress(1)
+                advance(1)
         if why := _untimed(taken):
             left_out[case.id] = why
         else:
@@ -84,7 +84,7 @@ def time_checkpoints(
     project: Project | None = None,
     options: RunOptions | None = None,
     rounds: int = 1,
-    watch: Watch | None = None,
+    progress: Progress | None = None,
     today: date | None = None,
 ) -> Alternation:
     """
@@ -97,7 +97,7 @@ def time_checkpoints(
         HarnessError: of the kind that fits.
     """
     project = project or open_project()
-    options, watch = options or RunOptions(), watch or Watch()
+    options, progress = options or RunOptions(), progress or Progress()
     whole = load_suite(project.suite(suite), today=today or date_today())
     chosen = whole.with_cases(whole.select(tags=options.tags, limit=options.limit))
     cases = chosen.cases if options.limit is not None else latency_sample(chosen.cases)
@@ -112,8 +112,8 @@ def time_checkpoints(
                 batch_size=1,
                 dialect=options.dialect,
                 declares_tools=whole.declare_tools,
-                progress=watch.progress,
-                notify=watch.notify,
+                progress=progress.bar,
+                notify=progress.notify,
                 cases=frozenset(case.id for case in whole.cases),
             ),
         )
@@ -122,11 +122,17 @@ def time_checkpoints(
     try:
         after = opened(new)
         try:
-            watch.expect(4 * rounds * len(cases))
+            progress.expect(4 * rounds * len(cases))
             started = now()
             shown = shown_suite(whole.with_cases(cases), options.tool_names)
             timed, left_out = alternate(
-                shown, shown.cases, before, after, generation, rounds=rounds, progress=watch.advance
+                shown,
+                shown.cases,
+                before,
+                after,
+                generation,
+                rounds=rounds,
+                advance=progress.advance,
             )
             return Alternation(
                 suite=suite_reference(whole),

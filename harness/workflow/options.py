@@ -35,26 +35,26 @@ class RunOptions:
     draft: str | None = None
     """A run or baseline whose answers are verified instead of made anew, where they still hold."""
     resume: bool = False
-    """Go on with the unfinished run in the folder."""
+    """Resume the unfinished run in the folder."""
     reuse: bool = False
-    """Take the run that is in the folder if this one would be the same, go on with it if it is
-    unfinished, and replace it if it is another's."""
+    """Return the run that is in the folder if this one would be the same, resume it if it is
+    unfinished, and replace it if it is another."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Watch:
+class Progress:
     """
-    Who is told what happens on the way. Does nothing unless given something to do.
+    Callbacks for what happens during a step. Each does nothing by default.
     """
 
     notify: Callable[[str], None] = field(default=lambda _: None)
-    """Takes one line about a thing worth knowing."""
+    """Called with one line about something worth knowing."""
     expect: Callable[[int], None] = field(default=lambda _: None)
-    """Told once how many answers are to be made."""
+    """Called before a checkpoint is asked, with the number of answers to make."""
     advance: Callable[[int], None] = field(default=lambda _: None)
-    """Told how many answers have just been made."""
-    progress: bool = False
-    """Whether preparing weights may draw a bar of its own."""
+    """Called with the number of answers just made."""
+    bar: bool = False
+    """Whether preparing weights may draw a progress bar of its own."""
 
 
 def generation_for(suite: Suite, options: RunOptions) -> Generation:

@@ -37,7 +37,7 @@ from harness.suites.files import load_suite_copy
 from harness.transcript import Key, Transcript
 from harness.wording import count
 from harness.workflow.compare import compare_runs
-from harness.workflow.options import RunOptions, Watch, with_tool_names
+from harness.workflow.options import Progress, RunOptions, with_tool_names
 from harness.workflow.project import Project, open_project
 from harness.workflow.run import run_opened
 
@@ -56,7 +56,7 @@ def gate_rechecked(
     project: Project | None = None,
     allow: Sequence[str] = (),
     today: date | None = None,
-    watch: Watch | None = None,
+    progress: Progress | None = None,
 ) -> Gated:
     """
     Hold *new* against *old* as `workflow.gate_runs` does, and decide again what would block it.
@@ -66,7 +66,7 @@ def gate_rechecked(
     answers. Where one cannot be asked, as its weights are gone, say, the verdict stands and a note
     says why.
     """
-    project, watch = project or open_project(), watch or Watch()
+    project, progress = project or open_project(), progress or Progress()
     policy = policy or default_policy()
     gated = decide(compare_runs(old, new), policy, allow=allow, today=today)
     batches = {run.record.backend.get("batch") for run in (old, new)}
@@ -81,14 +81,14 @@ def gate_rechecked(
         return _noted(
             gated, f"not decided again at batch size 1: {many} are more than batching makes"
         )
-    watch.notify(
+    progress.notify(
         f"{gated.verdict.verdict}: {count(len(asked), 'case')} to be decided again at batch size 1 "
         "before this blocks"
     )
     again = []
     for which, run in (("baseline", gated.old), ("candidate", gated.new)):
         try:
-            again.append(_answers(run, asked, project, watch))
+            again.append(_answers(run, asked, project, progress))
         except HarnessError as exc:
             return _noted(
                 gated, f"not decided again at batch size 1, as the {which} cannot be asked: {exc}"
@@ -189,7 +189,7 @@ def _noted(gated: Gated, note: str) -> Gated:
 
 
 def _answers(
-    run: StoredRun, asked: set[str], project: Project, watch: Watch
+    run: StoredRun, asked: set[str], project: Project, progress: Progress
 ) -> dict[Key, Transcript]:
     """
     Give the answers at batch size 1 to all turns and repeats of *asked*: kept ones, else new ones.
@@ -206,7 +206,7 @@ def _answers(
     have = {case for earlier in kept for case in _answered(earlier)}
     there = {case.id for case in run.record.cases}
     if missing := asked & there - have:
-        kept.append(_ask(run, missing, folder, project, watch))
+        kept.append(_ask(run, missing, folder, project, progress))
     stored = read_transcripts_by_key(run.folder)
     again: dict[Key, Transcript] = {}
     for made in kept:
@@ -268,7 +268,7 @@ def _alone(backend: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _ask(
-    run: StoredRun, cases: set[str], folder: Path, project: Project, watch: Watch
+    run: StoredRun, cases: set[str], folder: Path, project: Project, progress: Progress
 ) -> StoredRun:
     record = run.record
     whole = load_suite_copy(run.suite_path)
@@ -286,7 +286,7 @@ def _ask(
             batch_size=1,
             dialect=options.dialect,
             declares_tools=whole.declare_tools,
-            notify=watch.notify,
+            notify=progress.notify,
             cases=frozenset(case.id for case in whole.cases),
         ),
     )
@@ -294,7 +294,7 @@ def _ask(
         _check_same(record, backend, options)
         chosen = whole.with_cases(only(whole.cases, cases))
         generation = Generation(**record.generation)
-        return run_opened(project, chosen, whole, backend, generation, folder, options, watch)
+        return run_opened(project, chosen, whole, backend, generation, folder, options, progress)
     finally:
         backend.close()
 

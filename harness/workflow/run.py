@@ -27,8 +27,8 @@ from harness.suites.files import load_suite
 from harness.suites.suite import Suite
 from harness.transcript import Key
 from harness.workflow.options import (
+    Progress,
     RunOptions,
-    Watch,
     generation_for,
     suite_reference,
     with_order,
@@ -44,7 +44,7 @@ def run(
     project: Project | None = None,
     out: Path | None = None,
     options: RunOptions | None = None,
-    watch: Watch | None = None,
+    progress: Progress | None = None,
     today: date | None = None,
 ) -> StoredRun:
     """
@@ -57,7 +57,7 @@ def run(
         HarnessError: of the kind that fits, before anything is judged.
     """
     project = project or open_project()
-    options, watch = options or RunOptions(), watch or Watch()
+    options, progress = options or RunOptions(), progress or Progress()
     whole = load_suite(project.suite(suite), today=today or date_today())
     chosen = whole.with_cases(whole.select(tags=options.tags, limit=options.limit))
     generation = generation_for(whole, options)
@@ -70,13 +70,15 @@ def run(
             batch_size=options.batch_size,
             dialect=options.dialect,
             declares_tools=whole.declare_tools,
-            progress=watch.progress,
-            notify=watch.notify,
+            progress=progress.bar,
+            notify=progress.notify,
             cases=frozenset(case.id for case in whole.cases),
         ),
     )
     try:
-        return run_opened(project, chosen, whole, backend, generation, out, options, watch, drafts)
+        return run_opened(
+            project, chosen, whole, backend, generation, out, options, progress, drafts
+        )
     finally:
         backend.close()
 
@@ -89,7 +91,7 @@ def run_opened(
     generation: Generation,
     out: Path | None,
     options: RunOptions,
-    watch: Watch,
+    progress: Progress,
     drafts: Mapping[Key, str] = MappingProxyType({}),
 ) -> StoredRun:
     """
@@ -99,7 +101,7 @@ def run_opened(
 
     Raises:
         StoreError: if *out* is in the way.
-        BackendError: if the backend breaks; what was answered is kept and can be gone on with.
+        BackendError: if the backend breaks; what was answered is kept and can be resumed.
     """
     head: dict[str, Any] = {
         "suite": suite_reference(whole),
@@ -120,7 +122,7 @@ def run_opened(
         "generation": head["generation"],
         "repeats": options.repeats,
         "packages": packages(),
-        # Some of the first answers are timed: a run that was begun without is not gone on with.
+        # Some of the first answers are timed: a run that was begun without is not resumed.
         **({"latency": True} if options.latency else {}),
     }
     shown = shown_suite(suite, options.tool_names)
@@ -131,7 +133,7 @@ def run_opened(
     resume = options.resume
     if options.reuse:
         if (kept := _reusable(folder, head, options)) is not None:
-            watch.notify(f"{folder}: still valid, used again")
+            progress.notify(f"{folder}: still valid, used again")
             return kept
         resume = can_resume(folder, suite=whole.document, plan=plan)
         if not resume:
@@ -140,9 +142,9 @@ def run_opened(
     with start_run(folder, suite=whole.document, plan=plan, resume=resume) as writer:
         total = sum(1 for key in keys(suite.cases, options.repeats) if key not in writer.done)
         alone = latency_sample(suite.cases) if options.latency else ()
-        watch.expect(total + sum(Key(case.id) not in writer.done for case in alone))
+        progress.expect(total + sum(Key(case.id) not in writer.done for case in alone))
         if writer.done:
-            watch.notify(f"going on with {folder}: {len(writer.done)} answers are there")
+            progress.notify(f"resuming {folder}: {len(writer.done)} answers are there")
         ask(
             shown,
             backend,
@@ -153,7 +155,7 @@ def run_opened(
             latency=options.latency,
             order=options.order,
             drafts=drafts,
-            progress=watch.advance,
+            progress=progress.advance,
         )
         dialect = spoken_by(backend.checkpoint.to_json())
         transcripts = read_transcripts_by_key(folder)

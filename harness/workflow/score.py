@@ -22,7 +22,7 @@ from harness.scoring.score import judge, only
 from harness.suites.files import load_suite, load_suite_copy
 from harness.suites.suite import Case, Suite
 from harness.transcript import Key, Transcript
-from harness.workflow.options import RunOptions, Watch, suite_reference, with_tool_names
+from harness.workflow.options import Progress, RunOptions, suite_reference, with_tool_names
 from harness.workflow.project import Project, open_project
 from harness.workflow.run import run
 
@@ -35,7 +35,7 @@ def score(
     dialect: str | None = None,
     tool_names: str | None = None,
     out: Path | None = None,
-    watch: Watch | None = None,
+    progress: Progress | None = None,
     today: date | None = None,
 ) -> StoredRun:
     """
@@ -58,7 +58,7 @@ def score(
             project=project,
             out=out,
             options=options,
-            watch=watch,
+            progress=progress,
             today=today,
         )
     project = project or open_project()

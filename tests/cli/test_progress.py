@@ -20,10 +20,10 @@ def test_a_terminal_sees_how_far_how_fast_and_how_long_still(monkeypatch: pytest
     shown = Terminal()
     monkeypatch.setattr(sys, "stderr", shown)
 
-    with watching("routing, tuned") as watch:
-        watch.expect(40)
-        watch.advance(30)
-        watch.notify("a batch of 8 does not fit")
+    with watching("routing, tuned") as progress:
+        progress.expect(40)
+        progress.advance(30)
+        progress.notify("a batch of 8 does not fit")
 
     assert "routing, tuned" in shown.getvalue()
     # Elapsed and left, answers a second.
@@ -33,22 +33,37 @@ def test_a_terminal_sees_how_far_how_fast_and_how_long_still(monkeypatch: pytest
     assert shown.getvalue().endswith("\r")
 
 
+def test_one_bar_at_a_time_is_shown(monkeypatch: pytest.MonkeyPatch):
+    """
+    A gate may ask two checkpoints again: the second bar takes the place of the first.
+    """
+    shown = Terminal()
+    monkeypatch.setattr(sys, "stderr", shown)
+
+    with watching("batch size 1") as progress:
+        for _ in range(2):
+            progress.expect(10)
+            progress.advance(10)
+
+    assert "\n" not in shown.getvalue()
+
+
 def test_a_log_has_lines_and_no_bar(capsys: pytest.CaptureFixture[str]):
-    with watching("routing, tuned") as watch:
-        watch.expect(40)
-        watch.advance(30)
-        watch.notify("a batch of 8 does not fit")
+    with watching("routing, tuned") as progress:
+        progress.expect(40)
+        progress.advance(30)
+        progress.notify("a batch of 8 does not fit")
 
     said = capsys.readouterr()
     assert "routing, tuned: 40 answers to make\na batch of 8 does not fit\n" == said.err
     assert "" == said.out
-    assert not watch.progress
+    assert not progress.bar
 
 
 def test_quiet_is_quiet(capsys: pytest.CaptureFixture[str]):
-    with watching("routing, tuned", quiet=True) as watch:
-        watch.expect(40)
-        watch.advance(40)
-        watch.notify("a batch of 8 does not fit")
+    with watching("routing, tuned", quiet=True) as progress:
+        progress.expect(40)
+        progress.advance(40)
+        progress.notify("a batch of 8 does not fit")
 
     assert ("", "") == capsys.readouterr()

@@ -26,7 +26,7 @@ from harness.suites.suite import Case, Suite
 from harness.transcript import Key, Transcript
 from harness.workflow import run as workflow
 from harness.workflow import score as rescoring
-from harness.workflow.options import RunOptions, Watch
+from harness.workflow.options import Progress, RunOptions
 from harness.workflow.project import open_project
 
 DOTS = "dots-to-underscores"
@@ -205,7 +205,7 @@ def run(folder: Path, style: str | None) -> Any:
         Generation(),
         folder / f"run-{style}",
         RunOptions(tool_names=style),
-        Watch(),
+        Progress(),
     )
     return stored, backend
 

@@ -17,7 +17,7 @@ from harness.runs.store import StoredRun, load_run
 from harness.transcript import Key
 from harness.workflow import run as workflow
 from harness.workflow.gate import gate_runs
-from harness.workflow.options import RunOptions, Watch
+from harness.workflow.options import Progress, RunOptions
 from harness.workflow.project import open_project
 from harness.workflow.recheck import gate_rechecked
 
@@ -373,7 +373,7 @@ def test_a_candidate_among_the_baselines_leaves_no_baseline_behind(project: Path
 def test_it_is_said_before_it_is_done(project: Path):
     checkpoint(project, "new", wrong=cases(0, 10))
     said: list[str] = []
-    gated(run("new"), watch=Watch(notify=said.append))
+    gated(run("new"), progress=Progress(notify=said.append))
 
     assert "regressed: 10 cases to be decided again at batch size 1 before this blocks" == said[0]
 
