@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
-from harness.cli.main import _parser
+from harness.cli import gate, run
+from harness.cli.main import make_parser
 
 CI = Path(__file__).parent.parent / "docs" / "ci"
 
@@ -27,10 +28,10 @@ def gitlab() -> list[str]:
 def test_the_commands_are_ours(commands: list[str]):
     ours = [shlex.split(each) for each in commands if each.startswith("harness ")]
 
-    parsed: list[Any] = [_parser().parse_args(each[1:]) for each in ours]
+    parsed: list[Any] = [make_parser().parse_args(each[1:]) for each in ours]
 
-    assert ["runs.run", "runs.gate"] == [each.handler for each in parsed]
-    gate = parsed[1]
-    assert gate.html
-    assert gate.markdown
-    assert gate.junit
+    assert [run.run, gate.run] == [each.handler for each in parsed]
+    gated = parsed[1]
+    assert gated.html
+    assert gated.markdown
+    assert gated.junit

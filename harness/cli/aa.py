@@ -4,44 +4,67 @@
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from harness.cli.options import (
+    Commands,
+    add_asking,
+    add_checkpoint,
+    add_command,
+    add_quiet,
+    add_root,
+    add_suite,
+    add_tool_names,
+    path,
+    positive,
+    run_options,
+)
 from harness.cli.output import percent, table, while_read
 from harness.cli.progress import say, watching
 from harness.errors import ExitCode
-from harness.files import write_text
-from harness.gating.noise import KINDS, Discordance, sentences
 from harness.reports.escape import line
-from harness.runs.store import TRANSCRIPTS
 from harness.wording import points
-from harness.workflow.aa import SelfTest, run_self_test, spell
-from harness.workflow.options import RunOptions
-from harness.workflow.project import open_project
+
+if TYPE_CHECKING:
+    from harness.gating.noise import Discordance
+    from harness.workflow.aa import SelfTest
 
 
-def aa(arguments: argparse.Namespace) -> int:
+def add_parser(commands: Commands) -> None:
     """
-    ``harness aa``: a measurement, so its exit code says only whether anything was measured.
+    Declare what it takes.
     """
+    purpose = "a checkpoint against itself: the noise, and what a gate can see"
+    command = add_command(commands, "aa", run, purpose)
+    add_suite(command)
+    add_checkpoint(command)
+    add_root(command)
+    command.add_argument("--out", type=path, metavar="DIR", help="a folder for all the runs")
+    command.add_argument("--repeats", type=positive, default=1, metavar="K", help="K runs a kind")
+    command.add_argument("--policy", type=path, metavar="FILE", help="as for gate")
+    command.add_argument("--batch-size", type=positive, metavar="N")
+    add_asking(command)
+    add_tool_names(command)
+    command.add_argument("--json", metavar="FILE", help="write it there; - prints it")
+    add_quiet(command)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """
+    Measure: the exit code says only whether anything was measured.
+    """
+    from harness.files import write_text
+    from harness.workflow.aa import run_self_test, spell
+    from harness.workflow.project import open_project
+
     project = open_project(arguments.root)
-    options = RunOptions(
-        dialect=arguments.dialect,
-        device=arguments.device,
-        dtype=arguments.dtype,
-        batch_size=arguments.batch_size,
-        max_new_tokens=arguments.max_new_tokens,
-        seed=arguments.seed,
-        limit=arguments.limit,
-        tags=tuple(arguments.tags),
-        repeats=arguments.repeats,
-        tool_names=arguments.tool_names,
-    )
     with watching(f"{arguments.suite} against itself", quiet=arguments.quiet) as progress:
         result = run_self_test(
             arguments.suite,
             arguments.checkpoint,
             project=project,
             out=arguments.out,
-            options=options,
+            options=run_options(arguments),
             policy=project.policy(arguments.policy),
             progress=progress,
         )
@@ -58,13 +81,17 @@ def aa(arguments: argparse.Namespace) -> int:
     return ExitCode.PASS
 
 
-def _why(result: SelfTest) -> str:
+def _why(result: "SelfTest") -> str:
+    from harness.runs.store import TRANSCRIPTS
+
     if all(case.status == "error" for case in result.first.record.cases):
         return f"every case broke; see `error` in {result.first.folder / TRANSCRIPTS}"
     return "no case was scored in the first run and in another"
 
 
-def _show(result: SelfTest) -> None:
+def _show(result: "SelfTest") -> None:
+    from harness.gating.noise import KINDS, sentences
+
     record = result.first.record
     print(
         line(
@@ -123,9 +150,9 @@ def _show(result: SelfTest) -> None:
     print(f"\nruns: {result.folder}")
 
 
-def _share(found: Discordance) -> str | None:
+def _share(found: "Discordance") -> str | None:
     return None if found.share is None else f"{found.differing} ({percent(found.share)})"
 
 
-def _interval(found: Discordance) -> str | None:
+def _interval(found: "Discordance") -> str | None:
     return None if found.low is None else f"{percent(found.low)} to {percent(found.high)}"

@@ -4,21 +4,48 @@
 
 import argparse
 
+from harness.cli.options import Commands, add_command, add_group, add_root, path
 from harness.cli.output import percent, show, table
 from harness.cli.progress import say
 from harness.errors import ExitCode
-from harness.provenance import now
-from harness.reports import build as reports
 from harness.reports.escape import line
-from harness.reports.history import acceptances, draw_history, titles
-from harness.runs.baselines import baseline_history, list_baselines, save_baseline
-from harness.workflow.project import open_project
 
 
-def save(arguments: argparse.Namespace) -> int:
+def add_parser(commands: Commands) -> None:
     """
-    ``harness baseline save``.
+    Declare what they take.
     """
+    verbs = add_group(commands, "baseline", "accept runs and list what was accepted")
+    save = add_command(verbs, "save", run_save, "accept a run under a name")
+    save.add_argument("run", metavar="RUN")
+    save.add_argument("--name", required=True)
+    save.add_argument("--reason", metavar="TEXT", help="why it is accepted: kept in its history")
+    add_root(save)
+    add_root(add_command(verbs, "list", run_list, "every baseline"))
+    show = add_command(verbs, "show", run_show, "one baseline")
+    show.add_argument("name", metavar="NAME", help="a name, or suite/name")
+    add_root(show)
+    history = add_command(verbs, "history", run_history, "what was accepted when and why")
+    history.add_argument("name", nargs="?", metavar="NAME")
+    history.add_argument(
+        "--metric",
+        nargs="+",
+        default=["accuracy", "second_call_rate"],
+        metavar="M",
+        help="which metrics to show (default: accuracy second_call_rate)",
+    )
+    history.add_argument("--png", type=path, metavar="FILE", help="draw them over time, too")
+    add_root(history)
+
+
+def run_save(arguments: argparse.Namespace) -> int:
+    """
+    Accept a run.
+    """
+    from harness.provenance import now
+    from harness.runs.baselines import save_baseline
+    from harness.workflow.project import open_project
+
     project = open_project(arguments.root)
     stored = project.run(arguments.run)
     saved = save_baseline(
@@ -32,10 +59,13 @@ def save(arguments: argparse.Namespace) -> int:
     return ExitCode.PASS
 
 
-def show_all(arguments: argparse.Namespace) -> int:
+def run_list(arguments: argparse.Namespace) -> int:
     """
-    ``harness baseline list``.
+    Print every baseline.
     """
+    from harness.runs.baselines import baseline_history, list_baselines
+    from harness.workflow.project import open_project
+
     project = open_project(arguments.root)
     rows = []
     for stored in list_baselines(project.baselines):
@@ -55,13 +85,17 @@ def show_all(arguments: argparse.Namespace) -> int:
     return ExitCode.PASS
 
 
-def show_one(arguments: argparse.Namespace) -> int:
+def run_show(arguments: argparse.Namespace) -> int:
     """
-    ``harness baseline show``.
+    Show one baseline and when it was saved.
     """
+    from harness.reports.build import report_run
+    from harness.runs.baselines import baseline_history
+    from harness.workflow.project import open_project
+
     project = open_project(arguments.root)
     stored = project.accepted(arguments.name)
-    show(reports.report_run(stored))
+    show(report_run(stored))
     for entry in baseline_history(stored.folder):
         print()
         reason = entry["reason"] or "no reason"
@@ -69,10 +103,14 @@ def show_one(arguments: argparse.Namespace) -> int:
     return ExitCode.PASS
 
 
-def history(arguments: argparse.Namespace) -> int:
+def run_history(arguments: argparse.Namespace) -> int:
     """
-    ``harness baseline history``.
+    Print what was accepted over time, and draw it if asked to.
     """
+    from harness.reports.history import acceptances, draw_history, titles
+    from harness.runs.baselines import list_baselines
+    from harness.workflow.project import open_project
+
     project = open_project(arguments.root)
     if arguments.name is None:
         runs = list_baselines(project.baselines)

@@ -1,5 +1,5 @@
 """
-The story of ``harness demo``: one small model, before and after twenty rows of training.
+``harness demo``: the story of one small model, before and after twenty rows of training.
 
 Only the steps of `harness.workflow.run` are taken, in the order a user would take them; what an
 earlier demo left that is still valid is used again. Everything is written under one folder of
@@ -9,30 +9,20 @@ The suite's cases tagged `TAG` are asked, as a suite of their own: of a run that
 part of its suite, no gate would say pass.
 """
 
+import argparse
 import json
 import sys
 import time
-from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from harness.canonical import canonical_json
+from harness.cli.options import Commands, add_command, add_quiet, add_root, path
+from harness.cli.output import show
 from harness.cli.progress import say, watching
-from harness.files import write_text
-from harness.finetuning import discard
-from harness.provenance import now
-from harness.renderers.registry import renderer
-from harness.reports import build as reports
-from harness.reports.report import Report
-from harness.runs.baselines import save_baseline
-from harness.runs.store import StoredRun
-from harness.runs.writer import discard_run
-from harness.suites.files import SUITE_FILE, VERSIONS_FILE, load_suite
-from harness.workflow import run as workflow
-from harness.workflow.finetune import finetune as train
-from harness.workflow.gate import gate_runs
-from harness.workflow.options import RunOptions
-from harness.workflow.project import Project
+
+if TYPE_CHECKING:
+    from harness.runs.store import StoredRun
+    from harness.workflow.project import Project
 
 SUITE, TAG = "tool-routing", "demo"
 BASE = "embedded:smollm2-135m"
@@ -44,19 +34,56 @@ REPORTS = {
 }
 
 
+def add_parser(commands: Commands) -> None:
+    """
+    Declare what it takes.
+    """
+    command = add_command(
+        commands,
+        "demo",
+        run,
+        "the whole story on the embedded model: base run, fine-tune, candidate run, gate, report",
+    )
+    add_root(command)
+    command.add_argument("--out", type=path, help="where (default: reports/demo)")
+    command.add_argument("--fresh", action="store_true", help="reuse nothing of an earlier demo")
+    add_quiet(command)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """
+    Tell the story.
+    """
+    from harness.workflow.project import open_project
+
+    return tell(
+        open_project(arguments.root),
+        out=arguments.out,
+        fresh=arguments.fresh,
+        quiet=arguments.quiet,
+    )
+
+
 def tell(
-    project: Project,
+    project: "Project",
     *,
-    show: Callable[[Report], None],
     out: Path | None = None,
     fresh: bool = False,
     quiet: bool = False,
 ) -> int:
     """
-    Run the demo in *out* (default: reports/demo) and give the gate's exit code.
-
-    *show* prints the report.
+    Run the demo in *out* (default: reports/demo) and return the gate's exit code.
     """
+    from dataclasses import replace
+
+    from harness.files import write_text
+    from harness.provenance import now
+    from harness.renderers.registry import renderer
+    from harness.reports.build import report_gate, report_run
+    from harness.runs.baselines import save_baseline
+    from harness.workflow.finetune import finetune
+    from harness.workflow.gate import gate_runs
+
     folder = out or project.reports / "demo"
     if fresh:
         forget(folder)
@@ -74,7 +101,7 @@ def tell(
     )
 
     tale("2/5  training a candidate on 20 rows, by the recipe of a public guide")
-    trained = train(
+    trained = finetune(
         project=scratch,
         base=BASE,
         suite=SUITE,
@@ -94,10 +121,10 @@ def tell(
         quiet=quiet,
     )
 
-    show(reports.report_run(candidate))
+    show(report_run(candidate))
     tale("4/5  the gate: may the candidate replace what is shipped?")
     gated = gate_runs(shipped, candidate)
-    report = reports.report_gate(gated)
+    report = report_gate(gated)
     show(report)
 
     tale("5/5  reports")
@@ -109,7 +136,7 @@ def tell(
     return int(gated.verdict.exit)
 
 
-def demo_suite(project: Project, folder: Path) -> Path:
+def demo_suite(project: "Project", folder: Path) -> Path:
     """
     Write the cases tagged `TAG` as a suite of their own below *folder*; give its folder.
 
@@ -117,6 +144,10 @@ def demo_suite(project: Project, folder: Path) -> Path:
         SuiteError: if the suite cannot be read.
         UsageError: if there is none, or no such case.
     """
+    from harness.canonical import canonical_json
+    from harness.files import write_text
+    from harness.suites.files import SUITE_FILE, VERSIONS_FILE, load_suite
+
     whole = load_suite(project.suite(SUITE))
     chosen = {case.id for case in whole.select(tags=(TAG,))}
     document = dict(whole.document)
@@ -140,6 +171,9 @@ def forget(folder: Path) -> None:
     Raises:
         StoreError: if its ``model`` holds anything but a fine-tune.
     """
+    from harness.finetuning import discard
+    from harness.runs.writer import discard_run
+
     for name in ("base", "candidate"):
         discard_run(folder / name)
     discard(folder / "model")
@@ -148,14 +182,17 @@ def forget(folder: Path) -> None:
 
 
 def _run(
-    project: Project,
+    project: "Project",
     suite: Path,
     checkpoint: str,
     folder: Path,
     *,
     latency: bool,
     quiet: bool,
-) -> StoredRun:
+) -> "StoredRun":
+    from harness.workflow import run as workflow
+    from harness.workflow.options import RunOptions
+
     with watching(folder.name, quiet=quiet) as progress:
         return workflow.run(
             str(suite),

@@ -1,28 +1,44 @@
 """
-What is installed, what hardware is there, what works: the first thing to ask when something fails.
+``harness doctor``: the first thing to ask when something fails.
 """
 
+import argparse
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
-from importlib import metadata
-from importlib.metadata import PackageNotFoundError
+from typing import TYPE_CHECKING, NamedTuple
 
-from packaging.requirements import Requirement
+from harness.cli.options import Commands, add_command, add_root
+from harness.cli.output import table
+from harness.errors import ExitCode, HarnessError
 
-from harness.checkpoints.cache import cache_folder
-from harness.dialects.registry import dialect, names
-from harness.errors import HarnessError
-from harness.provenance import DISTRIBUTION, environment, harness_version
-from harness.suites.files import find_suites, load_suite
-from harness.workflow.project import Project
+if TYPE_CHECKING:
+    from harness.workflow.project import Project
 
 _ROOM_GIB = 3
 # The embedded model, one tuned copy of it and its optimizer's state.
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
+def add_parser(commands: Commands) -> None:
+    """
+    Declare what it takes.
+    """
+    purpose = "what is installed, what hardware, what works"
+    add_root(add_command(commands, "doctor", run, purpose))
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """
+    Print what was found: an error if commands will fail because of it.
+    """
+    from harness.workflow.project import open_project
+
+    rows = examine(open_project(arguments.root))
+    table(["", "what", "finding"], [[row.mark, row.what, row.finding] for row in rows])
+    return ExitCode.ERROR if any(row.broken for row in rows) else ExitCode.PASS
+
+
+# A tuple: importing dataclasses takes a tenth of the time of `harness --help`.
+class Finding(NamedTuple):
     """
     One thing looked at.
     """
@@ -40,7 +56,7 @@ class Finding:
         return "BROKEN" if self.broken else "ok"
 
 
-def examine(project: Project) -> list[Finding]:
+def examine(project: "Project") -> list[Finding]:
     """
     Look at this installation, this machine and *project*. Loads torch, and nothing from a network.
     """
@@ -48,6 +64,13 @@ def examine(project: Project) -> list[Finding]:
 
 
 def _packages() -> Iterator[Finding]:
+    from importlib import metadata
+    from importlib.metadata import PackageNotFoundError
+
+    from packaging.requirements import Requirement
+
+    from harness.provenance import DISTRIBUTION, harness_version
+
     yield Finding(what="harness", finding=harness_version())
     try:
         wanted = metadata.requires(DISTRIBUTION) or []
@@ -68,7 +91,10 @@ def _packages() -> Iterator[Finding]:
         yield Finding(what=requirement.name, finding=version + need, broken=not fits)
 
 
-def _machine(project: Project) -> Iterator[Finding]:
+def _machine(project: "Project") -> Iterator[Finding]:
+    from harness.checkpoints.cache import cache_folder
+    from harness.provenance import environment
+
     try:
         import torch
     except ImportError as exc:
@@ -99,6 +125,8 @@ def _machine(project: Project) -> Iterator[Finding]:
 
 
 def _families() -> Iterator[Finding]:
+    from harness.dialects.registry import dialect, names
+
     for name in names():
         try:
             yield Finding(what=f"dialect {name}", finding=f"version {dialect(name).version}")
@@ -106,7 +134,9 @@ def _families() -> Iterator[Finding]:
             yield Finding(what=f"dialect {name}", finding=str(exc), broken=True)
 
 
-def _suites(project: Project) -> Iterator[Finding]:
+def _suites(project: "Project") -> Iterator[Finding]:
+    from harness.suites.files import find_suites, load_suite
+
     for path in find_suites(project.suites):
         try:
             suite = load_suite(path)

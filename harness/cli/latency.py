@@ -6,29 +6,79 @@ import argparse
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from harness.cli.options import (
+    CHECKPOINT,
+    Commands,
+    add_asking,
+    add_command,
+    add_quiet,
+    add_root,
+    add_tool_names,
+    path,
+    positive,
+    run_options,
+)
 from harness.cli.output import table, while_read
 from harness.cli.progress import watching
 from harness.errors import ExitCode, UsageError
-from harness.files import write_text
-from harness.gating.alternation import TIMES, Alternation, judge_alternation
-from harness.gating.gate import exit_code
-from harness.gating.policy import Policy
-from harness.gating.verdict import MetricVerdict, Word, to_json, worst
 from harness.reports.escape import line
-from harness.scoring.metrics import METRICS
 from harness.wording import plain
-from harness.workflow.benchmark_json import read_benchmark, spell_benchmark
-from harness.workflow.latency import time_checkpoints
-from harness.workflow.options import RunOptions
-from harness.workflow.project import Project, open_project
+
+if TYPE_CHECKING:
+    from harness.gating.alternation import Alternation
+    from harness.gating.policy import Policy
+    from harness.gating.verdict import MetricVerdict, Word
+    from harness.workflow.project import Project
 
 
-def latency(arguments: argparse.Namespace) -> int:
+def add_parser(commands: Commands) -> None:
     """
-    ``harness latency``: time two checkpoints in alternation, or judge stored times again.
+    Declare what it takes.
     """
+    command = add_command(commands, "latency", run, "two checkpoints timed in alternation")
+    command.add_argument("suite", nargs="?", metavar="SUITE", help="a suite's folder or name")
+    command.add_argument("old", nargs="?", metavar="A", help=CHECKPOINT)
+    command.add_argument("new", nargs="?", metavar="B", help="the candidate")
+    add_root(command)
+    command.add_argument(
+        "--stored",
+        type=path,
+        metavar="FILE",
+        help="judge the times in FILE, from --benchmark-json, instead of measuring",
+    )
+    command.add_argument(
+        "--rounds",
+        type=positive,
+        default=1,
+        metavar="R",
+        help="answer every case 2R times with each (default: 1, old new new old)",
+    )
+    command.add_argument("--policy", type=path, metavar="FILE", help="as for gate")
+    add_asking(command)
+    add_tool_names(command)
+    command.add_argument("--json", metavar="FILE", help="write the verdict there; - prints it")
+    command.add_argument(
+        "--benchmark-json",
+        type=path,
+        metavar="FILE",
+        help="keep the times there",
+    )
+    add_quiet(command)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """
+    Time two checkpoints in alternation, or judge stored times again.
+    """
+    from harness.files import write_text
+    from harness.gating.alternation import judge_alternation
+    from harness.gating.gate import exit_code
+    from harness.gating.verdict import worst
+    from harness.workflow.benchmark_json import spell_benchmark
+    from harness.workflow.project import open_project
+
     project = open_project(arguments.root)
     policy = project.policy(arguments.policy)
     measured = _measured(arguments, project)
@@ -52,7 +102,10 @@ def latency(arguments: argparse.Namespace) -> int:
     return code
 
 
-def _measured(arguments: argparse.Namespace, project: Project) -> Alternation:
+def _measured(arguments: argparse.Namespace, project: "Project") -> "Alternation":
+    from harness.workflow.benchmark_json import read_benchmark
+    from harness.workflow.latency import time_checkpoints
+
     named = (arguments.suite, arguments.old, arguments.new)
     if arguments.stored is not None:
         if any(named):
@@ -60,32 +113,22 @@ def _measured(arguments: argparse.Namespace, project: Project) -> Alternation:
         return read_benchmark(arguments.stored)
     if not all(named):
         raise UsageError("give SUITE A B: a suite and two checkpoints; or --stored FILE")
-    options = RunOptions(
-        dialect=arguments.dialect,
-        device=arguments.device,
-        dtype=arguments.dtype,
-        max_new_tokens=arguments.max_new_tokens,
-        seed=arguments.seed,
-        limit=arguments.limit,
-        tags=tuple(arguments.tags),
-        tool_names=arguments.tool_names,
-    )
     with watching(f"{arguments.suite}, in alternation", quiet=arguments.quiet) as progress:
         return time_checkpoints(
             *named,
             project=project,
-            options=options,
+            options=run_options(arguments),
             rounds=arguments.rounds,
             progress=progress,
         )
 
 
 def _show(
-    measured: Alternation,
-    metrics: dict[str, MetricVerdict],
-    verdict: Word,
+    measured: "Alternation",
+    metrics: "Mapping[str, MetricVerdict]",
+    verdict: "Word",
     code: ExitCode,
-    policy: Policy,
+    policy: "Policy",
 ) -> None:
     suite = measured.suite
     print(line(f"old  {measured.old['reference']}"))
@@ -95,7 +138,7 @@ def _show(
     print(line(f"{many}, each answered {each} times by both, in alternation"))
     print()
     head = ["median", "old", "new", "ratio", "95% interval", "limit", "verdict"]
-    table(head, rows(measured, metrics))
+    table(head, _rows(measured, metrics))
     print()
     print(line(f"{verdict} (exit {int(code)}), {policy.source}"))
     for judged in metrics.values():
@@ -107,12 +150,14 @@ def _show(
 
 
 def _spell(
-    measured: Alternation,
-    metrics: dict[str, MetricVerdict],
-    verdict: Word,
+    measured: "Alternation",
+    metrics: "Mapping[str, MetricVerdict]",
+    verdict: "Word",
     code: ExitCode,
-    policy: Policy,
+    policy: "Policy",
 ) -> str:
+    from harness.gating.verdict import to_json
+
     data: dict[str, Any] = {
         "verdict": verdict,
         "exit": int(code),
@@ -128,10 +173,15 @@ def _spell(
     return json.dumps(data, indent=2, sort_keys=True, allow_nan=False) + "\n"
 
 
-def rows(measured: Alternation, metrics: Mapping[str, MetricVerdict]) -> list[list[str | None]]:
+def _rows(
+    measured: "Alternation", metrics: "Mapping[str, MetricVerdict]"
+) -> list[list[str | None]]:
     """
     Spell each time for people: title, old and new median, ratio, its interval, limit, verdict.
     """
+    from harness.gating.alternation import TIMES
+    from harness.scoring.metrics import METRICS
+
     found: list[list[str | None]] = []
     for name in TIMES:
         paired, judged = measured.paired(name), metrics.get(name)

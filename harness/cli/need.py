@@ -1,20 +1,34 @@
 """
-``harness need`` and ``doctor``.
+``harness need``.
 """
 
 import argparse
 
-from harness.cli.doctor import examine
-from harness.cli.output import table
+from harness.cli.options import Commands, add_command, share
 from harness.errors import ExitCode, UsageError
-from harness.stats import cases_to_clear, cases_to_detect
-from harness.workflow.project import open_project
 
 
-def need(arguments: argparse.Namespace) -> int:
+def add_parser(commands: Commands) -> None:
     """
-    ``harness need``.
+    Declare what it takes.
     """
+    command = add_command(commands, "need", run, "how many cases a question needs")
+    command.add_argument("--drop", type=share, default=0.03, metavar="3pp", help="the true drop")
+    command.add_argument(
+        "--discordance",
+        type=share,
+        default=0.05,
+        metavar="5%",
+        help="share of cases on which two equally good checkpoints differ",
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """
+    Print how many cases it takes to see a drop, and to clear a checkpoint of one.
+    """
+    from harness.stats import cases_to_clear, cases_to_detect
+
     drop, discordance = arguments.drop, arguments.discordance
     if drop == 0:
         raise UsageError("no number of cases detects a drop of 0; give --drop 3pp, say")
@@ -29,12 +43,3 @@ def need(arguments: argparse.Namespace) -> int:
     )
     print("cases that share a template count for less: give them a group")
     return ExitCode.PASS
-
-
-def doctor(arguments: argparse.Namespace) -> int:
-    """
-    ``harness doctor``.
-    """
-    rows = examine(open_project(arguments.root))
-    table(["", "what", "finding"], [[row.mark, row.what, row.finding] for row in rows])
-    return ExitCode.ERROR if any(row.broken for row in rows) else ExitCode.PASS

@@ -4,23 +4,20 @@ What several commands need: printing and writing reports, printing a table.
 
 import argparse
 import os
-import secrets
 import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from tabulate import tabulate
-
-from harness.errors import UsageError
-from harness.files import write_text
-from harness.renderers import github
-from harness.renderers.markdown import render as markdown
-from harness.renderers.registry import renderer
-from harness.renderers.terminal import render
+from harness.cli.progress import say
+from harness.errors import ExitCode, UsageError
 from harness.reports.escape import line
-from harness.reports.report import Report
+
+if TYPE_CHECKING:
+    from harness.reports.report import Report
+    from harness.runs.store import StoredRun
 
 
 @contextmanager
@@ -35,15 +32,32 @@ def while_read() -> Iterator[None]:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def show(report: Report) -> None:
+def show(report: "Report") -> None:
     """
     Print *report*, in colour and to its width where standard output is a terminal.
     """
+    from harness.renderers.terminal import render
+
     terminal = sys.stdout.isatty()
     width = max(80, shutil.get_terminal_size().columns) if terminal else 100
     text = render(report, width=width, colour=coloured(terminal, os.environ))
     with obeyed_by_nobody():
         print(text, end="")
+
+
+def show_judged(stored: "StoredRun") -> int:
+    """
+    Show a run that was just judged, and return the exit code: an error if every case broke.
+    """
+    from harness.reports.build import report_run
+
+    with while_read():
+        show(report_run(stored))
+        print(f"\nrun: {stored.folder}")
+    if all(case.status == "error" for case in stored.record.cases):
+        say("harness: nothing was judged: every case broke; see `error` in transcripts.jsonl")
+        return ExitCode.ERROR
+    return ExitCode.PASS
 
 
 @contextmanager
@@ -54,6 +68,8 @@ def obeyed_by_nobody() -> Iterator[None]:
     if os.environ.get("GITHUB_ACTIONS") != "true":
         yield
         return
+    import secrets
+
     # Nobody can write the word that ends this who has not seen it.
     word = secrets.token_hex(16)
     print(f"::stop-commands::{word}")
@@ -63,10 +79,13 @@ def obeyed_by_nobody() -> Iterator[None]:
         print(f"::{word}::")
 
 
-def write(report: Report, arguments: argparse.Namespace) -> bool:
+def write(report: "Report", arguments: argparse.Namespace) -> bool:
     """
     Write the forms asked for; say whether one of them went to standard output.
     """
+    from harness.files import write_text
+    from harness.renderers.registry import renderer
+
     printed = False
     for name in ("html", "markdown", "junit", "json", "lm-eval", "model-index"):
         target = getattr(arguments, name.replace("-", "_"))
@@ -83,13 +102,16 @@ def write(report: Report, arguments: argparse.Namespace) -> bool:
     return printed
 
 
-def _tell_github(report: Report) -> None:
+def _tell_github(report: "Report") -> None:
     """
     Add a summary and outputs to the step this runs in, and print annotations.
 
     Raises:
         UsageError: outside of a step.
     """
+    from harness.renderers import github
+    from harness.renderers.markdown import render as markdown
+
     files = {name: os.environ.get(name) for name in ("GITHUB_STEP_SUMMARY", "GITHUB_OUTPUT")}
     if missing := [name for name, file in files.items() if not file]:
         raise UsageError(f"--github is for a step of GitHub Actions: ${missing[0]} is not set")
@@ -106,6 +128,8 @@ def table(head: Sequence[str], rows: Sequence[Sequence[object]], floats: str = "
     """
     Print a table, or that there is nothing to show. Text in it may come from anywhere.
     """
+    from tabulate import tabulate
+
     if not rows:
         print("none")
         return

@@ -7,9 +7,10 @@ Everything goes to standard error, so that standard output holds results only.
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from harness.workflow.options import Progress
+if TYPE_CHECKING:
+    from harness.workflow.options import Progress
 
 
 def say(text: str) -> None:
@@ -20,10 +21,12 @@ def say(text: str) -> None:
 
 
 @contextmanager
-def watching(label: str, *, quiet: bool = False) -> Iterator[Progress]:
+def watching(label: str, *, quiet: bool = False) -> Iterator["Progress"]:
     """
     Yield callbacks that show answers being made; the bar is closed at the end.
     """
+    from harness.workflow.options import Progress
+
     if quiet:
         yield Progress()
         return

@@ -4,32 +4,72 @@
 
 import argparse
 
+from harness.cli.options import Commands, add_command, add_group, add_root, add_suite, path
 from harness.cli.output import table
 from harness.errors import ExitCode
-from harness.gating.noise import USUAL_DISCORDANCE
-from harness.importers.convert import import_suite
-from harness.provenance import date_today
 from harness.reports.escape import line
-from harness.stats import smallest_detectable_drop
-from harness.suites.files import find_suites, load_suite
-from harness.suites.lint.check import check as findings_of
-from harness.suites.release import release as release_suite
-from harness.suites.scaffold import new_suite
-from harness.suites.summary import summarize
-from harness.workflow.project import bundled_suites, open_project
 
 
-def show_all(arguments: argparse.Namespace) -> int:
+def add_parser(commands: Commands) -> None:
     """
-    ``harness suite list``.
+    Declare what they take.
     """
+    verbs = add_group(commands, "suite", "make, check and release suites")
+    add_root(add_command(verbs, "list", run_list, "the suites here"))
+    new = add_command(verbs, "new", run_new, "a small working suite to start from")
+    new.add_argument("name", metavar="NAME")
+    add_root(new)
+    check = add_command(verbs, "check", run_check, "what is wrong with a suite, by file and line")
+    add_suite(check)
+    add_root(check)
+    show = add_command(verbs, "show", run_show, "a suite as a person reads it")
+    add_suite(show)
+    add_root(show)
+    release = add_command(verbs, "release", run_release, "fix a version's content by its digest")
+    add_suite(release)
+    part = release.add_mutually_exclusive_group()
+    for name in ("major", "minor", "patch"):
+        part.add_argument(f"--{name}", dest="part", action="store_const", const=name)
+    add_root(release)
+    take = add_command(verbs, "import", run_import, "make a suite from files in another format")
+    take.add_argument(
+        "format", metavar="FORMAT", help="bfcl, chat-jsonl, tool-rows, mobile-actions"
+    )
+    take.add_argument("rows", nargs="*", type=path, metavar="FILE", help="files of rows")
+    for name, purpose in (
+        ("questions", "bfcl: files of questions"),
+        ("answers", "bfcl: files of possible answers"),
+        ("tools", "tool-rows: the tools, a JSON list of function schemas"),
+        ("train", "rows of the same format for train.jsonl"),
+        ("valid", "rows of the same format for valid.jsonl"),
+    ):
+        take.add_argument(
+            f"--{name}",
+            action="extend",
+            nargs="+",
+            default=[],
+            type=path,
+            metavar="F",
+            help=purpose,
+        )
+    take.add_argument("--name", help="the suite's name (default: as the folder)")
+    take.add_argument("--out", type=path, required=True, metavar="DIR", help="the suite's folder")
+
+
+def run_list(arguments: argparse.Namespace) -> int:
+    """
+    Print the suites of the project and those that are bundled.
+    """
+    from harness.suites.files import find_suites, load_suite
+    from harness.workflow.project import bundled_suites, open_project
+
     project = open_project(arguments.root)
     here = find_suites(project.suites)
-    names = {path.name for path in here}
-    bundled = [path for path in bundled_suites() if path.name not in names]
+    names = {folder.name for folder in here}
+    bundled = [folder for folder in bundled_suites() if folder.name not in names]
     rows = []
-    for path in [*here, *bundled]:
-        suite = load_suite(path)
+    for folder in [*here, *bundled]:
+        suite = load_suite(folder)
         rows.append(
             [
                 suite.name,
@@ -37,7 +77,7 @@ def show_all(arguments: argparse.Namespace) -> int:
                 "yes" if suite.released else "no",
                 len(suite.cases),
                 len(suite.tools),
-                "bundled" if path in bundled else str(path),
+                "bundled" if folder in bundled else str(folder),
                 suite.description,
             ]
         )
@@ -45,33 +85,46 @@ def show_all(arguments: argparse.Namespace) -> int:
     return ExitCode.PASS
 
 
-def new(arguments: argparse.Namespace) -> int:
+def run_new(arguments: argparse.Namespace) -> int:
     """
-    ``harness suite new``.
+    Make a suite to start from.
     """
+    from harness.suites.scaffold import new_suite
+    from harness.workflow.project import open_project
+
     project = open_project(arguments.root)
     print(f"made {new_suite(project.suites, arguments.name)}")
     print(f"next: edit cases.jsonl, then `harness suite check {arguments.name}`")
     return ExitCode.PASS
 
 
-def check(arguments: argparse.Namespace) -> int:
+def run_check(arguments: argparse.Namespace) -> int:
     """
-    ``harness suite check``: exit 1 with findings.
+    Print what is wrong with a suite: exit 1 with findings.
     """
+    from harness.provenance import date_today
+    from harness.suites.lint.check import check
+    from harness.workflow.project import open_project
+
     project = open_project(arguments.root)
-    path = project.suite(arguments.suite)
-    findings = findings_of(path, today=date_today())
+    folder = project.suite(arguments.suite)
+    findings = check(folder, today=date_today())
     for finding in findings:
         print(line(str(finding)))
-    print(f"{path}: {len(findings) or 'no'} finding{'' if len(findings) == 1 else 's'}")
+    print(f"{folder}: {len(findings) or 'no'} finding{'' if len(findings) == 1 else 's'}")
     return ExitCode.REGRESSED if findings else ExitCode.PASS
 
 
-def show(arguments: argparse.Namespace) -> int:
+def run_show(arguments: argparse.Namespace) -> int:
     """
-    ``harness suite show``.
+    Print a suite as a person reads it.
     """
+    from harness.gating.noise import USUAL_DISCORDANCE
+    from harness.stats import smallest_detectable_drop
+    from harness.suites.files import load_suite
+    from harness.suites.summary import summarize
+    from harness.workflow.project import open_project
+
     project = open_project(arguments.root)
     summary = summarize(load_suite(project.suite(arguments.suite)))
     state = "released" if summary.released else "unreleased"
@@ -104,20 +157,27 @@ def show(arguments: argparse.Namespace) -> int:
     return ExitCode.PASS
 
 
-def release(arguments: argparse.Namespace) -> int:
+def run_release(arguments: argparse.Namespace) -> int:
     """
-    ``harness suite release``.
+    Fix a version's content by its digest.
     """
+    from harness.provenance import date_today
+    from harness.suites.release import release
+    from harness.workflow.project import open_project
+
     project = open_project(arguments.root)
-    done = release_suite(project.suite(arguments.suite), part=arguments.part, today=date_today())
+    done = release(project.suite(arguments.suite), part=arguments.part, today=date_today())
     print(f"released {done.name} {done.version}: {done.digest}")
     return ExitCode.PASS
 
 
-def take_in(arguments: argparse.Namespace) -> int:
+def run_import(arguments: argparse.Namespace) -> int:
     """
-    ``harness suite import``: what was not carried over is printed, and is no failure.
+    Make a suite from foreign files: what was not carried over is printed, and is not a failure.
     """
+    from harness.importers.convert import import_suite
+    from harness.provenance import date_today
+
     kinds = ("rows", "questions", "answers", "tools", "train", "valid")
     made = import_suite(
         arguments.format,

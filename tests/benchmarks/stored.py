@@ -17,7 +17,7 @@ from tests.benchmarks.ways import write
 ROWS = {
     "test_starting_up[pass]": "the bare interpreter",
     "test_starting_up[import harness]": "`import harness`",
-    "test_starting_up[import harness.cli]": "`import harness.cli`",
+    "test_starting_up[import harness.cli.main]": "`import harness.cli.main`",
     "test_asking_for_help": "`harness --help`",
     "test_judging_stored_answers": "judging 100,000 stored transcripts",
     "test_comparing_two_runs": "comparing two runs of 100,000 cases",

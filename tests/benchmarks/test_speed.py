@@ -41,7 +41,7 @@ def routing() -> Suite:
     return load_suite(path)
 
 
-@pytest.mark.parametrize("statement", ["pass", "import harness", "import harness.cli"])
+@pytest.mark.parametrize("statement", ["pass", "import harness", "import harness.cli.main"])
 def test_starting_up(benchmark, statement: str):
     """
     The bare interpreter, and what the package adds to it.

@@ -396,7 +396,7 @@ def test_a_bug_keeps_its_traceback_and_is_no_verdict(
     """
     Exit code 1 says regressed; a crash of the harness must not.
     """
-    monkeypatch.setattr("harness.cli.run.open_project", lambda _: 1 / 0)
+    monkeypatch.setattr("harness.workflow.project.open_project", lambda _: 1 / 0)
 
     assert main(["compare", "a", "b"]) == 2
     error = capsys.readouterr().err
@@ -414,7 +414,7 @@ def test_what_is_no_exception_is_no_verdict_either(
     def broken(_: object) -> None:
         raise kind(1)
 
-    monkeypatch.setattr("harness.cli.run.open_project", broken)
+    monkeypatch.setattr("harness.workflow.project.open_project", broken)
 
     assert main(["compare", "a", "b"]) == 2
     assert kind.__name__ in capsys.readouterr().err

@@ -1,0 +1,54 @@
+"""
+``harness compare``.
+"""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness.cli.options import Commands, add_command, add_outputs, add_root
+from harness.cli.output import show, write
+from harness.errors import ExitCode, UsageError
+
+if TYPE_CHECKING:
+    from harness.workflow.project import Project
+
+
+def add_parser(commands: Commands) -> None:
+    """
+    Declare what it takes.
+    """
+    command = add_command(commands, "compare", run, "runs or baselines side by side")
+    command.add_argument("runs", nargs="+", metavar="RUN", help="two or more runs or baselines")
+    add_root(command)
+    add_outputs(command)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """
+    Show two runs compared, or more side by side.
+    """
+    from harness.reports.build import report_side_by_side
+    from harness.workflow.project import open_project
+
+    project = open_project(arguments.root)
+    if len(arguments.runs) < 2:
+        raise UsageError("compare needs two runs or baselines at least")
+    suite = _suite_of(project, arguments.runs)
+    report = report_side_by_side([project.run(text, suite) for text in arguments.runs])
+    if not write(report, arguments):
+        show(report)
+    return ExitCode.PASS
+
+
+def _suite_of(project: "Project", texts: Sequence[str]) -> str | None:
+    """
+    A bare baseline name beside a run's folder means a baseline of that run's suite.
+    """
+    from harness.workflow.project import holds_run
+
+    for text in texts:
+        if holds_run(Path(text)):
+            return project.run(text).record.suite.name
+    return None

@@ -1,0 +1,42 @@
+"""
+``harness explain``.
+"""
+
+import argparse
+import os
+import sys
+
+from harness.cli.options import Commands, add_command, add_root
+from harness.cli.output import coloured, obeyed_by_nobody
+from harness.errors import ExitCode
+
+
+def add_parser(commands: Commands) -> None:
+    """
+    Declare what it takes.
+    """
+    command = add_command(commands, "explain", run, "what was sent, what came, how it was read")
+    command.add_argument("run", metavar="RUN", help="a run's folder or a baseline")
+    command.add_argument("case", metavar="CASE")
+    command.add_argument(
+        "--baseline", metavar="NAME", help="say where the answer first departs from this baseline's"
+    )
+    add_root(command)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """
+    Print how one case of a run went.
+    """
+    from harness.reports.explain import explain_case
+    from harness.workflow.project import open_project
+
+    project = open_project(arguments.root)
+    stored = project.run(arguments.run)
+    name = arguments.baseline
+    against = None if name is None else project.baseline(stored.record, name)
+    colour = coloured(sys.stdout.isatty(), os.environ)
+    with obeyed_by_nobody():
+        for line in explain_case(stored, arguments.case, against=against, colour=colour):
+            print(line)
+    return ExitCode.PASS

@@ -1,0 +1,77 @@
+"""
+``harness finetune``.
+"""
+
+import argparse
+import sys
+
+from harness.cli.options import Commands, add_command, add_quiet, add_root, path, positive
+from harness.cli.output import table
+from harness.cli.progress import say
+from harness.errors import ExitCode
+
+
+def add_parser(commands: Commands) -> None:
+    """
+    Declare what it takes.
+    """
+    command = add_command(commands, "finetune", run, "train a candidate with TRL")
+    command.add_argument("--suite", help="its train.jsonl and valid.jsonl, its tools and system")
+    command.add_argument("--train", type=path, metavar="FILE", help="chat rows (JSON lines)")
+    command.add_argument("--valid", type=path, metavar="FILE")
+    command.add_argument("--base", required=True, metavar="REF")
+    command.add_argument("--out", type=path, required=True, metavar="DIR")
+    add_root(command)
+    command.add_argument("--epochs", type=positive)
+    command.add_argument("--batch-size", type=positive)
+    command.add_argument("--learning-rate", type=float)
+    command.add_argument("--max-length", type=positive, help="tokens of one row")
+    command.add_argument("--seed", type=int)
+    command.add_argument("--keep", choices=["best", "last"], help="which epoch's weights")
+    command.add_argument("--lora", action="store_true", help="train an adapter (needs peft)")
+    command.add_argument("--tensorboard", action="store_true", help="log for TensorBoard")
+    command.add_argument("--push-to-hub", metavar="ORG/NAME", help="push the result")
+    command.add_argument("--resume", action="store_true", help="go on after an interruption")
+    add_quiet(command)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """
+    Train a checkpoint and print its losses.
+    """
+    from dataclasses import replace
+
+    from harness.finetuning.recipe import Recipe
+    from harness.workflow.finetune import finetune
+    from harness.workflow.project import open_project
+
+    project = open_project(arguments.root)
+    given = {
+        "epochs": arguments.epochs,
+        "batch_size": arguments.batch_size,
+        "learning_rate": arguments.learning_rate,
+        "max_length": arguments.max_length,
+        "seed": arguments.seed,
+        "keep": arguments.keep,
+    }
+    recipe = Recipe(**{name: value for name, value in given.items() if value is not None})
+    if arguments.lora:
+        recipe = replace(recipe, lora_rank=16)
+    trained = finetune(
+        project=project,
+        base=arguments.base,
+        out=arguments.out,
+        suite=arguments.suite,
+        train=arguments.train,
+        valid=arguments.valid,
+        recipe=recipe,
+        resume=arguments.resume,
+        tensorboard=arguments.tensorboard,
+        push_to_hub=arguments.push_to_hub,
+        progress=not arguments.quiet and sys.stderr.isatty(),
+        notify=(lambda _: None) if arguments.quiet else say,
+    )
+    rows = [[loss.epoch, loss.train, loss.valid] for loss in trained.losses]
+    table(["epoch", "training loss", "validation loss"], rows, floats=".4f")
+    print(f"\ncheckpoint: {trained.folder} (kept: epoch {trained.kept_epoch})")
+    return ExitCode.PASS

@@ -1,0 +1,33 @@
+"""
+``harness report``.
+"""
+
+import argparse
+
+from harness.cli.options import Commands, add_command, add_outputs, add_root
+from harness.cli.output import show, write
+from harness.errors import ExitCode
+
+
+def add_parser(commands: Commands) -> None:
+    """
+    Declare what it takes.
+    """
+    command = add_command(commands, "report", run, "one run in any form")
+    command.add_argument("run", metavar="RUN", help="a run's folder or a baseline")
+    add_root(command)
+    add_outputs(command)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """
+    Show or write the report on one run.
+    """
+    from harness.reports.build import report_run
+    from harness.workflow.project import open_project
+
+    project = open_project(arguments.root)
+    report = report_run(project.run(arguments.run))
+    if not write(report, arguments):
+        show(report)
+    return ExitCode.PASS
