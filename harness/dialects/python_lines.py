@@ -35,7 +35,7 @@ class PythonLines:
     """
 
     name: str
-    version: int = 1
+    version: int = 2
     stops: tuple[str, ...]
     tags: Tags
     between: re.Pattern[str]

@@ -55,7 +55,7 @@ class Pythonic:
     """
 
     name = "pythonic"
-    version = 1
+    version = 2
     stops = ("<|eot_id|>", "<|eom_id|>", "<|eot|>", "<end_of_turn>")
 
     def recognises(self, template: str) -> bool:

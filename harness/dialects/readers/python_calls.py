@@ -251,10 +251,11 @@ def _value(node: ast.expr, words: Mapping[str, Any]) -> Any:
     match node:
         case ast.Constant(value=str() | int() | float() | None):
             return node.value
-        case ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=int() | float() as number)):
-            if isinstance(number, bool):
-                raise Broken("an expression (UnaryOp) is no literal")
-            return -number
+        case ast.UnaryOp(
+            op=ast.USub() | ast.UAdd() as sign,
+            operand=ast.Constant(value=int() | float() as number),
+        ) if not isinstance(number, bool):
+            return -number if isinstance(sign, ast.USub) else number
         case ast.List(elts=items) | ast.Tuple(elts=items):
             return [_value(item, words) for item in items]
         case ast.Dict(keys=keys, values=values):
