@@ -169,8 +169,29 @@ CHECKS: Mapping[str, Callable[[Any, Any, Any, Any], Iterator[Any]]] = {
 }
 """Our keywords: each check yields an error where its keyword does not hold."""
 
+
+def _or_null(check: Callable[..., Iterator[Any] | None]) -> Callable[..., Iterator[Any]]:
+    def checked(
+        validator: Any, value: Any, instance: Any, schema: Mapping[str, Any]
+    ) -> Iterator[Any]:
+        if instance is not None or schema.get("nullable") is not True:
+            yield from check(validator, value, instance, schema) or ()
+
+    return checked
+
+
+_REFUSING_NULL = ("type", "enum", "const", "allOf", "anyOf", "oneOf", "not", "$ref", "if")
+"""The keywords that can refuse null; all others look at values of a type of their own."""
+
 # Of jsonschema, 19.99 is no multiple of 0.01 and a very large integer an OverflowError.
 SchemaValidator: Any = extend(  # type: ignore[no-untyped-call]
-    Draft202012Validator, {"multipleOf": _multiple_of}
+    Draft202012Validator,
+    {
+        "multipleOf": _multiple_of,
+        **{name: _or_null(Draft202012Validator.VALIDATORS[name]) for name in _REFUSING_NULL},
+    },
 )
-"""Draft 2020-12, for the schemas that tools declare."""
+"""
+Draft 2020-12, for the schemas that tools declare. One word of OpenAPI's counts beside it: where
+``nullable`` is true, null is valid, as `harness.dialects.readers.untyped` reads it.
+"""

@@ -44,7 +44,7 @@ class DeepSeekV32:
     """
 
     name = "deepseek-v3.2"
-    version = 1
+    version = 2
     stops = (_STOP,)
 
     def recognises(self, template: str) -> bool:

@@ -42,7 +42,7 @@ class Glm45:
     """
 
     name = "glm-4.5"
-    version = 1
+    version = 2
     stops = _STOPS
 
     def recognises(self, template: str) -> bool:

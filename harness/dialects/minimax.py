@@ -47,7 +47,7 @@ class MiniMaxM2:
     """
 
     name = "minimax-m2"
-    version = 1
+    version = 2
     stops = ("[e~[",)
 
     def recognises(self, template: str) -> bool:

@@ -43,7 +43,7 @@ class Qwen3Coder:
     """
 
     name = "qwen3-coder"
-    version = 1
+    version = 2
     stops = ("<|im_end|>",)
 
     def recognises(self, template: str) -> bool:

@@ -56,7 +56,7 @@ class ResponseTemplate:
     """
 
     name = NAME
-    version = 1
+    version = 2
     stops: tuple[str, ...] = ()
 
     def __init__(self, template: Mapping[str, Any]) -> None:

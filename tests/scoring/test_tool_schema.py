@@ -88,3 +88,32 @@ def test_a_reference_stays_inside_the_schema() -> None:
     assert ["4 is greater than the maximum of 3"] == [
         error.message for error in violations(declared, {"n": 4})
     ]
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"type": "integer", "minimum": 1},
+        {"type": "string", "enum": ["a"]},
+        {"const": "a"},
+        {"$ref": "#/$defs/d"},
+        {"anyOf": [{"type": "string"}, {"type": "integer"}]},
+        {"allOf": [{"type": "string"}]},
+        {"oneOf": [{"type": "string"}]},
+        {"not": {"type": "null"}},
+        {"if": True, "then": {"type": "string"}},
+    ],
+    ids=str,
+)
+def test_null_is_valid_where_nullable_is_true_and_nowhere_else(schema: dict[str, Any]):
+    def found(**more: Any) -> list[Any]:
+        properties, defs = {"a": {**schema, **more}}, {"$defs": {"d": {"type": "string"}}}
+        return violations(tool(properties=properties, **defs), {"a": None})
+
+    assert [] == found(nullable=True)
+    assert found()
+    assert found(nullable=False)
+
+
+def test_nullable_takes_nothing_but_null():
+    assert violations(tool(properties={"a": {"type": "integer", "nullable": True}}), {"a": "null"})

@@ -362,6 +362,24 @@ def test_a_tool_that_requires_what_it_does_not_declare_is_a_finding(tmp_path):
     ] == findings(tmp_path)
 
 
+def test_the_nullable_of_openapi_is_a_finding(tmp_path):
+    volume = {"type": "integer", "nullable": True, "enum": [1, None]}
+    nested = {"type": "array", "items": {"type": "string", "nullable": False}}
+    named = {"type": "object", "properties": {"nullable": {"type": "boolean"}}}
+    properties = {"title": {"type": "string"}, "volume": volume, "tags": nested, "more": named}
+    tool = {"name": "play", "parameters": {"type": "object", "properties": properties}}
+    write(tmp_path, case(arguments={"title": "a", "volume": None}), tools=[tool])
+
+    why = (
+        "says \"nullable\", which is OpenAPI's word and not JSON Schema's; "
+        'write "null" into its "type"'
+    )
+    assert [
+        f"tools.json:1: nullable: tool 'play': properties.volume {why}",
+        f"tools.json:1: nullable: tool 'play': properties.tags.items {why}",
+    ] == findings(tmp_path)
+
+
 def test_an_enum_value_that_its_own_schema_refuses_is_a_finding(tmp_path):
     level = {"type": "string", "enum": ["low", 3]}
     tool = {"name": "play", "parameters": {"type": "object", "properties": {"level": level}}}

@@ -13,6 +13,7 @@ LintCode = Literal[
     "unreachable_value",
     "required_absent",
     "required_undeclared",
+    "nullable",
     "no_effect",
     "no_tools",
     "passes_all",

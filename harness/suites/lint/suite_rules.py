@@ -7,9 +7,10 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from jsonschema import Draft202012Validator
+from referencing import Registry
 
 from harness.canonical import canonical_json
+from harness.constraints.keywords import SchemaValidator
 from harness.diagnostics import Places, Steps
 from harness.messages import Tool
 from harness.suites.lint.case_rules import expectation_spec
@@ -80,7 +81,8 @@ def _tool(tool: Tool, steps: Steps) -> Iterator[Found]:
             yield steps, "required_undeclared", text
     for name, schema in known.items():
         if isinstance(schema, Mapping) and "enum" in schema:
-            validator = Draft202012Validator(tool.parameters).evolve(schema=schema)
+            whole = SchemaValidator(tool.parameters, registry=Registry())
+            validator = whole.evolve(schema=schema)
             for value in schema["enum"]:
                 if (error := next(validator.iter_errors(value), None)) is not None:
                     text = (
@@ -88,6 +90,27 @@ def _tool(tool: Tool, steps: Steps) -> Iterator[Found]:
                         f"which its own schema refuses: {error.message}"
                     )
                     yield steps, "unreachable_value", text
+    for place in _nullable(tool.parameters, ""):
+        text = (
+            f'tool {tool.name!r}: {place} says "nullable", which is OpenAPI\'s word and not JSON '
+            'Schema\'s; write "null" into its "type"'
+        )
+        yield steps, "nullable", text
+
+
+def _nullable(schema: Any, place: str) -> Iterator[str]:
+    """
+    Name every part of *schema* with the keyword ``nullable``; *place* is where the part stands.
+    """
+    if isinstance(schema, Mapping):
+        if isinstance(schema.get("nullable"), bool):
+            yield place or "parameters"
+        for key, part in schema.items():
+            if key not in ("const", "enum", "default", "examples"):
+                yield from _nullable(part, f"{place}.{key}" if place else str(key))
+    elif isinstance(schema, list):
+        for index, part in enumerate(schema):
+            yield from _nullable(part, f"{place}[{index}]")
 
 
 # Cases that are alike. Of many, each case names the nearest alone: one mend may do for all.
