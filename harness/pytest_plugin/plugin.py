@@ -37,6 +37,9 @@ _PYTEST_MARKS = ("filterwarnings", "parametrize", "skip", "skipif", "usefixtures
 
 SESSION = pytest.StashKey[PytestSession]()
 
+# Or a contract that fails would not show the values compared.
+pytest.register_assert_rewrite("harness.testing")
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """

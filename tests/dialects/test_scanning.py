@@ -18,8 +18,7 @@ from harness.dialects.readers.json_text import (
     read_json,
     unsound,
 )
-
-from .strategies import answers, values
+from harness.testing.strategies import answers, values
 
 
 def _whole(text: str) -> Any:

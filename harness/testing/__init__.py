@@ -1,0 +1,17 @@
+"""
+The contract tests of the open families, for authors of a dialect, backend, renderer or importer.
+
+A contract is a class of tests. pytest collects them in a subclass that says what to test::
+
+    from harness.testing import DialectContract, DialectSample
+
+    class TestToy(DialectContract):
+        samples = [DialectSample.read("tests/toy.yaml")]
+
+The same classes hold for the members this package brings along. docs/extending.md has the rest.
+"""
+
+from harness.testing.dialect_sample import DialectSample, Frame
+from harness.testing.dialects import DialectContract
+
+__all__ = ["DialectContract", "DialectSample", "Frame"]

@@ -1,0 +1,158 @@
+"""
+What a property is tried on: where hypothesis is installed, whatever it finds; else fixed examples.
+"""
+
+import functools
+import inspect
+import random
+from collections.abc import Callable, Sequence
+from importlib.util import find_spec
+from typing import Any, Protocol
+
+from harness.messages import ToolCall
+from harness.testing.texts import CALLS, FRAGMENTS, NASTY
+
+Test = Callable[..., None]
+
+
+class Examples(Protocol):
+    """
+    One example after the other, each drawn by a property as it needs it.
+    """
+
+    def calls(self) -> list[ToolCall]:
+        """
+        Draw the calls of one answer, at least one.
+        """
+
+    def answer(self) -> str:
+        """
+        Draw an answer of any shape: text, calls of several dialects, and pieces of them.
+        """
+
+    def text(self) -> str:
+        """
+        Draw what may stand around a call.
+        """
+
+    def integer(self, low: int, high: int) -> int:
+        """
+        Draw a number, both ends included.
+        """
+
+    def choice(self, options: Sequence[str]) -> str:
+        """
+        Draw one of *options*.
+        """
+
+    def require(self, condition: bool) -> None:
+        """
+        Give this example up unless *condition* holds, and go on to the next.
+        """
+
+
+def on_examples(test: Test) -> Test:
+    """
+    Run *test* on many examples, drawn from its parameter ``examples``.
+    """
+    return _sought(test) if find_spec("hypothesis") else on_fixed_examples(test)
+
+
+def on_fixed_examples(test: Test) -> Test:
+    """
+    Run *test* once for each of the fixed examples: the same ones every time.
+    """
+
+    @functools.wraps(test)
+    def run(*args: Any, **kwargs: Any) -> None:
+        fitting = 0
+        for number in range(len(CALLS)):
+            try:
+                test(*args, examples=_Fixed(number), **kwargs)
+            except _UnfitError:
+                continue
+            fitting += 1
+        assert fitting, "not one of the fixed examples is of use here"
+
+    # By its signature pytest knows what to pass.
+    signature = inspect.signature(test)
+    kept = [each for name, each in signature.parameters.items() if name != "examples"]
+    run.__signature__ = signature.replace(parameters=kept)  # type: ignore[attr-defined]
+    return run
+
+
+class _UnfitError(Exception):
+    """
+    An example that the property is not about.
+    """
+
+
+class _Fixed:
+    def __init__(self, number: int) -> None:
+        self._number = number
+        self._random = random.Random(number)
+
+    def calls(self) -> list[ToolCall]:
+        return list(CALLS[self._number])
+
+    def answer(self) -> str:
+        return "".join(self._random.choices(FRAGMENTS, k=self._random.randrange(14)))
+
+    def text(self) -> str:
+        return self._random.choice(NASTY) if self._number % 2 else self.answer()
+
+    def integer(self, low: int, high: int) -> int:
+        return self._random.randint(low, high)
+
+    def choice(self, options: Sequence[str]) -> str:
+        return self._random.choice(options)
+
+    def require(self, condition: bool) -> None:
+        if not condition:
+            raise _UnfitError
+
+
+def _sought(test: Test) -> Test:
+    from hypothesis import HealthCheck, given, settings
+    from hypothesis import strategies as st
+
+    from harness.testing import strategies
+
+    class Sought:
+        def __init__(self, data: st.DataObject) -> None:
+            self._data = data
+
+        def calls(self) -> list[ToolCall]:
+            return self._data.draw(strategies.calls)
+
+        def answer(self) -> str:
+            return self._data.draw(strategies.answers)
+
+        def text(self) -> str:
+            return self._data.draw(strategies.strings | strategies.answers)
+
+        def integer(self, low: int, high: int) -> int:
+            return self._data.draw(st.integers(low, high))
+
+        def choice(self, options: Sequence[str]) -> str:
+            return self._data.draw(st.sampled_from(options))
+
+        def require(self, condition: bool) -> None:
+            from hypothesis import assume
+
+            assume(condition)
+
+    signature = inspect.signature(test)
+
+    @functools.wraps(test)
+    def run(*args: Any, **kwargs: Any) -> None:
+        given_to = signature.bind(*args, **kwargs)
+        given_to.arguments["examples"] = Sought(given_to.arguments["examples"])
+        test(*given_to.args, **given_to.kwargs)
+
+    # One property is inherited by the test classes of several members.
+    checks = [HealthCheck.differing_executors, HealthCheck.too_slow]
+    found: Test = settings(deadline=None, suppress_health_check=checks)(
+        given(examples=st.data())(run)
+    )
+    return found
