@@ -13,14 +13,12 @@ One question: may this checkpoint replace the one we ship? ::
 Names are loaded on first use, so that ``import harness`` costs next to nothing.
 """
 
-import sys
 from importlib import import_module
-from types import ModuleType
 from typing import Any
 
 _HOME = {
     "Recipe": "harness.finetuning.recipe",
-    "RunOptions": "harness.workflow.run",
+    "RunOptions": "harness.workflow.options",
     "ToolCalls": "harness.pytest_plugin.assertions",
     "absent": "harness.constraints.constraint",
     "close_to": "harness.constraints.constraint",
@@ -29,7 +27,7 @@ _HOME = {
     "contains_any": "harness.constraints.constraint",
     "default_policy": "harness.gating.policy",
     "equals_ignoring_case": "harness.constraints.constraint",
-    "finetune": "harness.workflow.run",
+    "finetune": "harness.workflow.finetune",
     "gate": "harness.workflow.gate:gate_runs",
     "load_run": "harness.runs.store",
     "load_suite": "harness.suites.files",
@@ -38,23 +36,12 @@ _HOME = {
     "read_policy": "harness.gating.policy",
     "run": "harness.workflow.run",
     "same_moment_as": "harness.constraints.constraint",
-    "save_baseline": "harness.runs.store",
+    "save_baseline": "harness.runs.baselines",
     "score": "harness.workflow.score",
-    "tools_from_functions": "harness.finetuning.rows",
+    "tools_from_functions": "harness.messages",
 }
 
 __all__ = sorted(_HOME)
-
-
-class _Package(ModuleType):
-    """
-    A package whose functions may have the name of one of its modules.
-    """
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        # Importing harness.compare would otherwise put the module where the function is.
-        if not (name in _HOME and isinstance(value, ModuleType)):
-            super().__setattr__(name, value)
 
 
 def __getattr__(name: str) -> Any:
@@ -66,6 +53,3 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return __all__
-
-
-sys.modules[__name__].__class__ = _Package
