@@ -1,10 +1,15 @@
 """
-The rules of the house, each held by a test: layers, light imports, who may print and decide.
+The rules of the house, each held by a test. The order of the layers is held by import-linter,
+whose contracts are in pyproject.toml; ``tox -e lint`` runs it.
 """
 
 import ast
+import inspect
+import re
 import subprocess
 import sys
+from collections.abc import Callable, Iterable, Iterator
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 
@@ -14,167 +19,174 @@ import harness
 
 PACKAGE = Path(harness.__file__).parent
 
-LAYERS = """
-errors files families canonical cache messages moments keywords constraints suite
-suite_source suite_shape suite_expect suite_parse suite_files suite_findings
-suite_lint_values suite_lint_case suite_similar suite_lint_whole suite_lint
-suite_summary suite_release importers suite_import
-transcript dialects embedded chat checkpoint backends runner
-results tool_names assignment tool_schema scoring metrics stats provenance
-record store unfinished judging
-paired compare policy judgement rates lengths times limits slices verdict gate noise
-history finetune renderers project workflow anchoring rechecking self_test
-latency benchmark_json
-reports rescoring prompts explaining
-progress doctor demo assertions pytest_session pytest_plugin commands cli
-""".split()
-"""From the ground up: a module imports only from modules named before it."""
-
 PURE = [
-    "canonical",
-    "keywords",
+    "canonical.py",
+    "comparison",
     "constraints",
-    "moments",
-    "messages",
-    "suite",
-    "transcript",
-    "results",
-    "tool_names",
-    "assignment",
-    "tool_schema",
+    "diagnostics.py",
+    "dialects/readers",
+    "errors.py",
+    "gating",
+    "messages.py",
     "scoring",
-    "metrics",
-    "stats",
-    "paired",
-    "compare",
-    "judgement",
-    "rates",
-    "lengths",
-    "times",
-    "limits",
-    "slices",
-    "verdict",
-    "gate",
-    "noise",
+    "stats.py",
+    "suites/expectations.py",
+    "suites/parse.py",
+    "suites/schema.py",
+    "suites/suite.py",
+    "suites/summary.py",
+    "transcript.py",
+    "wording.py",
 ]
-IMPURE = {"os", "pathlib", "time", "random", "socket", "subprocess", "urllib", "requests", "io"}
-HEAVY = {
-    "torch",
-    "transformers",
-    "datasets",
-    "trl",
-    "vllm",
-    "openai",
-    "ray",
-    "matplotlib",
-    "scipy",
-    "peft",
-    "numpy",
-    "pandas",
+"""Modules, and packages as a whole, that compute from their arguments and nothing else."""
+
+OUTSIDE = {
+    "http",
+    "io",
+    "os",
+    "pathlib",
+    "random",
+    "requests",
+    "shutil",
+    "socket",
+    "subprocess",
+    "tempfile",
+    "time",
+    "urllib.request",
 }
 
+HEAVY = {
+    "accelerate",
+    "datasets",
+    "httpx",
+    "llama_cpp",
+    "matplotlib",
+    "numpy",
+    "openai",
+    "pandas",
+    "peft",
+    "ray",
+    "scipy",
+    "torch",
+    "transformers",
+    "trl",
+    "vllm",
+}
 
-def sources() -> list[Path]:
-    return sorted(PACKAGE.rglob("*.py"))
+RULES = (
+    "harness.comparison",
+    "harness.gating.lengths",
+    "harness.gating.limits",
+    "harness.gating.rates",
+    "harness.gating.slices",
+    "harness.gating.times",
+    "harness.runs.rescore",
+    "harness.runs.runner",
+    "harness.scoring.cases",
+    "harness.scoring.matching",
+    "harness.scoring.score",
+)
+"""What judges, compares and decides: others get its functions through a step of the workflow."""
+
+MUTABLE = {
+    "Row",  # backends/engine: an answer while it is decoded
+}
+"""Public dataclasses that are not values but work in progress; private ones may be."""
 
 
-def module(path: Path) -> str:
+def sources(*places: str) -> list[Path]:
     """
-    The layer a file belongs to: its module, or the folder of its family.
+    Return the source files at *places* of the package: modules, or packages with all they hold.
     """
-    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+    found: list[Path] = []
+    for place in places or (".",):
+        path = PACKAGE / place
+        assert path.exists(), f"harness/{place} is gone: has it been renamed?"
+        found += sorted(path.rglob("*.py")) if path.is_dir() else [path]
+    return found
 
 
-def imported(path: Path, *, top_level_only: bool = False) -> set[str]:
-    tree = ast.parse(path.read_text("utf-8"))
-    nodes = tree.body if top_level_only else ast.walk(tree)
-    names = set()
-    for node in nodes:
-        if isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            names.add(node.module)
-            names |= {f"{node.module}.{alias.name}" for alias in node.names}
-    return names
+@cache
+def tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text("utf-8"), str(path))
 
 
-def files(layer: str) -> list[Path]:
+def offenders(rule: Callable[[Path], Iterable[str]], *places: str) -> dict[str, list[str]]:
     """
-    A layer's one file, or all of its folder.
+    Return what *rule* finds in each source file at *places*, leaving out files without a finding.
     """
-    return [path for path in sources() if module(path) == layer]
-
-
-def layers_imported(path: Path) -> set[str]:
     return {
-        name.split(".")[1]
-        for name in imported(path)
-        if name.startswith("harness.") and name.split(".")[1] in LAYERS
+        path.relative_to(PACKAGE).as_posix(): sorted(found)
+        for path in sources(*places)
+        if (found := set(rule(path)))
     }
 
 
-def test_every_module_has_a_layer():
-    known = {*LAYERS, "__init__", "__main__"}
-
-    assert set() == {module(path) for path in sources()} - known
-    assert set() == set(LAYERS) - {module(path) for path in sources()}
-
-
-@pytest.mark.parametrize(
-    "path",
-    # The package's front door names everything, lazily.
-    [path for path in sources() if module(path) not in ("__init__", "__main__")],
-    ids=lambda path: str(path.relative_to(PACKAGE)),
-)
-def test_a_module_imports_only_from_layers_below_it(path: Path):
-    name = module(path)
-    below = set(LAYERS[: LAYERS.index(name) + 1])
-
-    assert set() == layers_imported(path) - below
-
-
-@pytest.mark.parametrize("name", PURE)
-def test_pure_modules_touch_nothing_outside(name: str):
-    roots = {found.split(".")[0] for found in imported(PACKAGE / f"{name}.py")}
-
-    assert set() == roots & IMPURE
-
-
-@pytest.mark.parametrize("path", sources(), ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_heavy_packages_are_imported_inside_functions_only(path: Path):
-    roots = {found.split(".")[0] for found in imported(path, top_level_only=True)}
-
-    assert set() == roots & HEAVY
-
-
-@pytest.mark.parametrize("name", ["gate", "limits", "renderers"])
-def test_what_decides_or_spells_does_not_print(name: str):
-    for path in files(name):
-        calls = [
-            node.func.id
-            for node in ast.walk(ast.parse(path.read_text("utf-8")))
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
-        ]
-
-        assert "print" not in calls, path
-
-
-@pytest.mark.parametrize(
-    "surface", ["cli", "commands", "pytest_plugin", "pytest_session", "progress"]
-)
-def test_surfaces_hold_no_rules(surface: str):
+def imported(nodes: Iterable[ast.AST]) -> set[tuple[str, str | None]]:
     """
-    They take the workflow's steps: scoring, statistics and comparison are out of their reach.
+    Return the module and, for ``from`` imports, the name of each import among *nodes*.
     """
-    rules = {"scoring", "compare", "metrics", "judging", "runner"}
+    found: set[tuple[str, str | None]] = set()
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            found |= {(alias.name, None) for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {(node.module, alias.name) for alias in node.names}
+    return found
 
-    for path in files(surface):
-        assert set() == layers_imported(path) & rules, path
+
+def distributions(nodes: Iterable[ast.AST]) -> set[str]:
+    return {module.partition(".")[0] for module, _ in imported(nodes)}
 
 
-def test_renderers_decide_nothing():
-    for path in (PACKAGE / "renderers").glob("*.py"):
-        assert set() == layers_imported(path) & {"scoring", "judging", "runner", "store"}, path
+def run_on_import(node: ast.AST) -> Iterator[ast.AST]:
+    """
+    Yield the nodes below *node* that run when the module is imported.
+    """
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            continue
+        if isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING":
+            continue
+        yield child
+        yield from run_on_import(child)
+
+
+def rules_imported(path: Path) -> Iterator[str]:
+    """
+    Yield the functions, and the modules as a whole, that *path* imports from where the rules are.
+    """
+    for module, name in imported(ast.walk(tree(path))):
+        dotted = module if name is None else f"{module}.{name}"
+        if f"{dotted}.".startswith(tuple(f"{rule}." for rule in RULES)):
+            value = getattr(import_module(module), name) if name else import_module(module)
+            if inspect.isfunction(value) or inspect.ismodule(value):
+                yield dotted
+
+
+def test_few_modules_lie_flat_and_none_spells_a_package_in_its_name():
+    """
+    A folder is a stage of the flow or a family; a flat module is ground that every stage stands on.
+    """
+    flat = {path.stem for path in PACKAGE.glob("*.py")} - {"__init__", "__main__"}
+    packages = {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
+    prefixes = {f"{spelled}_" for package in packages for spelled in (package, package[:-1])}
+
+    assert len(flat) <= 12, sorted(flat)
+    assert [] == [module for module in sorted(flat) if module.startswith(tuple(prefixes))]
+
+
+def test_pure_modules_touch_nothing_outside():
+    def reaches_out(path: Path) -> Iterator[str]:
+        for module, name in imported(ast.walk(tree(path))):
+            names = {module, module.partition(".")[0], f"{module}.{name}"}
+            yield from names & OUTSIDE
+
+    assert {} == offenders(reaches_out, *PURE)
+
+
+def test_heavy_packages_are_imported_inside_functions_only():
+    assert {} == offenders(lambda path: distributions(run_on_import(tree(path))) & HEAVY)
 
 
 @pytest.mark.parametrize("statement", ["import harness", "import harness.cli.main", "--help"])
@@ -184,37 +196,71 @@ def test_starting_up_loads_nothing_heavy(statement: str):
         run = "from harness.cli.main import main\ntry: main(['--help'])\nexcept SystemExit: pass"
     code = f"{run}\nimport sys; print('LOADED', *sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    loaded = {name.split(".")[0] for name in done.stdout.partition("LOADED")[2].split()}
+    loaded = {module.partition(".")[0] for module in done.stdout.partition("LOADED")[2].split()}
 
     assert "harness" in loaded
     assert set() == loaded & HEAVY
 
 
+def test_only_the_command_line_prints():
+    """
+    The gate decides, a renderer returns text: what is done with it is the surface's.
+    """
+
+    def prints(path: Path) -> Iterator[str]:
+        for node in ast.walk(tree(path)):
+            match node:
+                case ast.Name(id="print"):
+                    yield f"line {node.lineno}: print"
+                case ast.Attribute(value=ast.Name(id="sys"), attr="stdout"):
+                    yield f"line {node.lineno}: sys.stdout"
+
+    elsewhere = {path.name for path in PACKAGE.iterdir() if path.name != "cli"}
+
+    assert {} == offenders(prints, *sorted(elsewhere - {"__pycache__"}))
+
+
+def test_surfaces_hold_no_rules():
+    """
+    They take the workflow's steps, so two of them cannot disagree about the same runs.
+    """
+    found = offenders(rules_imported, "cli", "pytest_plugin")
+    # An assertion is an expectation of a suite, judged as a suite's are.
+    found.pop("pytest_plugin/assertions.py", None)
+
+    assert {} == found
+
+
+def test_renderers_decide_nothing():
+    """
+    A renderer spells a finished report: it neither judges, nor compares, nor reads a run.
+    """
+    reading = {"harness.runs.store", "harness.runs.baselines", "harness.stats"}
+
+    def decides(path: Path) -> set[str]:
+        modules = {module for module, _ in imported(ast.walk(tree(path)))}
+        return {*rules_imported(path), *(modules & reading)}
+
+    assert {} == offenders(decides, "renderers")
+
+
+def test_values_are_frozen_slotted_dataclasses():
+    def loose(path: Path) -> Iterator[str]:
+        for node in ast.walk(tree(path)):
+            for decorator in node.decorator_list if isinstance(node, ast.ClassDef) else ():
+                spelled = ast.unparse(decorator)
+                if not re.match(r"(dataclasses\.)?dataclass\b", spelled):
+                    continue
+                may_change = node.name.startswith("_") or node.name in MUTABLE
+                if "slots=True" not in spelled or not (may_change or "frozen=True" in spelled):
+                    yield node.name
+
+    assert {} == offenders(loose)
+
+
 def test_the_public_names_exist():
-    for name in harness.__all__:
-        assert getattr(harness, name) is not None
+    for public in harness.__all__:
+        assert getattr(harness, public) is not None
     assert sorted(harness.__all__) == harness.__all__
     with pytest.raises(AttributeError):
         harness.no_such_name  # noqa: B018
-
-
-def test_functions_win_over_modules_of_the_same_name():
-    """
-    ``harness.comparison.compare`` is the step, whatever module has been imported before.
-    """
-    for name in ("compare", "gate", "finetune"):
-        import_module(f"harness.{name}")
-        assert callable(getattr(harness, name)), name
-
-
-def test_files_stay_readable():
-    """
-    A look is due when a file passes 400 lines; well beyond, it holds two ideas.
-    """
-    long = {
-        str(path.relative_to(PACKAGE)): lines
-        for path in sources()
-        if (lines := len(path.read_text("utf-8").splitlines())) > 450
-    }
-
-    assert {} == long
