@@ -7,19 +7,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.cli.options import (
-    Commands,
     add_asking,
+    add_batch_size,
     add_checkpoint,
     add_command,
+    add_out,
+    add_policy,
     add_quiet,
     add_root,
     add_suite,
     add_tool_names,
-    path,
     positive,
     run_options,
 )
 from harness.cli.output import percent, table, while_read
+from harness.cli.parser import Commands
 from harness.cli.progress import say, watching
 from harness.errors import ExitCode
 from harness.reports.escape import line
@@ -34,18 +36,26 @@ def add_parser(commands: Commands) -> None:
     """
     Declare what it takes.
     """
-    purpose = "a checkpoint against itself: the noise, and what a gate can see"
+    purpose = "measure the noise: run a checkpoint against itself"
     command = add_command(commands, "aa", run, purpose)
     add_suite(command)
     add_checkpoint(command)
     add_root(command)
-    command.add_argument("--out", type=path, metavar="DIR", help="a folder for all the runs")
-    command.add_argument("--repeats", type=positive, default=1, metavar="K", help="K runs a kind")
-    command.add_argument("--policy", type=path, metavar="FILE", help="as for gate")
-    command.add_argument("--batch-size", type=positive, metavar="N")
+    add_out(command, "the folder of all the runs")
+    command.add_argument(
+        "--repeats",
+        type=positive,
+        default=1,
+        metavar="K",
+        help="make K runs of each kind (default: %(default)s)",
+    )
+    add_policy(command)
+    add_batch_size(command)
     add_asking(command)
     add_tool_names(command)
-    command.add_argument("--json", metavar="FILE", help="write it there; - prints it")
+    command.add_argument(
+        "--json", metavar="FILE", help="write what was measured there; - prints it"
+    )
     add_quiet(command)
 
 

@@ -4,8 +4,9 @@
 
 import argparse
 
-from harness.cli.options import Commands, add_command, add_group, add_root, path
+from harness.cli.options import add_command, add_group, add_root, path
 from harness.cli.output import percent, show, table
+from harness.cli.parser import Commands
 from harness.cli.progress import say
 from harness.errors import ExitCode
 from harness.reports.escape import line
@@ -17,16 +18,18 @@ def add_parser(commands: Commands) -> None:
     """
     verbs = add_group(commands, "baseline", "accept runs and list what was accepted")
     save = add_command(verbs, "save", run_save, "accept a run under a name")
-    save.add_argument("run", metavar="RUN")
-    save.add_argument("--name", required=True)
+    save.add_argument("run", metavar="RUN", help="a run's folder or a baseline")
+    save.add_argument("--name", required=True, metavar="NAME", help="what to call the baseline")
     save.add_argument("--reason", metavar="TEXT", help="why it is accepted: kept in its history")
     add_root(save)
-    add_root(add_command(verbs, "list", run_list, "every baseline"))
-    show = add_command(verbs, "show", run_show, "one baseline")
-    show.add_argument("name", metavar="NAME", help="a name, or suite/name")
+    add_root(add_command(verbs, "list", run_list, "list every baseline"))
+    show = add_command(verbs, "show", run_show, "show one baseline")
+    show.add_argument("name", metavar="NAME", help="the baseline's name, or suite/name")
     add_root(show)
-    history = add_command(verbs, "history", run_history, "what was accepted when and why")
-    history.add_argument("name", nargs="?", metavar="NAME")
+    history = add_command(verbs, "history", run_history, "show what was accepted, when and why")
+    history.add_argument(
+        "name", nargs="?", metavar="NAME", help="the baseline's name, or suite/name (default: all)"
+    )
     history.add_argument(
         "--metric",
         nargs="+",
@@ -34,7 +37,7 @@ def add_parser(commands: Commands) -> None:
         metavar="M",
         help="which metrics to show (default: accuracy second_call_rate)",
     )
-    history.add_argument("--png", type=path, metavar="FILE", help="draw them over time, too")
+    history.add_argument("--png", type=path, metavar="FILE", help="also draw them over time")
     add_root(history)
 
 

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.cli.options import Commands, add_command, add_outputs, add_root
+from harness.cli.options import add_command, add_outputs, add_root
 from harness.cli.output import show, write
+from harness.cli.parser import Commands
 from harness.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ def add_parser(commands: Commands) -> None:
     """
     Declare what it takes.
     """
-    command = add_command(commands, "compare", run, "runs or baselines side by side")
+    command = add_command(commands, "compare", run, "show runs or baselines side by side")
     command.add_argument("runs", nargs="+", metavar="RUN", help="two or more runs or baselines")
     add_root(command)
     add_outputs(command)

@@ -16,8 +16,9 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.cli.options import Commands, add_command, add_quiet, add_root, path
+from harness.cli.options import add_command, add_quiet, add_root, path
 from harness.cli.output import show
+from harness.cli.parser import Commands
 from harness.cli.progress import say, watching
 
 if TYPE_CHECKING:
@@ -42,11 +43,15 @@ def add_parser(commands: Commands) -> None:
         commands,
         "demo",
         run,
-        "the whole story on the embedded model: base run, fine-tune, candidate run, gate, report",
+        "tell the whole story on a small model, from run to report",
     )
     add_root(command)
-    command.add_argument("--out", type=path, help="where (default: reports/demo)")
-    command.add_argument("--fresh", action="store_true", help="reuse nothing of an earlier demo")
+    command.add_argument(
+        "--out", type=path, metavar="DIR", help="the folder to write to (default: reports/demo)"
+    )
+    command.add_argument(
+        "--fresh", action="store_true", help="use nothing of an earlier demo again"
+    )
     add_quiet(command)
 
 

@@ -7,8 +7,9 @@ import shutil
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
-from harness.cli.options import Commands, add_command, add_root
+from harness.cli.options import add_command, add_root
 from harness.cli.output import table
+from harness.cli.parser import Commands
 from harness.errors import ExitCode, HarnessError
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ def add_parser(commands: Commands) -> None:
     """
     Declare what it takes.
     """
-    purpose = "what is installed, what hardware, what works"
+    purpose = "check what is installed, which hardware is there, what works"
     add_root(add_command(commands, "doctor", run, purpose))
 
 

@@ -6,8 +6,9 @@ import argparse
 import os
 import sys
 
-from harness.cli.options import Commands, add_command, add_root
+from harness.cli.options import add_command, add_root
 from harness.cli.output import coloured, obeyed_by_nobody
+from harness.cli.parser import Commands
 from harness.errors import ExitCode
 
 
@@ -15,11 +16,13 @@ def add_parser(commands: Commands) -> None:
     """
     Declare what it takes.
     """
-    command = add_command(commands, "explain", run, "what was sent, what came, how it was read")
+    command = add_command(
+        commands, "explain", run, "show what was sent, what came and how it was read"
+    )
     command.add_argument("run", metavar="RUN", help="a run's folder or a baseline")
-    command.add_argument("case", metavar="CASE")
+    command.add_argument("case", metavar="CASE", help="the id of a case")
     command.add_argument(
-        "--baseline", metavar="NAME", help="say where the answer first departs from this baseline's"
+        "--baseline", metavar="NAME", help="say where the answer first differs from this baseline's"
     )
     add_root(command)
 

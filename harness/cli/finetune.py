@@ -5,8 +5,9 @@
 import argparse
 import sys
 
-from harness.cli.options import Commands, add_command, add_quiet, add_root, path, positive
+from harness.cli.options import add_command, add_quiet, add_root, path, positive
 from harness.cli.output import table
+from harness.cli.parser import Commands
 from harness.cli.progress import say
 from harness.errors import ExitCode
 
@@ -15,23 +16,79 @@ def add_parser(commands: Commands) -> None:
     """
     Declare what it takes.
     """
-    command = add_command(commands, "finetune", run, "train a candidate with TRL")
-    command.add_argument("--suite", help="its train.jsonl and valid.jsonl, its tools and system")
-    command.add_argument("--train", type=path, metavar="FILE", help="chat rows (JSON lines)")
-    command.add_argument("--valid", type=path, metavar="FILE")
-    command.add_argument("--base", required=True, metavar="REF")
-    command.add_argument("--out", type=path, required=True, metavar="DIR")
+    command = add_command(commands, "finetune", run, "fine-tune a candidate with TRL")
+    command.add_argument(
+        "--suite",
+        metavar="SUITE",
+        help="a suite, for its train.jsonl, valid.jsonl, tools and system text",
+    )
+    command.add_argument(
+        "--train",
+        type=path,
+        metavar="FILE",
+        help="chat rows to learn, as JSON lines (default: the suite's)",
+    )
+    command.add_argument(
+        "--valid",
+        type=path,
+        metavar="FILE",
+        help="chat rows to measure the loss on (default: the suite's)",
+    )
+    command.add_argument(
+        "--base",
+        required=True,
+        metavar="REF",
+        help="the checkpoint to start from: hf:org/name, a folder or embedded:smollm2-135m",
+    )
+    command.add_argument(
+        "--out",
+        type=path,
+        required=True,
+        metavar="DIR",
+        help="the folder to write the checkpoint to",
+    )
     add_root(command)
-    command.add_argument("--epochs", type=positive)
-    command.add_argument("--batch-size", type=positive)
-    command.add_argument("--learning-rate", type=float)
-    command.add_argument("--max-length", type=positive, help="tokens of one row")
-    command.add_argument("--seed", type=int)
-    command.add_argument("--keep", choices=["best", "last"], help="which epoch's weights")
-    command.add_argument("--lora", action="store_true", help="train an adapter (needs peft)")
-    command.add_argument("--tensorboard", action="store_true", help="log for TensorBoard")
-    command.add_argument("--push-to-hub", metavar="ORG/NAME", help="push the result")
-    command.add_argument("--resume", action="store_true", help="go on after an interruption")
+    command.add_argument(
+        "--epochs", type=positive, metavar="N", help="passes over the rows (default: 8)"
+    )
+    command.add_argument(
+        "--batch-size", type=positive, metavar="N", help="rows per step (default: 4)"
+    )
+    command.add_argument(
+        "--learning-rate",
+        type=float,
+        metavar="X",
+        help="constant, without warm-up (default: 5e-05)",
+    )
+    command.add_argument(
+        "--max-length",
+        type=positive,
+        metavar="N",
+        help="the longest row, in tokens; a longer one is refused (default: 512)",
+    )
+    command.add_argument(
+        "--seed",
+        type=int,
+        metavar="N",
+        help="for the order of the rows and for dropout (default: 42)",
+    )
+    command.add_argument(
+        "--keep",
+        choices=["best", "last"],
+        help="keep the weights of the best validation loss, or the last ones (default: last)",
+    )
+    command.add_argument(
+        "--lora",
+        action="store_true",
+        help="train a LoRA adapter instead of all weights (needs peft)",
+    )
+    command.add_argument(
+        "--tensorboard", action="store_true", help="also write a log for TensorBoard"
+    )
+    command.add_argument(
+        "--push-to-hub", metavar="ORG/NAME", help="also push the result to the Hugging Face hub"
+    )
+    command.add_argument("--resume", action="store_true", help="continue after an interruption")
     add_quiet(command)
 
 

@@ -6,8 +6,9 @@ import argparse
 import sys
 from typing import TYPE_CHECKING
 
-from harness.cli.options import Commands, add_command, add_outputs, add_root, path
+from harness.cli.options import add_command, add_outputs, add_policy, add_root
 from harness.cli.output import show, while_read, write
+from harness.cli.parser import Commands
 from harness.cli.progress import watching
 
 if TYPE_CHECKING:
@@ -19,20 +20,20 @@ def add_parser(commands: Commands) -> None:
     """
     Declare what it takes.
     """
-    command = add_command(commands, "gate", run, "may this run replace the baseline?")
-    command.add_argument("run", metavar="RUN")
-    command.add_argument("--baseline", required=True, metavar="NAME")
+    command = add_command(commands, "gate", run, "decide whether a run may replace its baseline")
+    command.add_argument("run", metavar="RUN", help="the candidate's run: its folder or a baseline")
+    command.add_argument(
+        "--baseline",
+        required=True,
+        metavar="NAME",
+        help="what to hold the run against: a baseline of its suite",
+    )
     command.add_argument(
         "--anchor",
         metavar="NAME",
         help="a pinned baseline to hold the run against as well (default: the policy's)",
     )
-    command.add_argument(
-        "--policy",
-        type=path,
-        metavar="FILE",
-        help="default: gate.toml of the project, or else the built-in one",
-    )
+    add_policy(command)
     command.add_argument(
         "--allow-mismatch",
         action="extend",
@@ -45,7 +46,7 @@ def add_parser(commands: Commands) -> None:
     command.add_argument(
         "--no-recheck",
         action="store_true",
-        help="do not decide again at batch size 1 what would block",
+        help="do not answer again, at batch size 1, the cases that would block",
     )
     add_root(command)
     add_outputs(command)

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from harness.cli.options import (
     CHECKPOINT,
-    Commands,
     add_asking,
     add_command,
+    add_policy,
     add_quiet,
     add_root,
     add_tool_names,
@@ -21,6 +21,7 @@ from harness.cli.options import (
     run_options,
 )
 from harness.cli.output import table, while_read
+from harness.cli.parser import Commands
 from harness.cli.progress import watching
 from harness.errors import ExitCode, UsageError
 from harness.reports.escape import line
@@ -37,10 +38,14 @@ def add_parser(commands: Commands) -> None:
     """
     Declare what it takes.
     """
-    command = add_command(commands, "latency", run, "two checkpoints timed in alternation")
+    command = add_command(commands, "latency", run, "time two checkpoints in alternation")
     command.add_argument("suite", nargs="?", metavar="SUITE", help="a suite's folder or name")
-    command.add_argument("old", nargs="?", metavar="A", help=CHECKPOINT)
-    command.add_argument("new", nargs="?", metavar="B", help="the candidate")
+    command.add_argument(
+        "old", nargs="?", metavar="A", help=f"the checkpoint that is shipped: {CHECKPOINT}"
+    )
+    command.add_argument(
+        "new", nargs="?", metavar="B", help="the candidate, written in the same way"
+    )
     add_root(command)
     command.add_argument(
         "--stored",
@@ -53,9 +58,9 @@ def add_parser(commands: Commands) -> None:
         type=positive,
         default=1,
         metavar="R",
-        help="answer every case 2R times with each (default: 1, old new new old)",
+        help="answer every case 2R times with each, in the order A B B A (default: %(default)s)",
     )
-    command.add_argument("--policy", type=path, metavar="FILE", help="as for gate")
+    add_policy(command)
     add_asking(command)
     add_tool_names(command)
     command.add_argument("--json", metavar="FILE", help="write the verdict there; - prints it")
@@ -63,7 +68,7 @@ def add_parser(commands: Commands) -> None:
         "--benchmark-json",
         type=path,
         metavar="FILE",
-        help="keep the times there",
+        help="write the times there, as pytest-benchmark does",
     )
     add_quiet(command)
 

@@ -5,7 +5,7 @@ The program ``harness``: which commands there are, and what an error of one beco
 import argparse
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 from harness.cli import (
@@ -24,20 +24,31 @@ from harness.cli import (
     score,
     suite,
 )
-from harness.cli.options import Commands
+from harness.cli.parser import Commands, Parser
 from harness.errors import ExitCode, HarnessError
 
+_PURPOSE = """\
+Regression testing of tool-calling language models:
+may this checkpoint replace the one we ship?
+
+`harness COMMAND --help` says what a command takes.
+"""
+
 _EPILOG = """\
-exit codes: 0 pass (also inconclusive, where the policy warns) - 1 regressed, or suite findings -
-2 usage, input or infrastructure error: nothing was judged - 3 not comparable, or inconclusive
-where the policy blocks
+exit codes:
+  0  pass; inconclusive, where the policy warns
+  1  regressed; findings of `suite check`
+  2  usage, input or infrastructure error: nothing was judged
+  3  not comparable; inconclusive, where the policy blocks
 """
 
 
 class Command(Protocol):
     """
-    What the module of a command has, beside the function that runs it.
+    What the module of a command has. Its name is the command's.
     """
+
+    __name__: str
 
     def add_parser(self, commands: Commands) -> None:
         """
@@ -45,22 +56,12 @@ class Command(Protocol):
         """
 
 
-COMMANDS: tuple[Command, ...] = (
-    demo,
-    run,
-    score,
-    baseline,
-    compare,
-    gate,
-    report,
-    explain,
-    finetune,
-    suite,
-    need,
-    aa,
-    latency,
-    doctor,
-)
+COMMANDS: dict[str, tuple[Command, ...]] = {
+    "everyday": (demo, run, score, baseline, gate, compare, report, finetune),
+    "suites": (suite,),
+    "analysis": (explain, need, aa, latency, doctor),
+}
+"""Every command, in the groups and the order of ``harness --help``."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -98,23 +99,35 @@ def main(argv: Sequence[str] | None = None) -> int:
         return ExitCode.ERROR
 
 
-def make_parser() -> argparse.ArgumentParser:
+def make_parser() -> Parser:
     """
     Return the parser of the whole command line.
     """
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="harness",
-        description="Regression testing of tool-calling language models: "
-        "may this checkpoint replace the one we ship?",
+        usage="%(prog)s [-h] [--version] COMMAND ...",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
     )
     parser.add_argument("--version", action=_Version, nargs=0, help="print the version")
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for command in COMMANDS:
-        command.add_parser(commands)
+    # argparse lists commands in one piece; ours are listed in groups, by the description.
+    commands = parser.add_commands(prog=parser.prog, help=argparse.SUPPRESS)
+    for modules in COMMANDS.values():
+        for module in modules:
+            module.add_parser(commands)
+    parser.description = _PURPOSE + "".join(_listed(parser))
     return parser
+
+
+def _listed(parser: Parser) -> Iterator[str]:
+    known = list(parser.listed())
+    width = max(len(words) for words, _ in known)
+    for title, modules in COMMANDS.items():
+        yield f"\n{title}:\n"
+        names = {module.__name__.rpartition(".")[2] for module in modules}
+        for words, purpose in known:
+            if words.split()[0] in names:
+                yield f"  {words:<{width}}  {purpose}\n"
 
 
 class _Version(argparse.Action):

@@ -4,7 +4,8 @@
 
 import argparse
 
-from harness.cli.options import Commands, add_command, share
+from harness.cli.options import add_command, share
+from harness.cli.parser import Commands
 from harness.errors import ExitCode, UsageError
 
 
@@ -12,14 +13,20 @@ def add_parser(commands: Commands) -> None:
     """
     Declare what it takes.
     """
-    command = add_command(commands, "need", run, "how many cases a question needs")
-    command.add_argument("--drop", type=share, default=0.03, metavar="3pp", help="the true drop")
+    command = add_command(commands, "need", run, "say how many cases a question needs")
+    command.add_argument(
+        "--drop",
+        type=share,
+        default=0.03,
+        metavar="3pp",
+        help="the drop of accuracy to detect (default: 3pp)",
+    )
     command.add_argument(
         "--discordance",
         type=share,
         default=0.05,
         metavar="5%",
-        help="share of cases on which two equally good checkpoints differ",
+        help="the share of cases on which two equally good checkpoints differ (default: 5%%)",
     )
 
 
@@ -31,7 +38,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     drop, discordance = arguments.drop, arguments.discordance
     if drop == 0:
-        raise UsageError("no number of cases detects a drop of 0; give --drop 3pp, say")
+        raise UsageError("no number of cases detects a drop of 0; try --drop 3pp")
     print(
         f"to catch a true drop of {100 * drop:g} points (80% power, alpha 5%, one-sided), "
         f"if {100 * discordance:g}% of cases flip without cause: "

@@ -7,27 +7,27 @@ A function ``add_...`` declares on a command's parser what its name says.
 import argparse
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
+
+from harness.cli.parser import Commands, Parser
 
 if TYPE_CHECKING:
     from harness.workflow.options import RunOptions
 
-Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
-"""What commands are added to: the program's, or those of a command such as ``harness suite``."""
-
 CHECKPOINT = (
     "hf:org/name[@revision] or a local folder (weights, or a PEFT adapter), gguf:FILE, "
-    "embedded:smollm2-135m, replay:FILE, python:package.module:function"
+    "embedded:smollm2-135m, replay:FILE, python:package.module:function; vllm: or continuous: "
+    "before one of the first two; `harness doctor` lists what other packages bring"
 )
 
 
 def add_command(
     commands: Commands, name: str, run: Callable[[argparse.Namespace], int], purpose: str
-) -> argparse.ArgumentParser:
+) -> Parser:
     """
     Add the command *name*, which *run* carries out, and return its parser.
     """
-    command = commands.add_parser(name, help=purpose, description=purpose, allow_abbrev=False)
+    command = commands.add_parser(name, help=purpose, description=purpose)
     command.set_defaults(handler=run)
     return command
 
@@ -36,25 +36,24 @@ def add_group(commands: Commands, name: str, purpose: str) -> Commands:
     """
     Add the command *name* that has commands of its own, and return what those are added to.
     """
-    command = commands.add_parser(name, help=purpose)
-    return command.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    return commands.add_parser(name, help=purpose, description=purpose).add_commands()
 
 
-def add_suite(command: argparse.ArgumentParser) -> None:
+def add_suite(command: Parser) -> None:
     """
     ``SUITE``.
     """
     command.add_argument("suite", metavar="SUITE", help="a suite's folder or name")
 
 
-def add_checkpoint(command: argparse.ArgumentParser) -> None:
+def add_checkpoint(command: Parser) -> None:
     """
     ``--checkpoint``.
     """
     command.add_argument("--checkpoint", required=True, metavar="REF", help=CHECKPOINT)
 
 
-def add_root(command: argparse.ArgumentParser) -> None:
+def add_root(command: Parser) -> None:
     """
     ``--root``.
     """
@@ -66,38 +65,106 @@ def add_root(command: argparse.ArgumentParser) -> None:
     )
 
 
-def add_quiet(command: argparse.ArgumentParser) -> None:
+def add_out(command: Parser, what: str) -> None:
+    """
+    ``--out`` of a command that makes runs.
+    """
+    command.add_argument(
+        "--out", type=path, metavar="DIR", help=f"{what} (default: a fresh one under reports/)"
+    )
+
+
+def add_policy(command: Parser) -> None:
+    """
+    ``--policy``.
+    """
+    command.add_argument(
+        "--policy",
+        type=path,
+        metavar="FILE",
+        help="the limits to hold to (default: gate.toml of the project, else the built-in ones)",
+    )
+
+
+def add_quiet(command: Parser) -> None:
     """
     ``--quiet``.
     """
     command.add_argument("--quiet", action="store_true", help="no progress, only results")
 
 
-def add_asking(command: argparse.ArgumentParser) -> None:
+def add_batch_size(command: Parser) -> None:
+    """
+    ``--batch-size``.
+    """
+    command.add_argument(
+        "--batch-size",
+        type=positive,
+        metavar="N",
+        help="how many prompts are answered at once (default: planned by their length)",
+    )
+
+
+def add_dialect(command: Parser, default: str) -> None:
+    """
+    ``--dialect``.
+    """
+    command.add_argument(
+        "--dialect",
+        metavar="NAME",
+        help="the format of the tool calls; `harness doctor` lists them, those of other packages "
+        f"included (default: {default})",
+    )
+
+
+def add_asking(command: Parser) -> None:
     """
     How a checkpoint is asked, and which cases: ``--dialect`` to ``--seed``.
     """
-    command.add_argument("--dialect", help="the tool-call format (default: from the template)")
-    command.add_argument("--limit", type=int, metavar="N", help="only the first N cases")
-    command.add_argument("--tags", nargs="+", default=[], metavar="T", help="only cases with all")
-    command.add_argument("--device", metavar="D", help="cpu, cuda, cuda:1, mps")
-    command.add_argument("--dtype", metavar="T", help="float32, bfloat16, float16")
-    command.add_argument("--max-new-tokens", type=positive, metavar="N")
-    command.add_argument("--seed", type=int, metavar="N")
+    add_dialect(command, "found from the chat template")
+    command.add_argument(
+        "--limit", type=int, metavar="N", help="ask only the first N cases (default: all)"
+    )
+    command.add_argument(
+        "--tags",
+        nargs="+",
+        default=[],
+        metavar="T",
+        help="ask only the cases that have all these tags (default: all cases)",
+    )
+    command.add_argument(
+        "--device",
+        metavar="D",
+        help="cpu, cuda, cuda:1 or mps (default: cuda if there is one, then mps, then cpu)",
+    )
+    command.add_argument(
+        "--dtype",
+        metavar="T",
+        help="float32, bfloat16 or float16 (default: bfloat16 on cuda, else float32)",
+    )
+    command.add_argument(
+        "--max-new-tokens",
+        type=positive,
+        metavar="N",
+        help="the longest answer, in tokens (default: what the suite says, else 128)",
+    )
+    command.add_argument(
+        "--seed", type=int, metavar="N", help="for sampling (default: what the suite says, else 0)"
+    )
 
 
-def add_tool_names(command: argparse.ArgumentParser) -> None:
+def add_tool_names(command: Parser) -> None:
     """
     ``--tool-names``.
     """
     command.add_argument(
         "--tool-names",
         choices=["dots-to-underscores"],
-        help="how the model is shown the names of tools, as APIs do that forbid dots",
+        help="show the model tool names as APIs do that forbid dots (default: as they are)",
     )
 
 
-def add_outputs(command: argparse.ArgumentParser) -> None:
+def add_outputs(command: Parser) -> None:
     """
     The forms in which a report is written.
     """
@@ -132,7 +199,7 @@ def run_options(arguments: argparse.Namespace) -> "RunOptions":
 
 def path(text: str) -> Path:
     """
-    The type of an argument that names a file or folder.
+    Return the file or folder that an argument names.
     """
     if not text.strip():
         # `Path("")` is the current folder, and what an unset variable leaves is not meant as that.
@@ -142,17 +209,20 @@ def path(text: str) -> Path:
 
 def positive(text: str) -> int:
     """
-    The type of an argument that counts from 1.
+    Return the whole number that an argument is, if at least 1.
     """
-    value = int(text)
+    try:
+        value = int(text)
+    except ValueError:
+        value = 0
     if value < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not 1 or more")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
     return value
 
 
 def share(text: str) -> float:
     """
-    The type of an argument such as 3pp, 3% or 0.03.
+    Return the share that an argument such as 3pp, 3% or 0.03 is.
     """
     number = text.removesuffix("pp").removesuffix("%")
     try:
@@ -160,5 +230,5 @@ def share(text: str) -> float:
     except ValueError:
         value = -1.0
     if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no share: write 3pp, 3% or 0.03")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a share: write 3pp, 3% or 0.03")
     return value

@@ -4,8 +4,9 @@
 
 import argparse
 
-from harness.cli.options import Commands, add_command, add_outputs, add_root
+from harness.cli.options import add_command, add_outputs, add_root
 from harness.cli.output import show, write
+from harness.cli.parser import Commands
 from harness.errors import ExitCode
 
 
@@ -13,7 +14,7 @@ def add_parser(commands: Commands) -> None:
     """
     Declare what it takes.
     """
-    command = add_command(commands, "report", run, "one run in any form")
+    command = add_command(commands, "report", run, "show one run, or write it in any form")
     command.add_argument("run", metavar="RUN", help="a run's folder or a baseline")
     add_root(command)
     add_outputs(command)

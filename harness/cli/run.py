@@ -5,19 +5,20 @@
 import argparse
 
 from harness.cli.options import (
-    Commands,
     add_asking,
+    add_batch_size,
     add_checkpoint,
     add_command,
+    add_out,
     add_quiet,
     add_root,
     add_suite,
     add_tool_names,
-    path,
     positive,
     run_options,
 )
 from harness.cli.output import show_judged
+from harness.cli.parser import Commands
 from harness.cli.progress import watching
 from harness.errors import UsageError
 
@@ -26,19 +27,27 @@ def add_parser(commands: Commands) -> None:
     """
     Declare what it takes.
     """
-    command = add_command(commands, "run", run, "run a checkpoint on a suite and judge it")
+    command = add_command(commands, "run", run, "run a checkpoint on a suite and judge its answers")
     add_suite(command)
     add_checkpoint(command)
     add_root(command)
-    command.add_argument("--out", type=path, metavar="DIR", help="the run's folder")
-    command.add_argument("--repeats", type=positive, default=1, metavar="K", help="ask K times")
-    command.add_argument("--resume", action="store_true", help="go on with the run in --out")
-    command.add_argument("--batch-size", type=positive, metavar="N")
+    add_out(command, "the run's folder")
+    command.add_argument(
+        "--repeats",
+        type=positive,
+        default=1,
+        metavar="K",
+        help="ask every case K times (default: %(default)s)",
+    )
+    command.add_argument(
+        "--resume", action="store_true", help="continue the unfinished run in --out"
+    )
+    add_batch_size(command)
     add_asking(command)
     command.add_argument(
         "--draft",
         metavar="BASELINE",
-        help="a baseline or run whose answers are verified in one go and kept where they still "
+        help="a baseline or run whose answers are verified in one pass and kept where they still "
         "hold: the same answers, sooner",
     )
     command.add_argument(
@@ -57,7 +66,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     project = open_project(arguments.root)
     if arguments.resume and arguments.out is None:
-        raise UsageError("--resume needs --out DIR, the folder of the run to go on with")
+        raise UsageError("--resume needs --out DIR, the folder of the run to continue")
     with watching(arguments.suite, quiet=arguments.quiet) as progress:
         stored = workflow.run(
             arguments.suite,

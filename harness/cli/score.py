@@ -4,8 +4,17 @@
 
 import argparse
 
-from harness.cli.options import Commands, add_command, add_quiet, add_root, add_tool_names, path
+from harness.cli.options import (
+    add_command,
+    add_dialect,
+    add_out,
+    add_quiet,
+    add_root,
+    add_tool_names,
+    path,
+)
 from harness.cli.output import show_judged
+from harness.cli.parser import Commands
 from harness.cli.progress import watching
 
 
@@ -13,13 +22,15 @@ def add_parser(commands: Commands) -> None:
     """
     Declare what it takes.
     """
-    command = add_command(commands, "score", run, "judge stored text again, without a model")
+    command = add_command(commands, "score", run, "judge stored answers again, without a model")
     command.add_argument("source", type=path, metavar="SOURCE", help="a run or a transcript file")
-    command.add_argument("--suite", required=True)
+    command.add_argument(
+        "--suite", required=True, metavar="SUITE", help="the suite's folder or name"
+    )
     add_root(command)
-    command.add_argument("--dialect")
+    add_dialect(command, "that of the run")
     add_tool_names(command)
-    command.add_argument("--out", type=path, metavar="DIR")
+    add_out(command, "the new run's folder")
     add_quiet(command)
 
 

@@ -4,8 +4,9 @@
 
 import argparse
 
-from harness.cli.options import Commands, add_command, add_group, add_root, add_suite, path
+from harness.cli.options import add_command, add_group, add_root, add_suite, path
 from harness.cli.output import table
+from harness.cli.parser import Commands
 from harness.errors import ExitCode
 from harness.reports.escape import line
 
@@ -15,21 +16,31 @@ def add_parser(commands: Commands) -> None:
     Declare what they take.
     """
     verbs = add_group(commands, "suite", "make, check and release suites")
-    add_root(add_command(verbs, "list", run_list, "the suites here"))
-    new = add_command(verbs, "new", run_new, "a small working suite to start from")
-    new.add_argument("name", metavar="NAME")
+    add_root(add_command(verbs, "list", run_list, "list the suites of the project"))
+    new = add_command(verbs, "new", run_new, "make a small working suite to start from")
+    new.add_argument(
+        "name", metavar="NAME", help="the name of the suite and of its folder under suites/"
+    )
     add_root(new)
-    check = add_command(verbs, "check", run_check, "what is wrong with a suite, by file and line")
+    check = add_command(
+        verbs, "check", run_check, "list what is wrong with a suite, by file and line"
+    )
     add_suite(check)
     add_root(check)
-    show = add_command(verbs, "show", run_show, "a suite as a person reads it")
+    show = add_command(verbs, "show", run_show, "show a suite as a person reads it")
     add_suite(show)
     add_root(show)
     release = add_command(verbs, "release", run_release, "fix a version's content by its digest")
     add_suite(release)
     part = release.add_mutually_exclusive_group()
     for name in ("major", "minor", "patch"):
-        part.add_argument(f"--{name}", dest="part", action="store_const", const=name)
+        part.add_argument(
+            f"--{name}",
+            dest="part",
+            action="store_const",
+            const=name,
+            help=f"raise the {name} version first (default: release the version in suite.yaml)",
+        )
     add_root(release)
     take = add_command(verbs, "import", run_import, "make a suite from files in another format")
     take.add_argument(
@@ -52,7 +63,7 @@ def add_parser(commands: Commands) -> None:
             metavar="F",
             help=purpose,
         )
-    take.add_argument("--name", help="the suite's name (default: as the folder)")
+    take.add_argument("--name", metavar="NAME", help="the suite's name (default: as the folder)")
     take.add_argument("--out", type=path, required=True, metavar="DIR", help="the suite's folder")
 
 
