@@ -149,7 +149,7 @@ def demo_suite(project: "Project", folder: Path) -> Path:
         SuiteError: if the suite cannot be read.
         UsageError: if there is none, or no such case.
     """
-    from harness.canonical import canonical_json
+    from harness.canonical import as_written
     from harness.files import write_text
     from harness.suites.files import SUITE_FILE, VERSIONS_FILE, load_suite
 
@@ -161,7 +161,8 @@ def demo_suite(project: "Project", folder: Path) -> Path:
     target: Path = folder / "suites" / document["name"]
     # What an earlier demo wrote of another release.
     (target / VERSIONS_FILE).unlink(missing_ok=True)
-    write_text(target / SUITE_FILE, canonical_json(document) + "\n")
+    # Keys in their order: the template shows declarations in it, and the model was trained on that.
+    write_text(target / SUITE_FILE, as_written(document) + "\n")
     if whole.released:
         # A part of what was released is not to be called a draft.
         digest = load_suite(target).digest
