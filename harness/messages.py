@@ -14,6 +14,9 @@ from harness.errors import UsageError, boundary
 
 ROLES = ("system", "developer", "user", "assistant", "tool")
 
+REASONING_KEYS = ("reasoning_content", "reasoning", "thinking")
+"""The names under which servers and chat templates know an assistant's thinking."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tool:
@@ -116,14 +119,18 @@ class Message:
     name: str | None = None
     """For role tool: the tool that answered."""
     tool_call_id: str | None = None
+    reasoning: str | None = None
+    """For role assistant: what it thought before it answered, apart from the content."""
 
     @classmethod
     def from_chat(cls, message: Any) -> Self:
         """
         Read one message of the Hugging Face or OpenAI chat shape; text parts are joined.
 
+        Thinking is read from any of `REASONING_KEYS`.
+
         Raises:
-            ValueError: for an unknown role, content that is no text, or a bad tool call.
+            ValueError: for an unknown role, content that is not text, or a bad tool call.
         """
         if not isinstance(message, Mapping):
             raise ValueError(f"a message is an object, not {type(message).__name__}")
@@ -145,13 +152,16 @@ class Message:
             tool_calls=calls,
             name=message.get("name"),
             tool_call_id=message.get("tool_call_id"),
+            reasoning=_reasoning(message) if role == "assistant" else None,
         )
 
     def to_chat(self) -> dict[str, Any]:
         """
-        Give the Hugging Face chat form; absent keys are left out.
+        Return the Hugging Face chat form; absent keys are left out.
         """
         message: dict[str, Any] = {"role": self.role}
+        if self.reasoning is not None:
+            message[REASONING_KEYS[0]] = self.reasoning
         if self.content is not None:
             message["content"] = self.content
         if self.tool_calls:
@@ -168,6 +178,17 @@ def to_chat(messages: Sequence[Message]) -> list[dict[str, Any]]:
     Give a whole conversation in the Hugging Face chat form.
     """
     return [message.to_chat() for message in messages]
+
+
+def _reasoning(message: Mapping[str, Any]) -> str | None:
+    for key in REASONING_KEYS:
+        value = message.get(key)
+        if value is None or value == "":
+            continue
+        if not isinstance(value, str):
+            raise ValueError(f"{key} must be text, not {type(value).__name__}")
+        return value
+    return None
 
 
 def _text(content: Any) -> str | None:

@@ -5,16 +5,19 @@ A template that drops something does so in silence, and the model is then blamed
 never shown. So a preflight renders sentinels and looks for them.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from harness.canonical import digest_bytes
 from harness.errors import CheckpointError, TemplateError, boundary
-from harness.messages import Message, to_chat
+from harness.messages import REASONING_KEYS, Message, Tool, to_chat
 
 _CALL_ID = "call00001"  # nine letters and digits: some templates insist on it
 _SYSTEM, _RESULT, _VALUE = "sentinel-system", "sentinel-result", "sentinel-value"
 _TOOL, _PARAMETER = "sentinel_tool", "sentinel_parameter"
-_USER: Mapping[str, Any] = {"role": "user", "content": "sentinel-user"}
+_MARK = "sentinel-user"
+_USER: Mapping[str, Any] = {"role": "user", "content": _MARK}
 _ASSISTANT: Mapping[str, Any] = {
     "role": "assistant",
     "content": "",
@@ -67,13 +70,30 @@ def knows_developer(template: str) -> bool:
     return "developer" in template
 
 
+def reasoning_key(template: str) -> str:
+    """
+    Return the name of `REASONING_KEYS` by which a template asks for an assistant's thinking.
+
+    It is the first one where the template asks for none: it then shows no thinking at all.
+    """
+    for key in REASONING_KEYS:
+        if re.search(rf"\.{key}\b|['\"]{key}['\"]", template):
+            return key
+    return REASONING_KEYS[0]
+
+
 def conversation(messages: Sequence[Message], template: str) -> list[dict[str, Any]]:
     """
-    Give *messages* in the chat form with roles that *template* handles.
+    Return *messages* in the chat form with the roles and keys that *template* handles.
 
-    The role developer becomes system where the template does not know it.
+    The role developer becomes system where the template does not know it, and an assistant's
+    thinking stands under the name by which the template asks for it.
     """
     rows = to_chat(messages)
+    thinking = reasoning_key(template)
+    for row in rows:
+        if REASONING_KEYS[0] in row:
+            row[thinking] = row.pop(REASONING_KEYS[0])
     if not knows_developer(template):
         for row in rows:
             if row["role"] == "developer":
@@ -103,6 +123,30 @@ def render(
             return_dict=True,
         )
         return [int(id_) for id_ in encoded["input_ids"]]
+
+
+def declaration(tokenizer: Any, system: Message | None, tools: Sequence[Tool]) -> str:
+    """
+    Return the digest of all that a conversation shows before the user's first word.
+
+    That is the system text and the declarations of *tools*, as the template renders them: their
+    order, and the order of the keys in each, included.
+
+    Raises:
+        TemplateError: if the template cannot render them.
+    """
+    template = chat_template(tokenizer)
+    messages = [message for message in (system, Message(role="user", content=_MARK)) if message]
+    with boundary(TemplateError, "the chat template cannot render the declarations of tools"):
+        text = tokenizer.apply_chat_template(
+            conversation(messages, template),
+            tools=[dict(tool.schema) for tool in tools] or None,
+            chat_template=template,
+            tokenize=False,
+        )
+    before, _, after = str(text).partition(_MARK)
+    # Some templates write the tools behind the user's words.
+    return digest_bytes([before.encode(), b"\0", after.encode()])
 
 
 def preflight(

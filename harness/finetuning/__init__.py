@@ -2,6 +2,7 @@
 Fine-tuning: chat rows in, a trained checkpoint out that any backend loads.
 """
 
+from harness.finetuning.declarations import Declaration
 from harness.finetuning.finetune import finetune
 from harness.finetuning.recipe import Recipe, recipe_digest
 from harness.finetuning.result import EpochLoss, Finetuned, discard, finished
@@ -9,6 +10,7 @@ from harness.finetuning.rows import Row, read_rows, rows_digest
 from harness.messages import tools_from_functions
 
 __all__ = [
+    "Declaration",
     "EpochLoss",
     "Finetuned",
     "Recipe",

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from harness.finetuning.declarations import DECLARATIONS
 from harness.finetuning.recipe import Recipe
 from harness.finetuning.result import TRAINING, Finetuned
 
@@ -22,6 +23,7 @@ def training_document(
     data: Mapping[str, Any],
     recipe: Recipe,
     precision: str,
+    declarations: Mapping[str, Any],
     environment: Mapping[str, Any],
 ) -> dict[str, Any]:
     """
@@ -33,6 +35,7 @@ def training_document(
         "base": base,
         "base_digests": dict(base_digests),
         "data": dict(data),
+        DECLARATIONS: dict(declarations),
         "recipe": recipe.to_json(),
         "precision": precision,
         "losses": [asdict(loss) for loss in result.losses],
@@ -80,6 +83,11 @@ def card(document: Mapping[str, Any], example: str) -> str:
         *(f"- base {name}: `{value}`" for name, value in document["base_digests"].items() if value),
         f"- training data: {data['train_rows']} rows, `{data['train']}`",
         f"- validation data: {data['valid_rows']} rows, `{data['valid']}`",
+        *(
+            f"- declarations shown in {entry['rows']} rows: `{name}` "
+            f"({', '.join(entry['tools']) or 'no tools'})"
+            for name, entry in document[DECLARATIONS].items()
+        ),
         f"- seed: {recipe['seed']}",
         f"- digest of base, data and recipe: `{document['digest']}`",
         f"- commit: `{environment['commit'] or 'unknown'}`"

@@ -6,8 +6,8 @@ the template adds, so they are known without any marker in the template. What a 
 is then held against this: nothing dropped, cut or altered, and the loss on exactly these tokens.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from harness.checkpoints.chat_template import chat_template, conversation, preflight
@@ -28,10 +28,14 @@ class Encoded:
     tools: Sequence[Mapping[str, Any]]
     text: str
     turns: tuple[str, ...]
-    """What the assistant writes, turn by turn, the token that ends the turn included."""
+    """What is learned, turn by turn, the token that ends the turn included."""
     ids: tuple[int, ...]
     labels: tuple[int, ...]
-    """The ids of the assistant's tokens, and -100 for all others."""
+    """The ids of the learned tokens, and -100 for all others."""
+    history: bool = False
+    """Whether some of the assistant's messages are shown and not learned."""
+    unshown: bool = False
+    """Whether a learned message has thinking that the chat template does not show."""
 
     @property
     def ends(self) -> frozenset[int]:
@@ -63,9 +67,19 @@ def check_template(tokenizer: Any, rows: Sequence[Row]) -> None:
     )
 
 
-def encode_rows(tokenizer: Any, rows: Sequence[Row], max_length: int) -> tuple[Encoded, ...]:
+def encode_rows(
+    tokenizer: Any,
+    rows: Sequence[Row],
+    max_length: int,
+    notify: Callable[[str], None] = lambda _: None,
+) -> tuple[Encoded, ...]:
     """
     Encode *rows*, in their order.
+
+    A row becomes one sequence in which each learned turn stands as the model will see it when it is
+    asked. Where the chat template rewrites earlier turns (Qwen3 takes away what they thought), no
+    one sequence shows that, and the row becomes a sequence for each learned turn, with the earlier
+    ones as history. *notify* is told of these, and of thinking that the template does not show.
 
     Raises:
         TrainingError: if a row is longer than *max_length* tokens, or what the assistant writes in
@@ -76,19 +90,68 @@ def encode_rows(tokenizer: Any, rows: Sequence[Row], max_length: int) -> tuple[E
             f"the tokenizer of {tokenizer.name_or_path} has no fast version, so the assistant's "
             "tokens cannot be told from the rest"
         )
-    encoded = tuple(_encode(tokenizer, row) for row in rows)
+    each = [_encode(tokenizer, row) for row in rows]
+    split = [row.source for row, made in zip(rows, each, strict=True) if len(made) > 1]
+    if split:
+        notify(
+            f"{_named(split)}: learned answer by answer, as the chat template rewrites earlier "
+            "answers"
+        )
+    encoded = tuple(one for made in each for one in made)
+    if unshown := [one.source for one in encoded if one.unshown]:
+        notify(
+            f"{_named(unshown)}: the chat template does not show reasoning_content, so it is not "
+            "learned"
+        )
     long = [row for row in encoded if len(row.ids) > max_length]
     if long:
         longest = max(len(row.ids) for row in long)
-        named = ", ".join(row.source for row in long[:3]) + (" ..." if len(long) > 3 else "")
         raise TrainingError(
             f"{len(long)} of {len(encoded)} rows are longer than max_length {max_length} and would "
-            f"be cut: {named}\nthe longest has {longest} tokens; raise max_length or shorten them"
+            f"be cut: {_named([row.source for row in long])}\n"
+            f"the longest has {longest} tokens; raise max_length or shorten them"
         )
     return encoded
 
 
-def _encode(tokenizer: Any, row: Row) -> Encoded:
+def _named(sources: Sequence[str]) -> str:
+    return ", ".join(sources[:3]) + (f" and {len(sources) - 3} more" if len(sources) > 3 else "")
+
+
+def _encode(tokenizer: Any, row: Row) -> list[Encoded]:
+    turns = _learned_turns(row)
+    whole = _sequence(tokenizer, row, turns)
+    if whole is not None:
+        return [whole]
+    made = []
+    for number, index in enumerate(turns, start=1):
+        source = f"{row.source} (answer {number} of {len(turns)})" if len(turns) > 1 else row.source
+        alone = _sequence(
+            tokenizer, replace(row, messages=row.messages[: index + 1], source=source), [index]
+        )
+        if alone is None:
+            raise TrainingError(
+                f"{source}: the chat template writes what comes before this answer differently "
+                "when it asks for the answer and when it shows it, so training would not show what "
+                "the model sees when it is asked; mend the template's generation prompt"
+            )
+        made.append(alone)
+    return made
+
+
+def _learned_turns(row: Row) -> list[int]:
+    return [
+        index
+        for index, message in enumerate(row.messages)
+        if message.role == "assistant" and index not in row.history
+    ]
+
+
+def _sequence(tokenizer: Any, row: Row, turns: Sequence[int]) -> Encoded | None:
+    """
+    Return *row* with the messages at *turns* to learn; None where the template does not show each
+    of them as it is shown when it is asked for.
+    """
     template = chat_template(tokenizer)
     chat = conversation(row.messages, template)
     tools = [dict(tool.schema) for tool in row.tools]
@@ -107,16 +170,10 @@ def _encode(tokenizer: Any, row: Row) -> Encoded:
 
     text = rendered(len(chat))
     spans = []
-    for index, message in enumerate(row.messages):
-        if message.role != "assistant":
-            continue
+    for index in turns:
         prompt, answered = rendered(index, prompt=True), rendered(index + 1)
         if not (text.startswith(answered) and answered.startswith(prompt)):
-            raise TrainingError(
-                f"{row.source}: the chat template rewrites what came before the assistant's turn "
-                f"{index + 1}, so training would not show what the model sees when it is asked; "
-                "split the row into one row for each turn"
-            )
+            return None
         # A line break after the stop token belongs to the template, not to the answer.
         spans.append((len(prompt), len(answered.rstrip())))
     tokens = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
@@ -124,8 +181,14 @@ def _encode(tokenizer: Any, row: Row) -> Encoded:
         id_ if any(start <= begin < end <= stop for start, stop in spans) else IGNORED
         for id_, (begin, end) in zip(tokens["input_ids"], tokens["offset_mapping"], strict=True)
     )
+    thought = [row.messages[index].reasoning for index in turns]
     encoded = Encoded(
         source=row.source,
+        history=len(turns) < sum(message.role == "assistant" for message in row.messages),
+        unshown=any(
+            said is not None and said.strip() not in text[start:stop]
+            for said, (start, stop) in zip(thought, spans, strict=True)
+        ),
         chat=chat,
         tools=tools,
         text=text,

@@ -18,6 +18,7 @@ from harness.checkpoints.locate import Located, locate
 from harness.checkpoints.reference import parse_reference
 from harness.errors import TrainingError, UsageError, boundary
 from harness.finetuning.card import training_document, write_card
+from harness.finetuning.declarations import Declaration, shown_otherwise, trained_with
 from harness.finetuning.encoding import Encoded, check_template, encode_rows
 from harness.finetuning.recipe import Recipe, recipe_digest
 from harness.finetuning.result import TRAINING, WORK, EpochLoss, Finetuned, best_epoch, finished
@@ -36,6 +37,7 @@ def finetune(
     out: Path,
     recipe: Recipe,
     heldout_prompts: Collection[str] = (),
+    asked: Sequence[Declaration] = (),
     resume: bool = False,
     progress: bool = True,
     tensorboard: bool = False,
@@ -48,7 +50,8 @@ def finetune(
     On a CPU the same arguments give the same weights, bit for bit, resumed or not. *resume*
     continues a fine-tune that was stopped after its last checkpoint (an epoch's, at most one a
     minute), and gives back one that is done. *tensorboard* logs to ``out/runs``; *push_to_hub*
-    names a private hub repository for the result.
+    names a private hub repository for the result. *asked* are the declarations of tools with which
+    the result will be asked: *notify* is told of one that no row shows.
 
     Raises:
         TrainingError: if a row's prompt is in *heldout_prompts*, a row would be cut, dropped or
@@ -79,8 +82,11 @@ def finetune(
     check_template(tokenizer, [*train, *valid])
     # Of a template with variants, the one that renders tools is the one that is trained and kept.
     tokenizer.chat_template = chat_template(tokenizer)
-    learned = encode_rows(tokenizer, train, recipe.max_length)
-    judged = encode_rows(tokenizer, valid, recipe.max_length)
+    learned = encode_rows(tokenizer, train, recipe.max_length, notify)
+    judged = encode_rows(tokenizer, valid, recipe.max_length, notify)
+    declared = trained_with(tokenizer, train)
+    if how := shown_otherwise(declared, tokenizer, asked):
+        notify(f"when the suite is asked, {how}")
     notify(f"one of {len(learned)} training examples, as the model sees it:\n{learned[0].text}")
 
     work = out / WORK
@@ -112,6 +118,7 @@ def finetune(
         },
         recipe=recipe,
         precision=precision,
+        declarations=declared,
         environment=environment(Path.cwd()),
     )
     with quiet(), boundary(TrainingError, f"the result cannot be written to {out}"):

@@ -1,12 +1,16 @@
 """
 Chat rows: the conversations a model is trained on.
 
-One JSON line holds ``messages``, the last of them the assistant's, and may hold its own ``tools``
-(OpenAI function schemas) and system message; where it does not, it is given the suite's.
+One JSON line holds ``messages`` and may hold its own ``tools`` (OpenAI function schemas) and system
+message; where it does not, it is given the suite's. ``"tools": []`` offers none.
+
+Every message of the assistant is learned but those marked ``"weight": 0`` (OpenAI's word),
+``"train": false`` or ``"trainable": false``: they are history, which the model is shown. What
+follows the last learned message is left out.
 """
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +21,9 @@ from harness.errors import SuiteError, TrainingError
 from harness.messages import Message, Tool, to_chat
 
 _KEYS = frozenset({"id", "messages", "tags", "tools"})
+
+LEARNED_KEYS = ("weight", "train", "trainable")
+"""What may stand on a message to say whether it is learned: 0 or false, 1 or true."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +37,8 @@ class Row:
     """What is declared to the model: empty where tools are to be trained in."""
     source: str = "a row"
     """Where it comes from, for errors: ``train.jsonl:3``."""
+    history: frozenset[int] = frozenset()
+    """Which of the assistant's messages are shown and not learned, by their places."""
 
     @property
     def prompts(self) -> tuple[str, ...]:
@@ -80,8 +89,17 @@ def _row(value: Any, tools: Sequence[Tool], source: str) -> Row:
     if unknown := sorted(set(value) - _KEYS):
         raise ValueError(f"unknown key {unknown[0]!r}; a row may hold {', '.join(sorted(_KEYS))}")
     messages = tuple(Message.from_chat(message) for message in value["messages"])
-    if not messages or messages[-1].role != "assistant":
+    marks = [learned(message) for message in value["messages"]]
+    for message, mark in zip(messages, marks, strict=True):
+        if mark and message.role != "assistant":
+            raise ValueError(f"only the assistant's messages are learned, not a {message.role}'s")
+    if not messages or (messages[-1].role != "assistant" and None is marks[-1]):
         raise ValueError("the last message must be the assistant's: it is what is learned")
+    assistant = [index for index, message in enumerate(messages) if message.role == "assistant"]
+    history = {index for index in assistant if marks[index] is False}
+    if not set(assistant) - history:
+        raise ValueError("no message is learned: each of the assistant's is marked as history")
+    messages = messages[: 1 + max(set(assistant) - history)]
     if not any(message.role == "user" for message in messages):
         raise ValueError("no message is a user's")
     own = value.get("tools")
@@ -92,21 +110,56 @@ def _row(value: Any, tools: Sequence[Tool], source: str) -> Row:
     called = {call.name for message in messages for call in message.tool_calls}
     if missing := sorted(called - names):
         raise ValueError(f"it calls {missing[0]!r}, which is none of its tools")
-    return Row(messages=messages, tools=declared, source=source)
+    return Row(
+        messages=messages,
+        tools=declared,
+        source=source,
+        history=frozenset(index for index in history if index < len(messages)),
+    )
+
+
+def learned(message: Mapping[str, Any]) -> bool | None:
+    """
+    Return whether a chat message is marked as learned or as history; None where it is not marked.
+
+    Raises:
+        ValueError: for a mark other than 0, 1, false and true, or marks that contradict each other.
+    """
+    found = {key: message[key] for key in LEARNED_KEYS if message.get(key) is not None}
+    for key, value in found.items():
+        if not isinstance(value, bool | int | float) or value not in (0, 1):
+            raise ValueError(
+                f"{key} {value!r} of a message is not 0 or 1; weights between are not supported"
+            )
+    marks = {bool(value) for value in found.values()}
+    if len(marks) > 1:
+        raise ValueError(f"{' and '.join(found)} of a message contradict each other")
+    return marks.pop() if marks else None
 
 
 def _completed(row: Row, system: str | None, system_role: str, declare_tools: bool) -> Row:
-    messages = row.messages
+    messages, history = row.messages, row.history
     if system is not None and messages[0].role not in ("system", "developer"):
         messages = (Message(role=system_role, content=system), *messages)
-    return Row(messages=messages, tools=row.tools if declare_tools else (), source=row.source)
+        history = frozenset(index + 1 for index in history)
+    tools = row.tools if declare_tools else ()
+    return replace(row, messages=messages, history=history, tools=tools)
 
 
 def rows_digest(rows: Sequence[Row]) -> str:
     """
     Name rows by what is learned from them and in which order, not by where they were read.
     """
-    return digest([[to_chat(row.messages), [tool.schema for tool in row.tools]] for row in rows])
+    return digest(
+        [
+            [
+                to_chat(row.messages),
+                [tool.schema for tool in row.tools],
+                *([sorted(row.history)] if row.history else []),
+            ]
+            for row in rows
+        ]
+    )
 
 
 def check_leakage(rows: Sequence[Row], heldout_prompts: Collection[str]) -> None:

@@ -54,7 +54,10 @@ def build_trainer(
     from trl.chat_template_utils import has_generation_markers
 
     on_cpu = model.device.type == "cpu"
-    marked = has_generation_markers(tokenizer.chat_template)
+    # The template's markers put the loss on every answer: where some are history, we say which.
+    marked = has_generation_markers(tokenizer.chat_template) and not any(
+        row.history for row in (*learned, *judged)
+    )
     sharing = False
 
     class Trainer(SFTTrainer):  # type: ignore[misc]

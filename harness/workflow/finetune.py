@@ -2,16 +2,17 @@
 A checkpoint trained on a suite's rows or on files.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 from harness.errors import UsageError
-from harness.finetuning import Finetuned, Recipe, discard, read_rows
+from harness.finetuning import Declaration, Finetuned, Recipe, discard, read_rows
 from harness.finetuning import finetune as train_checkpoint
 from harness.provenance import date_today
 from harness.suites.files import load_suite
+from harness.workflow.declarations import declarations_of
 from harness.workflow.project import Project, open_project
 
 
@@ -46,10 +47,12 @@ def finetune(
         raise UsageError("say what to train on: --suite SUITE, or --train FILE and --valid FILE")
     defaults: dict[str, Any] = {}
     heldout: set[str] = set()
+    asked: Sequence[Declaration] = ()
     if suite is not None:
         folder = (project or open_project()).suite(suite)
         whole = load_suite(folder, today=today or date_today())
         heldout = {case.prompt for case in whole.cases}
+        asked = declarations_of(whole)
         train, valid = train or folder / "train.jsonl", valid or folder / "valid.jsonl"
         defaults = {
             "tools": whole.tools,
@@ -66,6 +69,7 @@ def finetune(
         "out": out,
         "recipe": recipe or Recipe(),
         "heldout_prompts": heldout,
+        "asked": asked,
         "progress": progress,
         "tensorboard": tensorboard,
         "push_to_hub": push_to_hub,

@@ -26,6 +26,7 @@ from harness.scoring.tool_names import shown_suite
 from harness.suites.files import load_suite
 from harness.suites.suite import Suite
 from harness.transcript import Key
+from harness.workflow.declarations import asked_otherwise
 from harness.workflow.options import (
     Progress,
     RunOptions,
@@ -126,6 +127,8 @@ def run_opened(
         **({"latency": True} if options.latency else {}),
     }
     shown = shown_suite(suite, options.tool_names)
+    if otherwise := asked_otherwise(backend.checkpoint.reference, shown):
+        watch.notify(otherwise)
     if options.latency:
         # One that cannot be timed says so here, before a folder is begun and in the way.
         backend.answer_alone((), generation)

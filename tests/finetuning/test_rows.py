@@ -83,6 +83,83 @@ def test_a_wrong_row_is_an_error_with_its_line(tmp_path, wrong, said):
     assert said in str(caught.value)
 
 
+def answered_twice(**mark: object) -> dict[str, object]:
+    first = {"role": "assistant", "content": "Wait.", **mark}
+    asked, last = line()["messages"]
+    return line(messages=[asked, first, {"role": "user", "content": "Now?"}, last])
+
+
+@pytest.mark.parametrize(
+    "mark",
+    [{"weight": 0}, {"weight": 0.0}, {"train": False}, {"trainable": False}, {"trainable": 0}],
+    ids=str,
+)
+def test_an_answer_marked_as_not_to_be_learned_is_history(tmp_path, mark):
+    [read] = read_rows(write(tmp_path, answered_twice(**mark)), tools=(SEARCH,), system="Call.")
+
+    assert "Wait." == read.messages[2].content
+    assert frozenset({2}) == read.history
+
+
+@pytest.mark.parametrize("mark", [{}, {"weight": 1}, {"train": True}, {"weight": None}], ids=str)
+def test_other_answers_are_learned(tmp_path, mark):
+    [read] = read_rows(write(tmp_path, answered_twice(**mark)), tools=(SEARCH,))
+
+    assert frozenset() == read.history
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        (answered_twice(weight=0.5), "weight 0.5 of a message is not 0 or 1"),
+        (answered_twice(train="no"), "train 'no' of a message is not 0 or 1"),
+        (answered_twice(weight=1, train=False), "weight and train of a message contradict"),
+        (line(messages=[{**line()["messages"][0], "train": True}, line()["messages"][1]]), "user"),
+        (line(messages=[line()["messages"][0], {**line()["messages"][1], "weight": 0}]), "history"),
+    ],
+    ids=["between", "a word", "contradiction", "a user's", "nothing left"],
+)
+def test_a_mark_that_says_neither_is_an_error_with_its_line(tmp_path, wrong, said):
+    with pytest.raises(SuiteError, match=rf"train\.jsonl:2: .*{said}"):
+        read_rows(write(tmp_path, line(), wrong), tools=(SEARCH,))
+
+
+def test_what_follows_the_last_learned_answer_is_left_out(tmp_path):
+    asked, answer = line()["messages"]
+    after = [
+        {"role": "user", "content": "Thanks."},
+        {"role": "assistant", "content": "!", "weight": 0},
+    ]
+    [read] = read_rows(write(tmp_path, line(messages=[asked, answer, *after])), tools=(SEARCH,))
+
+    assert ["user", "assistant"] == [message.role for message in read.messages]
+
+
+def test_rows_that_learn_other_answers_have_another_digest(tmp_path):
+    whole, part = (
+        read_rows(write(tmp_path, answered_twice(**mark)), tools=(SEARCH,))
+        for mark in ({}, {"weight": 0})
+    )
+
+    assert rows_digest(whole) != rows_digest(part)
+
+
+def test_a_row_that_offers_no_tools_is_not_given_the_suites(tmp_path):
+    said = [{"role": "user", "content": "Hello."}, {"role": "assistant", "content": "Hello!"}]
+    [read] = read_rows(write(tmp_path, {"messages": said, "tools": []}), tools=(SEARCH,))
+
+    assert () == read.tools
+
+
+@pytest.mark.parametrize("key", ["reasoning_content", "reasoning", "thinking"])
+def test_thinking_is_read_under_each_of_its_names(tmp_path, key):
+    asked, answer = line()["messages"]
+    row = line(messages=[asked, {**answer, key: "A cat, then."}])
+    [read] = read_rows(write(tmp_path, row), tools=(SEARCH,))
+
+    assert "A cat, then." == read.messages[1].reasoning
+
+
 def test_a_file_without_rows_is_an_error(tmp_path):
     with pytest.raises(SuiteError, match="no rows"):
         read_rows(write(tmp_path))

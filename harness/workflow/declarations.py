@@ -1,0 +1,44 @@
+"""
+Whether a fine-tuned checkpoint is asked with the declarations of tools that it was trained with.
+"""
+
+from pathlib import Path
+
+from harness.checkpoints.loading import load_tokenizer
+from harness.checkpoints.locate import locate
+from harness.checkpoints.reference import parse_reference
+from harness.finetuning.declarations import Declaration, read_declarations, shown_otherwise
+from harness.runs.runner import request
+from harness.suites.suite import Suite
+from harness.transcript import Key
+
+
+def declarations_of(suite: Suite) -> tuple[Declaration, ...]:
+    """
+    Return what the cases of *suite* show before the user's first word, each once.
+    """
+    asked = (request(suite, case, Key(case.id)) for case in suite.cases)
+    found: dict[tuple[object, ...], Declaration] = {}
+    for each in asked:
+        system = [m.content for m in each.messages[:1] if m.role in ("system", "developer")]
+        # Cases that share the suite's tools share them as one object.
+        found.setdefault((*system, *map(id, each.tools)), Declaration.of(each.messages, each.tools))
+    return tuple(found.values())
+
+
+def asked_otherwise(reference: str, suite: Suite) -> str | None:
+    """
+    Return in words how *suite* shows its tools otherwise than the fine-tune *reference* was trained
+    with; None where it shows them alike, or nothing is known of a training.
+
+    Raises:
+        StoreError: if the fine-tune's training.json cannot be read.
+        TemplateError: if its template cannot render the suite's declarations.
+    """
+    parsed = parse_reference(reference)
+    folder = Path(parsed.target).expanduser()
+    if parsed.scheme != "hf" or not (known := read_declarations(folder)):
+        return None
+    tokenizer = load_tokenizer(locate(parsed))
+    how = shown_otherwise(known, tokenizer, declarations_of(suite))
+    return None if how is None else f"{reference}: {how}"
