@@ -25,7 +25,7 @@ from harness.errors import UsageError
 from harness.importers.base import Imported, ImportedCase, Sources, quarantine
 from harness.importers.bfcl_answers import OMITTED, constraint, examples, lists_values
 from harness.importers.bfcl_schema import fits, tool_schema, widened
-from harness.importers.reading import Row, json_rows, unknown_keys
+from harness.importers.reading import Row, each_row, json_rows, unknown_keys
 
 _CATEGORY = re.compile(r"(?P<category>.*?)_\d+(?:-\d+)*")
 
@@ -55,11 +55,15 @@ class Bfcl:
             )
         notes += unknown_keys(questions, ("id", "question", "function"))
         notes += unknown_keys(answers.values(), ("id", "ground_truth"))
-        cases = []
-        for identity, question in _by_id(questions, notes).items():
+
+        def read(question: Row) -> ImportedCase | None:
+            identity = question.value["id"]
             row = _case(question, identity, answers.get(identity), today, notes)
-            if row is not None:
-                cases.append(ImportedCase(row=row, file=question.file, line=question.line))
+            if row is None:
+                return None
+            return ImportedCase(row=row, file=question.file, line=question.line)
+
+        cases = each_row(_by_id(questions, notes).values(), notes, read)
         asked = {case.row["id"] for case in cases}
         notes += [
             answer.note(f"answers {identity!r}, no question that was carried over")

@@ -15,7 +15,7 @@ from pathlib import Path
 from harness.diagnostics import Problem
 from harness.importers.base import Imported, Sources
 from harness.importers.conversations import Conversation, cases, chat_rows, conversation
-from harness.importers.reading import json_rows, unknown_keys
+from harness.importers.reading import Row, each_row, json_rows, unknown_keys
 
 _KEYS = ("id", "messages", "prompt", "completion", "tools", "functions")
 
@@ -47,18 +47,17 @@ class ChatJsonl:
 def _conversations(files: Iterable[Path], notes: list[Problem]) -> list[Conversation]:
     rows = json_rows(files, notes)
     notes += unknown_keys(rows, _KEYS)
-    found = []
-    for row in rows:
+
+    def read(row: Row) -> Conversation:
         messages = row.value.get("messages")
         parts = [row.value.get(key) for key in ("prompt", "completion")]
         if messages is None and all(isinstance(part, list) for part in parts):
             messages = [message for part in parts for message in part or ()]
         functions = row.value.get("functions")
         tools = row.value.get("tools", functions)
-        each = conversation(row, messages, tools, notes)
-        if each is not None:
-            found.append(each)
-    return found
+        return conversation(row, messages, tools, notes)
+
+    return each_row(rows, notes, read)
 
 
 CHAT_JSONL = ChatJsonl()

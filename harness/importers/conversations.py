@@ -4,23 +4,28 @@ Chat conversations as cases: each thing the assistant said is what was to be exp
 The calls of a reference answer become expected calls whose arguments must be equal to the
 reference's; an answer of text alone becomes an abstention. Equality is the lower bound of what is
 right, and is meant to be loosened by hand where a text may be worded freely.
+
+A reference whose calls stand as text in its content is read with the dialects there are. Where
+these leave a doubt, the row is left out: taken as plain text it would become an abstention, the
+opposite of what it says.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from harness.canonical import canonical_json
+from harness.canonical import as_written, canonical_json
 from harness.diagnostics import Problem
+from harness.dialects.base import Attempt, Reading
+from harness.dialects.registry import dialect
+from harness.dialects.registry import names as dialects
 from harness.documents import decode_json
+from harness.finetuning.rows import LEARNED_KEYS, learned
 from harness.importers.base import ImportedCase
 from harness.importers.reading import Row
-from harness.messages import Message, Tool
+from harness.messages import REASONING_KEYS, Message, Tool, ToolCall
 
-_MESSAGE_KEYS = ("role", "content", "tool_calls", "name", "tool_call_id")
-
-JUDGED_BY_WEIGHT = "weight"
-"""OpenAI's mark on an assistant message: 0 means that it is not to be learned."""
+_MESSAGE_KEYS = ("role", "content", "tool_calls", "name", "tool_call_id", *REASONING_KEYS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,29 +41,30 @@ class Conversation:
     """Which assistant messages are history only, by their places."""
 
 
-def conversation(row: Row, messages: Any, tools: Any, notes: list[Problem]) -> Conversation | None:
+def conversation(row: Row, messages: Any, tools: Any, notes: list[Problem]) -> Conversation:
     """
-    Make a conversation of what a row holds; None with a note where it holds none.
+    Return the conversation that a row holds.
+
+    Raises:
+        ValueError: if it holds none.
     """
     if not isinstance(messages, list) or not all(isinstance(m, Mapping) for m in messages):
-        notes.append(row.note('left out: "messages" must be a list of messages'))
-        return None
-    try:
-        declared = [Tool.from_schema(schema) for schema in _tool_list(tools)]
-        plain = [_message(message, row, notes) for message in messages]
-        for message in plain:
-            Message.from_chat(message)
-    except ValueError as exc:
-        notes.append(row.note(f"left out: {exc}"))
-        return None
+        raise ValueError('"messages" must be a list of messages')
+    declared = [Tool.from_schema(schema) for schema in _tool_list(tools)]
+    plain = [_message(message, row, notes) for message in messages]
+    for message in plain:
+        Message.from_chat(message)
+    unjudged = {index for index, each in enumerate(messages) if learned(each) is False}
+    for index, message in enumerate(plain):
+        if message["role"] == "assistant" and "tool_calls" not in message:
+            plain[index] = _with_calls_in_text(message, declared, row, notes)
     properties = {tool.name: _properties(tool) for tool in declared}
     for message in plain:
         _drop_padding(message, properties, row, notes)
-    judged = [index for index, m in enumerate(plain) if m["role"] == "assistant"]
-    unjudged = {index for index in judged if messages[index].get(JUDGED_BY_WEIGHT) == 0}
-    if not set(judged) - unjudged:
-        notes.append(row.note("left out: no answer of the assistant to expect"))
-        return None
+    judged = {index for index, m in enumerate(plain) if m["role"] == "assistant"}
+    unjudged &= judged
+    if not judged - unjudged:
+        raise ValueError("no answer of the assistant to expect")
     return Conversation(
         row=row,
         messages=tuple(plain),
@@ -98,7 +104,7 @@ def _message(given: Mapping[str, Any], row: Row, notes: list[Problem]) -> dict[s
         message["role"] = "tool"
     if message.get("tool_calls") == []:
         del message["tool_calls"]
-    known = {*_MESSAGE_KEYS, "function_call", JUDGED_BY_WEIGHT}
+    known = {*_MESSAGE_KEYS, "function_call", *LEARNED_KEYS}
     for key in given:
         if key not in known and given[key] is not None:
             notes.append(row.note(f"{key!r} of a message has no place in a suite and is left out"))
@@ -121,7 +127,80 @@ def _call(given: Any) -> Any:
         except ValueError as exc:
             name = function.get("name")
             raise ValueError(f"the arguments of {name!r} cannot be read: {exc}") from exc
+        if isinstance(function["arguments"], str):
+            raise ValueError(
+                f"the arguments of {function.get('name')!r} are JSON text within JSON text; encode "
+                "them once"
+            )
     return {**given, "function": function}
+
+
+def _with_calls_in_text(
+    message: dict[str, Any], tools: Sequence[Tool], row: Row, notes: list[Problem]
+) -> dict[str, Any]:
+    """
+    Return a message with the calls that its content writes as text in the place of that text.
+
+    Raises:
+        ValueError: if the content attempts calls and the dialects do not agree on which.
+    """
+    text = message.get("content")
+    if not isinstance(text, str) or not text.strip():
+        return message
+    found, problem = _read_as_text(text, tools, lenient=False)
+    if len(found) > 1:
+        names = " and ".join(name for name, _ in found)
+        raise ValueError(f"its content writes calls that {names} read differently; use tool_calls")
+    if not found:
+        mended, doubt = _read_as_text(text, tools, lenient=True)
+        if mended:
+            doubt = f"dialect {mended[0][0]} reads it leniently alone"
+        if problem := problem or doubt:
+            raise ValueError(f"its content attempts a call as text ({problem}); use tool_calls")
+        return message
+    ((name, reading),) = found
+    notes.append(row.note(f"a call that stood as text in the content was read as {name}"))
+    kept = {key: value for key, value in message.items() if key != "content"}
+    if reading.text:
+        kept["content"] = reading.text
+    kept["tool_calls"] = [
+        ToolCall(name=attempt.name or "", arguments=attempt.arguments or {}).to_chat()
+        for attempt in reading.attempts
+    ]
+    return kept
+
+
+def _read_as_text(
+    text: str, tools: Sequence[Tool], *, lenient: bool
+) -> tuple[list[tuple[str, Reading]], str | None]:
+    """
+    Return the different readings of *text* as declared calls, each with the first dialect that has
+    it, and why an attempt in it cannot be read as such, where there is one.
+    """
+    offered = {tool.name for tool in tools}
+    found: dict[str, tuple[str, Reading]] = {}
+    broken = strange = None
+    for name in dialects():
+        reader = dialect(name)
+        reading = reader.read_leniently(text, tools) if lenient else reader.read(text, tools)
+        # A name that nobody declares, without any mark of a call, is prose or code: ``print(x)``.
+        attempts = [each for each in reading.attempts if each.name in offered or _marked(each)]
+        undeclared = next((each.name for each in attempts if each.name not in offered), None)
+        if not attempts:
+            continue
+        if not all(each.readable for each in attempts):
+            broken = "no dialect can read it"
+        elif undeclared is not None:
+            strange = f"{undeclared!r} is not one of its tools"
+        else:
+            calls = canonical_json([[each.name, each.arguments] for each in attempts])
+            found.setdefault(calls, (name, replace(reading, attempts=tuple(attempts))))
+    return list(found.values()), strange or broken
+
+
+def _marked(attempt: Attempt) -> bool:
+    bare = attempt.raw.lstrip("[( \n")
+    return not bare.startswith((f"{attempt.name}(", "{"))
 
 
 def _drop_padding(
@@ -159,7 +238,8 @@ def cases(
         for tool in each.tools:
             name = tool["function"]["name"]
             first = shared.setdefault(name, tool)
-            alike = alike and canonical_json(first) == canonical_json(tool)
+            # In the order of their keys, too: a model is shown declarations in it.
+            alike = alike and as_written(first) == as_written(tool)
     taken: set[str] = set()
     made = []
     for number, each in enumerate(conversations, start=1):
@@ -181,15 +261,15 @@ def chat_rows(conversations: Sequence[Conversation]) -> tuple[Mapping[str, Any],
     """
     return tuple(
         {
-            "messages": list(each.messages[: _last_answer(each) + 1]),
-            **({"tools": list(each.tools)} if each.tools else {}),
+            "messages": [
+                {**message, "weight": 0} if index in each.unjudged else message
+                for index, message in enumerate(each.messages[: _answers(each)[-1] + 1])
+            ],
+            # Without this key the fine-tune would offer the suite's tools.
+            "tools": list(each.tools),
         }
         for each in conversations
     )
-
-
-def _last_answer(each: Conversation) -> int:
-    return _answers(each)[-1]
 
 
 def _answers(each: Conversation) -> list[int]:

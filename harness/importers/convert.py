@@ -120,8 +120,8 @@ def _checked(
         suite, problems = _read(head, cases) if cases else (None, left_out)
     if suite is None:
         notes = (*imported.notes, *problems)
-        reason = f"\n{notes[0]}" if notes else ""
-        raise UsageError(f"nothing in these files can be a case of a suite{reason}")
+        reasons = "".join(f"\n{note}" for note in notes)
+        raise UsageError(f"nothing in these files can be a case of a suite{reasons}")
     return suite, tuple(cases), tuple(left_out)
 
 

@@ -15,7 +15,7 @@ from typing import Any
 from harness.diagnostics import Problem
 from harness.importers.base import Imported, Sources
 from harness.importers.conversations import Conversation, cases, chat_rows, conversation
-from harness.importers.reading import json_rows, unknown_keys
+from harness.importers.reading import Row, each_row, json_rows, unknown_keys
 
 
 class MobileActions:
@@ -34,16 +34,15 @@ class MobileActions:
         rows = json_rows(sources["rows"], notes)
         notes += unknown_keys(rows, ("id", "metadata", "tools", "messages"))
         parts: dict[str, list[Conversation]] = {"train": [], "eval": []}
-        for row in rows:
+
+        def read(row: Row) -> None:
             part = row.value.get("metadata")
             if not isinstance(part, str) or part not in parts:
-                notes.append(row.note(f'left out: "metadata" is {part!r}, neither train nor eval'))
-                continue
-            each = conversation(
-                row, row.value.get("messages"), _declared(row.value.get("tools")), notes
-            )
-            if each is not None:
-                parts[part].append(each)
+                raise ValueError(f'"metadata" is {part!r}, neither train nor eval')
+            tools = _declared(row.value.get("tools"))
+            parts[part].append(conversation(row, row.value.get("messages"), tools, notes))
+
+        each_row(rows, notes, read)
         asked, tools = cases(parts["eval"], order="strict", other_arguments="forbid")
         return Imported(
             cases=asked,

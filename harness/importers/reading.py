@@ -2,14 +2,16 @@
 Rows of JSON with their lines, for importers: what cannot be read is a note.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from harness.diagnostics import Problem
 from harness.documents import read_source
 from harness.errors import UsageError, boundary
+
+_Made = TypeVar("_Made")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +52,29 @@ def json_rows(files: Iterable[Path], notes: list[Problem]) -> list[Row]:
             else:
                 notes.append(Problem(file=named, line=line, message="a row must be an object"))
     return rows
+
+
+_MALFORMED = (ValueError, TypeError, LookupError, AttributeError, RecursionError)
+"""What reading a value of another shape than expected raises."""
+
+
+def each_row(
+    rows: Iterable[Row], notes: list[Problem], read: Callable[[Row], _Made | None]
+) -> list[_Made]:
+    """
+    Return what *read* makes of each row; one that it cannot read is left out with a note.
+    """
+    made = []
+    for row in rows:
+        try:
+            one = read(row)
+        except _MALFORMED as exc:
+            reason = str(exc) if isinstance(exc, ValueError) else f"it cannot be read: {exc!r}"
+            notes.append(row.note(f"left out: {reason}"))
+            continue
+        if one is not None:
+            made.append(one)
+    return made
 
 
 def unknown_keys(rows: Iterable[Row], known: Iterable[str]) -> list[Problem]:

@@ -19,7 +19,7 @@ from harness.documents import decode_json, read_source
 from harness.errors import UsageError, boundary
 from harness.importers.base import Imported, Sources
 from harness.importers.conversations import Conversation, cases, chat_rows, conversation
-from harness.importers.reading import Row, json_rows, unknown_keys
+from harness.importers.reading import Row, each_row, json_rows, unknown_keys
 
 _COLUMNS = ("user_content", "tool_name", "tool_arguments")
 
@@ -74,17 +74,7 @@ def _conversations(
         for row in (_csv_rows(file) if file.suffix == ".csv" else json_rows([file], notes))
     ]
     notes += unknown_keys(rows, ("id", *_COLUMNS))
-    found = []
-    for row in rows:
-        try:
-            messages = _messages(row.value)
-        except ValueError as exc:
-            notes.append(row.note(f"left out: {exc}"))
-            continue
-        each = conversation(row, messages, tools, notes)
-        if each is not None:
-            found.append(each)
-    return found
+    return each_row(rows, notes, lambda row: conversation(row, _messages(row.value), tools, notes))
 
 
 def _messages(row: Mapping[str, Any]) -> list[dict[str, Any]]:

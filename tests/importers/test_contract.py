@@ -2,9 +2,12 @@
 What every importer promises (`harness.importers.base.Importer`), held for all of them.
 """
 
+import json
+from collections.abc import Iterator
 from datetime import date
 from importlib.metadata import EntryPoint
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -26,6 +29,30 @@ def _installed(monkeypatch: pytest.MonkeyPatch, **points: str) -> None:
         return [EntryPoint(name, value, group) for name, value in points.items()]
 
     monkeypatch.setattr("harness.plugins.entry_points", entry_points)
+
+
+def paths(value: Any, before: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """
+    Yield the way to every value inside *value*.
+    """
+    inside = (
+        value.items()
+        if isinstance(value, dict)
+        else enumerate(value)
+        if isinstance(value, list)
+        else ()
+    )
+    for key, one in inside:
+        yield (*before, key)
+        yield from paths(one, (*before, key))
+
+
+def replaced(value: Any, path: tuple[Any, ...], odd: Any) -> Any:
+    if not path:
+        return odd
+    copy = value.copy()
+    copy[path[0]] = replaced(value[path[0]], path[1:], odd)
+    return copy
 
 
 def test_every_importer_has_an_example():
@@ -73,6 +100,31 @@ class TestEveryImporter:
         assert [f"{file}:1: 'mood' has no place in a suite and is left out (1 row)"] == [
             str(note) for note in notes
         ]
+
+    def test_a_value_of_another_shape_anywhere_never_stops_the_import(
+        self, name: str, tmp_path: Path
+    ):
+        """
+        It is read, or its row is left out with a note that names its line.
+        """
+        sources = write(tmp_path, SOURCES[name])
+        kind = next(iter(importer(name).takes))
+        (file,) = sources[kind]
+        rows = [json.loads(text) for text in file.read_text("utf-8").splitlines()]
+        for row in rows:
+            for path in list(paths(row)):
+                for odd in (None, 7, '"x"', [[1]], {"a": {"b": None}}):
+                    spoiled = replaced(row, path, odd)
+                    file.write_text(
+                        "".join(json.dumps(one) + "\n" for one in (spoiled, *rows)), "utf-8"
+                    )
+                    try:
+                        imported = importer(name).read(sources, TODAY)
+                    except UsageError as error:
+                        assert str(file) in str(error)  # noqa: PT017
+                        continue
+                    assert imported.cases, (path, odd)
+                    assert all(note.file and note.line for note in imported.notes), (path, odd)
 
     def test_a_missing_file_is_an_error_that_names_it(self, name: str, tmp_path: Path):
         sources = write(tmp_path, SOURCES[name])

@@ -59,10 +59,12 @@ def test_an_empty_folder_is_filled(tmp_path: Path):
     assert load_suite(tmp_path / "out").cases
 
 
-def test_nothing_to_carry_over_is_an_error_with_its_first_reason(tmp_path: Path):
-    (tmp_path / "chat.jsonl").write_text('{"messages": 1}\n')
+def test_nothing_to_carry_over_is_an_error_with_all_reasons(tmp_path: Path):
+    (tmp_path / "chat.jsonl").write_text('{"messages": 1}\n{"messages": []}\n')
 
-    with pytest.raises(UsageError, match=r"no.*case of a suite\n.*chat\.jsonl:1: left out"):
+    with pytest.raises(
+        UsageError, match=r"no.*case of a suite\n.*jsonl:1: left out: .*\n.*jsonl:2: left out"
+    ):
         import_suite(
             "chat-jsonl", {"rows": (tmp_path / "chat.jsonl",)}, tmp_path / "out", today=TODAY
         )

@@ -124,6 +124,115 @@ def test_an_answer_of_weight_0_is_history(tmp_path: Path):
     assert "calls" in row["expect"]
 
 
+@pytest.mark.parametrize("mark", [{"weight": 0}, {"train": False}, {"trainable": 0}], ids=str)
+def test_an_answer_that_is_history_is_not_learned_from_the_written_rows(tmp_path: Path, mark: Any):
+    said = {"messages": [USER, {**SAID, **mark}, USER, CALL], "tools": [TOOL]}
+    sources = write(tmp_path, SOURCES["chat-jsonl"])
+    (tmp_path / "t.jsonl").write_text(lines(said))
+
+    import_suite(
+        "chat-jsonl", {**sources, "train": (tmp_path / "t.jsonl",)}, tmp_path / "out", today=TODAY
+    )
+
+    (row,) = read_rows(tmp_path / "out" / "train.jsonl")
+    assert frozenset({1}) == row.history
+
+
+def test_a_written_row_that_offers_no_tools_offers_none_in_training(tmp_path: Path):
+    sources = write(tmp_path, SOURCES["chat-jsonl"])
+    (tmp_path / "t.jsonl").write_text(lines({"messages": [USER, SAID], "tools": []}))
+
+    made = import_suite(
+        "chat-jsonl", {**sources, "train": (tmp_path / "t.jsonl",)}, tmp_path / "out", today=TODAY
+    )
+
+    (row,) = read_rows(tmp_path / "out" / "train.jsonl", tools=made.suite.tools)
+    assert () == row.tools
+
+
+def test_thinking_is_carried_over_to_the_training_rows(tmp_path: Path):
+    sources = write(tmp_path, SOURCES["chat-jsonl"])
+    thought = {**CALL, "reasoning_content": "Pears, then."}
+    (tmp_path / "t.jsonl").write_text(lines({"messages": [USER, thought], "tools": [TOOL]}))
+
+    made = import_suite(
+        "chat-jsonl", {**sources, "train": (tmp_path / "t.jsonl",)}, tmp_path / "out", today=TODAY
+    )
+
+    (row,) = read_rows(tmp_path / "out" / "train.jsonl")
+    assert "Pears, then." == row.messages[-1].reasoning
+    assert () == made.notes
+
+
+AS_TEXT = {
+    "hermes": '<tool_call>\n{"name": "search", "arguments": {"query": "pears"}}\n</tool_call>',
+    "mistral": '[TOOL_CALLS][{"name": "search", "arguments": {"query": "pears"}}]',
+    "llama3-json": '{"name": "search", "parameters": {"query": "pears"}}',
+    "pythonic": '[search(query="pears")]',
+    "qwen3-coder": "<tool_call>\n<function=search>\n<parameter=query>\npears\n</parameter>\n"
+    "</function>\n</tool_call>",
+}
+
+
+@pytest.mark.parametrize("dialect", AS_TEXT)
+def test_a_reference_call_that_stands_as_text_is_a_call(tmp_path: Path, dialect: str):
+    said = {"role": "assistant", "content": AS_TEXT[dialect]}
+    imported = chat(tmp_path, {"messages": [USER, said], "tools": [TOOL]})
+
+    expected = only(chat(tmp_path, {"messages": [USER, CALL], "tools": [TOOL]}))
+    assert [expected] == [case.row for case in imported.cases]
+    (note,) = imported.notes
+    assert f"{tmp_path}/chat.jsonl:1: a call that stood as text" in str(note)
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ('<tool_call>\n{"name": "search", "arguments": {"query": \n</tool_call>', "no dialect can"),
+        ('<tool_call>\n{"name": "find", "arguments": {}}\n</tool_call>', "'find' is not one of"),
+        ('```json\n{"name": "search", "arguments": {"query": "a"}}\n```', "leniently"),
+    ],
+    ids=["broken", "undeclared", "fenced"],
+)
+def test_a_reference_that_attempts_a_call_as_text_is_never_an_abstention(
+    tmp_path: Path, content: str, reason: str
+):
+    said = {"role": "assistant", "content": content}
+    imported = chat(
+        tmp_path,
+        {"messages": [USER, said], "tools": [TOOL]},
+        {"messages": [USER, CALL], "tools": [TOOL]},
+    )
+
+    assert 1 == len(imported.cases)
+    assert reason in str(imported.notes[0])
+    assert "chat.jsonl:1: left out: its content attempts a call" in str(imported.notes[0])
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["I cannot search.", "Use print(x).", "print(x)", '{"name": "Bob", "age": 3}', "[1, 2]"],
+)
+def test_a_reference_that_is_only_text_stays_an_abstention(tmp_path: Path, content: str):
+    said = {"role": "assistant", "content": content}
+    imported = chat(tmp_path, {"messages": [USER, said], "tools": [TOOL]})
+
+    assert {"abstain": True} == only(imported)["expect"]
+    assert () == imported.notes
+
+
+def test_arguments_encoded_twice_leave_out_their_row_alone(tmp_path: Path):
+    twice = call("search", query="pears")
+    twice["function"]["arguments"] = json.dumps(json.dumps({"query": "pears"}))
+    row = {"messages": [USER, {"role": "assistant", "tool_calls": [twice]}], "tools": [TOOL]}
+    imported = chat(tmp_path, row, {"messages": [USER, CALL], "tools": [TOOL]})
+
+    assert 1 == len(imported.cases)
+    assert "chat.jsonl:1: left out: the arguments of 'search' are JSON text within" in str(
+        imported.notes[0]
+    )
+
+
 @pytest.mark.parametrize(
     "row",
     [
