@@ -128,7 +128,7 @@ def run_opened(
     }
     shown = shown_suite(suite, options.tool_names)
     if otherwise := asked_otherwise(backend.checkpoint.reference, shown):
-        watch.notify(otherwise)
+        progress.notify(otherwise)
     if options.latency:
         # One that cannot be timed says so here, before a folder is begun and in the way.
         backend.answer_alone((), generation)
