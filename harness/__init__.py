@@ -14,7 +14,31 @@ Names are loaded on first use, so that ``import harness`` costs next to nothing.
 """
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from harness.constraints.constraint import absent as absent
+    from harness.constraints.constraint import close_to as close_to
+    from harness.constraints.constraint import contains_all as contains_all
+    from harness.constraints.constraint import contains_any as contains_any
+    from harness.constraints.constraint import equals_ignoring_case as equals_ignoring_case
+    from harness.constraints.constraint import optional as optional
+    from harness.constraints.constraint import same_moment_as as same_moment_as
+    from harness.finetuning.recipe import Recipe as Recipe
+    from harness.gating.policy import default_policy as default_policy
+    from harness.gating.policy import read_policy as read_policy
+    from harness.messages import tools_from_functions as tools_from_functions
+    from harness.pytest_plugin.assertions import ToolCalls as ToolCalls
+    from harness.runs.baselines import save_baseline as save_baseline
+    from harness.runs.store import load_run as load_run
+    from harness.suites.files import load_suite as load_suite
+    from harness.workflow.compare import compare as compare
+    from harness.workflow.finetune import finetune as finetune
+    from harness.workflow.gate import gate as gate
+    from harness.workflow.options import RunOptions as RunOptions
+    from harness.workflow.project import open_project as open_project
+    from harness.workflow.run import run as run
+    from harness.workflow.score import score as score
 
 _HOME = {
     "Recipe": "harness.finetuning.recipe",
@@ -22,13 +46,13 @@ _HOME = {
     "ToolCalls": "harness.pytest_plugin.assertions",
     "absent": "harness.constraints.constraint",
     "close_to": "harness.constraints.constraint",
-    "compare": "harness.workflow.compare:compare_runs",
+    "compare": "harness.workflow.compare",
     "contains_all": "harness.constraints.constraint",
     "contains_any": "harness.constraints.constraint",
     "default_policy": "harness.gating.policy",
     "equals_ignoring_case": "harness.constraints.constraint",
     "finetune": "harness.workflow.finetune",
-    "gate": "harness.workflow.gate:gate_runs",
+    "gate": "harness.workflow.gate",
     "load_run": "harness.runs.store",
     "load_suite": "harness.suites.files",
     "open_project": "harness.workflow.project",
@@ -40,6 +64,7 @@ _HOME = {
     "score": "harness.workflow.score",
     "tools_from_functions": "harness.messages",
 }
+"""Where each public name is defined. Type checkers read the imports above instead."""
 
 __all__ = sorted(_HOME)
 
@@ -47,8 +72,7 @@ __all__ = sorted(_HOME)
 def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module 'harness' has no attribute {name!r}")
-    module, _, attribute = _HOME[name].partition(":")
-    return getattr(import_module(module), attribute or name)
+    return getattr(import_module(_HOME[name]), name)
 
 
 def __dir__() -> list[str]:

@@ -264,3 +264,21 @@ def test_the_public_names_exist():
     assert sorted(harness.__all__) == harness.__all__
     with pytest.raises(AttributeError):
         harness.no_such_name  # noqa: B018
+
+
+def test_type_checkers_and_python_find_the_same_public_names():
+    seen = {
+        alias.asname: node.module
+        for node in ast.walk(tree(PACKAGE / "__init__.py"))
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("harness.")
+        for alias in node.names
+    }
+
+    assert harness._HOME == seen
+
+
+def test_no_module_has_the_name_of_a_public_function():
+    """
+    Importing it would put the module where the function is.
+    """
+    assert set() == {path.stem for path in PACKAGE.iterdir()} & set(harness.__all__)

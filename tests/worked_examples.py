@@ -11,10 +11,11 @@ from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 
+from harness.gating.policy import default_policy
 from harness.importers.convert import import_suite
 from harness.runs.store import StoredRun
 from harness.workflow import run as workflow
-from harness.workflow.gate import gate_runs
+from harness.workflow.gate import gate
 from harness.workflow.options import RunOptions
 from harness.workflow.project import Project
 
@@ -95,7 +96,7 @@ def _examples(folder: Path) -> Iterator[str]:
     )
     for title, old, new, before, after in _EXAMPLES:
         runs = [_replayed(project, model) for model in (old, new)]
-        verdict = gate_runs(*runs, today=TODAY).verdict
+        verdict = gate(*runs, default_policy(), project=project, recheck=False, today=TODAY).verdict
         yield f"## {title}\n\n{before}\n"
         yield f"Old: `{old}`, {_read_as(old)}.\nNew: `{new}`, {_read_as(new)}.\n"
         yield "```"

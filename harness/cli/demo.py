@@ -22,6 +22,8 @@ from harness.cli.parser import Commands
 from harness.cli.progress import say, watching
 
 if TYPE_CHECKING:
+    from harness.gating.decision import Gated
+    from harness.gating.policy import Policy
     from harness.runs.store import StoredRun
     from harness.workflow.project import Project
 
@@ -82,12 +84,12 @@ def tell(
     from dataclasses import replace
 
     from harness.files import write_text
+    from harness.gating.policy import default_policy
     from harness.provenance import now
     from harness.renderers.registry import renderer
     from harness.reports.build import report_gate, report_run
     from harness.runs.baselines import save_baseline
     from harness.workflow.finetune import finetune
-    from harness.workflow.gate import gate_runs
 
     folder = out or project.reports / "demo"
     if fresh:
@@ -128,7 +130,7 @@ def tell(
 
     show(report_run(candidate))
     tale("4/5  the gate: may the candidate replace what is shipped?")
-    gated = gate_runs(shipped, candidate)
+    gated = gate_candidate(scratch, shipped, candidate, default_policy(), quiet=quiet)
     report = report_gate(gated)
     show(report)
 
@@ -139,6 +141,23 @@ def tell(
     tale(f"written to {folder}: {', '.join(REPORTS.values())}; {minutes:.1f} minutes in all")
     tale(f"try next: harness compare {folder / 'base'} {folder / 'candidate'}")
     return int(gated.verdict.exit)
+
+
+def gate_candidate(
+    project: "Project",
+    shipped: "StoredRun",
+    candidate: "StoredRun",
+    policy: "Policy",
+    *,
+    quiet: bool,
+) -> "Gated":
+    """
+    Return the verdict on the candidate, by the gate that ``harness gate`` uses.
+    """
+    from harness.workflow.gate import gate
+
+    with watching("batch size 1", quiet=quiet) as progress:
+        return gate(shipped, candidate, policy, project=project, progress=progress)
 
 
 def demo_suite(project: "Project", folder: Path) -> Path:
@@ -180,8 +199,10 @@ def forget(folder: Path) -> None:
     from harness.finetuning import discard
     from harness.runs.writer import discard_run
 
-    for name in ("base", "candidate"):
-        discard_run(folder / name)
+    again = (f"{SUITE}-{TAG}/shipped-batch-1*", "candidate-batch-1*")  # What its gate asked again.
+    made = [path for pattern in again for path in folder.glob(pattern)]
+    for run in (folder / "base", folder / "candidate", *made):
+        discard_run(run)
     discard(folder / "model")
     for file in REPORTS.values():
         (folder / file).unlink(missing_ok=True)

@@ -4,16 +4,11 @@
 
 import argparse
 import sys
-from typing import TYPE_CHECKING
 
 from harness.cli.options import add_command, add_outputs, add_policy, add_root
 from harness.cli.output import show, while_read, write
 from harness.cli.parser import Commands
 from harness.cli.progress import watching
-
-if TYPE_CHECKING:
-    from harness.gating.decision import Gated
-    from harness.runs.store import StoredRun
 
 
 def add_parser(commands: Commands) -> None:
@@ -58,29 +53,20 @@ def run(arguments: argparse.Namespace) -> int:
     """
     from harness.gating.verdict import explain
     from harness.reports.build import report_gate
-    from harness.workflow.gate import gate_anchored, gate_runs
+    from harness.workflow.gate import gate
     from harness.workflow.project import open_project
-    from harness.workflow.recheck import gate_rechecked
 
-    project = open_project(arguments.root)
-    new = project.run(arguments.run)
-    policy = project.policy(arguments.policy)
-
-    def against(old: "StoredRun") -> "Gated":
-        if arguments.no_recheck:
-            return gate_runs(old, new, policy, allow=arguments.allow_mismatch)
-        with watching("batch size 1") as progress:
-            return gate_rechecked(
-                old, new, policy, project=project, allow=arguments.allow_mismatch, progress=progress
-            )
-
-    gated = gate_anchored(
-        against,
-        new.record,
-        project=project,
-        baseline=arguments.baseline,
-        anchor=policy.anchor if arguments.anchor is None else arguments.anchor,
-    )
+    with watching("batch size 1") as progress:
+        gated = gate(
+            arguments.baseline,
+            arguments.run,
+            arguments.policy,
+            project=open_project(arguments.root),
+            anchor=arguments.anchor,
+            recheck=not arguments.no_recheck,
+            allow=arguments.allow_mismatch,
+            progress=progress,
+        )
     report = report_gate(gated)
     with while_read():
         printed = write(report, arguments)

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from harness.backends.base import Backend, Generation
     from harness.finetuning import Recipe
     from harness.gating.decision import Gated
-    from harness.gating.policy import Policy
     from harness.reports.report import RunView
     from harness.runs.store import StoredRun
     from harness.scoring.results import CaseResult
@@ -118,10 +117,6 @@ class PytestSession:
             device=self._asked("--harness-device"),
             batch_size=self._config.getoption("--harness-batch-size"),
         )
-
-    @property
-    def _policy(self) -> "Policy":
-        return self.project.policy(self._path("--harness-policy", "harness_policy"))
 
     def _asked(self, option: str, ini: str | None = None) -> str | None:
         given = self._config.getoption(option)
@@ -256,24 +251,17 @@ class PytestSession:
         """
         Hold a collected suite's run against the baseline.
         """
-        from harness.workflow.gate import gate_anchored
+        from harness.workflow.gate import gate
         from harness.workflow.options import Progress
-        from harness.workflow.recheck import gate_rechecked
 
         assert self.baseline is not None  # or there would be no gate item
-        gated = self._gated[file] = gate_anchored(
-            lambda old: gate_rechecked(
-                old,
-                run.stored,
-                self._policy,
-                project=self.project,
-                today=self.today,
-                progress=Progress(notify=self.say),
-            ),
-            run.stored.record,
+        gated = self._gated[file] = gate(
+            self.baseline,
+            run.stored,
+            self._path("--harness-policy", "harness_policy"),
             project=self.project,
-            baseline=self.baseline,
-            anchor=self._policy.anchor,
+            today=self.today,
+            progress=Progress(notify=self.say),
         )
         return gated
 

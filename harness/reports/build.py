@@ -18,7 +18,7 @@ from harness.runs.store import StoredRun
 from harness.suites.files import load_suite_copy
 from harness.suites.suite import Case, Suite
 from harness.transcript import Key, Transcript
-from harness.workflow.compare import compare_runs
+from harness.workflow.compare import compare
 
 
 def view(
@@ -117,7 +117,7 @@ def report_side_by_side(runs: Sequence[StoredRun]) -> Report:
     """
     if len(runs) != 2:
         return Report(title="checkpoints side by side", runs=tuple(view(run) for run in runs))
-    compared = compare_runs(runs[0], runs[1])
+    compared = compare(runs[0], runs[1])
     return Report(
         title="two checkpoints compared",
         runs=(view(compared.old), view(compared.new)),

@@ -4,28 +4,28 @@ Two stored runs compared; judged again first, where they had been judged differe
 
 from typing import Any
 
-from harness.comparison.compare import compare
+from harness.comparison.compare import compare as compare_records
 from harness.gating.decision import Compared
 from harness.runs.record import RunRecord
 from harness.runs.rescore import rejudge
 from harness.runs.store import StoredRun
 
 
-def compare_runs(old: StoredRun, new: StoredRun) -> Compared:
+def compare(old: StoredRun, new: StoredRun) -> Compared:
     """
-    Compare two runs; where dialect or scorer versions differ they are judged again first.
+    Return two runs compared; where dialect or scorer versions differ, both are judged again first.
     """
     before, after = _judged_by(old.record, new.record), _judged_by(new.record, old.record)
     if before == after:
-        return Compared(old=old, new=new, comparison=compare(old.record, new.record))
+        return Compared(old=old, new=new, comparison=compare_records(old.record, new.record))
     old, new = rejudge(old), rejudge(new)
-    comparison = compare(old.record, new.record).with_rejudged(before, after)
+    comparison = compare_records(old.record, new.record).with_rejudged(before, after)
     return Compared(old=old, new=new, comparison=comparison)
 
 
 def _judged_by(record: RunRecord, other: RunRecord) -> dict[str, Any]:
     """
-    Say what judged *record*, as far as it can differ from what judged *other*.
+    Return what judged *record*, as far as it can differ from what judged *other*.
     """
     by: dict[str, Any] = {"scorer_version": record.scorer_version}
     # Versions of different dialects have nothing to do with each other.

@@ -1,58 +1,77 @@
 """
-Hold a run against the last release and against a pinned anchor: the worse verdict decides.
+May a run replace the baseline? The one gate that the command line, pytest, the demo and Python use.
 
-A release may lose a point that no single gate can tell from chance; after some releases the loss
-against the last one is still small, and against the anchor it is not.
+The run is held against the last release and, where one is named, against a pinned anchor: a release
+may lose a point that no single gate can tell from chance, and after some releases the loss against
+the last one is still small while against the anchor it is not.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date
+from pathlib import Path
 
 from harness.gating.decision import Gated, decide
 from harness.gating.policy import Policy
-from harness.runs.record import RunRecord
-from harness.runs.store import StoredRun
-from harness.workflow.compare import compare_runs
-from harness.workflow.project import Project
+from harness.provenance import date_today
+from harness.runs.store import StoredRun, load_run
+from harness.workflow.compare import compare
+from harness.workflow.options import Progress
+from harness.workflow.project import Project, open_project
+from harness.workflow.recheck import decide_again
 
 
-def gate_anchored(
-    gate_against: Callable[[StoredRun], Gated],
-    record: RunRecord,
+def gate(
+    old: StoredRun | Path | str,
+    new: StoredRun | Path | str,
+    policy: Policy | Path | None = None,
     *,
-    project: Project,
-    baseline: str,
-    anchor: str | None,
-) -> Gated:
-    """
-    Gate the run of *record* against *baseline* and, if one is named, against *anchor*.
-
-    *gate_against* gates it against one of them. Without an anchor, or where it is the baseline,
-    there is one verdict as ever.
-
-    Raises:
-        StoreError: if the suite has no such baseline; an anchor that is not there is no pass.
-    """
-    old = project.baseline(record, baseline)
-    pinned = None if anchor is None else project.baseline(record, anchor)
-    gated = gate_against(old)
-    if pinned is None or pinned.folder == old.folder:
-        return gated
-    return replace(gated, verdict=gated.verdict.with_anchor(gate_against(pinned).verdict))
-
-
-def gate_runs(
-    old: StoredRun,
-    new: StoredRun,
-    policy: Policy | None = None,
-    *,
+    project: Project | None = None,
+    anchor: str | None = None,
+    recheck: bool = True,
     allow: Sequence[str] = (),
     today: date | None = None,
+    progress: Progress | None = None,
 ) -> Gated:
     """
-    Hold *new* against *old*, by *policy* or the built-in one; fields in *allow* may differ.
+    Hold the run *new* against the baseline *old*, and against an anchor if one is named.
 
-    An anchor that the policy names is not looked for: `harness.workflow.gate` does that.
+    A run is given itself or by its folder; as text, *old* is the name of a baseline of the run's
+    suite, and *new* a folder or a baseline. *policy* is given itself or by its file; without one,
+    it is gate.toml of *project*, or else the built-in one. *anchor* is the name of another baseline
+    of the suite (default: the policy's). With an anchor the worse verdict decides; where it is the
+    baseline itself, there is one verdict.
+
+    What would block is decided again at batch size 1 first (`harness.workflow.recheck`), unless
+    *recheck* is false. Runs that differ in a field in *allow* are compared all the same. The
+    verdict bears the date *today* (default: today's).
+
+    Raises:
+        StoreError: if a run or baseline is missing: a gate without its anchor never passes.
+        PolicyError: if the policy is not valid.
     """
-    return decide(compare_runs(old, new), policy, allow=allow, today=today)
+    project, progress = project or open_project(), progress or Progress()
+    today = today or date_today()
+    if not isinstance(policy, Policy):
+        policy = project.policy(policy)
+    if not isinstance(new, StoredRun):
+        new = project.run(str(new))
+    if isinstance(old, str):
+        old = project.baseline(new.record, old)
+    elif isinstance(old, Path):
+        old = load_run(old)
+    name = policy.anchor if anchor is None else anchor
+    pinned = None if name is None else project.baseline(new.record, name)
+
+    def against(baseline: StoredRun) -> Gated:
+        gated = decide(compare(baseline, new), policy, allow=allow, today=today)
+        if not recheck:
+            return gated
+        return decide_again(
+            gated, policy, project=project, allow=allow, today=today, progress=progress
+        )
+
+    gated = against(old)
+    if pinned is None or pinned.folder.resolve() == old.folder.resolve():
+        return gated
+    return replace(gated, verdict=gated.verdict.with_anchor(against(pinned).verdict))

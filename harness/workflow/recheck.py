@@ -26,7 +26,7 @@ from harness.comparison.compare import Comparison, compare
 from harness.comparison.paired import PairedRate
 from harness.errors import CheckpointError, HarnessError, UsageError
 from harness.gating.decision import Compared, Gated, decide
-from harness.gating.policy import Policy, default_policy
+from harness.gating.policy import Policy
 from harness.gating.verdict import MetricVerdict, Verdict
 from harness.runs.record import RunRecord
 from harness.runs.rescore import rejudge
@@ -36,9 +36,8 @@ from harness.scoring.score import only
 from harness.suites.files import load_suite_copy
 from harness.transcript import Key, Transcript
 from harness.wording import count
-from harness.workflow.compare import compare_runs
 from harness.workflow.options import Progress, RunOptions, with_tool_names
-from harness.workflow.project import Project, open_project
+from harness.workflow.project import Project
 from harness.workflow.run import run_opened
 
 FEW, SHARE = 32, 0.10
@@ -48,28 +47,24 @@ noise is a few per cent at most. So many are a change, and are not asked again."
 _WEIGHTS = ("weights", "adapter", "tokenizer", "template")
 
 
-def gate_rechecked(
-    old: StoredRun,
-    new: StoredRun,
-    policy: Policy | None = None,
+def decide_again(
+    gated: Gated,
+    policy: Policy,
     *,
-    project: Project | None = None,
-    allow: Sequence[str] = (),
-    today: date | None = None,
-    progress: Progress | None = None,
+    project: Project,
+    allow: Sequence[str],
+    today: date,
+    progress: Progress,
 ) -> Gated:
     """
-    Hold *new* against *old* as `workflow.gate_runs` does, and decide again what would block it.
+    Return the verdict as it is once what would block has been decided again at batch size 1.
 
-    Where answers were made in batches and changed cases would block *new*, both checkpoints answer
-    these cases at batch size 1, in a run folder beside each run, and the verdict is made of these
-    answers. Where one cannot be asked, as its weights are gone, say, the verdict stands and a note
-    says why.
+    Where answers were made in batches and changed cases would block the candidate, both checkpoints
+    answer these cases at batch size 1, in a run folder beside each run, and the verdict is made of
+    these answers. Where one cannot be asked, because its weights are gone, say, the verdict stands
+    and a note says why.
     """
-    project, progress = project or open_project(), progress or Progress()
-    policy = policy or default_policy()
-    gated = decide(compare_runs(old, new), policy, allow=allow, today=today)
-    batches = {run.record.backend.get("batch") for run in (old, new)}
+    batches = {run.record.backend.get("batch") for run in (gated.old, gated.new)}
     # A backend that says nothing of batches answers one at a time, or from a file.
     if not _blocked_by_cases(gated.verdict) or batches <= {None, 1}:
         return gated

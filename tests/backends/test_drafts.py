@@ -21,7 +21,7 @@ from harness.dialects.hermes import HERMES
 from harness.messages import Message, Tool, ToolCall
 from harness.transcript import Key, Transcript
 from harness.workflow import run as workflow
-from harness.workflow.compare import compare_runs
+from harness.workflow.compare import compare
 from harness.workflow.options import RunOptions
 from harness.workflow.project import Project, open_project
 
@@ -203,7 +203,7 @@ def test_a_run_with_a_draft_is_the_run_without(tiny_model: Path, project: Projec
     assert kept == {each.key: each for each in second.transcripts()}
     assert 12 == len(list(repeated.transcripts()))
     assert first.record.backend == second.record.backend
-    assert () == compare_runs(first, second).comparison.differences
+    assert () == compare(first, second).comparison.differences
 
 
 def test_a_draft_that_is_not_there_is_said_before_the_model_is_loaded(project: Project):

@@ -23,6 +23,7 @@ def test_a_fresh_demo_forgets_the_last_one_and_nothing_else(tmp_path: Path):
     """
     kept = {"thesis.txt", "base/notes.txt", "baselines/own/shipped/run.json"}
     made = {"base/run.json", "candidate/transcripts.jsonl", "model/training.json", "report.md"}
+    made |= {"candidate-batch-1/run.json", "tool-routing-demo/shipped-batch-1-2/suite.json"}
     for name in kept | made:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("x")

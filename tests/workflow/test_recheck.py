@@ -16,10 +16,9 @@ from harness.runs.baselines import save_baseline
 from harness.runs.store import StoredRun, load_run
 from harness.transcript import Key
 from harness.workflow import run as workflow
-from harness.workflow.gate import gate_runs
+from harness.workflow.gate import gate
 from harness.workflow.options import Progress, RunOptions
 from harness.workflow.project import open_project
-from harness.workflow.recheck import gate_rechecked
 
 from .. import noisy
 
@@ -86,17 +85,13 @@ def run(name: str, *, batch_size: int | None = None, **options: Any) -> StoredRu
 
 
 def gated(new: StoredRun, **more: Any) -> Gated:
-    project = open_project()
-    return gate_rechecked(project.baseline(new.record, "shipped"), new, project=project, **more)
+    return gate("shipped", new, **more)
 
 
 def test_flips_that_do_not_stand_at_batch_size_1_do_not_block(project: Path):
     checkpoint(project, "new", wrong_batched=cases(0, 10))
     new = run("new")
-    assert (
-        "regressed"
-        == gate_runs(open_project().baseline(new.record, "shipped"), new).verdict.verdict
-    )
+    assert "regressed" == gated(new, recheck=False).verdict.verdict
     found = gated(new)
 
     assert "pass" == found.verdict.verdict
@@ -325,9 +320,7 @@ def test_a_case_that_must_pass_is_decided_again(project: Path):
     write_suite(project, must_pass=True)
     checkpoint(project, "new", wrong_batched=["c119"])
     new = run("new")
-    assert ("c119",) == gate_runs(
-        open_project().baseline(new.record, "shipped"), new
-    ).verdict.must_pass_failed
+    assert ("c119",) == gated(new, recheck=False).verdict.must_pass_failed
     found = gated(new)
 
     assert "pass" == found.verdict.verdict

@@ -1,0 +1,179 @@
+"""
+One gate for every surface: Python, the command line, pytest and the demo.
+"""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import harness
+from harness.backends.registry import _FAMILY
+from harness.cli.demo import gate_candidate
+from harness.cli.main import main
+from harness.errors import StoreError
+from harness.gating.decision import Gated
+from harness.gating.policy import default_policy
+from harness.gating.verdict import Verdict
+from harness.runs.store import StoredRun, load_run
+from harness.workflow.project import open_project
+
+from .. import noisy
+
+pytest_plugins = ["pytester"]
+
+COUNT = 120
+POLICY = 'anchor = "v1"\n[limits]\naccuracy = "-3pp"\n'
+
+
+def cases(start: int, stop: int) -> list[str]:
+    return [f"c{number}" for number in range(start, stop)]
+
+
+def checkpoint(name: str, **behaviour: Any) -> str:
+    Path(f"{name}.json").write_text(json.dumps({"weights": name, **behaviour}))
+    return f"noisy:{name}.json"
+
+
+def made(name: str, **behaviour: Any) -> StoredRun:
+    """
+    A run, in batches, of a checkpoint that behaves so.
+    """
+    return harness.run("ask", checkpoint(name, **behaviour), out=Path("runs") / name)
+
+
+@pytest.fixture
+def project(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """
+    A suite of 120 cases. The anchor v1 got all of them right; the last release, shipped, 12 wrong.
+    """
+    monkeypatch.setitem(_FAMILY.built_in, "noisy", f"{noisy.__name__}:NoisyBackend")
+    folder = pytester.path / "suites" / "ask"
+    folder.mkdir(parents=True)
+    query = {"type": "object", "properties": {"q": {"type": "string"}}}
+    rows = [
+        {
+            "id": name,
+            "prompt": f"Ask about {name}.",
+            "expect": {"calls": [{"tool": "inside", "arguments": {"q": name}}]},
+        }
+        for name in cases(0, COUNT)
+    ]
+    suite = {
+        "format": 1,
+        "name": "ask",
+        "version": "1.0.0",
+        "tools": [{"name": name, "parameters": query} for name in ("inside", "outside")],
+        "cases": rows,
+    }
+    (folder / "suite.yaml").write_text(json.dumps(suite))
+    for name, baseline, wrong in (("first", "v1", 0), ("last", "shipped", 12)):
+        made(name, wrong=cases(0, wrong))
+        assert 0 == main(["baseline", "save", f"runs/{name}", "--name", baseline])
+    return pytester.path
+
+
+# As the last release, but for eight cases that are wrong in a batch and right alone.
+CANDIDATE = {"wrong": cases(0, 12), "wrong_batched": cases(12, 20)}
+
+
+class _Gates:
+    """
+    A plugin that keeps what pytest's gate items came to.
+    """
+
+    def __init__(self) -> None:
+        self.gated: list[Gated] = []
+
+    def pytest_runtest_teardown(self, item: pytest.Item) -> None:
+        if hasattr(item, "gated"):
+            self.gated.append(item.gated)
+
+
+def told(verdict: Verdict) -> dict[str, Any]:
+    """
+    A verdict in JSON, without where its policy was read: relative to here, or to pytest's rootdir.
+    """
+    data = verdict.to_json()
+    assert data["anchor"] is not None
+    return data | {"policy": None, "anchor": data["anchor"] | {"policy": None}}
+
+
+def test_every_surface_gives_the_same_verdict(
+    project: Path, pytester: pytest.Pytester, capsys: pytest.CaptureFixture[str]
+):
+    """
+    The policy names an anchor, and answers made in batches are decided again: both are part of the
+    gate, whoever asks for it.
+    """
+    (project / "gate.toml").write_text(POLICY)
+    gates = _Gates()
+    pytester.inline_run(
+        "suites",
+        *("--checkpoint", checkpoint("new", **CANDIDATE)),
+        *("--harness-baseline", "shipped", "--harness-out", "runs", "-k", "gate"),
+        plugins=[gates],
+    )
+    new, here = load_run(Path("runs/ask")), open_project()
+    shipped, policy = here.baseline(new.record, "shipped"), here.policy()
+    capsys.readouterr()
+    code = main(["gate", "runs/ask", "--baseline", "shipped", "--json", "-"])
+    command = json.loads(capsys.readouterr().out)
+    command = command | {"policy": None, "anchor": command["anchor"] | {"policy": None}}
+
+    assert (1, "regressed") == (code, command["verdict"])
+    assert command["reasons"][0].startswith("against the anchor v1: accuracy fell")
+    assert "8 of 8 did not stand at batch size 1" in command["notes"][0]
+    for surface, gated in {
+        "pytest": gates.gated[0],
+        "python": harness.gate(shipped, new, policy),
+        "python, by names": harness.gate("shipped", "runs/ask"),
+        "demo": gate_candidate(here, shipped, new, policy, quiet=True),
+    }.items():
+        assert command == told(gated.verdict), surface
+
+
+def test_in_python_the_policy_is_the_projects_unless_another_is_given(project: Path):
+    (project / "gate.toml").write_text('[limits]\naccuracy = "-50pp"\n')
+    new = made("new", wrong=cases(0, 40))
+
+    assert "pass" == harness.gate("shipped", new).verdict.verdict
+    assert "regressed" == harness.gate("shipped", new, default_policy()).verdict.verdict
+    (project / "strict.toml").write_text('[limits]\naccuracy = "-1pp"\n')
+    assert "regressed" == harness.gate("shipped", new, Path("strict.toml")).verdict.verdict
+
+
+def test_an_anchor_can_be_named_beside_the_policy(project: Path):
+    policy = replace(default_policy(), anchor="v0")
+    new = made("new", wrong=cases(0, 12))
+
+    with pytest.raises(StoreError, match="has no baseline 'v0'"):
+        harness.gate("shipped", new, policy)
+    found = harness.gate("shipped", new, policy, anchor="v1").verdict
+    assert found.anchor is not None
+    assert ("shipped", "v1") == (found.baseline, found.anchor.baseline)
+
+
+def test_an_anchor_that_is_the_baseline_is_held_against_once(project: Path):
+    new = made("new", wrong=cases(0, 12))
+    shipped = load_run(project / "baselines" / "ask" / "shipped")
+
+    assert harness.gate(shipped, new, anchor="shipped").verdict.anchor is None
+
+
+def test_without_a_recheck_nothing_is_asked_again(project: Path):
+    new = made("new", **CANDIDATE)
+    noisy.asked.clear()
+
+    assert "regressed" == harness.gate("shipped", new, recheck=False).verdict.verdict
+    assert [] == noisy.asked
+    assert "pass" == harness.gate("shipped", new).verdict.verdict
+
+
+def test_runs_can_be_named_by_folder(project: Path):
+    made("new", wrong=cases(0, 12))
+
+    assert "regressed" == harness.gate(Path("runs/first"), Path("runs/new")).verdict.verdict
+    assert "pass" == harness.gate(Path("runs/last"), "runs/new").verdict.verdict
