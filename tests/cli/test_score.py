@@ -1,0 +1,121 @@
+"""
+``harness score``: stored answers judged again, or refused by file and line.
+"""
+
+import gzip
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.cli.main import main
+
+from .conftest import COUNT, answers, run
+
+
+def test_score_judges_stored_text_again_without_changing_it(project: Path):
+    run(project, "old", answers(wrong=10))
+    before = {path.name: path.read_bytes() for path in (project / "old").iterdir()}
+    assert main(["score", "old", "--suite", "ask", "--out", "again", "--quiet"]) == 0
+
+    assert before == {path.name: path.read_bytes() for path in (project / "old").iterdir()}
+    old, again = (
+        json.loads((project / name / "run.json").read_text("utf-8")) for name in ("old", "again")
+    )
+    assert old == again
+
+
+def test_score_takes_a_transcript_file(project: Path):
+    run(project, "old", answers(wrong=10))
+    source = "old/transcripts.jsonl"
+    assert main(["score", source, "--suite", "ask", "--out", "again", "--quiet"]) == 0
+
+    old, again = (
+        json.loads((project / name / "run.json").read_text("utf-8")) for name in ("old", "again")
+    )
+    assert old["cases"] == again["cases"]
+    assert old["metrics"] == again["metrics"]
+
+
+def test_score_refuses_answers_to_another_question(
+    project: Path, capsys: pytest.CaptureFixture[str]
+):
+    run(project, "old", answers())
+    cases = project / "suites" / "ask" / "cases.jsonl"
+    cases.write_text(cases.read_text().replace("about matter 7.", "about another matter."))
+
+    assert main(["score", "old", "--suite", "ask", "--quiet"]) == 2
+    assert "'c7' now asks something else" in capsys.readouterr().err
+
+
+def test_a_number_beyond_all_others_is_refused_by_file_and_line(
+    project: Path, capsys: pytest.CaptureFixture[str]
+):
+    """
+    Python reads 1e999 as an infinity, which no record can hold.
+    """
+    run(project, "old", answers())
+    stored = project / "old" / "transcripts.jsonl"
+    lines = stored.read_text("utf-8").splitlines()
+    lines[4] = '{"case": "c4", "message": {"content": "x", "score": 1e999}}'
+    for file in (stored, project / "huge.jsonl"):
+        file.write_text("\n".join(lines) + "\n", "utf-8")
+
+    for arguments, place in (
+        (["score", "old", "--suite", "ask"], "transcripts.jsonl:5: 1e999 is beyond"),
+        (["score", "huge.jsonl", "--suite", "ask"], "huge.jsonl:5: 1e999 is beyond"),
+    ):
+        assert main(arguments) == 2
+        assert place in capsys.readouterr().err
+
+
+def test_score_takes_all_repeats_of_a_file(project: Path):
+    rows = [{**row, "repeat": repeat} for row in answers() for repeat in range(3)]
+    (project / "three.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert main(["score", "three.jsonl", "--suite", "ask", "--out", "again", "--quiet"]) == 0
+
+    cases = json.loads((project / "again" / "run.json").read_text("utf-8"))["cases"]
+    assert 3 * COUNT == len(cases)
+
+
+@pytest.mark.parametrize("name", ["gap.jsonl", "gap.jsonl.gz"])
+def test_repeats_with_a_gap_are_refused_by_file_and_line(
+    project: Path, capsys: pytest.CaptureFixture[str], name: str
+):
+    """
+    One mistyped repeat must not be judged as two billion answers that are missing.
+    """
+    rows = answers()
+    rows[4]["repeat"] = 2_000_000_000
+    text = "\n".join(json.dumps(row) for row in rows).replace("\n", "\n\n", 1)
+    (project / name).write_bytes(gzip.compress(text.encode()) if "gz" in name else text.encode())
+
+    assert main(["score", name, "--suite", "ask", "--out", "again", "--quiet"]) == 2
+
+    error = capsys.readouterr().err
+    assert f"{name}:6: case 'c4' has repeat 2000000000, but no answer has repeat 1" in error
+    assert not (project / "again").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"repeat": 2_000_000_000}, ":5: case 'c4' has repeat 2000000000, but no"),
+        ({"case": "c1"}, ":5: case 'c1', repeat 0, turn 0 has an answer on line 2 already"),
+    ],
+    ids=["gap", "twice"],
+)
+def test_damaged_evidence_of_a_run_is_named_in_words(
+    project: Path, capsys: pytest.CaptureFixture[str], change: dict[str, Any], said: str
+):
+    run(project, "old", answers())
+    stored = project / "old" / "transcripts.jsonl"
+    rows = [json.loads(line) for line in stored.read_text("utf-8").splitlines()]
+    rows[4] |= change
+    stored.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+    capsys.readouterr()
+
+    assert main(["score", "old", "--suite", "ask"]) == 2
+
+    assert f"transcripts.jsonl{said}" in capsys.readouterr().err

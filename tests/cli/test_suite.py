@@ -1,0 +1,43 @@
+"""
+``harness suite``: suites made, checked, shown and released.
+"""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from harness.cli.main import main
+
+
+def test_what_a_suite_holds_is_shown_and_not_obeyed(
+    project: Path, capsys: pytest.CaptureFixture[str]
+):
+    file = project / "suites" / "ask" / "suite.yaml"
+    suite = json.loads(file.read_text("utf-8"))
+    file.write_text(json.dumps({**suite, "description": "x\n::error::no\x1b[2J"}), "utf-8")
+
+    for arguments in (["list"], ["show", "ask"]):
+        assert main(["suite", *arguments]) == 0
+        shown = capsys.readouterr().out
+        assert r"x⏎::error::no\x1b[2J" in shown
+        assert "\x1b" not in shown
+
+
+def test_a_new_suite_checks_clean_and_is_released(
+    project: Path, capsys: pytest.CaptureFixture[str]
+):
+    for arguments in (
+        ["suite", "new", "mine"],
+        ["suite", "check", "mine"],
+        ["suite", "release", "mine"],
+        ["suite", "show", "mine"],
+        ["suite", "list"],
+    ):
+        assert main(arguments) == 0, arguments
+    assert "mine" in capsys.readouterr().out
+    cases = project / "suites" / "mine" / "cases.jsonl"
+    cases.write_text(cases.read_text() + "{not json\n")
+
+    assert main(["suite", "check", "mine"]) == 1
+    assert "cases.jsonl:" in capsys.readouterr().out
