@@ -11,6 +11,8 @@ from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
+from harness.diagnostics import suggest
+from harness.errors import PolicyError
 from harness.gating.decision import Gated, decide
 from harness.gating.policy import Policy
 from harness.provenance import date_today
@@ -48,7 +50,7 @@ def gate(
 
     Raises:
         StoreError: if a run or baseline is missing: a gate without its anchor never passes.
-        PolicyError: if the policy is not valid.
+        PolicyError: if the policy is not valid, or limits a slice that neither run has a case of.
     """
     project, progress = project or open_project(), progress or Progress()
     today = today or date_today()
@@ -60,6 +62,7 @@ def gate(
         old = project.baseline(new.record, old)
     elif isinstance(old, Path):
         old = load_run(old)
+    _check_slices(policy, old, new)
     name = policy.anchor if anchor is None else anchor
     pinned = None if name is None else project.baseline(new.record, name)
 
@@ -75,3 +78,13 @@ def gate(
     if pinned is None or pinned.folder.resolve() == old.folder.resolve():
         return gated
     return replace(gated, verdict=gated.verdict.with_anchor(against(pinned).verdict))
+
+
+def _check_slices(policy: Policy, *runs: StoredRun) -> None:
+    # A misspelt tag would be a limit that never decides anything.
+    known = {tag for run in runs for case in run.record.cases for tag in case.tags}
+    for tag in policy.slices:
+        if tag not in known:
+            raise PolicyError(
+                f"[slices.{tag}]: no case of these runs has this tag{suggest(tag, known)}"
+            )

@@ -58,6 +58,7 @@ def project(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Path:
             "id": name,
             "prompt": f"Ask about {name}.",
             "expect": {"calls": [{"tool": "inside", "arguments": {"q": name}}]},
+            "tags": ["short"],
         }
         for name in cases(0, COUNT)
     ]
@@ -177,3 +178,15 @@ def test_runs_can_be_named_by_folder(project: Path):
 
     assert "regressed" == harness.gate(Path("runs/first"), Path("runs/new")).verdict.verdict
     assert "pass" == harness.gate(Path("runs/last"), "runs/new").verdict.verdict
+
+
+def test_a_slice_of_a_tag_that_no_case_has_is_an_error(
+    project: Path, capsys: pytest.CaptureFixture[str]
+):
+    (project / "gate.toml").write_text('[slices.shrot]\naccuracy = "-3pp"\n')
+    made("candidate", **CANDIDATE)
+
+    assert 2 == main(["gate", "runs/candidate", "--baseline", "shipped"])
+    assert "[slices.shrot]: no case of these runs has this tag; did you mean 'short'?" in (
+        capsys.readouterr().err
+    )
