@@ -70,7 +70,7 @@ def gate(
     accuracy = _accuracy(comparison)
     return Verdict(
         verdict=verdict,
-        exit=exit_code(verdict, policy),
+        exit=exit_code(verdict, policy, measured=not _broke(comparison)),
         reasons=tuple(sentence for _, sentence in said),
         speaks_for=tuple(word for word, _ in said),
         against=(baseline,) * len(said),
@@ -91,17 +91,24 @@ def gate(
     )
 
 
-def exit_code(verdict: Word, policy: Policy) -> ExitCode:
+def exit_code(verdict: Word, policy: Policy, *, measured: bool = True) -> ExitCode:
     """
     Return the exit code of *verdict* by *policy*.
+
+    A policy may let an inconclusive gate through, but not one that is so because the answers broke:
+    where *measured* is false, nothing was found because little was measured.
     """
     if verdict == "regressed":
         return ExitCode.REGRESSED
     if verdict == "not_comparable":
         return ExitCode.UNDECIDED
-    if verdict == "inconclusive" and policy.on_inconclusive == "block":
+    if verdict == "inconclusive" and (policy.on_inconclusive == "block" or not measured):
         return ExitCode.UNDECIDED
     return ExitCode.PASS
+
+
+def _broke(comparison: Comparison) -> bool:
+    return max(comparison.old_error_share, comparison.new_error_share) > ERROR_SHARE
 
 
 def _obstacles(comparison: Comparison, allow: Collection[str]) -> Iterator[str]:

@@ -122,7 +122,9 @@ class Verdict:
                 elif verdict is self:
                     said.append((word, reason, None))
         said.sort(key=lambda each: WORST_FIRST.index(each[0]))
-        worst = min(self, anchored, key=lambda verdict: WORST_FIRST.index(verdict.verdict))
+        worst = min(
+            self, anchored, key=lambda each: (WORST_FIRST.index(each.verdict), -int(each.exit))
+        )
         return replace(
             self,
             verdict=worst.verdict,

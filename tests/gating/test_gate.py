@@ -712,6 +712,35 @@ def test_exit_codes(counts: tuple[int, int, int], on_inconclusive: str, expected
     assert expected == decide(*runs(*counts), policy).exit
 
 
+@pytest.mark.parametrize(("errors", "expected"), [(2, 0), (3, 3), (70, 3)])
+@pytest.mark.parametrize("side", ["baseline", "candidate"])
+def test_a_gate_that_measured_little_never_exits_0(errors: int, expected: int, side: str):
+    """
+    Whatever the policy makes of inconclusive: 3 of 120 are more than the 2 % that may break.
+    """
+    sound, other = runs(0, 0, 120)
+    broken = record(
+        [
+            answer(case.id, {"status": "error", "codes": ()}) if k < errors else case
+            for k, case in enumerate(other.cases)
+        ]
+    )
+    pair = (broken, sound) if side == "baseline" else (sound, broken)
+
+    verdict = decide(*pair, read_policy('on_inconclusive = "warn"', "test"))
+
+    assert expected == verdict.exit
+
+
+def test_an_anchor_that_was_measured_too_little_blocks_as_well():
+    old, new = runs(0, 0, 60)
+    warned = decide(old, new)
+    blocked = replace(warned, exit=ExitCode.UNDECIDED)
+
+    assert "inconclusive" == warned.with_anchor(blocked).verdict
+    assert 3 == warned.with_anchor(blocked).exit == blocked.with_anchor(warned).exit
+
+
 def test_the_verdict_as_json():
     old, new = runs(16, 2, 120)
     verdict = decide(old, replace(new, checkpoint={**new.checkpoint, "reference": "hf:b"}))
