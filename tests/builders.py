@@ -12,8 +12,9 @@ from harness.constraints.constraint import compile_constraint
 from harness.dialects.base import Attempt, Reading
 from harness.messages import Message, Tool, ToolCall
 from harness.runs.record import RunRecord, Selection, SuiteReference, with_interval
+from harness.scoring.breakdowns import confusion
 from harness.scoring.cases import score_case
-from harness.scoring.metrics import confusion, measure
+from harness.scoring.metrics import measure
 from harness.scoring.results import CaseResult, TurnResult
 from harness.suites.suite import (
     Abstention,

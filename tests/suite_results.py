@@ -21,7 +21,7 @@ from harness.files import write_text
 from harness.finetuning.recipe import Recipe
 from harness.provenance import now
 from harness.runs.baselines import save_baseline
-from harness.runs.record import Metric
+from harness.runs.record import MetricValue
 from harness.runs.store import StoredRun, load_run
 from harness.suites.files import find_suites, load_suite
 from harness.suites.suite import Suite
@@ -152,7 +152,7 @@ def scored(run: StoredRun) -> int:
     return sum(case.scored for case in run.record.cases)
 
 
-def spell(name: str, metrics: Mapping[str, Metric]) -> str:
+def spell(name: str, metrics: Mapping[str, MetricValue]) -> str:
     metric = metrics[name]
     if metric.value is None:
         return "-"

@@ -11,10 +11,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from harness.comparison.differences import Difference, differences
-from harness.comparison.paired import PairedRate, PairedValues, Unit, rate_of, summed
+from harness.comparison.paired import PairedRate, PairedValues, Unit, rate_of
 from harness.errors import RecordError
-from harness.runs.record import Metric, RunRecord
-from harness.scoring.metrics import METRICS, Counts, Quantile, measure
+from harness.runs.record import MetricValue, RunRecord
+from harness.scoring.metrics import PERCENTILES, RATES, Percentile, Rate
 from harness.scoring.results import CaseResult
 
 
@@ -51,8 +51,8 @@ class Comparison:
     differences: tuple[Difference, ...]
     metrics: Mapping[str, PairedRate | PairedValues]
     """Every metric of `harness.scoring.metrics.METRICS`, over its pairs."""
-    old_run: Mapping[str, Metric]
-    new_run: Mapping[str, Metric]
+    old_run: Mapping[str, MetricValue]
+    new_run: Mapping[str, MetricValue]
     """The same over each whole run."""
     tags: Mapping[str, tuple[str, ...]]
     """Tag -> ids of the common cases that have it in the new run."""
@@ -204,84 +204,47 @@ def _drifts(scored: Iterable["Pair"]) -> Iterator[Drift]:
                 yield Drift(name=now.id, old=before.margin, new=after.margin)
 
 
-# How the runs were made
-
-
 # What the runs gave
 
 Pair = tuple[CaseResult, CaseResult]
-Measured = tuple[Pair, Mapping[str, Counts | Quantile], Mapping[str, Counts | Quantile]]
 
 
 def _metrics(scored: Sequence[Pair]) -> dict[str, PairedRate | PairedValues]:
-    # A case measured alone says whether it is eligible and a hit, so that what a metric means
-    # stays in one place.
-    by_case = [_measured(pair) for pair in scored]
-    by_turn = [
-        turn
-        for whole in by_case
-        for turn in ([whole] if len(whole[0][0].turns) == 1 else map(_measured, _turns(whole[0])))
-    ]
-    metrics: dict[str, PairedRate | PairedValues] = {}
-    for name, definition in METRICS.items():
-        if definition.unit == "rate":
-            measured = by_turn if name == "call_after_result_rate" else by_case
-            seen = [
-                (pair[1], bool(was.hits), bool(now.hits))
-                for pair, before, after in measured
-                if isinstance(was := before[name], Counts)
-                and isinstance(now := after[name], Counts)
-                and was.eligible
-                and now.eligible
-                and (name != "second_call_rate" or _both_began_rightly(pair))
-            ]
-            metrics[name] = _rate(seen, definition.higher_is_better)
-        else:
-            both = [
-                (pair, (old, new))
-                for pair, before, after in by_turn
-                if (old := _value(before[name])) is not None
-                and (new := _value(after[name])) is not None
-            ]
-            metrics[name] = PairedValues(
-                old=_value(measure([pair[0] for pair, _ in both])[name]),
-                new=_value(measure([pair[1] for pair, _ in both])[name]),
-                values=tuple(values for _, values in both),
-            )
-    return metrics
+    return {
+        **{name: _rate(rate, scored) for name, rate in RATES.items()},
+        **{name: _values(each, scored) for name, each in PERCENTILES.items()},
+    }
 
 
-def _measured(pair: Pair) -> Measured:
-    return pair, measure([pair[0]]), measure([pair[1]])
-
-
-def _turns(pair: Pair) -> Iterator[Pair]:
-    for was, now in zip(pair[0].turns, pair[1].turns, strict=True):
-        yield replace(pair[0], turns=(was,)), replace(pair[1], turns=(now,))
-
-
-def _both_began_rightly(pair: Pair) -> bool:
-    return pair[0].made_expected_calls and pair[1].made_expected_calls
-
-
-def _value(measured: Counts | Quantile) -> float | None:
-    return None if isinstance(measured, Counts) else measured.value
-
-
-def _rate(seen: Sequence[tuple[CaseResult, bool, bool]], higher_is_better: bool) -> PairedRate:
+def _rate(rate: Rate[Any], scored: Iterable[Pair]) -> PairedRate:
     answers = []
-    for case, was, now in seen:
-        broken = (was and not now) if higher_is_better else (now and not was)
-        answers.append(
-            Unit(
-                name=case.id,
-                broken=broken,
-                fixed=was != now and not broken,
-                pairs=1,
-                old_hits=was,
-                new_hits=now,
-                # A group and a case may have the same name.
-                group=f"group {case.group}" if case.group is not None else f"case {case.id}",
+    for old, new in scored:
+        for was, now in rate.pair(old, new):
+            bad = was > now if rate.higher_is_better else now > was
+            answers.append(
+                Unit(
+                    name=new.id,
+                    broken=int(bad),
+                    fixed=int(was != now and not bad),
+                    pairs=1,
+                    old_hits=int(was),
+                    new_hits=int(now),
+                    group=new.group,
+                )
             )
-        )
-    return rate_of(summed(answers, by=lambda unit: unit.name))
+    return rate_of(answers)
+
+
+def _values(percentile: Percentile, scored: Iterable[Pair]) -> PairedValues:
+    both = [
+        (was, now)
+        for old, new in scored
+        for before, after in zip(old.turns, new.turns, strict=True)
+        if (was := percentile.value(before)) is not None
+        and (now := percentile.value(after)) is not None
+    ]
+    return PairedValues(
+        old=percentile.of([was for was, _ in both]).value,
+        new=percentile.of([now for _, now in both]).value,
+        values=tuple(both),
+    )

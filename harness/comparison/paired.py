@@ -5,7 +5,7 @@ Only what was seen is here; what follows from it is said by `harness.gating.rate
 neighbours.
 """
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 
@@ -22,12 +22,12 @@ class Unit:
     old_hits: int
     new_hits: int
     group: str | None = None
-    """Of a case: the name of the unit it shares with its group."""
+    """The group of the case; None if it has none."""
 
     @property
     def net(self) -> int:
         """
-        How many more broke than were mended.
+        How many more broke than were fixed.
         """
         return self.broken - self.fixed
 
@@ -71,9 +71,9 @@ class PairedRate:
 
     def only(self, names: Collection[str]) -> "PairedRate":
         """
-        Give what the cases of these ids alone make of it.
+        Return the rate over the cases of these ids alone.
         """
-        return rate_of([unit for unit in self.cases if unit.name in names])
+        return rate_of(unit for unit in self.cases if unit.name in names)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,41 +107,42 @@ class PairedValues:
         return self.old, self.new
 
 
-def rate_of(cases: Sequence[Unit]) -> PairedRate:
+def rate_of(answers: Iterable[Unit]) -> PairedRate:
     """
-    Sum *cases* to a rate, and to the groups they belong to.
+    Sum *answers* by case, by group and to a rate, each in the order they first come.
     """
+    by_case: dict[str, list[Unit]] = {}
+    for unit in answers:
+        by_case.setdefault(unit.name, []).append(unit)
+    cases = tuple(_sum(name, units) for name, units in by_case.items())
+    # A group and a case may have the same name.
+    by_group: dict[tuple[bool, str], list[Unit]] = {}
+    for unit in cases:
+        by_group.setdefault((unit.group is None, unit.group or unit.name), []).append(unit)
     return PairedRate(
         old_hits=sum(unit.old_hits for unit in cases),
         new_hits=sum(unit.new_hits for unit in cases),
-        cases=tuple(cases),
-        groups=summed(cases, by=lambda unit: unit.group or unit.name),
+        cases=cases,
+        groups=tuple(_sum(name, units) for (_, name), units in by_group.items()),
     )
 
 
-def summed(units: Iterable[Unit], *, by: Callable[[Unit], str]) -> tuple[Unit, ...]:
-    """
-    Sum the units that are the same *by* name, in the order they first come.
-    """
-    sums: dict[str, list[int]] = {}
-    groups: dict[str, str | None] = {}
+def _sum(name: str, units: Sequence[Unit]) -> Unit:
+    if len(units) == 1 and units[0].name == name:
+        return units[0]  # by far the commonest
+    broken = fixed = pairs = old_hits = new_hits = 0
     for unit in units:
-        key = by(unit)
-        groups[key] = unit.group
-        counts = sums.setdefault(key, [0, 0, 0, 0, 0])
-        for place, count in enumerate(
-            (unit.broken, unit.fixed, unit.pairs, unit.old_hits, unit.new_hits)
-        ):
-            counts[place] += count
-    return tuple(
-        Unit(
-            name=key,
-            broken=broken,
-            fixed=fixed,
-            pairs=pairs,
-            old_hits=old_hits,
-            new_hits=new_hits,
-            group=groups[key],
-        )
-        for key, (broken, fixed, pairs, old_hits, new_hits) in sums.items()
+        broken += unit.broken
+        fixed += unit.fixed
+        pairs += unit.pairs
+        old_hits += unit.old_hits
+        new_hits += unit.new_hits
+    return Unit(
+        name=name,
+        broken=broken,
+        fixed=fixed,
+        pairs=pairs,
+        old_hits=old_hits,
+        new_hits=new_hits,
+        group=units[-1].group,
     )

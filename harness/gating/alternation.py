@@ -13,7 +13,7 @@ from harness.gating.policy import Policy
 from harness.gating.times import judge_alternated
 from harness.gating.verdict import MetricVerdict
 from harness.runs.record import SuiteReference
-from harness.scoring.metrics import METRICS, ms_per_token
+from harness.scoring.metrics import PERCENTILES, Percentile
 from harness.wording import count
 
 SHORTEST_MS, LONGEST_MS = 1e-9, 1e15
@@ -21,9 +21,12 @@ SHORTEST_MS, LONGEST_MS = 1e-9, 1e15
 
 Side = Literal["old", "new"]
 
-
-TIMES = ("latency_ms_p50", "ttft_ms_p50", "ms_per_token_p50")
-"""What is taken of every answer; see `METRICS`."""
+TIMES: Mapping[str, Percentile] = {
+    name: each
+    for name, each in PERCENTILES.items()
+    if each.kind == "time" and each.limit_instead is None
+}
+"""What is compared of two checkpoints: the times that a policy may limit."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,16 +50,6 @@ class TimedAnswer:
         if self.output_tokens is not None and not 0 <= self.output_tokens < 2**53:
             raise ValueError("an answer's output_tokens are no count of tokens")
 
-    def value(self, name: str) -> float | None:
-        """
-        Give the time that the metric *name* is a median of.
-        """
-        if name == "latency_ms_p50":
-            return self.latency_ms
-        if name == "ttft_ms_p50":
-            return self.ttft_ms
-        return ms_per_token(self.latency_ms, self.ttft_ms, self.output_tokens)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TimedCase:
@@ -72,7 +65,8 @@ class TimedCase:
         """
         Give the old and the new time, each the geometric mean over the answers; None without one.
         """
-        both = [[answer.value(name) for answer in side] for side in (self.old, self.new)]
+        taken = TIMES[name].value
+        both = [[taken(answer) for answer in side] for side in (self.old, self.new)]
         found = [[value for value in side if value is not None and value > 0] for side in both]
         if not all(side and len(side) == len(self.old) for side in found):
             return None
@@ -143,7 +137,7 @@ def judge_alternation(policy: Policy, measured: Alternation) -> dict[str, Metric
     Hold every time that *policy* limits against its limit; times neither side has are left out.
     """
     found = {}
-    for name in TIMES:
+    for name, time in TIMES.items():
         if name not in policy.limits:
             continue
         limit, paired = policy.limits[name], measured.paired(name)
@@ -152,10 +146,10 @@ def judge_alternation(policy: Policy, measured: Alternation) -> dict[str, Metric
             if missing := len(measured.cases) - paired.pairs:
                 reason = f"{found[name].reason}; {count(missing, 'case')} without this time"
                 found[name] = replace(found[name], reason=reason)
-        elif any(answer.value(name) for each in measured.cases for answer in each.old + each.new):
+        elif any(time.value(answer) for each in measured.cases for answer in each.old + each.new):
             found[name] = MetricVerdict(
                 verdict="inconclusive",
-                reason=f"{METRICS[name].title}: no case has this time on both sides",
+                reason=f"{time.title}: no case has this time on both sides",
                 rule="inconclusive where only one side could be measured",
                 limit=limit.text,
             )

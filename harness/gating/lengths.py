@@ -5,7 +5,7 @@ The rule for lengths: exact, as no machine's noise is in them.
 from harness.comparison.paired import PairedValues
 from harness.gating.policy import Limit
 from harness.gating.verdict import MetricVerdict, MetricWord
-from harness.scoring.metrics import METRICS
+from harness.scoring.metrics import PERCENTILES
 from harness.wording import count, moved, percent, plain
 
 FEWEST_VALUES = 20
@@ -30,7 +30,7 @@ def judge_lengths(name: str, limit: Limit, paired: PairedValues) -> MetricVerdic
     return MetricVerdict(
         verdict=word,
         reason=(
-            f"{METRICS[name].title} {moved(old, new, plain)} on "
+            f"{PERCENTILES[name].title} {moved(old, new, plain)} on "
             f"{count(paired.pairs, 'common answer')}: {says} the {percent(limit.margin)} allowed"
         ),
         rule=(

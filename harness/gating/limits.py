@@ -44,7 +44,7 @@ def not_comparable(name: str, limit: Limit, comparison: Comparison, why: str) ->
         rule="runs that were made differently are not compared",
         limit=limit.text,
         pairs=comparison.metrics[name].pairs,
-        advisory=METRICS[name].unit == "ms",
+        advisory=METRICS[name].kind == "time",
     )
 
 
@@ -54,7 +54,7 @@ def _judge(name: str, limit: Limit, comparison: Comparison, alpha: float) -> Met
         return _without_pairs(name, limit, comparison)
     if isinstance(paired, PairedRate):
         return judge_rate(name, limit, paired, alpha)
-    if METRICS[name].unit == "ms":
+    if METRICS[name].kind == "time":
         if why := apart(comparison):
             return not_comparable(name, limit, comparison, why)
         return judge_times(name, limit, paired)
@@ -73,7 +73,7 @@ def _with_budget(
 def _without_pairs(name: str, limit: Limit, comparison: Comparison) -> MetricVerdict:
     old, new = comparison.old_run.get(name), comparison.new_run.get(name)
     lost = bool(old and old.eligible and not (new and new.eligible))
-    title, times = METRICS[name].title, METRICS[name].unit == "ms"
+    title, times = METRICS[name].title, METRICS[name].kind == "time"
     if lost and not times:
         return MetricVerdict(
             verdict="inconclusive",

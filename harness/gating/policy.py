@@ -22,7 +22,7 @@ from typing import Any, Literal
 import jsonschema
 
 from harness.errors import PolicyError
-from harness.scoring.metrics import METRICS, Definition
+from harness.scoring.metrics import METRICS, RATES, Metric, Percentile, Rate
 
 OnInconclusive = Literal["warn", "block"]
 
@@ -165,28 +165,28 @@ def _expected(error: jsonschema.ValidationError) -> str:
 
 
 def _limit(name: str, spelled: str, where: str) -> Limit:
-    definition = METRICS[name]
+    metric = METRICS[name]
     found = _LIMIT.fullmatch(spelled.strip())
-    if not found or (found["unit"] == "pp") != (definition.unit == "rate"):
-        raise PolicyError(f"{where}: {spelled!r} is no limit here; {_example(definition)}")
+    if not found or (found["unit"] == "pp") != isinstance(metric, Rate):
+        raise PolicyError(f"{where}: {spelled!r} is no limit here; {_example(metric)}")
     size = float(found["size"]) / 100
     if not math.isfinite(size):
         raise PolicyError(f"{where}: a limit of so many digits allows everything; name a smaller")
-    worse = "-" if definition.higher_is_better else "+"
+    worse = "-" if metric.higher_is_better else "+"
     if size and found["sign"] != worse:
         raise PolicyError(
             f"{where}: {spelled!r} has the wrong sign: the metric is better when "
-            f"{'higher' if definition.higher_is_better else 'lower'}, so a limit begins with "
+            f"{'higher' if metric.higher_is_better else 'lower'}, so a limit begins with "
             f"{worse!r}"
         )
-    if definition.unit == "rate" and size >= 1:
-        raise PolicyError(f"{where}: {spelled!r} allows everything; {_example(definition)}")
-    if definition.unit == "ms" and not name.endswith("_p50"):
+    if isinstance(metric, Rate) and size >= 1:
+        raise PolicyError(f"{where}: {spelled!r} allows everything; {_example(metric)}")
+    if isinstance(metric, Percentile) and metric.limit_instead:
         raise PolicyError(
-            f"{where}: a high quantile of so few times is chance; limit "
-            f"{name.rpartition('_')[0]}_p50 instead"
+            f"{where}: a high quantile of so few times is chance; limit {metric.limit_instead} "
+            "instead"
         )
-    return Limit(margin=size, budget=_budget(found, definition, spelled, where), text=spelled)
+    return Limit(margin=size, budget=_budget(found, metric, spelled, where), text=spelled)
 
 
 def allowed_change(spelled: str) -> float | None:
@@ -200,7 +200,7 @@ def allowed_change(spelled: str) -> float | None:
 
 def _slice_limit(name: str, spelled: str, where: str) -> Limit:
     limit = _limit(name, spelled, where)
-    if METRICS[name].unit != "rate" or not limit.margin or limit.budget is not None:
+    if name not in RATES or not limit.margin or limit.budget is not None:
         raise PolicyError(
             f'{where}: {spelled!r}: a slice takes a margin for a rate, such as "-5pp", no zero '
             "margin and no budget; single cases that may never fail are `must_pass` in the suite"
@@ -216,21 +216,21 @@ def _table(tag: str) -> str:
     return f"slices.{tag}" if bare else f"slices.{json.dumps(tag)}"
 
 
-def _budget(found: re.Match[str], definition: Definition, spelled: str, where: str) -> float | None:
+def _budget(found: re.Match[str], metric: Metric, spelled: str, where: str) -> float | None:
     if found["budget"] is None:
         return None
-    side = ">=" if definition.higher_is_better else "<="
+    side = ">=" if metric.higher_is_better else "<="
     budget = float(found["budget"]) / 100
-    if definition.unit != "rate" or found["side"] != side or budget > 1:
+    if not isinstance(metric, Rate) or found["side"] != side or budget > 1:
         raise PolicyError(
             f"{where}: {spelled!r}: a budget is for rates alone, here {side!r} and at most 100%"
         )
     return budget
 
 
-def _example(definition: Definition) -> str:
-    if definition.unit == "rate":
-        sign = "-" if definition.higher_is_better else "+"
+def _example(metric: Metric) -> str:
+    if isinstance(metric, Rate):
+        sign = "-" if metric.higher_is_better else "+"
         return f'a rate takes a margin in percentage points, such as "{sign}3pp" or "{sign}0pp"'
     return 'lengths and times take a share of what they were, such as "+10%"'
 

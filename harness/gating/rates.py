@@ -11,8 +11,8 @@ from dataclasses import replace
 from harness.comparison.paired import PairedRate, Unit
 from harness.gating.policy import Limit
 from harness.gating.verdict import MetricVerdict, MetricWord
-from harness.runs.record import Metric
-from harness.scoring.metrics import METRICS
+from harness.runs.record import MetricValue
+from harness.scoring.metrics import CASE, RATES
 from harness.stats import (
     cases_to_clear,
     cases_to_detect,
@@ -132,7 +132,7 @@ def judge_rate(
 
     *p_adjusted* decides instead of the p-value by itself where this is one of several slices.
     """
-    n, margin, high_is_good = paired.pairs, limit.margin, METRICS[name].higher_is_better
+    n, margin, high_is_good = paired.pairs, limit.margin, RATES[name].higher_is_better
     loss_word, gain_word = ("drop", "gain") if high_is_good else ("rise", "fall")
     broken = sum(unit.broken for unit in paired.cases)
     fixed = sum(unit.fixed for unit in paired.cases)
@@ -181,7 +181,7 @@ def judge_rate(
         says = (
             f"{seen if loss <= 0 else f'{the_loss} is {beyond}'}, but a {loss_word} of "
             f"up to {points(bound)} points is not ruled out and {points(margin)} are allowed; "
-            f"about {needed} {things(name)} would settle it"
+            f"about {needed} {RATES[name].per.noun}s would settle it"
         )
     if margin:
         says += (
@@ -212,7 +212,9 @@ def judge_rate(
     )
 
 
-def within_budget(name: str, limit: Limit, metric: Metric, found: MetricVerdict) -> MetricVerdict:
+def within_budget(
+    name: str, limit: Limit, metric: MetricValue, found: MetricVerdict
+) -> MetricVerdict:
     """
     Hold the candidate's whole run against the limit's budget too: both have to be met.
 
@@ -223,7 +225,7 @@ def within_budget(name: str, limit: Limit, metric: Metric, found: MetricVerdict)
         return found
     # The ends of the two-sided 90 % interval are the one-sided 95 % bounds.
     low, high = clopper_pearson(metric.hits, metric.eligible, 0.90)
-    if METRICS[name].higher_is_better:
+    if RATES[name].higher_is_better:
         met, missed, side = low >= budget, high < budget, "at least"
     else:
         met, missed, side = high <= budget, low > budget, "at most"
@@ -235,19 +237,12 @@ def within_budget(name: str, limit: Limit, metric: Metric, found: MetricVerdict)
         found,
         verdict=word,
         reason=(
-            f"{METRICS[name].title}: {metric.hits} of {metric.eligible} in the candidate, by 95% "
+            f"{RATES[name].title}: {metric.hits} of {metric.eligible} in the candidate, by 95% "
             f"bounds {percent(low)} to {percent(high)}, and {asks}, which is "
             f"{'missed' if missed else 'not shown to be met'}; {found.reason}"
         ),
         rule=f"{found.rule}; and the one-sided 95% bound of the candidate's rate within the budget",
     )
-
-
-def things(name: str) -> str:
-    """
-    Name what the rate *name* counts.
-    """
-    return "turns" if name == "call_after_result_rate" else "cases"
 
 
 def _needed(
@@ -267,11 +262,11 @@ def _needed(
 
 def _what_happened(name: str, paired: PairedRate, broken: int, fixed: int) -> str:
     old, new = paired.old_hits / paired.pairs, paired.new_hits / paired.pairs
-    over = count(paired.pairs, "common " + things(name)[:-1])
-    if things(name) == "cases" and len(paired.cases) != paired.pairs:
+    over = count(paired.pairs, f"common {RATES[name].per.noun}")
+    if RATES[name].per is CASE and len(paired.cases) != paired.pairs:
         over = f"{paired.pairs} answers to {count(len(paired.cases), 'common case')}"
-    got_worse = "broke" if METRICS[name].higher_is_better else "newly offended"
+    got_worse = "broke" if RATES[name].higher_is_better else "newly offended"
     return (
-        f"{METRICS[name].title} {moved(old, new, percent)} on {over}: {broken or 'none'} "
+        f"{RATES[name].title} {moved(old, new, percent)} on {over}: {broken or 'none'} "
         f"{got_worse}, {mended(fixed)}"
     )

@@ -12,7 +12,7 @@ from harness.comparison.paired import PairedRate
 from harness.gating.policy import Limit, Policy
 from harness.gating.rates import judge_rate, p_value, units
 from harness.gating.verdict import MetricVerdict
-from harness.scoring.metrics import METRICS
+from harness.scoring.metrics import RATES
 from harness.stats import holm, holm_tarone
 from harness.wording import count, mended
 
@@ -93,7 +93,7 @@ def _rate(comparison: Comparison, name: str) -> PairedRate:
 def _not_there(tag: str, name: str, limit: Limit) -> MetricVerdict:
     return MetricVerdict(
         verdict="inconclusive",
-        reason=f"tag {tag}: {METRICS[name].title}: no common case with this tag could be measured",
+        reason=f"tag {tag}: {RATES[name].title}: no common case with this tag could be measured",
         rule="inconclusive where no pair can be measured: a tag that is misspelt guards nothing",
         limit=limit.text,
     )

@@ -10,7 +10,7 @@ from harness.comparison.compare import Comparison
 from harness.comparison.paired import PairedValues
 from harness.gating.policy import Limit
 from harness.gating.verdict import MetricVerdict, MetricWord
-from harness.scoring.metrics import METRICS
+from harness.scoring.metrics import PERCENTILES
 from harness.stats import hodges_lehmann
 from harness.wording import count, moved, plain
 
@@ -93,7 +93,7 @@ def _judge(
     found = MetricVerdict(
         verdict="inconclusive",
         reason=(
-            f"{METRICS[name].title}: {count(paired.pairs, 'common answer')}, too few for a 95% "
+            f"{PERCENTILES[name].title}: {count(paired.pairs, 'common answer')}, too few for a 95% "
             "interval, which takes 6"
         ),
         rule=rule,
@@ -116,7 +116,7 @@ def _judge(
         found,
         verdict=word,
         reason=(
-            f"{METRICS[name].title} {moved(old, new, plain)} ms on "
+            f"{PERCENTILES[name].title} {moved(old, new, plain)} ms on "
             f"{count(paired.pairs, 'common answer')}: answer by answer {ratio:.2f} times the old "
             f"time (95% interval {low:.2f} to {high:.2f}), allowed {1 + limit.margin:.2f}"
         ),

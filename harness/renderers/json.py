@@ -12,7 +12,7 @@ from harness.comparison.compare import Comparison
 from harness.comparison.paired import PairedRate, PairedValues
 from harness.reports.evidence import accuracy
 from harness.reports.report import Report
-from harness.runs.record import Metric, RunRecord, encode
+from harness.runs.record import MetricValue, RunRecord, encode
 
 
 def render(report: Report) -> str:
@@ -79,7 +79,7 @@ def _numbers(record: RunRecord) -> dict[str, Any]:
     }
 
 
-def _metric(metric: Metric) -> dict[str, Any]:
+def _metric(metric: MetricValue) -> dict[str, Any]:
     return {
         "value": metric.value,
         "hits": metric.hits,

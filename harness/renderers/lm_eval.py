@@ -14,7 +14,7 @@ from math import sqrt
 from typing import Any
 
 from harness.reports.report import Report
-from harness.runs.record import Metric, RunRecord
+from harness.runs.record import MetricValue, RunRecord
 
 FILTER = "none"
 """Answers are judged as they come."""
@@ -81,7 +81,7 @@ def results(record: RunRecord) -> dict[str, Any]:
     return found
 
 
-def _of(metrics: dict[str, Metric]) -> Iterator[tuple[str, float]]:
+def _of(metrics: dict[str, MetricValue]) -> Iterator[tuple[str, float]]:
     for name, metric in metrics.items():
         if metric.value is None:
             continue

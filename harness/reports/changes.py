@@ -17,6 +17,7 @@ from harness.reports.evidence import accuracy
 from harness.reports.format import ABSENT, change, plural, title, unit, value
 from harness.reports.report import Report
 from harness.reports.tables import short
+from harness.scoring.metrics import RATES
 
 REASON = 600
 """How much of a sentence of the verdict a report shows: it names cases."""
@@ -235,16 +236,13 @@ def offenders(comparison: Comparison) -> tuple[Block, ...]:
     The cases that make a needless call now and did not, and the other way round.
     """
     blocks: list[Block] = []
-    for name, text in (
-        ("second_call_rate", "second call"),
-        ("call_after_result_rate", "call after a result"),
-    ):
+    for name, rate in RATES.items():
         paired = comparison.metrics[name]
-        if not isinstance(paired, PairedRate):
+        if rate.event is None or not isinstance(paired, PairedRate):
             continue
         for label, ids in (("New", paired.broken), ("Gone", paired.fixed)):
             if ids:
-                blocks.append(Paragraph(text=f"{label}, {text}:"))
+                blocks.append(Paragraph(text=f"{label}, {rate.event}:"))
                 blocks.append(Names(names=ids))
     return tuple(blocks)
 

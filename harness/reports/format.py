@@ -8,7 +8,7 @@ from typing import Any
 from harness.canonical import canonical_json
 from harness.reports.blocks import Part, Quote, quotes
 from harness.reports.escape import cut
-from harness.runs.record import Metric
+from harness.runs.record import MetricValue
 from harness.scoring.metrics import METRICS
 from harness.scoring.results import CaseResult, Finding
 
@@ -72,7 +72,7 @@ def interval(name: str, low: float | None, high: float | None) -> str:
     return f"{value(name, low)} – {value(name, high)}"
 
 
-def counted(metric: Metric) -> str:
+def counted(metric: MetricValue) -> str:
     """
     Spell what a metric was counted over.
     """

@@ -11,7 +11,7 @@ from typing import Any
 from harness.errors import StoreError, UsageError, boundary
 from harness.runs.baselines import baseline_history
 from harness.runs.store import HISTORY, StoredRun
-from harness.scoring.metrics import METRICS
+from harness.scoring.metrics import METRICS, RATES
 from harness.wording import percent, plain
 
 
@@ -37,7 +37,7 @@ class Acceptance:
         Spell the metric *name* with its interval; None where it has no value.
         """
         value, ends = self.metrics.get(name), self.intervals.get(name)
-        if value is None or METRICS[name].unit != "rate":
+        if value is None or name not in RATES:
             return None if value is None else plain(value)
         between = f" ({percent(ends[0])} to {percent(ends[1])})" if ends else ""
         return f"{percent(value)}{between}"
@@ -109,7 +109,7 @@ def draw_history(file: Path, found: Sequence[Acceptance], names: Sequence[str]) 
                     version, (times[0], values[0]), (3, 6), textcoords="offset points", fontsize=7
                 )
         axes.set_ylabel(METRICS[name].title)
-        if METRICS[name].unit == "rate":
+        if name in RATES:
             axes.yaxis.set_major_formatter(PercentFormatter(1.0))
         if not axes.lines:
             axes.text(0.5, 0.5, "not measured", ha="center", va="center", transform=axes.transAxes)

@@ -18,8 +18,9 @@ from harness.reports.format import (
     value,
 )
 from harness.reports.report import RunView
-from harness.runs.record import Metric, RunRecord, with_interval
-from harness.scoring.metrics import METRICS, Confusion, Counts, second_calls
+from harness.runs.record import MetricValue, RunRecord, with_interval
+from harness.scoring.breakdowns import Confusion, second_calls
+from harness.scoring.metrics import METRICS, Counts
 from harness.scoring.results import PRECEDENCE, SECOND_CALL_KINDS
 
 _MATRIX_COLUMNS = 7
@@ -221,7 +222,7 @@ def accuracy_by_tag(record: RunRecord) -> Table:
     )
 
 
-def by_tag(record: RunRecord) -> dict[str, Metric]:
+def by_tag(record: RunRecord) -> dict[str, MetricValue]:
     """
     Give the accuracy of each tag, sorted by tag.
     """
@@ -266,7 +267,7 @@ def columns(runs: Sequence[RunView]) -> tuple[Part, ...]:
     return tuple(short(run.name) for run in runs)
 
 
-def ordered(metrics: Mapping[str, Metric]) -> list[tuple[str, Metric]]:
+def ordered(metrics: Mapping[str, MetricValue]) -> list[tuple[str, MetricValue]]:
     """
     Give metrics in the order reports show them; unknown ones last.
     """
@@ -282,7 +283,7 @@ def _numbers(count: int) -> frozenset[int]:
     return frozenset(range(1, count + 1))
 
 
-def _value_of(name: str, metric: Metric | None) -> str:
+def _value_of(name: str, metric: MetricValue | None) -> str:
     if metric is None or metric.value is None:
         return ABSENT
     return f"{value(name, metric.value)} ({counted(metric)})"

@@ -19,8 +19,9 @@ import jsonschema
 from harness.canonical import canonical_json, parse_json
 from harness.errors import RecordError
 from harness.provenance import harness_version
+from harness.scoring.breakdowns import Confusion, confusion
 from harness.scoring.cases import SCORER_VERSION
-from harness.scoring.metrics import METRICS, Confusion, Counts, Quantile, confusion, measure
+from harness.scoring.metrics import METRICS, Counts, Quantile, measure
 from harness.scoring.results import CaseResult, Finding, Status, TurnResult
 from harness.stats import wilson
 from harness.suites.suite import Expects
@@ -55,7 +56,7 @@ class Selection:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Metric:
+class MetricValue:
     """
     One number over a run. `value` is None where nothing is eligible.
     """
@@ -83,7 +84,7 @@ class RunRecord:
     backend: Mapping[str, Any]
     generation: Mapping[str, Any]
     environment: Mapping[str, Any]
-    metrics: Mapping[str, Metric]
+    metrics: Mapping[str, MetricValue]
     confusion: Confusion
     cases: tuple[CaseResult, ...]
     started: str
@@ -98,13 +99,13 @@ class RunRecord:
         return sum(case.status == "error" for case in self.cases)
 
 
-def with_interval(name: str, measured: Counts | Quantile) -> Metric:
+def with_interval(name: str, measured: Counts | Quantile) -> MetricValue:
     """
     Complete what `harness.scoring.metrics` counted by its interval and its direction.
     """
     better = METRICS[name].higher_is_better
     if isinstance(measured, Quantile):
-        return Metric(
+        return MetricValue(
             value=measured.value,
             hits=None,
             eligible=measured.eligible,
@@ -113,7 +114,7 @@ def with_interval(name: str, measured: Counts | Quantile) -> Metric:
             higher_is_better=better,
         )
     low, high = wilson(measured.hits, measured.eligible) if measured.eligible else (None, None)
-    return Metric(
+    return MetricValue(
         value=measured.hits / measured.eligible if measured.eligible else None,
         hits=measured.hits,
         eligible=measured.eligible,
@@ -181,7 +182,7 @@ def decode(text: str, source: str) -> RunRecord:
         backend=data["backend"],
         generation=data["generation"],
         environment=data["environment"],
-        metrics={name: Metric(**metric) for name, metric in data["metrics"].items()},
+        metrics={name: MetricValue(**metric) for name, metric in data["metrics"].items()},
         confusion=data.get("confusion", {}),
         cases=tuple(_read_case(case) for case in data["cases"]),
         started=data["started"],

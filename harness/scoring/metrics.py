@@ -1,17 +1,23 @@
 """
-CaseResults -> what is counted over a run: hits and eligible cases, medians, the confusion matrix.
+CaseResults -> the metrics of a run: hits and eligible cases, percentiles.
 
-Every metric has its own denominator, stated in `METRICS`; a rate over nothing has no value. What
-an interval around a count is belongs to `harness.stats`.
+A metric is one object below, and everything else reads it: measuring here, pairing in
+`harness.comparison`, the rules of the gate, the keys of a policy, the tables of a report. Each has
+its own denominator; a rate over nothing has no value. The interval around a count belongs to
+`harness.stats`.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, Generic, Literal, Protocol, TypeVar
 
-from harness.scoring.results import ARGUMENT_FAULTS, TOOL_FAULTS, CaseResult
+from harness.scoring.results import ARGUMENT_FAULTS, TOOL_FAULTS, CaseResult, TurnResult
 
-Confusion = Mapping[str, Mapping[str, int]]
-"""Expected tool -> what was called for it -> how often."""
+T = TypeVar("T")
+
+
+# What measuring returns
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,222 +40,343 @@ class Quantile:
     eligible: int
 
 
+# What a metric is
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Definition:
+class Per(Generic[T]):
     """
-    What a metric means.
+    What a rate counts.
     """
 
+    noun: str
+    """In the singular: "case"."""
+    of: Callable[[CaseResult], Sequence[T]]
+    """Return what one case adds to the count."""
+
+
+CASE: Per[CaseResult] = Per(noun="case", of=lambda case: (case,))
+TURN: Per[TurnResult] = Per(noun="turn", of=lambda case: case.turns)
+
+
+class Answer(Protocol):
+    """
+    What lengths and times are taken from.
+    """
+
+    @property
+    def output_tokens(self) -> int | None:
+        """None where nobody counted them."""
+
+    @property
+    def latency_ms(self) -> float | None:
+        """None where it was not timed alone."""
+
+    @property
+    def ttft_ms(self) -> float | None:
+        """To the first token; None where that was not seen."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Metric:
+    """
+    What every metric has.
+    """
+
+    name: str
+    """Its key in a policy and in run.json."""
     title: str
-    eligible: str
-    hit: str
+    """Its name in sentences and tables."""
+    meaning: str
+    """What is counted, of what, in words."""
     higher_is_better: bool
+    kind: Literal["rate", "length", "time"]
+    """Which rules of the gate it is under. Times carry the noise of a machine, lengths do not."""
+    unit: str
+    """What its value is counted in: ``rate``, ``tokens`` or ``ms``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rate(Metric, Generic[T]):
+    """
+    A share: hits of those that are eligible. Only scored cases are asked.
+    """
+
+    kind: Literal["rate"] = "rate"
     unit: str = "rate"
-    """``rate``, ``tokens`` or ``ms``."""
+    per: Per[T]
+    population: Callable[[T], bool]
+    """Return whether this case, or turn, is eligible."""
+    hit: Callable[[T], bool]
+    """Return whether an eligible one is a hit."""
+    pairs_when: Callable[[T, T], bool] = lambda old, new: True
+    """Return whether the answers of two runs, both eligible, are about the same thing."""
+    event: str | None = None
+    """One hit in words, for a metric of which a report lists each hit that is new."""
+
+    def measure(self, cases: Iterable[CaseResult]) -> Counts:
+        """
+        Count over *cases*, all of them scored.
+        """
+        eligible = [item for case in cases for item in self.per.of(case) if self.population(item)]
+        return Counts(hits=sum(map(self.hit, eligible)), eligible=len(eligible))
+
+    def pair(self, old: CaseResult, new: CaseResult) -> Iterator[tuple[bool, bool]]:
+        """
+        Yield whether the old and the new item are hits, for each two that are both eligible.
+        """
+        for before, after in zip(self.per.of(old), self.per.of(new), strict=True):
+            if (
+                self.population(before)
+                and self.population(after)
+                and self.pairs_when(before, after)
+            ):
+                yield self.hit(before), self.hit(after)
 
 
-METRICS: Mapping[str, Definition] = {
-    "accuracy": Definition(
-        title="accuracy",
-        eligible="scored cases",
-        hit="status correct",
-        higher_is_better=True,
-    ),
-    "tool_accuracy": Definition(
-        title="right tool",
-        eligible="scored cases whose turns all expect calls",
-        hit="exactly the expected tools, arguments aside",
-        higher_is_better=True,
-    ),
-    "argument_accuracy": Definition(
-        title="right arguments",
-        eligible="cases with the right tools",
-        hit="every constraint and schema met",
-        higher_is_better=True,
-    ),
-    "second_call_rate": Definition(
-        title="second calls",
-        eligible="scored cases that expect calls and forbid extra ones",
-        hit="the expected calls come first and at least one more call or attempt follows",
-        higher_is_better=False,
-    ),
-    "call_after_result_rate": Definition(
-        title="calls after a result",
-        eligible="turns that follow a tool result and expect abstention",
-        hit="a call all the same",
-        higher_is_better=False,
-    ),
-    "abstention_accuracy": Definition(
-        title="rightly no call",
-        eligible="scored cases that expect abstention",
-        hit="no call tried",
-        higher_is_better=True,
-    ),
-    "no_call_rate": Definition(
-        title="no call",
-        eligible="scored cases that expect calls",
-        hit="none tried",
-        higher_is_better=False,
-    ),
-    "malformed_rate": Definition(
-        title="malformed calls",
-        eligible="scored cases",
-        hit="a call that cannot be read",
-        higher_is_better=False,
-    ),
-    "undeclared_tool_rate": Definition(
-        title="undeclared tools",
-        eligible="scored cases",
-        hit="a call of a name nobody declared",
-        higher_is_better=False,
-    ),
-    "schema_violation_rate": Definition(
-        title="schema violations",
-        eligible="scored cases",
-        hit="a call that does not fit its tool's schema",
-        higher_is_better=False,
-    ),
-    "output_tokens_p50": Definition(
-        title="output tokens p50",
-        eligible="answers of scored cases with a token count",
-        hit="",
-        higher_is_better=False,
-        unit="tokens",
-    ),
-    "output_tokens_p95": Definition(
-        title="output tokens p95",
-        eligible="answers of scored cases with a token count",
-        hit="",
-        higher_is_better=False,
-        unit="tokens",
-    ),
-    "latency_ms_p50": Definition(
-        title="latency p50",
-        eligible="single-stream answers",
-        hit="",
-        higher_is_better=False,
-        unit="ms",
-    ),
-    "latency_ms_p95": Definition(
-        title="latency p95",
-        eligible="single-stream answers",
-        hit="",
-        higher_is_better=False,
-        unit="ms",
-    ),
-    "ttft_ms_p50": Definition(
-        title="time to first token p50",
-        eligible="single-stream answers",
-        hit="",
-        higher_is_better=False,
-        unit="ms",
-    ),
-    "ms_per_token_p50": Definition(
-        title="time per further token p50",
-        eligible="single-stream answers of two tokens or more",
-        hit="",
-        higher_is_better=False,
-        unit="ms",
-    ),
-}
-"""Every metric, in the order reports show them."""
-
-
-def measure(results: Iterable[CaseResult]) -> dict[str, Counts | Quantile]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Percentile(Metric):
     """
-    Count every metric of `METRICS` over *results*.
+    A percentile of a length or a time, over the answers of scored cases that have one.
     """
-    cases = [case for case in results if case.scored]
-    turns = [turn for case in cases for turn in case.turns]
-    all_calls = [case for case in cases if all(turn.expects == "calls" for turn in case.turns)]
-    right_tools = [case for case in all_calls if not case.has(*TOOL_FAULTS)]
-    calls = [case for case in cases if case.expects_calls]
-    after_result = [turn for turn in turns if turn.follows_result and turn.expects == "abstain"]
-    single = [case for case in calls if case.forbids_extra_calls]
-    abstain = [case for case in cases if case.expects_abstention]
-    tried = ("unexpected_call", "call_after_result")
 
-    tokens = [float(t.output_tokens) for t in turns if t.output_tokens is not None]
-    latency = [t.latency_ms for t in turns if t.latency_ms is not None]
-    ttft = [t.ttft_ms for t in turns if t.ttft_ms is not None]
-    per_token = [
-        value
-        for t in turns
-        if (value := ms_per_token(t.latency_ms, t.ttft_ms, t.output_tokens)) is not None
-    ]
-    return {
-        "accuracy": _count(cases, lambda case: case.status == "correct"),
-        "tool_accuracy": Counts(hits=len(right_tools), eligible=len(all_calls)),
-        "argument_accuracy": _count(right_tools, lambda case: not case.has(*ARGUMENT_FAULTS)),
-        "second_call_rate": _count(single, lambda case: bool(case.second_call_kinds)),
-        "call_after_result_rate": Counts(
-            hits=sum(turn.has("call_after_result") for turn in after_result),
-            eligible=len(after_result),
-        ),
-        "abstention_accuracy": _count(abstain, lambda case: not case.has(*tried)),
-        "no_call_rate": _count(calls, lambda case: case.has("no_call")),
-        "malformed_rate": _count(cases, lambda case: case.has("malformed_call")),
-        "undeclared_tool_rate": _count(cases, lambda case: case.has("undeclared_tool")),
-        "schema_violation_rate": _count(cases, lambda case: case.has("schema_violation")),
-        "output_tokens_p50": _quantile(tokens, 0.50),
-        "output_tokens_p95": _quantile(tokens, 0.95),
-        "latency_ms_p50": _quantile(latency, 0.50),
-        "latency_ms_p95": _quantile(latency, 0.95),
-        "ttft_ms_p50": _quantile(ttft, 0.50),
-        "ms_per_token_p50": _quantile(per_token, 0.50),
-    }
+    kind: Literal["length", "time"]
+    higher_is_better: bool = False
+    share: float
+    """Which: 0.5 is the median."""
+    value: Callable[[Answer], float | None]
+    limit_instead: str | None = None
+    """The metric that a policy is to limit in the place of this one, where this is mostly noise."""
+
+    def measure(self, cases: Iterable[CaseResult]) -> Quantile:
+        """
+        Take the percentile over *cases*, all of them scored.
+        """
+        found = [self.value(turn) for case in cases for turn in case.turns]
+        return self.of([value for value in found if value is not None])
+
+    def of(self, values: Sequence[float]) -> Quantile:
+        """
+        Interpolate linearly between order statistics (Hyndman and Fan 1996, type 7).
+        """
+        if not values:
+            return Quantile(value=None, eligible=0)
+        ordered = sorted(values)
+        position = self.share * (len(ordered) - 1)
+        below = int(position)
+        above = min(below + 1, len(ordered) - 1)
+        value = ordered[below] + (ordered[above] - ordered[below]) * (position - below)
+        return Quantile(value=value, eligible=len(ordered))
+
+
+# Who is eligible and what is a hit, where a line does not say it
+
+
+def _expects_only_calls(case: CaseResult) -> bool:
+    return all(turn.expects == "calls" for turn in case.turns)
+
+
+def _has_right_tools(case: CaseResult) -> bool:
+    return not case.has(*TOOL_FAULTS)
+
+
+def _may_call_twice(case: CaseResult) -> bool:
+    return case.forbids_extra_calls and case.expects_calls
+
+
+def _began_rightly(old: CaseResult, new: CaseResult) -> bool:
+    # An answer that did not even make the first call cannot be blamed for a second one.
+    return old.made_expected_calls and new.made_expected_calls
+
+
+def _tokens(answer: Answer) -> float | None:
+    return None if answer.output_tokens is None else float(answer.output_tokens)
+
+
+def _ms_per_token(answer: Answer) -> float | None:
+    return ms_per_token(answer.latency_ms, answer.ttft_ms, answer.output_tokens)
 
 
 def ms_per_token(
     latency_ms: float | None, ttft_ms: float | None, output_tokens: int | None
 ) -> float | None:
     """
-    Time per token after the first: (latency - time to first token) / (tokens - 1), milliseconds.
+    Return (latency - time to first token) / (tokens - 1), milliseconds; None below two tokens.
     """
     if latency_ms is None or ttft_ms is None or (output_tokens or 0) < 2:
         return None
     return (latency_ms - ttft_ms) / ((output_tokens or 0) - 1)
 
 
-def second_calls(results: Iterable[CaseResult]) -> dict[str, int]:
-    """
-    Count scored cases with a second call by the kind of the first one that should not be there.
-    """
-    kinds: dict[str, int] = {}
-    for case in results:
-        if case.scored and case.forbids_extra_calls and (found := case.second_call_kinds):
-            kinds[found[0]] = kinds.get(found[0], 0) + 1
-    return kinds
+# The metrics, in the order reports show them
+
+M = TypeVar("M", bound=Metric)
 
 
-def confusion(results: Iterable[CaseResult]) -> dict[str, dict[str, int]]:
-    """
-    Count expected tool x called tool over the scored cases, as `Confusion` says.
-    """
-    matrix: dict[str, dict[str, int]] = {}
-    for case in results:
-        if not case.scored:
-            continue
-        for turn in case.turns:
-            for expected, called in turn.pairs:
-                row = matrix.setdefault(expected, {})
-                row[called] = row.get(called, 0) + 1
-    return matrix
+def _by_name(*metrics: M) -> Mapping[str, M]:
+    return MappingProxyType({metric.name: metric for metric in metrics})
 
 
-def _count(cases: Sequence[CaseResult], hit: Callable[[CaseResult], bool]) -> Counts:
-    return Counts(hits=sum(map(hit, cases)), eligible=len(cases))
+RATES: Mapping[str, Rate[Any]] = _by_name(
+    Rate(
+        name="accuracy",
+        title="accuracy",
+        meaning="scored cases with status correct",
+        higher_is_better=True,
+        per=CASE,
+        population=lambda case: True,
+        hit=lambda case: case.status == "correct",
+    ),
+    Rate(
+        name="tool_accuracy",
+        title="right tool",
+        meaning="cases whose turns all expect calls: exactly those tools, arguments aside",
+        higher_is_better=True,
+        per=CASE,
+        population=_expects_only_calls,
+        hit=_has_right_tools,
+    ),
+    Rate(
+        name="argument_accuracy",
+        title="right arguments",
+        meaning="the hits of tool_accuracy: every constraint and schema met",
+        higher_is_better=True,
+        per=CASE,
+        population=lambda case: _expects_only_calls(case) and _has_right_tools(case),
+        hit=lambda case: not case.has(*ARGUMENT_FAULTS),
+    ),
+    Rate(
+        name="second_call_rate",
+        title="second calls",
+        meaning="cases that expect calls and forbid others: those made, then a further one tried",
+        higher_is_better=False,
+        per=CASE,
+        population=_may_call_twice,
+        hit=lambda case: bool(case.second_call_kinds),
+        pairs_when=_began_rightly,
+        event="second call",
+    ),
+    Rate(
+        name="call_after_result_rate",
+        title="calls after a result",
+        meaning="turns that follow a tool result and expect abstention: a call all the same",
+        higher_is_better=False,
+        per=TURN,
+        population=lambda turn: turn.follows_result and turn.expects == "abstain",
+        hit=lambda turn: turn.has("call_after_result"),
+        event="call after a result",
+    ),
+    Rate(
+        name="abstention_accuracy",
+        title="rightly no call",
+        meaning="cases that expect abstention: no call tried",
+        higher_is_better=True,
+        per=CASE,
+        population=lambda case: case.expects_abstention,
+        hit=lambda case: not case.has("unexpected_call", "call_after_result"),
+    ),
+    Rate(
+        name="no_call_rate",
+        title="no call",
+        meaning="cases that expect calls: none tried",
+        higher_is_better=False,
+        per=CASE,
+        population=lambda case: case.expects_calls,
+        hit=lambda case: case.has("no_call"),
+    ),
+    Rate(
+        name="malformed_rate",
+        title="malformed calls",
+        meaning="scored cases with a call that cannot be read",
+        higher_is_better=False,
+        per=CASE,
+        population=lambda case: True,
+        hit=lambda case: case.has("malformed_call"),
+    ),
+    Rate(
+        name="undeclared_tool_rate",
+        title="undeclared tools",
+        meaning="scored cases with a call of a name nobody declared",
+        higher_is_better=False,
+        per=CASE,
+        population=lambda case: True,
+        hit=lambda case: case.has("undeclared_tool"),
+    ),
+    Rate(
+        name="schema_violation_rate",
+        title="schema violations",
+        meaning="scored cases with a call that does not fit its tool's schema",
+        higher_is_better=False,
+        per=CASE,
+        population=lambda case: True,
+        hit=lambda case: case.has("schema_violation"),
+    ),
+)
+
+PERCENTILES: Mapping[str, Percentile] = _by_name(
+    Percentile(
+        name="output_tokens_p50",
+        title="output tokens p50",
+        meaning="median length of the answers whose tokens were counted",
+        unit="tokens",
+        kind="length",
+        share=0.50,
+        value=_tokens,
+    ),
+    Percentile(
+        name="output_tokens_p95",
+        title="output tokens p95",
+        meaning="95th percentile of the same",
+        unit="tokens",
+        kind="length",
+        share=0.95,
+        value=_tokens,
+    ),
+    Percentile(
+        name="latency_ms_p50",
+        title="latency p50",
+        meaning="median time of the single-stream answers",
+        unit="ms",
+        kind="time",
+        share=0.50,
+        value=lambda answer: answer.latency_ms,
+    ),
+    Percentile(
+        name="latency_ms_p95",
+        title="latency p95",
+        meaning="95th percentile of the same",
+        unit="ms",
+        kind="time",
+        share=0.95,
+        value=lambda answer: answer.latency_ms,
+        limit_instead="latency_ms_p50",
+    ),
+    Percentile(
+        name="ttft_ms_p50",
+        title="time to first token p50",
+        meaning="median over the single-stream answers",
+        unit="ms",
+        kind="time",
+        share=0.50,
+        value=lambda answer: answer.ttft_ms,
+    ),
+    Percentile(
+        name="ms_per_token_p50",
+        title="time per further token p50",
+        meaning="median over the single-stream answers of two tokens or more",
+        unit="ms",
+        kind="time",
+        share=0.50,
+        value=_ms_per_token,
+    ),
+)
+
+METRICS: Mapping[str, Rate[Any] | Percentile] = MappingProxyType({**RATES, **PERCENTILES})
 
 
-def _quantile(values: Sequence[float], p: float) -> Quantile:
+def measure(results: Iterable[CaseResult]) -> dict[str, Counts | Quantile]:
     """
-    Linear interpolation between order statistics (Hyndman and Fan 1996, type 7).
+    Measure everything in `METRICS` over the scored cases of *results*.
     """
-    if not values:
-        return Quantile(value=None, eligible=0)
-    ordered = sorted(values)
-    position = p * (len(ordered) - 1)
-    below = int(position)
-    above = min(below + 1, len(ordered) - 1)
-    value = ordered[below] + (ordered[above] - ordered[below]) * (position - below)
-    return Quantile(value=value, eligible=len(ordered))
+    cases = [case for case in results if case.scored]
+    return {name: metric.measure(cases) for name, metric in METRICS.items()}

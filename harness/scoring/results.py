@@ -110,7 +110,8 @@ class TurnResult:
         """
         Whether any finding has one of *codes*.
         """
-        return any(finding.code in codes for finding in self.findings)
+        # Most answers have no finding, and every metric asks.
+        return bool(self.findings) and any(finding.code in codes for finding in self.findings)
 
     @property
     def made_expected_calls(self) -> bool:
@@ -220,4 +221,4 @@ class CaseResult:
         """
         Whether any turn has a finding with one of *codes*.
         """
-        return any(turn.has(*codes) for turn in self.turns)
+        return any(finding.code in codes for turn in self.turns for finding in turn.findings)

@@ -31,7 +31,7 @@ from harness.gating.verdict import MetricVerdict, Verdict
 from harness.runs.record import RunRecord
 from harness.runs.rescore import rejudge
 from harness.runs.store import RUN, StoredRun, load_run, read_transcripts_by_key
-from harness.scoring.metrics import METRICS
+from harness.scoring.metrics import RATES
 from harness.scoring.score import only
 from harness.suites.files import load_suite_copy
 from harness.transcript import Key, Transcript
@@ -109,7 +109,7 @@ def _judged(verdict: Verdict) -> Iterator[tuple[str, MetricVerdict]]:
     Give what was made of each rate, over all cases and in slices.
     """
     for judged in (verdict.metrics, *verdict.slices.values()):
-        yield from ((name, each) for name, each in judged.items() if METRICS[name].unit == "rate")
+        yield from ((name, each) for name, each in judged.items() if name in RATES)
 
 
 def _flipped(comparison: Comparison, rates: Iterable[str]) -> set[str]:

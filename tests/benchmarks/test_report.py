@@ -17,7 +17,8 @@ from harness.comparison.compare import compare
 from harness.renderers.html.render import render
 from harness.reports.report import Report, RunView
 from harness.runs.record import RunRecord, Selection, SuiteReference, with_interval
-from harness.scoring.metrics import confusion, measure
+from harness.scoring.breakdowns import confusion
+from harness.scoring.metrics import measure
 from harness.scoring.results import CaseResult, Finding, TurnResult
 from harness.transcript import Key
 

@@ -154,7 +154,7 @@ def test_groups_and_repeats_are_summed():
     accuracy = rate(compare(old, new), "accuracy")
 
     (group,) = accuracy.groups
-    assert ("group g", 3, 0, 4) == (group.name, group.broken, group.fixed, group.pairs)
+    assert ("g", 3, 0, 4) == (group.name, group.broken, group.fixed, group.pairs)
     assert (4, 1) == (group.old_hits, group.new_hits)
     assert [2, 1] == [unit.broken for unit in accuracy.cases]
 
@@ -218,7 +218,7 @@ def test_a_rate_of_some_cases_keeps_their_groups():
 
     of = rate(compare(old, new), "accuracy").only({"a", "b"})
 
-    assert [("group g", 1, 0, 2)] == [counts(unit) for unit in of.groups]
+    assert [("g", 1, 0, 2)] == [counts(unit) for unit in of.groups]
     assert (2, 1, 2) == (of.old_hits, of.new_hits, of.pairs)
     assert ("a",) == of.broken
 

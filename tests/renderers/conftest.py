@@ -15,7 +15,8 @@ from harness.gating.gate import gate
 from harness.gating.policy import default_policy, read_policy
 from harness.reports.report import Report, RunView
 from harness.runs.record import RunRecord, Selection, SuiteReference, with_interval
-from harness.scoring.metrics import confusion, measure
+from harness.scoring.breakdowns import confusion
+from harness.scoring.metrics import measure
 from harness.scoring.results import CaseResult, Finding, Status, TurnResult
 from harness.transcript import Key
 

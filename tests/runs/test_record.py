@@ -14,7 +14,7 @@ from jsonschema import Draft202012Validator
 
 from harness.canonical import digest
 from harness.errors import RecordError
-from harness.runs.record import Metric, RunRecord, Selection, decode, encode, with_interval
+from harness.runs.record import MetricValue, RunRecord, Selection, decode, encode, with_interval
 from harness.scoring.metrics import Counts, Quantile
 from harness.scoring.results import (
     FINDINGS,
@@ -235,13 +235,13 @@ def test_a_rate_has_an_interval_and_a_direction() -> None:
 
 def test_a_rate_over_nothing_has_no_value() -> None:
     assert (
-        Metric(value=None, hits=0, eligible=0, low=None, high=None, higher_is_better=True)
+        MetricValue(value=None, hits=0, eligible=0, low=None, high=None, higher_is_better=True)
     ) == with_interval("accuracy", Counts(hits=0, eligible=0))
 
 
 def test_a_time_has_neither_hits_nor_interval() -> None:
-    assert (
-        Metric(value=812.0, hits=None, eligible=24, low=None, high=None, higher_is_better=False)
+    assert MetricValue(
+        value=812.0, hits=None, eligible=24, low=None, high=None, higher_is_better=False
     ) == with_interval("latency_ms_p50", Quantile(value=812.0, eligible=24))
 
 

@@ -1,18 +1,11 @@
 """
-Every metric over its own denominator.
+Every metric over its own denominator, with an example worked by hand.
 """
 
 import pytest
 
-from harness.scoring.metrics import (
-    METRICS,
-    Counts,
-    Quantile,
-    confusion,
-    measure,
-    ms_per_token,
-    second_calls,
-)
+from harness.scoring.breakdowns import confusion, second_calls
+from harness.scoring.metrics import METRICS, RATES, Counts, Quantile, measure, ms_per_token
 from harness.scoring.results import CaseResult
 from harness.suites.suite import Abstention, Calls, Turn
 
@@ -53,13 +46,92 @@ def test_over_nothing_every_metric_is_there_and_has_no_value() -> None:
 
     assert list(METRICS) == list(measured)
     for name, found in measured.items():
-        empty = Counts(hits=0, eligible=0), Quantile(value=None, eligible=0)
-        assert empty[METRICS[name].unit != "rate"] == found
+        nothing = Counts(hits=0, eligible=0) if name in RATES else Quantile(value=None, eligible=0)
+        assert nothing == found
 
 
 RIGHT, WRONG = judged(calls("A"), A), judged(calls("A"), B)
 BROKEN = judge(case(calls("A")), None)
 QUARANTINED = judged(calls("A"), B, quarantined=True)
+
+
+def timed(
+    latency: float | None = None, ttft: float | None = None, tokens: int | None = None
+) -> CaseResult:
+    return judge(
+        case(calls("A")),
+        answer(A),
+        timing=None if latency is None else (latency, ttft),
+        output_tokens=tokens,
+    )
+
+
+AFTER = turn(abstain(), after_result=True)
+MIXED = [
+    RIGHT,
+    WRONG,
+    judged(calls("A")),
+    judged(calls(expect("A", x=1)), attempt("A", x=2)),
+    judged(calls("T"), attempt("T", n="not a number")),
+    judged(calls("A"), A, A),
+    judged(calls("A"), malformed()),
+    judged(calls("A"), Z),
+    judged(abstain()),
+    judged(abstain(), A),
+    judge(case(calls("A"), AFTER, AFTER), answer(A), answer(A), answer()),
+    BROKEN,
+    QUARANTINED,
+]
+"""Of 13 cases one broke and one is quarantined: 11 are scored, 9 of them expect calls, and one of
+these has two more turns that follow a result and expect none."""
+
+TIMED = [timed(100.0, 20.0, 5), timed(300.0, 50.0, 9), timed(400.0, None, 7), timed()]
+
+EXAMPLES = {
+    "accuracy": (MIXED, (2, 11)),  # RIGHT and the first abstention
+    "tool_accuracy": (MIXED, (3, 8)),  # RIGHT, the wrong value, the misfit
+    "argument_accuracy": (MIXED, (1, 3)),  # of these three RIGHT
+    "second_call_rate": (MIXED, (1, 9)),  # A, A
+    "call_after_result_rate": (MIXED, (1, 2)),
+    "abstention_accuracy": (MIXED, (1, 2)),
+    "no_call_rate": (MIXED, (1, 9)),
+    "malformed_rate": (MIXED, (1, 11)),
+    "undeclared_tool_rate": (MIXED, (1, 11)),
+    "schema_violation_rate": (MIXED, (1, 11)),
+    "output_tokens_p50": (TIMED, (7.0, 3)),  # of 5, 7, 9
+    "output_tokens_p95": (TIMED, (8.8, 3)),  # nine tenths of the way from 7 to 9
+    "latency_ms_p50": (TIMED, (300.0, 3)),
+    "latency_ms_p95": (TIMED, (390.0, 3)),  # nine tenths of the way from 300 to 400
+    "ttft_ms_p50": (TIMED, (35.0, 2)),
+    "ms_per_token_p50": (TIMED, (25.625, 2)),  # of (100 - 20) / 4 and (300 - 50) / 8
+}
+"""Metric -> results of a few cases, and by hand: hits (or the value) and how many are eligible."""
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_a_metric_has_a_worked_example(name: str) -> None:
+    if name not in EXAMPLES:
+        pytest.fail(
+            f"{name} has no worked example: add to EXAMPLES in {__file__} the results of a few "
+            "cases, hits as well as others, with its hits (or its value) and its eligible cases "
+            "counted by hand"
+        )
+    results, expected = EXAMPLES[name]
+
+    found = measure(results)[name]
+
+    number = found.hits if isinstance(found, Counts) else found.value
+    assert expected == (pytest.approx(number), found.eligible)
+
+
+@pytest.mark.parametrize("name", [name for name in EXAMPLES if name in RATES])
+def test_an_example_has_hits_and_others(name: str) -> None:
+    """
+    One of which all count, or none, would not tell a rate from its opposite.
+    """
+    _, (hits, eligible) = EXAMPLES[name]
+
+    assert 0 < hits < eligible
 
 
 def test_accuracy_counts_scored_cases_whose_status_is_correct() -> None:
@@ -205,17 +277,6 @@ def test_malformed_undeclared_and_misfit_are_over_all_scored_cases() -> None:
     assert (1, 5) == rate("malformed_rate", *results)
     assert (1, 5) == rate("undeclared_tool_rate", *results)
     assert (1, 5) == rate("schema_violation_rate", *results)
-
-
-def timed(
-    latency: float | None = None, ttft: float | None = None, tokens: int | None = None
-) -> CaseResult:
-    return judge(
-        case(calls("A")),
-        answer(A),
-        timing=None if latency is None else (latency, ttft),
-        output_tokens=tokens,
-    )
 
 
 def test_quantiles_are_interpolated_and_over_what_is_known() -> None:

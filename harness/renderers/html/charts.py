@@ -25,7 +25,7 @@ from harness.renderers.html.svg import (
     themed,
 )
 from harness.reports.format import change, unit
-from harness.runs.record import Metric
+from harness.runs.record import MetricValue
 from harness.scoring.metrics import METRICS
 
 _WIDTH = 4.9
@@ -87,7 +87,7 @@ def _change(name: str, metric: MetricVerdict) -> tuple[float, float | None, floa
     return (delta / metric.old if metric.old else delta), None, None
 
 
-def rates(metrics: Sequence[tuple[str, Sequence[Metric | None]]]) -> str:
+def rates(metrics: Sequence[tuple[str, Sequence[MetricValue | None]]]) -> str:
     """
     Draw each rate of every run with its interval. Empty where there is none.
     """

@@ -11,8 +11,8 @@ from harness.reports.blocks import Block, Inline, Paragraph, Quote, Table
 from harness.reports.escape import cut
 from harness.reports.format import plural
 from harness.reports.report import Report, RunView
-from harness.runs.record import Metric
-from harness.scoring.metrics import Confusion
+from harness.runs.record import MetricValue
+from harness.scoring.breakdowns import Confusion
 from harness.scoring.results import TurnResult
 
 _SLICES = 12
@@ -75,7 +75,7 @@ def rates(runs: Sequence[RunView], labels: tuple[str, ...]) -> Figure:
     wanted = list(
         dict.fromkeys(name for run in runs for name, _ in tables.ordered(run.record.metrics))
     )
-    metrics: list[tuple[str, Sequence[Metric | None]]] = [
+    metrics: list[tuple[str, Sequence[MetricValue | None]]] = [
         (name, [run.record.metrics.get(name) for run in runs]) for name in wanted
     ]
     return Figure(
