@@ -11,6 +11,9 @@ from harness.errors import SuiteError
 Steps = tuple[str | int, ...]
 """The way to a part of a document: ``("cases", 3, "expect")``."""
 
+Flaw = tuple[Steps, str]
+"""The part of a document that is wrong, and why."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:

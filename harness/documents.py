@@ -1,59 +1,53 @@
 """
 YAML, JSON and JSON-lines files as values that remember on which line each part stands.
 
-An author of a suite mends files by hand, so every complaint names the line. Scalars of YAML are
-read as JSON knows them: ``true`` and ``false`` alone are booleans, ``12:30``, ``no`` and
+An author of a suite corrects files by hand, so every complaint names the line. Scalars of YAML are
+read as JSON types them: ``true`` and ``false`` alone are booleans, ``12:30``, ``no`` and
 ``2027-01-31`` are text (the JSON schema of YAML 1.2 with plain text allowed, not the surprises of
 1.1). A key given twice is a problem, as one of the two values would be lost silently.
 """
 
+import io
 import json
 import math
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import yaml
+from harness.diagnostics import Flaw, Places, Problem, Steps
 
-from harness.diagnostics import Places, Problem, Steps
+if TYPE_CHECKING:
+    from ruamel.yaml import YAML, Node
 
 MAX_DEPTH = 64
-"""How many lists and objects may stand in each other; Python's stack ends at about twice as many,
-in the checks of schemas."""
+"""How many lists and objects may be nested; Python's stack ends at about twice as many, in the
+checks of schemas."""
 TOO_DEEP = f"nested more than {MAX_DEPTH} levels deep; make it flatter"
+
+MAX_REPEATED = 2**22
+"""How many characters the aliases of one YAML file may repeat, each value counted as 16 and its
+text. A few lines of aliases to aliases would otherwise fill any memory."""
+TOO_OFTEN = f"aliases repeat more than {MAX_REPEATED:,} characters; write fewer aliases"
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _TOO_LONG = "a number has more digits than can be read; write it as text"
 
 
-def unstorable(value: object, spelled: str) -> str | None:
-    """
-    Say why a key, text or number cannot be stored as JSON; None if it can.
-    """
-    if isinstance(value, str) and not value.isascii() and _SURROGATE.search(value):
-        return "a text holds half a surrogate pair, which is no character; write it whole"
-    if isinstance(value, float) and not math.isfinite(value):
-        if not spelled[-1].isdigit():
-            return f"{spelled} is no JSON number"
-        short = spelled if len(spelled) <= 40 else f"{spelled[:37]}..."
-        return f"the number {short} is beyond the largest that can be stored, about 1.8e308"
-    return None
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Source:
+class Document:
     """
-    What a file holds. Where it cannot be read at all, value is None and problems say why.
+    A value, where each of its parts stands, and what was wrong when it was read.
     """
 
     value: Any
+    """None where nothing could be read; problems say why."""
     places: Places
     problems: tuple[Problem, ...] = ()
 
 
-def read_source(file: Path, *, ending: str | None = None) -> Source:
+def read_document(file: Path, *, ending: str | None = None) -> Document:
     """
     Read a file by its ending, or as if it ended in *ending*: .jsonl, .json, .yaml or .yml.
     """
@@ -69,16 +63,56 @@ def read_source(file: Path, *, ending: str | None = None) -> Source:
         return _unread(str(file), None, f"cannot be read: {exc.strerror or exc}")
     except UnicodeDecodeError as exc:
         line = exc.object[: exc.start].count(b"\n") + 1
-        return _unread(str(file), line, f"no UTF-8 text: {exc.reason}; save the file as UTF-8")
-    source = reader(text, str(file))
-    if source.value is None and not source.problems:
-        return _unread(str(file), 1, "holds null and nothing else; write it anew or restore it")
-    return source
+        return _unread(str(file), line, f"not valid UTF-8: {exc.reason}; save the file as UTF-8")
+    document = reader(text, str(file))
+    if document.value is None and not document.problems:
+        return _unread(str(file), 1, "holds null and nothing else; rewrite or restore it")
+    return document
+
+
+def _unread(file: str, line: int | None, message: str) -> Document:
+    problem = Problem(file=file, line=line or 1, message=message)
+    return Document(value=None, places=Places.of(file, 1), problems=(problem,))
+
+
+# What can be stored.
+
+
+def unstorable(value: object, spelled: str) -> str | None:
+    """
+    Say why a key, text or number cannot be stored as JSON; None if it can.
+    """
+    if isinstance(value, str) and not value.isascii() and _SURROGATE.search(value):
+        return "a text holds half a surrogate pair, which is not a character; write it whole"
+    if isinstance(value, float) and not math.isfinite(value):
+        if not spelled[-1].isdigit():
+            return f"{spelled} is not a JSON number"
+        short = spelled if len(spelled) <= 40 else f"{spelled[:37]}..."
+        return f"the number {short} is beyond the largest that can be stored, about 1.8e308"
+    return None
+
+
+def unstorable_parts(value: object, steps: Steps = ()) -> Iterator[Flaw]:
+    """
+    Yield each part of a value that no file could hold, or that is too deep to be checked.
+    """
+    if not isinstance(value, dict | list | tuple):
+        if (reason := unstorable(value, repr(value))) is not None:
+            yield steps, reason
+        return
+    if len(steps) >= MAX_DEPTH:
+        yield steps, TOO_DEEP
+        return
+    for step, inner in value.items() if isinstance(value, dict) else enumerate(value):
+        if (reason := unstorable(step, str(step))) is not None:
+            yield steps, reason
+        else:
+            yield from unstorable_parts(inner, (*steps, step))
 
 
 class _RefusedError(Exception):
     """
-    What a document holds on some line can be read and not be stored.
+    What stands on some line can be read but not stored.
     """
 
     def __init__(self, line: int, message: str) -> None:
@@ -86,12 +120,27 @@ class _RefusedError(Exception):
         self.line = line
 
 
-def _unread(file: str, line: int | None, message: str) -> Source:
-    problem = Problem(file=file, line=line or 1, message=message)
-    return Source(value=None, places=Places.of(file, 1), problems=(problem,))
+def _given_twice(file: str, line: int, key: str) -> Problem:
+    return Problem(file=file, line=line, message=f"key {key!r} is given twice; keep one")
 
 
-def _read_lines(text: str, file: str) -> Source:
+# JSON.
+
+
+def decode_json(text: str) -> Any:
+    """
+    Read JSON that stands as text in a value, as strictly as a file.
+
+    Raises:
+        ValueError: saying why it cannot be read, or what in it cannot be stored.
+    """
+    document = _read_json(text, "")
+    if document.problems:
+        raise ValueError(document.problems[0].message)
+    return document.value
+
+
+def _read_lines(text: str, file: str) -> Document:
     rows: list[Any] = []
     places = Places.of(file, 1)
     problems: list[Problem] = []
@@ -102,19 +151,20 @@ def _read_lines(text: str, file: str) -> Source:
         row = _read_json(line, file, first=number)
         problems += row.problems
         if row.value is None and not row.problems:
-            problems.append(Problem(file=file, line=number, message="null is no row; remove it"))
+            problems.append(Problem(file=file, line=number, message="null is not a row; remove it"))
         if row.value is not None:
             places.known[(len(rows),)] = (file, number)
             rows.append(row.value)
     value = None if problems and not rows else rows
-    return Source(value=value, places=places, problems=tuple(problems))
+    return Document(value=value, places=places, problems=tuple(problems))
 
 
-def _read_json(text: str, file: str, *, first: int = 1) -> Source:
+def _read_json(text: str, file: str, *, first: int = 1) -> Document:
     try:
         value = json.loads(text, parse_int=_whole)
     except json.JSONDecodeError as exc:
-        return _unread(file, first + exc.lineno - 1, f"no JSON: {exc.msg} in column {exc.colno}")
+        line = first + exc.lineno - 1
+        return _unread(file, line, f"not valid JSON: {exc.msg} in column {exc.colno}")
     except RecursionError:
         value = None  # the walk is refused at a depth that was read before, and knows the line
     walk = _JsonWalk(text, file, first)
@@ -122,20 +172,7 @@ def _read_json(text: str, file: str, *, first: int = 1) -> Source:
         walk.value(len(text) - len(text.lstrip(_BLANKS)), ())
     except _RefusedError as exc:
         return _unread(file, exc.line, str(exc))
-    return Source(value=value, places=Places(known=walk.known), problems=tuple(walk.problems))
-
-
-def decode_json(text: str) -> Any:
-    """
-    Read JSON that stands as text in a value, as strictly as a file.
-
-    Raises:
-        ValueError: saying why it cannot be read, or what in it cannot be stored.
-    """
-    source = _read_json(text, "")
-    if source.problems:
-        raise ValueError(source.problems[0].message)
-    return source.value
+    return Document(value=value, places=Places(known=walk.known), problems=tuple(walk.problems))
 
 
 def _whole(digits: str) -> int:
@@ -204,110 +241,186 @@ class _JsonWalk:
         return index
 
 
-def _given_twice(file: str, line: int, key: str) -> Problem:
-    return Problem(file=file, line=line, message=f"key {key!r} is given twice; keep one")
+# YAML. ruamel.yaml is imported where it is used: most commands read stored runs, which are JSON.
 
 
-class _Loader(yaml.SafeLoader):
+def write_yaml(value: Mapping[str, Any], *, width: int = 100) -> str:
     """
-    Composes nodes whose plain scalars are typed as JSON types them.
+    Spell a mapping as YAML whose texts stay text for readers of YAML 1.1 and of 1.2.
     """
+    from ruamel.yaml import YAML
+    from ruamel.yaml.resolver import implicit_resolvers
+
+    text = io.StringIO()
+    writer = YAML()
+    writer.Resolver = _resolver([(tag, pattern) for _, tag, pattern, _ in implicit_resolvers])
+    writer.width = width
+    writer.dump(value, text)
+    return text.getvalue()
 
 
-_Loader.yaml_implicit_resolvers = {}
-for _tag, _pattern in (
-    ("bool", r"true|false"),
-    ("null", r"null|~|"),
-    ("int", r"-?(?:0|[1-9][0-9]*)"),
-    ("float", r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?"),
-):
-    _Loader.add_implicit_resolver(
-        f"tag:yaml.org,2002:{_tag}", re.compile(f"^(?:{_pattern})$"), None
+def replace_yaml_text(text: str, key: str, value: str) -> str:
+    """
+    Put *value* where the text of a top-level *key* stands, with its quotes, and touch nothing else.
+    """
+    node = _compose(text)
+    old = next(inner for name, inner in node.value if name.value == key)
+    quote = old.style if old.style in ("'", '"') else ""
+    return text[: old.start_mark.index] + quote + value + quote + text[old.end_mark.index :]
+
+
+_TAG = "tag:yaml.org,2002:"
+_JSON_TYPES = [
+    (_TAG + name, re.compile(pattern))
+    for name, pattern in (
+        ("bool", r"(?:true|false)\Z"),
+        ("null", r"(?:null|~|)\Z"),
+        ("int", r"-?(?:0|[1-9][0-9]*)\Z"),
+        ("float", r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?\Z"),
     )
-
+]
 _SCALARS: Mapping[str, Callable[[str], Any]] = {
-    "tag:yaml.org,2002:str": str,
-    "tag:yaml.org,2002:bool": lambda text: text == "true",
-    "tag:yaml.org,2002:null": lambda text: None,
-    "tag:yaml.org,2002:int": int,
-    "tag:yaml.org,2002:float": float,
+    f"{_TAG}str": str,
+    f"{_TAG}bool": lambda text: text == "true",
+    f"{_TAG}null": lambda text: None,
+    f"{_TAG}int": int,
+    f"{_TAG}float": float,
 }
 
 
-def _read_yaml(text: str, file: str) -> Source:
+def _resolver(types: list[tuple[str, Any]]) -> type:
+    """
+    Make the class that types plain scalars by the first pattern they match, else as text.
+    """
+    from ruamel.yaml.nodes import ScalarNode
+    from ruamel.yaml.resolver import VersionedResolver
+    from ruamel.yaml.tag import Tag
+
+    class Resolver(VersionedResolver):
+        def resolve(self, kind: Any, value: Any, implicit: Any) -> Any:
+            if kind is ScalarNode and implicit[0]:
+                for tag, pattern in types:
+                    if pattern.match(value):
+                        return Tag(suffix=tag)
+            return super().resolve(kind, value, (False, False))
+
+    return Resolver
+
+
+def _reader() -> "YAML":
+    from ruamel.yaml import YAML
+
+    reader = YAML(typ="safe", pure=True)
+    reader.Resolver = _resolver(_JSON_TYPES)
+    reader.max_depth = MAX_DEPTH + 1  # scalars count, too
+    reader.composer.warn_double_anchors = False
+    return reader
+
+
+def _compose(text: str) -> Any:
+    return _reader().compose(text)
+
+
+def _read_yaml(text: str, file: str) -> Document:
+    from ruamel.yaml.composer import MaxDepthExceededError
+    from ruamel.yaml.error import MarkedYAMLError, YAMLError
+    from ruamel.yaml.reader import ReaderError
+
+    walk = _YamlWalk(file=file)
     try:
-        node = yaml.compose(text, Loader=_Loader)
-        places = Places.of(file, 1)
-        problems: list[Problem] = []
-        value = None if node is None else _build(node, (), places, problems, file)
-    except yaml.MarkedYAMLError as exc:
+        node = _compose(text)
+        if node is None:
+            return _unread(file, 1, "the file is empty")
+        value = walk.value(node, ())
+    except MaxDepthExceededError as exc:
+        return _unread(file, exc.problem_mark.line + 1, TOO_DEEP)
+    except MarkedYAMLError as exc:
         mark = exc.problem_mark or exc.context_mark
-        return _unread(file, mark.line + 1 if mark else 1, f"no YAML: {exc.problem or exc.context}")
+        reason = exc.problem or exc.context
+        return _unread(file, mark.line + 1 if mark else 1, f"not valid YAML: {reason}")
+    except ReaderError as exc:
+        line = text.count("\n", 0, exc.position) + 1
+        return _unread(file, line, f"not valid YAML: unacceptable character #x{exc.character:04x}")
     except _RefusedError as exc:
         return _unread(file, exc.line, str(exc))
-    except RecursionError:
-        return _unread(file, _deep_line(text), TOO_DEEP)
-    except (yaml.YAMLError, ValueError) as exc:
-        return _unread(file, 1, f"no YAML: {' '.join(str(exc).split())}")
-    if node is None:
-        return _unread(file, 1, "the file is empty")
-    return Source(value=value, places=places, problems=tuple(problems))
+    except (YAMLError, ValueError) as exc:
+        return _unread(file, 1, f"not valid YAML: {' '.join(str(exc).split())}")
+    return Document(value=value, places=Places(known=walk.known), problems=tuple(walk.problems))
 
 
-def _deep_line(text: str) -> int:
+@dataclass(slots=True, kw_only=True)
+class _YamlWalk:
     """
-    Give the line where YAML becomes too deep; its events nest no calls, unlike its nodes.
+    Makes values of nodes, with their lines.
+
+    It raises `_RefusedError` at what can be read and not be stored.
     """
-    depth = 0
-    for event in yaml.parse(text, Loader=_Loader):
-        if isinstance(event, yaml.CollectionStartEvent):
-            depth += 1
-            if depth > MAX_DEPTH:
-                return event.start_mark.line + 1 if event.start_mark else 1
-        elif isinstance(event, yaml.CollectionEndEvent):
-            depth -= 1
-    return 1
 
+    file: str
+    known: dict[Steps, tuple[str, int | None]] = field(default_factory=dict)
+    problems: list[Problem] = field(default_factory=list)
+    _seen: set[int] = field(default_factory=set)
+    _repeated: int = 0
 
-def _build(
-    node: yaml.Node, steps: Steps, places: Places, problems: list[Problem], file: str
-) -> Any:
-    line = node.start_mark.line + 1
-    places.known.setdefault(steps, (file, line))
-    if isinstance(node, yaml.CollectionNode) and len(steps) >= MAX_DEPTH:
-        raise _RefusedError(line, TOO_DEEP)
-    if isinstance(node, yaml.SequenceNode):
-        return [
-            _build(item, (*steps, index), places, problems, file)
-            for index, item in enumerate(node.value)
-        ]
-    if isinstance(node, yaml.MappingNode):
+    def value(self, node: "Node", steps: Steps) -> Any:
+        from ruamel.yaml.nodes import MappingNode, SequenceNode
+
+        line = node.start_mark.line + 1
+        self.known.setdefault(steps, (self.file, line))
+        self._count(node, line)
+        if not isinstance(node, MappingNode | SequenceNode):
+            return self._scalar(node, line)
+        if len(steps) >= MAX_DEPTH:
+            raise _RefusedError(line, TOO_DEEP)  # by way of aliases
+        if isinstance(node, SequenceNode):
+            return [self.value(inner, (*steps, index)) for index, inner in enumerate(node.value)]
+        return self._mapping(node, steps)
+
+    def _mapping(self, node: "Node", steps: Steps) -> dict[str, Any]:
+        from ruamel.yaml.nodes import ScalarNode
+
         result: dict[str, Any] = {}
-        for key_node, value_node in node.value:
-            at = key_node.start_mark.line + 1
-            key = key_node.value
-            if not isinstance(key_node, yaml.ScalarNode):
-                problems.append(Problem(file=file, line=at, message="a key must be text"))
+        for name, inner in node.value:
+            line = name.start_mark.line + 1
+            if not isinstance(name, ScalarNode):
+                self.problems.append(
+                    Problem(file=self.file, line=line, message="a key must be text")
+                )
                 continue
-            _scalar(str, key, at)
+            key = name.value
+            if (reason := unstorable(key, key)) is not None:
+                raise _RefusedError(line, reason)
             if key in result:
-                problems.append(_given_twice(file, at, key))
-            places.known.setdefault((*steps, key), (file, at))
-            result[key] = _build(value_node, (*steps, key), places, problems, file)
+                self.problems.append(_given_twice(self.file, line, key))
+            self.known.setdefault((*steps, key), (self.file, line))
+            result[key] = self.value(inner, (*steps, key))
         return result
-    read = _SCALARS.get(node.tag)
-    if read is None:
-        problems.append(Problem(file=file, line=line, message=f"tag {node.tag} is not read here"))
-        return None
-    return _scalar(read, node.value, line)
 
+    def _scalar(self, node: "Node", line: int) -> Any:
+        tag, spelled = str(node.tag), node.value
+        if tag not in _SCALARS:
+            self.problems.append(
+                Problem(file=self.file, line=line, message=f"tag {tag} is not supported here")
+            )
+            return None
+        try:
+            value = _SCALARS[tag](spelled)
+        except ValueError as exc:
+            long = spelled.removeprefix("-").isdecimal()
+            raise _RefusedError(
+                line, _TOO_LONG if long else f"{spelled!r} is not a number"
+            ) from exc
+        if (reason := unstorable(value, spelled)) is not None:
+            raise _RefusedError(line, reason)
+        return value
 
-def _scalar(read: Callable[[str], Any], spelled: str, line: int) -> Any:
-    try:
-        value = read(spelled)
-    except ValueError as exc:
-        long = spelled.removeprefix("-").isdecimal()
-        raise _RefusedError(line, _TOO_LONG if long else f"{spelled!r} is no number") from exc
-    if (reason := unstorable(value, spelled)) is not None:
-        raise _RefusedError(line, reason)
-    return value
+    def _count(self, node: "Node", line: int) -> None:
+        """
+        Add up what is met a second time, which is what aliases repeat.
+        """
+        if id(node) not in self._seen:
+            self._seen.add(id(node))
+            return
+        self._repeated += 16 + (len(node.value) if isinstance(node.value, str) else 0)
+        if self._repeated > MAX_REPEATED:
+            raise _RefusedError(line, TOO_OFTEN)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
+from ruamel.yaml import YAML
 
 from harness.cli import gate, run
 from harness.cli.main import make_parser
@@ -16,12 +16,12 @@ CI = Path(__file__).parent.parent / "docs" / "ci"
 
 
 def github() -> list[str]:
-    job = yaml.safe_load((CI / "github.yml").read_text("utf-8"))["jobs"]["gate"]
+    job = YAML(typ="safe").load((CI / "github.yml").read_text("utf-8"))["jobs"]["gate"]
     return [step["run"] for step in job["steps"] if "run" in step]
 
 
 def gitlab() -> list[str]:
-    return list(yaml.safe_load((CI / "gitlab.yml").read_text("utf-8"))["gate"]["script"])
+    return list(YAML(typ="safe").load((CI / "gitlab.yml").read_text("utf-8"))["gate"]["script"])
 
 
 @pytest.mark.parametrize("commands", [github(), gitlab()], ids=["github", "gitlab"])

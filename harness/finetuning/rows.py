@@ -16,7 +16,7 @@ from typing import Any
 
 from harness.canonical import digest
 from harness.diagnostics import Problem, raise_problems
-from harness.documents import read_source
+from harness.documents import read_document
 from harness.errors import SuiteError, TrainingError
 from harness.messages import Message, Tool, to_chat
 
@@ -65,7 +65,7 @@ def read_rows(
     Raises:
         SuiteError: if the file cannot be read or a row is wrong; names file and line.
     """
-    source = read_source(file)
+    source = read_document(file)
     problems = list(source.problems)
     rows = []
     values = source.value if isinstance(source.value, list) else []

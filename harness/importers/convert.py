@@ -13,15 +13,14 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from harness.diagnostics import Places, Problem, Problems
+from harness.documents import write_yaml
 from harness.errors import UsageError, boundary
 from harness.files import write_folder
 from harness.importers.base import Imported, ImportedCase, Sources
 from harness.importers.registry import importer
 from harness.suites.files import SUITE_FILE
-from harness.suites.parse import read_document
+from harness.suites.parse import parse_document
 from harness.suites.release import NAME
 from harness.suites.suite import Suite
 
@@ -134,7 +133,7 @@ def _read(
         places.known["cases", index] = (case.file, case.line)
     problems = Problems(places=places)
     document = {**head, "cases": [dict(case.row) for case in cases]}
-    return read_document(document, problems), problems.in_order()
+    return parse_document(document, problems), problems.in_order()
 
 
 def _files(
@@ -152,7 +151,7 @@ def _files(
     }
     settings |= {"tools": "tools.json", "cases": "cases.jsonl"}
     files = {
-        SUITE_FILE: yaml.safe_dump(settings, sort_keys=False, allow_unicode=True, width=100),
+        SUITE_FILE: write_yaml(settings),
         "tools.json": json.dumps(list(imported.tools), indent=1, ensure_ascii=False) + "\n",
         "cases.jsonl": _lines([case.row for case in cases]),
         "README.md": _readme(suite, notes, given, format_name),

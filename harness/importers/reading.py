@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from harness.diagnostics import Problem
-from harness.documents import read_source
+from harness.documents import read_document
 from harness.errors import UsageError, boundary
 
 _Made = TypeVar("_Made")
@@ -42,7 +42,7 @@ def json_rows(files: Iterable[Path], notes: list[Problem]) -> list[Row]:
     for file in files:
         with boundary(UsageError, f"{file} cannot be read"):
             begin = file.read_bytes()[:4096].removeprefix(b"\xef\xbb\xbf").lstrip()[:1]
-        source = read_source(file, ending=".json" if begin == b"[" else ".jsonl")
+        source = read_document(file, ending=".json" if begin == b"[" else ".jsonl")
         notes += source.problems
         values = source.value if isinstance(source.value, list) else []
         for index, value in enumerate(values):

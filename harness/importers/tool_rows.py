@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.diagnostics import Problem, raise_problems
-from harness.documents import decode_json, read_source
+from harness.documents import decode_json, read_document
 from harness.errors import UsageError, boundary
 from harness.importers.base import Imported, Sources
 from harness.importers.conversations import Conversation, cases, chat_rows, conversation
@@ -58,7 +58,7 @@ class ToolRows:
 
 
 def _tools(file: Path) -> list[Any]:
-    source = read_source(file)
+    source = read_document(file)
     raise_problems(source.problems)
     if not isinstance(source.value, list):
         raise UsageError(f"{file}: it must hold a list of function schemas")

@@ -7,8 +7,7 @@ of huggingface_hub reads it. The rates are there, each with what it was counted 
 
 from typing import Any
 
-import yaml
-
+from harness.documents import write_yaml
 from harness.reports import escape as safe
 from harness.reports.format import unit
 from harness.reports.report import Report
@@ -23,7 +22,7 @@ def render(report: Report) -> str:
     Spell the run at hand, the last of *report*, as the YAML block a model card begins with.
     """
     document = {"model-index": [_index(report.new.record)]}
-    text = yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=1_000_000)
+    text = write_yaml(document, width=1_000_000)
     return f"---\n{text}---\n"
 
 

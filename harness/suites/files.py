@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from harness.diagnostics import Places, Problem, Problems, raise_problems, suggest
-from harness.documents import read_source
+from harness.documents import read_document
 from harness.errors import UsageError
-from harness.suites.parse import read_document
+from harness.suites.parse import parse_document
 from harness.suites.schema import check_shape
 from harness.suites.suite import Suite
 
@@ -56,9 +56,9 @@ def load_suite_copy(path: Path) -> Suite:
     Raises:
         SuiteError: listing what is wrong.
     """
-    source = read_source(path)
+    source = read_document(path)
     problems = Problems(places=source.places, found=list(source.problems))
-    suite = read_document(source.value, problems) if source.value is not None else None
+    suite = parse_document(source.value, problems) if source.value is not None else None
     raise_problems(problems.in_order())
     assert suite is not None
     return suite
@@ -72,7 +72,7 @@ def read_suite(path: Path, *, today: date | None = None, check_release: bool = T
     release is being made.
     """
     folder = path.parent if path.name == SUITE_FILE else path
-    source = read_source(folder / SUITE_FILE)
+    source = read_document(folder / SUITE_FILE)
     problems = Problems(places=source.places, found=list(source.problems))
     document = source.value
     if document is not None and not isinstance(document, dict):
@@ -83,7 +83,7 @@ def read_suite(path: Path, *, today: date | None = None, check_release: bool = T
         if not all(whole):
             check_shape(document, problems)
         else:
-            suite = read_document(
+            suite = parse_document(
                 document, problems, versions=versions if check_release else None, today=today
             )
             if not problems.found:
@@ -141,7 +141,7 @@ def _inline(document: dict[str, Any], part: str, folder: Path, problems: Problem
     if not file.is_file():
         problems.add((part,), f"{part}: there is no file {name!r} beside this one")
         return False
-    source = read_source(file)
+    source = read_document(file)
     problems.places.graft(source.places, (part,))
     problems.found.extend(source.problems)
     if source.value is None:
@@ -160,7 +160,7 @@ def _versions(folder: Path, problems: Problems) -> dict[str, str]:
     file = folder / VERSIONS_FILE
     if not file.is_file():
         return {}
-    source = read_source(file)
+    source = read_document(file)
     problems.found.extend(source.problems)
     if source.value is None:
         return {}

@@ -25,7 +25,7 @@ from referencing.jsonschema import DRAFT202012
 
 from harness.canonical import as_written, canonical_json, digest
 from harness.diagnostics import Places, Problems, Steps, raise_problems, suggest
-from harness.documents import MAX_DEPTH, TOO_DEEP, unstorable
+from harness.documents import TOO_DEEP, unstorable_parts
 from harness.messages import Message, Tool, to_chat
 from harness.suites.expectations import NOT_OFFERED, read_expectation
 from harness.suites.schema import check_shape, spell
@@ -48,13 +48,13 @@ def parse_suite(
         SuiteError: listing what is wrong.
     """
     problems = Problems(places=Places.of(source))
-    suite = read_document(document, problems, versions=versions, today=today)
+    suite = parse_document(document, problems, versions=versions, today=today)
     raise_problems(problems.in_order())
     assert suite is not None
     return suite
 
 
-def read_document(
+def parse_document(
     document: Mapping[str, Any],
     problems: Problems,
     *,
@@ -83,7 +83,7 @@ def _plain(document: Mapping[str, Any], problems: Problems) -> dict[str, Any] | 
     Copy *document*, of JSON types only; keys keep their order, as a template shows tools by it.
     """
     before = len(problems.found)
-    for steps, reason in _flaws(document):
+    for steps, reason in unstorable_parts(document):
         # All the way down would be long to read; the place has the line.
         where = spell(document, steps[:2] if reason == TOO_DEEP else steps).rstrip(":")
         problems.add(steps, f"{where}: {reason}" if where else reason)
@@ -99,24 +99,6 @@ def _plain(document: Mapping[str, Any], problems: Problems) -> dict[str, Any] | 
         problems.add((), "a suite is an object with format, name, version, tools and cases")
         return None
     return value
-
-
-def _flaws(value: object, steps: Steps = ()) -> Iterator[tuple[Steps, str]]:
-    """
-    Give each part of a document that no file could hold, or that is too deep to be checked.
-    """
-    if not isinstance(value, dict | list | tuple):
-        if (reason := unstorable(value, repr(value))) is not None:
-            yield steps, reason
-        return
-    if len(steps) >= MAX_DEPTH:
-        yield steps, TOO_DEEP
-        return
-    for step, inner in value.items() if isinstance(value, dict) else enumerate(value):
-        if (reason := unstorable(step, str(step))) is not None:
-            yield steps, reason
-        else:
-            yield from _flaws(inner, (*steps, step))
 
 
 class _Reader:
@@ -387,7 +369,7 @@ def _message(entry: Any, steps: Steps) -> Message:
         raise ValueError(f"it is {TOO_DEEP}") from exc
     for call in message.tool_calls:
         # Arguments may be JSON text, which was a mere text until here.
-        for _, reason in _flaws(call.arguments, steps):
+        for _, reason in unstorable_parts(call.arguments, steps):
             raise ValueError(f"arguments of {call.name!r}: {reason}")
     return message
 

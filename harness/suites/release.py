@@ -15,10 +15,8 @@ from datetime import date
 from pathlib import Path
 from typing import Literal
 
-import yaml
-
 from harness.diagnostics import raise_problems
-from harness.documents import read_source
+from harness.documents import read_document, replace_yaml_text
 from harness.errors import SuiteError, UsageError, boundary
 from harness.files import write_text
 from harness.suites.files import SUITE_FILE, VERSIONS_FILE, read_suite, read_versions
@@ -107,19 +105,14 @@ def _set_version(file: Path, version: str) -> None:
     Put *version* where the old one stands, and touch nothing else: comments are the author's.
     """
     text = file.read_bytes().decode("utf-8")
-    node = yaml.compose(text, Loader=yaml.SafeLoader)
-    assert isinstance(node, yaml.MappingNode)
-    value = next(value for key, value in node.value if key.value == "version")
-    quote = value.style if value.style in ("'", '"') else ""
-    start, end = value.start_mark.index, value.end_mark.index
-    write_text(file, text[:start] + quote + version + quote + text[end:])
+    write_text(file, replace_yaml_text(text, "version", version))
 
 
 def _last_cases(folder: Path) -> Mapping[str, str]:
     file = folder / CASES_FILE
     if not file.is_file():
         return {}
-    source = read_source(file)
+    source = read_document(file)
     raise_problems(source.problems)
     cases = source.value.get("cases") if isinstance(source.value, dict) else None
     if not isinstance(cases, dict):

@@ -23,7 +23,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from harness.documents import read_source
+from harness.documents import read_document
 from harness.errors import UsageError
 from harness.suites.parse import parse_suite
 from harness.suites.suite import Case
@@ -96,7 +96,7 @@ def document(path: Path) -> Any:
     Raises:
         UsageError: naming the line of everything that cannot be read.
     """
-    source = read_source(path)
+    source = read_document(path)
     if source.problems:
         raise UsageError("\n".join(map(str, source.problems)))
     return source.value

@@ -284,7 +284,7 @@ def test_nulls_that_a_table_put_into_calls_are_left_out_and_noted(tmp_path: Path
                 ],
                 "tools": [TOOL],
             },
-            "the arguments of 'search' cannot be read: no JSON",
+            "the arguments of 'search' cannot be read: not valid JSON",
         ),
     ],
 )

@@ -290,16 +290,16 @@ BAD_CASES = {
         "case 'a': quarantine.until is '2027-02-30', a day no calendar has",
     ),
     "not an object": ("[1]", "case 2: must be an object, not a list"),
-    "not JSON": ('{"id": "a"', "no JSON: Expecting ',' delimiter in column 11"),
+    "not JSON": ('{"id": "a"', "not valid JSON: Expecting ',' delimiter in column 11"),
     "key twice": (
         '{"id": "a", "id": "b", "prompt": "x", "expect": {"abstain": true}}',
         "key 'id' is given twice; keep one",
     ),
     "NaN": (
         '{"id": "a", "prompt": "x", "expect": {"abstain": true, "text": NaN}}',
-        "NaN is no JSON number",
+        "NaN is not a JSON number",
     ),
-    "null": ("null", "null is no row; remove it"),
+    "null": ("null", "null is not a row; remove it"),
     "number beyond a float": (
         '{"id": "a", "prompt": "x", "expect": {"abstain": true, "text": 1e999}}',
         "the number 1e999 is beyond the largest that can be stored, about 1.8e308",
@@ -310,11 +310,11 @@ BAD_CASES = {
     ),
     "half a surrogate pair": (
         case(prompt="\ud83d"),
-        "a text holds half a surrogate pair, which is no character; write it whole",
+        "a text holds half a surrogate pair, which is not a character; write it whole",
     ),
     "half a surrogate pair in a key": (
         case(generation={"\udc00": 1}),
-        "a text holds half a surrogate pair, which is no character; write it whole",
+        "a text holds half a surrogate pair, which is not a character; write it whole",
     ),
     "deeper than JSON is read": (
         f'{{"id": "a", "prompt": {"[" * 3000}{"]" * 3000}}}',
@@ -341,7 +341,7 @@ BAD_CASES = {
     ),
     "infinite arguments of a history": (
         history('{"city": 1e999}'),
-        "case 'a': messages[1] is no message: arguments of 'get_weather': inf is no JSON number",
+        "case 'a': messages[1] is no message: arguments of 'get_weather': inf is not a JSON number",
     ),
 }
 
@@ -415,8 +415,13 @@ def test_a_bad_case_is_refused_with_its_line(tmp_path, bad, complaint):
             "generation.seed must be a whole number, not the text '1'",
         ),
         (1, "name: toy\n", "", 'needs "name"'),
-        (3, "name: toy", "name: [toy", "no YAML: expected ',' or ']', but got ':'"),
-        (2, "name: toy", "name: !!binary eA==", "tag tag:yaml.org,2002:binary is not read here"),
+        (3, "name: toy", "name: [toy", "not valid YAML: expected ',' or ']', but got ':'"),
+        (
+            2,
+            "name: toy",
+            "name: !!binary eA==",
+            "tag tag:yaml.org,2002:binary is not supported here",
+        ),
         (
             3,
             "version: 1.0.0",
@@ -429,12 +434,12 @@ def test_a_bad_case_is_refused_with_its_line(tmp_path, bad, complaint):
             f"version: {'9' * 5000}",
             "a number has more digits than can be read; write it as text",
         ),
-        (3, "version: 1.0.0", "version: !!float one", "'one' is no number"),
+        (3, "version: 1.0.0", "version: !!float one", "'one' is not a number"),
         (
             2,
             "name: toy",
             'name: "\\ud83d"',
-            "a text holds half a surrogate pair, which is no character; write it whole",
+            "a text holds half a surrogate pair, which is not a character; write it whole",
         ),
         (
             2,
@@ -484,12 +489,12 @@ def test_a_bad_suite_yaml_is_refused_with_its_line(tmp_path, line, old, new, com
         (
             6,
             {"name": "f", "parameters": {"type": "object", "minProperties": float("inf")}},
-            "Infinity is no JSON number",
+            "Infinity is not a JSON number",
         ),
         (
             4,
             {"name": "f", "description": "\ud83d"},
-            "a text holds half a surrogate pair, which is no character; write it whole",
+            "a text holds half a surrogate pair, which is not a character; write it whole",
         ),
         (
             66,
@@ -529,13 +534,13 @@ def test_a_file_that_holds_null_is_refused(tmp_path, name):
     write(tmp_path)
     (tmp_path / name).write_text("null\n", "utf-8")
 
-    assert [f"{name}:1: holds null and nothing else; write it anew or restore it"] == (
+    assert [f"{name}:1: holds null and nothing else; rewrite or restore it"] == (
         complaints(tmp_path)
     )
 
 
 def test_a_yaml_null_is_nothing_either(tmp_path):
-    assert ["suite.yaml:1: holds null and nothing else; write it anew or restore it"] == (
+    assert ["suite.yaml:1: holds null and nothing else; rewrite or restore it"] == (
         complaints(write(tmp_path, head="~\n"))
     )
 
@@ -592,7 +597,7 @@ def test_a_file_that_is_no_utf8_is_refused_with_its_line(tmp_path):
     write(tmp_path)
     (tmp_path / "cases.jsonl").write_bytes(b'\n{"id": "\xff"}\n')
 
-    assert ["cases.jsonl:2: no UTF-8 text: invalid start byte; save the file as UTF-8"] == (
+    assert ["cases.jsonl:2: not valid UTF-8: invalid start byte; save the file as UTF-8"] == (
         complaints(tmp_path)
     )
 
@@ -821,7 +826,7 @@ def test_a_suite_and_its_document_are_the_same_suite(row, system, declared):
 def test_a_document_of_other_than_json_types_is_refused():
     with pytest.raises(SuiteError, match="x: only JSON types can be stored"):
         parse_suite(document(generation={"temperature": {1, 2}}), "x")
-    with pytest.raises(SuiteError, match=r"x: generation\.temperature: nan is no JSON number"):
+    with pytest.raises(SuiteError, match=r"x: generation\.temperature: nan is not a JSON number"):
         parse_suite(document(generation={"temperature": float("nan")}), "x")
     with pytest.raises(SuiteError, match="x: case 'a': prompt: a text holds half a surrogate"):
         parse_suite(document(case(prompt="\ud800")), "x")

@@ -537,7 +537,7 @@ def test_training_rows_that_cannot_be_read_are_findings(tmp_path):
 
     assert [
         'train.jsonl:1: invalid: a training row needs "messages" in which a user says something',
-        "valid.jsonl:2: invalid: no JSON: Expecting property name enclosed in double quotes "
+        "valid.jsonl:2: invalid: not valid JSON: Expecting property name enclosed in double quotes "
         "in column 2",
     ] == findings(tmp_path)
 

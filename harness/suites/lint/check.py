@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.diagnostics import Places, Steps
-from harness.documents import read_source
+from harness.documents import read_document
 from harness.suites.files import SUITE_FILE, read_suite
 from harness.suites.lint.case_rules import case_findings
 from harness.suites.lint.findings import LintCode, LintFinding
@@ -56,7 +56,7 @@ def _training_texts(folder: Path) -> tuple[list[tuple[str, str]], list[LintFindi
     for file in (folder / name for name in TRAINING_FILES):
         if not file.is_file():
             continue
-        source = read_source(file)
+        source = read_document(file)
         findings += [
             LintFinding(
                 file=problem.file, line=problem.line, code="invalid", message=problem.message
