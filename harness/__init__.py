@@ -9,6 +9,7 @@ One question: may this checkpoint replace the one we ship? ::
     candidate = harness.run("tool-routing", "./candidate")
     gated = harness.gate(shipped, candidate)
     print(gated.verdict.verdict, gated.verdict.reasons)
+    print(harness.render(gated, "markdown"))
 
 Names are loaded on first use, so that ``import harness`` costs next to nothing.
 """
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from harness.gating.policy import read_policy as read_policy
     from harness.messages import tools_from_functions as tools_from_functions
     from harness.pytest_plugin.assertions import ToolCalls as ToolCalls
+    from harness.renderers.registry import render as render
     from harness.runs.baselines import save_baseline as save_baseline
     from harness.runs.store import load_run as load_run
     from harness.suites.files import load_suite as load_suite
@@ -58,6 +60,7 @@ _HOME = {
     "open_project": "harness.workflow.project",
     "optional": "harness.constraints.constraint",
     "read_policy": "harness.gating.policy",
+    "render": "harness.renderers.registry",
     "run": "harness.workflow.run",
     "same_moment_as": "harness.constraints.constraint",
     "save_baseline": "harness.runs.baselines",

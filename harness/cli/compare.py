@@ -30,14 +30,16 @@ def run(arguments: argparse.Namespace) -> int:
     """
     Show two runs compared, or more side by side.
     """
-    from harness.reports.build import report_side_by_side
+    from harness.reports.build import report_comparison, report_side_by_side
+    from harness.workflow.compare import compare
     from harness.workflow.project import open_project
 
     project = open_project(arguments.root)
     if len(arguments.runs) < 2:
-        raise UsageError("compare needs two runs or baselines at least")
+        raise UsageError("compare needs at least two runs or baselines")
     suite = _suite_of(project, arguments.runs)
-    report = report_side_by_side([project.run(text, suite) for text in arguments.runs])
+    runs = [project.run(text, suite) for text in arguments.runs]
+    report = report_comparison(compare(*runs)) if len(runs) == 2 else report_side_by_side(runs)
     if not write(report, arguments):
         show(report)
     return ExitCode.PASS

@@ -5,11 +5,14 @@ Built-in ones are in a table; others come by entry points in group ``harness.ren
 object is a `harness.renderers.base.Renderer`. Nothing is imported before it is asked for.
 """
 
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from harness.errors import UsageError
 from harness.plugins import Family
 from harness.renderers.base import Renderer
+
+if TYPE_CHECKING:
+    from harness.reports.build import Subject
 
 _FAMILY = Family(
     group="harness.renderers",
@@ -32,7 +35,7 @@ names = _FAMILY.names
 
 def renderer(name: str) -> Renderer:
     """
-    Give the renderer called *name*.
+    Return the renderer called *name*.
 
     Raises:
         UsageError: if there is none, or it cannot be loaded.
@@ -41,3 +44,16 @@ def renderer(name: str) -> Renderer:
     if not callable(loaded):
         raise UsageError(f"{_FAMILY.target(name)} is no renderer; see harness.renderers.base")
     return cast(Renderer, loaded)
+
+
+def render(subject: "Subject", name: str) -> str:
+    """
+    Return the report on *subject* as the renderer called *name* spells it, such as ``"markdown"``.
+
+    Raises:
+        UsageError: if there is no such renderer, or it cannot be loaded.
+        HarnessError: if what is stored of a run cannot be read.
+    """
+    from harness.reports.build import report_on
+
+    return renderer(name)(report_on(subject))

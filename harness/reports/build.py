@@ -12,13 +12,15 @@ from harness.checkpoints.digests import holds_weights
 from harness.checkpoints.reference import parse_reference
 from harness.errors import HarnessError
 from harness.finetuning import Finetuned, finished
-from harness.gating.decision import Gated
+from harness.gating.decision import Compared, Gated
 from harness.reports.report import Asked, Report, RunView
 from harness.runs.store import StoredRun
 from harness.suites.files import load_suite_copy
 from harness.suites.suite import Case, Suite
 from harness.transcript import Key, Transcript
-from harness.workflow.compare import compare
+
+Subject = Report | StoredRun | Compared
+"""What there are reports on: a run, two runs compared, a verdict; a report is its own."""
 
 
 def view(
@@ -86,9 +88,22 @@ def _training(checkpoint: Mapping[str, Any]) -> Finetuned | None:
         return None
 
 
+def report_on(subject: Subject) -> Report:
+    """
+    Return the report on *subject*.
+    """
+    if isinstance(subject, Report):
+        return subject
+    if isinstance(subject, StoredRun):
+        return report_run(subject)
+    if isinstance(subject, Gated):
+        return report_gate(subject)
+    return report_comparison(subject)
+
+
 def report_run(run: StoredRun) -> Report:
     """
-    Make the report on one run.
+    Return the report on one run.
     """
     record = run.record
     title = f"{record.checkpoint['reference']} on {record.suite.name} {record.suite.version}"
@@ -97,7 +112,7 @@ def report_run(run: StoredRun) -> Report:
 
 def report_gate(gated: Gated) -> Report:
     """
-    Make the report on a verdict.
+    Return the report on a verdict.
     """
     suite = gated.new.record.suite
     return Report(
@@ -113,11 +128,15 @@ def report_gate(gated: Gated) -> Report:
 
 def report_side_by_side(runs: Sequence[StoredRun]) -> Report:
     """
-    Make the report on two runs compared, or on any number side by side.
+    Return the report on any number of runs, each by itself.
     """
-    if len(runs) != 2:
-        return Report(title="checkpoints side by side", runs=tuple(view(run) for run in runs))
-    compared = compare(runs[0], runs[1])
+    return Report(title="checkpoints side by side", runs=tuple(view(run) for run in runs))
+
+
+def report_comparison(compared: Compared) -> Report:
+    """
+    Return the report on two runs compared.
+    """
     return Report(
         title="two checkpoints compared",
         runs=(view(compared.old), view(compared.new)),
