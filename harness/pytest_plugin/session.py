@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from harness.reports.report import RunView
     from harness.runs.store import StoredRun
     from harness.scoring.results import CaseResult
-    from harness.suites.suite import Case, Suite
-    from harness.workflow.options import Progress, RunOptions
+    from harness.suites.suite import Suite
+    from harness.workflow.options import RunOptions
     from harness.workflow.project import Project
 
 SUITE_FILE = "suite.yaml"
@@ -163,23 +163,13 @@ class PytestSession:
         return self._once("backend", self._open)
 
     def _open(self) -> "Backend":
-        from harness.backends.base import BackendOptions
         from harness.backends.registry import open_backend
+        from harness.workflow.options import Progress
 
         if self.reference is None:
             raise UsageError("there is no checkpoint under test; give --checkpoint REF")
-        options = self._options
-        return open_backend(
-            self.reference,
-            BackendOptions(
-                device=options.device,
-                batch_size=options.batch_size,
-                dialect=options.dialect,
-                declares_tools=not self._suites or any(s.declare_tools for s in self._suites),
-                cases=frozenset(case.id for s in self._suites for case in s.cases) or None,
-                notify=self.say,
-            ),
-        )
+        opening = self._options.backend_options(*self._suites, progress=Progress(notify=self.say))
+        return open_backend(self.reference, opening)
 
     def close(self) -> None:
         """
@@ -216,36 +206,22 @@ class PytestSession:
     def _run_collected(self, file: Path, suite: "Suite", selected: frozenset[str]) -> SuiteRun:
         from harness.reports.build import view
         from harness.workflow.options import Progress
+        from harness.workflow.run import RunPlan, run_opened
 
-        cases = tuple(case for case in suite.cases if case.id in selected) or suite.cases
         progress = Progress(
             notify=self.say,
             expect=lambda total: self.say(f"{suite.name}: {total} answers to make"),
         )
         out = None if self.out is None else self.out / suite.name
-        stored = self._ask(self.project, suite, cases, out, self._options, progress)
+        cases = tuple(case for case in suite.cases if case.id in selected) or suite.cases
+        plan = RunPlan.of(suite, self._options, project=self.project, out=out)
+        stored = run_opened(replace(plan, cases=cases), self.backend(), progress)
         run = self._runs[file] = SuiteRun(
             stored=stored,
             results={result.id: result for result in stored.record.cases},
             view=view(stored),
         )
         return run
-
-    def _ask(
-        self,
-        project: "Project",
-        suite: "Suite",
-        cases: "tuple[Case, ...]",
-        out: Path | None,
-        options: "RunOptions",
-        progress: "Progress",
-    ) -> "StoredRun":
-        from harness.workflow import run as workflow
-
-        chosen, generation = suite.with_cases(cases), self.generation(suite)
-        return workflow.run_opened(
-            project, chosen, suite, self.backend(), generation, out, options, progress
-        )
 
     def gate(self, file: Path, run: SuiteRun) -> "Gated":
         """
@@ -278,18 +254,15 @@ class PytestSession:
         """
         Run a suite on another checkpoint, or on the one under test, and store it in *reports*.
         """
-        from harness.workflow import run as workflow
         from harness.workflow.options import Progress
+        from harness.workflow.run import RunPlan, run, run_opened
 
         project = replace(self.project, reports=reports)
         options = replace(self._options, limit=limit, tags=tags, repeats=repeats)
         if checkpoint is not None:
-            return workflow.run(
-                name, checkpoint, project=project, options=options, today=self.today
-            )
-        suite = self.suite(name)
-        cases = suite.select(tags=tags, limit=limit)
-        return self._ask(project, suite, cases, None, options, Progress())
+            return run(name, checkpoint, project=project, options=options, today=self.today)
+        plan = RunPlan.of(self.suite(name), options, project=project)
+        return run_opened(plan, self.backend(), Progress())
 
     def finetuned(
         self,

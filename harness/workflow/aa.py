@@ -7,12 +7,13 @@ The noise of a suite and a machine is measured before a gate is trusted with it.
 
 import json
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import Any
 
-from harness.backends.base import Backend, BackendOptions
+from harness.backends.base import Backend
 from harness.backends.registry import open_backend
 from harness.errors import StoreError, UsageError
 from harness.files import write_text
@@ -36,7 +37,7 @@ from harness.suites.files import load_suite
 from harness.workflow.compare import compare
 from harness.workflow.options import Progress, RunOptions, generation_for
 from harness.workflow.project import Project, open_project
-from harness.workflow.run import run_opened
+from harness.workflow.run import RunPlan, run_opened
 
 BATCH_SIZES = (1, 5, None)
 """The batch sizes tried beside the first run's own: alone, odd, and the backend's choice."""
@@ -120,38 +121,26 @@ def run_self_test(
     options, policy = options or RunOptions(), policy or default_policy()
     today = today or date_today()
     whole = load_suite(project.suite(suite), today=today)
-    chosen = whole.with_cases(whole.select(tags=options.tags, limit=options.limit))
+    chosen = whole.select(tags=options.tags, limit=options.limit)
     folder = out or project.fresh_folder(whole.name, f"aa-{checkpoint}")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise StoreError(f"{folder} is not an empty folder; choose another --out")
 
-    def opened(size: int | None) -> Backend:
-        return open_backend(
-            checkpoint,
-            BackendOptions(
-                device=options.device,
-                dtype=options.dtype,
-                batch_size=size,
-                dialect=options.dialect,
-                declares_tools=whole.declare_tools,
-                progress=progress.bar,
-                notify=progress.notify,
-                cases=frozenset(case.id for case in whole.cases),
-            ),
-        )
+    def opened(size: int | None) -> AbstractContextManager[Backend]:
+        opening = replace(options, batch_size=size).backend_options(whole, progress=progress)
+        return closing(open_backend(checkpoint, opening))
 
     def answered(backend: Backend, name: str, how: RunOptions) -> StoredRun:
+        plan = RunPlan.of(whole, how, project=project, out=folder / name)
         each = Progress(notify=progress.notify, advance=progress.advance)
-        generation = generation_for(whole, how)
-        return run_opened(project, chosen, whole, backend, generation, folder / name, how, each)
+        return run_opened(plan, backend, each)
 
     plain = replace(options, repeats=1, latency=False)
-    seed = generation_for(whole, options).seed
-    sampled = generation_for(whole, options).do_sample
-    same_size = list(_same_size(plain, options.repeats, seed if sampled else None))
+    generation = generation_for(whole, options)
+    seed = generation.seed if generation.do_sample else None
+    same_size = list(_same_size(plain, options.repeats, seed))
     made: list[tuple[_Variation, StoredRun]] = []
-    backend = opened(options.batch_size)
-    try:
+    with opened(options.batch_size) as backend:
         served = backend.describe()
         if served.get("name") == "replay":
             raise UsageError(
@@ -159,20 +148,15 @@ def run_self_test(
             )
         batched = served.get("batch") is not None
         sizes = [size for size in BATCH_SIZES if size != options.batch_size] if batched else []
-        progress.expect(len(list(keys(chosen.cases))) * (1 + len(same_size) + len(sizes)))
+        progress.expect(len(list(keys(chosen))) * (1 + len(same_size) + len(sizes)))
         first = answered(backend, "first", plain)
         made += [(each, answered(backend, each.name, each.options)) for each in same_size]
-    finally:
-        backend.close()
     for size in sizes:
         each = _Variation(
             kind="batch", name=f"batch-{size or 'auto'}", options=replace(plain, batch_size=size)
         )
-        backend = opened(size)
-        try:
+        with opened(size) as backend:
             made.append((each, answered(backend, each.name, each.options)))
-        finally:
-            backend.close()
     notes = [] if batched else [f"other batch sizes: {served.get('name')} answers one at a time"]
     result = _judged(folder, first, made, policy, notes, today)
     write_text(folder / REPORT, spell(result))

@@ -8,9 +8,11 @@ taken from it is the ratio of the two, case by case. A drift that is even over f
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import replace
 from datetime import date
 
-from harness.backends.base import Backend, BackendOptions, Generation, Request
+from harness.backends.base import Backend, Generation, Request
 from harness.backends.registry import open_backend
 from harness.errors import BackendError
 from harness.gating.alternation import Alternation, Side, TimedAnswer, TimedCase
@@ -99,56 +101,38 @@ def time_checkpoints(
     project = project or open_project()
     options, progress = options or RunOptions(), progress or Progress()
     whole = load_suite(project.suite(suite), today=today or date_today())
-    chosen = whole.with_cases(whole.select(tags=options.tags, limit=options.limit))
-    cases = chosen.cases if options.limit is not None else latency_sample(chosen.cases)
+    chosen = whole.select(tags=options.tags, limit=options.limit)
+    cases = chosen if options.limit is not None else latency_sample(chosen)
     generation = generation_for(whole, options)
 
-    def opened(checkpoint: str) -> Backend:
-        return open_backend(
-            checkpoint,
-            BackendOptions(
-                device=options.device,
-                dtype=options.dtype,
-                batch_size=1,
-                dialect=options.dialect,
-                declares_tools=whole.declare_tools,
-                progress=progress.bar,
-                notify=progress.notify,
-                cases=frozenset(case.id for case in whole.cases),
-            ),
+    opening = replace(options, batch_size=1).backend_options(whole, progress=progress)
+    with (
+        closing(open_backend(old, opening)) as before,
+        closing(open_backend(new, opening)) as after,
+    ):
+        progress.expect(4 * rounds * len(cases))
+        started = now()
+        shown = shown_suite(whole.with_cases(cases), options.tool_names)
+        timed, left_out = alternate(
+            shown,
+            shown.cases,
+            before,
+            after,
+            generation,
+            rounds=rounds,
+            advance=progress.advance,
         )
-
-    before = opened(old)
-    try:
-        after = opened(new)
-        try:
-            progress.expect(4 * rounds * len(cases))
-            started = now()
-            shown = shown_suite(whole.with_cases(cases), options.tool_names)
-            timed, left_out = alternate(
-                shown,
-                shown.cases,
-                before,
-                after,
-                generation,
-                rounds=rounds,
-                advance=progress.advance,
-            )
-            return Alternation(
-                suite=suite_reference(whole),
-                old=before.checkpoint.to_json(),
-                new=after.checkpoint.to_json(),
-                backend=after.describe(),
-                generation=generation.to_json(),
-                hardware=hardware(),
-                cases=timed,
-                left_out=left_out,
-                measured=started,
-            )
-        finally:
-            after.close()
-    finally:
-        before.close()
+        return Alternation(
+            suite=suite_reference(whole),
+            old=before.checkpoint.to_json(),
+            new=after.checkpoint.to_json(),
+            backend=after.describe(),
+            generation=generation.to_json(),
+            hardware=hardware(),
+            cases=timed,
+            left_out=left_out,
+            measured=started,
+        )
 
 
 def _in_turn(answers: Iterator[Transcript], asked: Sequence[Request]) -> Iterator[Transcript]:

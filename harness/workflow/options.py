@@ -6,10 +6,26 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from harness.backends.base import Generation
+from harness.backends.base import BackendOptions, Generation
 from harness.errors import UsageError
 from harness.runs.record import SuiteReference
 from harness.suites.suite import Suite
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """
+    Callbacks for what happens during a step. Each does nothing by default.
+    """
+
+    notify: Callable[[str], None] = field(default=lambda _: None)
+    """Called with one line about something worth knowing."""
+    expect: Callable[[int], None] = field(default=lambda _: None)
+    """Called before a checkpoint is asked, with the number of answers to make."""
+    advance: Callable[[int], None] = field(default=lambda _: None)
+    """Called with the number of answers just made."""
+    bar: bool = False
+    """Whether preparing weights may draw a progress bar of its own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,21 +56,20 @@ class RunOptions:
     """Return the run that is in the folder if this one would be the same, resume it if it is
     unfinished, and replace it if it is another."""
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Progress:
-    """
-    Callbacks for what happens during a step. Each does nothing by default.
-    """
-
-    notify: Callable[[str], None] = field(default=lambda _: None)
-    """Called with one line about something worth knowing."""
-    expect: Callable[[int], None] = field(default=lambda _: None)
-    """Called before a checkpoint is asked, with the number of answers to make."""
-    advance: Callable[[int], None] = field(default=lambda _: None)
-    """Called with the number of answers just made."""
-    bar: bool = False
-    """Whether preparing weights may draw a progress bar of its own."""
+    def backend_options(self, *suites: Suite, progress: Progress) -> BackendOptions:
+        """
+        Return how to open a checkpoint that will be asked these suites; without any, anything.
+        """
+        return BackendOptions(
+            device=self.device,
+            dtype=self.dtype,
+            batch_size=self.batch_size,
+            dialect=self.dialect,
+            declares_tools=not suites or any(suite.declare_tools for suite in suites),
+            cases=frozenset(case.id for suite in suites for case in suite.cases) or None,
+            progress=progress.bar,
+            notify=progress.notify,
+        )
 
 
 def generation_for(suite: Suite, options: RunOptions) -> Generation:

@@ -15,12 +15,13 @@ is the one that counts. This is no second try for the losers:
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any
 
-from harness.backends.base import Backend, BackendOptions, Generation
+from harness.backends.base import Backend, Generation
 from harness.backends.registry import open_backend
 from harness.comparison.compare import Comparison, compare
 from harness.comparison.paired import PairedRate
@@ -38,7 +39,7 @@ from harness.transcript import Key, Transcript
 from harness.wording import count
 from harness.workflow.options import Progress, RunOptions, with_tool_names
 from harness.workflow.project import Project
-from harness.workflow.run import run_opened
+from harness.workflow.run import RunPlan, run_opened
 
 FEW, SHARE = 32, 0.10
 """More flips than both, the second as a share of the cases, no batch makes by itself: measured
@@ -270,28 +271,24 @@ def _ask(
     whole = replace(whole, released=record.suite.released)
     options = RunOptions(
         dialect=record.checkpoint["dialect"],
+        device=record.backend.get("device"),
+        dtype=record.backend.get("dtype"),
+        batch_size=1,
         repeats=1 + max(case.repeat for case in record.cases),
         tool_names=record.backend.get("tool_names"),
     )
-    backend = open_backend(
-        record.checkpoint["reference"],
-        BackendOptions(
-            device=record.backend.get("device"),
-            dtype=record.backend.get("dtype"),
-            batch_size=1,
-            dialect=options.dialect,
-            declares_tools=whole.declare_tools,
-            notify=progress.notify,
-            cases=frozenset(case.id for case in whole.cases),
-        ),
+    plan = RunPlan(
+        project=project,
+        suite=whole,
+        cases=only(whole.cases, cases),
+        generation=Generation(**record.generation),
+        options=options,
+        out=folder,
     )
-    try:
+    opening = options.backend_options(whole, progress=progress)
+    with closing(open_backend(record.checkpoint["reference"], opening)) as backend:
         _check_same(record, backend, options)
-        chosen = whole.with_cases(only(whole.cases, cases))
-        generation = Generation(**record.generation)
-        return run_opened(project, chosen, whole, backend, generation, folder, options, progress)
-    finally:
-        backend.close()
+        return run_opened(plan, backend, progress)
 
 
 def _check_same(record: RunRecord, backend: Backend, options: RunOptions) -> None:

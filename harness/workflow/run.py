@@ -5,16 +5,17 @@ run -> judge -> store -> compare -> gate. Each function is one step; none prints
 """
 
 from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any
+from typing import Any, Self
 
-from harness.backends.base import Backend, BackendOptions, Generation
+from harness.backends.base import Backend, Generation
 from harness.backends.registry import open_backend
 from harness.canonical import digest
 from harness.dialects.registry import spoken_by
-from harness.provenance import date_today, environment, now, packages
+from harness.provenance import date_today, environment, hardware, now, packages
 from harness.runs.record import Selection, make_record
 from harness.runs.runner import keys, latency_sample
 from harness.runs.runner import run as ask
@@ -24,7 +25,7 @@ from harness.scoring.cases import SCORER_VERSION
 from harness.scoring.score import judge
 from harness.scoring.tool_names import shown_suite
 from harness.suites.files import load_suite
-from harness.suites.suite import Suite
+from harness.suites.suite import Case, Suite
 from harness.transcript import Key
 from harness.workflow.declarations import asked_otherwise
 from harness.workflow.options import (
@@ -60,123 +61,144 @@ def run(
     project = project or open_project()
     options, progress = options or RunOptions(), progress or Progress()
     whole = load_suite(project.suite(suite), today=today or date_today())
-    chosen = whole.with_cases(whole.select(tags=options.tags, limit=options.limit))
-    generation = generation_for(whole, options)
-    drafts = _drafts(project, whole.name, options)
-    backend = open_backend(
-        checkpoint,
-        BackendOptions(
-            device=options.device,
-            dtype=options.dtype,
-            batch_size=options.batch_size,
-            dialect=options.dialect,
-            declares_tools=whole.declare_tools,
-            progress=progress.bar,
-            notify=progress.notify,
-            cases=frozenset(case.id for case in whole.cases),
-        ),
-    )
-    try:
-        return run_opened(
-            project, chosen, whole, backend, generation, out, options, progress, drafts
-        )
-    finally:
-        backend.close()
+    plan = RunPlan.of(whole, options, project=project, out=out)
+    plan = replace(plan, drafts=_drafts(project, whole.name, options))
+    opening = options.backend_options(whole, progress=progress)
+    with closing(open_backend(checkpoint, opening)) as backend:
+        return run_opened(plan, backend, progress)
 
 
-def run_opened(
-    project: Project,
-    suite: Suite,
-    whole: Suite,
-    backend: Backend,
-    generation: Generation,
-    out: Path | None,
-    options: RunOptions,
-    progress: Progress,
-    drafts: Mapping[Key, str] = MappingProxyType({}),
-) -> StoredRun:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunPlan:
     """
-    Run an opened checkpoint on *suite*, those cases of *whole* that were chosen.
+    What a checkpoint is asked, how, and where its run goes.
+    """
 
-    *drafts* change how long it takes and nothing of what it gives, so no record names them.
+    project: Project
+    suite: Suite
+    """The whole suite."""
+    cases: tuple[Case, ...]
+    """The cases of it that are asked."""
+    generation: Generation
+    options: RunOptions
+    out: Path | None = None
+    """The run's folder; None: a fresh one of the project."""
+    drafts: Mapping[Key, str] = field(default_factory=dict)
+    """Earlier answers for the backend to verify. They change how long a run takes and nothing of
+    what it gives, so no record names them."""
+
+    @classmethod
+    def of(
+        cls, suite: Suite, options: RunOptions, *, project: Project, out: Path | None = None
+    ) -> Self:
+        """
+        Return the plan for the cases and the generation settings that *options* choose.
+
+        Raises:
+            UsageError: for an unknown tag or generation setting.
+        """
+        return cls(
+            project=project,
+            suite=suite,
+            cases=suite.select(tags=options.tags, limit=options.limit),
+            generation=generation_for(suite, options),
+            options=options,
+            out=out,
+        )
+
+
+def run_opened(plan: RunPlan, backend: Backend, progress: Progress) -> StoredRun:
+    """
+    Ask an opened checkpoint what *plan* says, judge the answers and store the run.
 
     Raises:
-        StoreError: if *out* is in the way.
+        StoreError: if the run's folder is in the way.
         BackendError: if the backend breaks; what was answered is kept and can be resumed.
     """
-    head: dict[str, Any] = {
-        "suite": suite_reference(whole),
-        "selection": Selection(
-            limit=options.limit, tags=options.tags, complete=len(suite.cases) == len(whole.cases)
-        ),
-        "checkpoint": backend.checkpoint.to_json(),
-        "backend": with_order(
-            with_tool_names(backend.describe(), options.tool_names), options.order
-        ),
-        "generation": generation.to_json(),
-    }
-    plan = {
+    options, whole = plan.options, plan.suite
+    made_with = _made_with(plan, backend)
+    begun_with = {
         "suite": whole.digest,
-        "cases": digest([case.digest for case in suite.cases]),
-        "checkpoint": head["checkpoint"],
-        "backend": head["backend"],
-        "generation": head["generation"],
+        "cases": digest([case.digest for case in plan.cases]),
+        "checkpoint": made_with["checkpoint"],
+        "backend": made_with["backend"],
+        "generation": made_with["generation"],
         "repeats": options.repeats,
         "packages": packages(),
         # Some of the first answers are timed: a run that was begun without is not resumed.
         **({"latency": True} if options.latency else {}),
     }
-    shown = shown_suite(suite, options.tool_names)
+    shown = shown_suite(whole.with_cases(plan.cases), options.tool_names)
     if otherwise := asked_otherwise(backend.checkpoint.reference, shown):
         progress.notify(otherwise)
     if options.latency:
-        # One that cannot be timed says so here, before a folder is begun and in the way.
-        backend.answer_alone((), generation)
-    folder = out or project.fresh_folder(whole.name, backend.checkpoint.reference)
+        # Fail before a folder is begun, and in the way, if the backend cannot be timed.
+        backend.answer_alone((), plan.generation)
+    folder = plan.out or plan.project.fresh_folder(whole.name, backend.checkpoint.reference)
     resume = options.resume
     if options.reuse:
-        if (kept := _reusable(folder, head, options)) is not None:
+        if (kept := _reusable(folder, made_with, options)) is not None:
             progress.notify(f"{folder}: still valid, used again")
             return kept
-        resume = can_resume(folder, suite=whole.document, plan=plan)
+        resume = can_resume(folder, suite=whole.document, plan=begun_with)
         if not resume:
             discard_run(folder)
     started = now()
-    with start_run(folder, suite=whole.document, plan=plan, resume=resume) as writer:
-        total = sum(1 for key in keys(suite.cases, options.repeats) if key not in writer.done)
-        alone = latency_sample(suite.cases) if options.latency else ()
+    with start_run(folder, suite=whole.document, plan=begun_with, resume=resume) as writer:
+        total = sum(1 for key in keys(plan.cases, options.repeats) if key not in writer.done)
+        alone = latency_sample(plan.cases) if options.latency else ()
         progress.expect(total + sum(Key(case.id) not in writer.done for case in alone))
         if writer.done:
             progress.notify(f"resuming {folder}: {len(writer.done)} answers are there")
         ask(
             shown,
             backend,
-            generation,
+            plan.generation,
             writer.append,
             repeats=options.repeats,
             done=writer.done,
             latency=options.latency,
             order=options.order,
-            drafts=drafts,
+            drafts=plan.drafts,
             progress=progress.advance,
         )
-        dialect = spoken_by(backend.checkpoint.to_json())
+        # Judged as stored, so that judging the stored text again finds the same.
         transcripts = read_transcripts_by_key(folder)
-        results = judge(suite.cases, transcripts, dialect, options.tool_names)
+        dialect = spoken_by(made_with["checkpoint"])
+        results = judge(plan.cases, transcripts, dialect, options.tool_names)
         return writer.finish(
             make_record(
                 results,
-                **head,
-                environment=environment(project.root),
+                **made_with,
+                environment=environment(plan.project.root),
                 started=started,
                 finished=now(),
             )
         )
 
 
+def _made_with(plan: RunPlan, backend: Backend) -> dict[str, Any]:
+    """
+    Return the blocks of run.json that are known before anything is answered.
+    """
+    options = plan.options
+    served = with_tool_names(backend.describe(), options.tool_names)
+    return {
+        "suite": suite_reference(plan.suite),
+        "selection": Selection(
+            limit=options.limit,
+            tags=options.tags,
+            complete=len(plan.cases) == len(plan.suite.cases),
+        ),
+        "checkpoint": backend.checkpoint.to_json(),
+        "backend": with_order(served, options.order),
+        "generation": plan.generation.to_json(),
+    }
+
+
 def _drafts(project: Project, suite: str, options: RunOptions) -> dict[Key, str]:
     """
-    Give the answers to be verified: those of the run's own repeat, else of the first.
+    Return the answers to verify: those of the run's own repeat, else of the first.
     """
     if options.draft is None:
         return {}
@@ -188,20 +210,19 @@ def _drafts(project: Project, suite: str, options: RunOptions) -> dict[Key, str]
     return said
 
 
-def _reusable(folder: Path, head: Mapping[str, Any], options: RunOptions) -> StoredRun | None:
+def _reusable(folder: Path, made_with: Mapping[str, Any], options: RunOptions) -> StoredRun | None:
     """
-    Give the complete run in *folder* if running again would only make it again.
+    Return the complete run in *folder* if running again would only make it again.
     """
     if not (folder / RUN).is_file():
         return None
     stored = load_run(folder)
     record = stored.record
-    here = environment(folder)
     same = (
-        all(getattr(record, name) == value for name, value in head.items())
+        all(getattr(record, name) == value for name, value in made_with.items())
         and record.scorer_version == SCORER_VERSION
-        and record.environment.get("packages") == here["packages"]
-        and record.environment.get("hardware") == here["hardware"]
+        and record.environment.get("packages") == packages()
+        and record.environment.get("hardware") == hardware()
         and {case.repeat for case in record.cases} == set(range(options.repeats))
         and bool(record.metrics["latency_ms_p50"].eligible) >= options.latency
     )

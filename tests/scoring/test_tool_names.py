@@ -196,17 +196,11 @@ class Recording:
 
 
 def run(folder: Path, style: str | None) -> Any:
-    asked, backend = suite("m.a"), Recording()
-    stored = workflow.run_opened(
-        open_project(folder),
-        asked,
-        asked,
-        backend,  # type: ignore[arg-type]
-        Generation(),
-        folder / f"run-{style}",
-        RunOptions(tool_names=style),
-        Progress(),
+    backend, project = Recording(), open_project(folder)
+    plan = workflow.RunPlan.of(
+        suite("m.a"), RunOptions(tool_names=style), project=project, out=folder / f"run-{style}"
     )
+    stored = workflow.run_opened(plan, backend, Progress())  # type: ignore[arg-type]
     return stored, backend
 
 
