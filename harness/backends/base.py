@@ -7,7 +7,7 @@ judges nothing and stores nothing.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from harness.checkpoints.checkpoint import Checkpoint
 from harness.messages import Message, Tool
@@ -75,6 +75,19 @@ class BackendOptions:
     """Whether a bar may be drawn while weights are prepared."""
     notify: Callable[[str], None] = field(default=lambda _: None)
     """Where to say, in one line, what happened on the way: a halved batch, a download."""
+
+
+@runtime_checkable
+class Templated(Protocol):
+    """
+    A backend that writes its prompts by the chat template of a tokenizer of its own.
+    """
+
+    @property
+    def tokenizer(self) -> Any:
+        """
+        The tokenizer, chat template included.
+        """
 
 
 class Backend(Protocol):

@@ -114,7 +114,7 @@ class TransformersBackend:
         model = load_model(located, dtype=dtype, device=device)
         checkpoint = Checkpoint(
             reference=str(reference),
-            **digests(located, tokenizer),
+            **dict[str, Any](digests(located, tokenizer)),
             dialect=spoken.name,
             dialect_version=spoken.version,
             response_template=own_template(spoken),
@@ -134,6 +134,13 @@ class TransformersBackend:
         What is being run.
         """
         return self._checkpoint
+
+    @property
+    def tokenizer(self) -> Any:
+        """
+        The checkpoint's tokenizer.
+        """
+        return self._speech.tokenizer
 
     def describe(self) -> Mapping[str, Any]:
         """

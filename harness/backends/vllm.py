@@ -89,7 +89,7 @@ class VllmBackend:
         return cls(
             checkpoint=Checkpoint(
                 reference=str(reference),
-                **digests(located, tokenizer),
+                **dict[str, Any](digests(located, tokenizer)),
                 dialect=spoken.name,
                 dialect_version=spoken.version,
                 response_template=own_template(spoken),
@@ -106,6 +106,13 @@ class VllmBackend:
         What is being run.
         """
         return self._checkpoint
+
+    @property
+    def tokenizer(self) -> Any:
+        """
+        The checkpoint's tokenizer.
+        """
+        return self._speech.tokenizer
 
     def describe(self) -> Mapping[str, Any]:
         """

@@ -26,6 +26,8 @@ class Checkpoint:
     dialect_version: int
     response_template: str | None = None
     """The tokenizer's own template, as JSON, where that is the dialect."""
+    not_shown: tuple[str, ...] = ()
+    """What the chat template leaves out of the suite's tools, a line for each tool."""
 
     def to_json(self) -> dict[str, Any]:
         """
@@ -34,4 +36,7 @@ class Checkpoint:
         block = {name: getattr(self, name) for name in self.__slots__}
         if self.response_template is None:
             del block["response_template"]
+        block["not_shown"] = list(self.not_shown)
+        if not self.not_shown:
+            del block["not_shown"]
         return block

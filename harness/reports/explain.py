@@ -68,6 +68,10 @@ def explain_case(
             yield f"turn {number}" if len(case.turns) > 1 else "sent"
             if tokenizer is not None:
                 yield from _block("prompt", rendered_prompt(tokenizer, suite, case, key))
+                offered = {tool.name for tool in case.tools}
+                for line in run.record.checkpoint.get("not_shown", ()):
+                    if line.partition(":")[0] in offered:
+                        yield from _block("not shown", line)
             else:
                 for message in turn.messages:
                     yield from _block(message.role, _said(message))

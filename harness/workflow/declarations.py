@@ -1,11 +1,13 @@
 """
-Whether a fine-tuned checkpoint is asked with the declarations of tools that it was trained with.
+What of a suite's declarations of tools a checkpoint is shown: all of it, and as it was trained?
 """
 
 from pathlib import Path
 
+from harness.backends.base import Backend, Templated
 from harness.checkpoints.loading import load_tokenizer
 from harness.checkpoints.locate import locate
+from harness.checkpoints.not_shown import not_shown
 from harness.checkpoints.reference import parse_reference
 from harness.finetuning.declarations import Declaration, read_declarations, shown_otherwise
 from harness.runs.runner import request
@@ -42,3 +44,16 @@ def asked_otherwise(reference: str, suite: Suite) -> str | None:
     tokenizer = load_tokenizer(locate(parsed))
     how = shown_otherwise(known, tokenizer, declarations_of(suite))
     return None if how is None else f"{reference}: {how}"
+
+
+def left_out(backend: Backend, suite: Suite) -> tuple[str, ...]:
+    """
+    Return what the backend's chat template does not show of the tools of *suite*, a line for each
+    tool (`harness.checkpoints.not_shown`); nothing where no template of its own writes the prompts.
+
+    Raises:
+        TemplateError: if the template cannot render a tool.
+    """
+    if not isinstance(backend, Templated) or not suite.declare_tools:
+        return ()
+    return not_shown(backend.tokenizer, suite.tools)

@@ -14,6 +14,7 @@ from typing import Any, Self
 from harness.backends.base import Backend, Generation
 from harness.backends.registry import open_backend
 from harness.canonical import digest
+from harness.checkpoints.checkpoint import Checkpoint
 from harness.dialects.registry import spoken_by
 from harness.provenance import date_today, environment, hardware, now, packages
 from harness.runs.record import Selection, make_record
@@ -27,7 +28,7 @@ from harness.scoring.tool_names import shown_suite
 from harness.suites.files import load_suite
 from harness.suites.suite import Case, Suite
 from harness.transcript import Key
-from harness.workflow.declarations import asked_otherwise
+from harness.workflow.declarations import asked_otherwise, left_out
 from harness.workflow.options import (
     Progress,
     RunOptions,
@@ -116,7 +117,9 @@ def run_opened(plan: RunPlan, backend: Backend, progress: Progress) -> StoredRun
         BackendError: if the backend breaks; what was answered is kept and can be resumed.
     """
     options, whole = plan.options, plan.suite
-    made_with = _made_with(plan, backend)
+    shown = shown_suite(whole.with_cases(plan.cases), options.tool_names)
+    checkpoint = replace(backend.checkpoint, not_shown=left_out(backend, shown))
+    made_with = _made_with(plan, backend, checkpoint)
     begun_with = {
         "suite": whole.digest,
         "cases": digest([case.digest for case in plan.cases]),
@@ -128,7 +131,11 @@ def run_opened(plan: RunPlan, backend: Backend, progress: Progress) -> StoredRun
         # Some of the first answers are timed: a run that was begun without is not resumed.
         **({"latency": True} if options.latency else {}),
     }
-    shown = shown_suite(whole.with_cases(plan.cases), options.tool_names)
+    if checkpoint.not_shown:
+        progress.notify(
+            f"{checkpoint.reference}: its chat template does not show all of the suite's tools: "
+            f"{'; '.join(checkpoint.not_shown)}"
+        )
     if otherwise := asked_otherwise(backend.checkpoint.reference, shown):
         progress.notify(otherwise)
     if options.latency:
@@ -177,7 +184,7 @@ def run_opened(plan: RunPlan, backend: Backend, progress: Progress) -> StoredRun
         )
 
 
-def _made_with(plan: RunPlan, backend: Backend) -> dict[str, Any]:
+def _made_with(plan: RunPlan, backend: Backend, checkpoint: Checkpoint) -> dict[str, Any]:
     """
     Return the blocks of run.json that are known before anything is answered.
     """
@@ -190,7 +197,7 @@ def _made_with(plan: RunPlan, backend: Backend) -> dict[str, Any]:
             tags=options.tags,
             complete=len(plan.cases) == len(plan.suite.cases),
         ),
-        "checkpoint": backend.checkpoint.to_json(),
+        "checkpoint": checkpoint.to_json(),
         "backend": with_order(served, options.order),
         "generation": plan.generation.to_json(),
     }

@@ -13,7 +13,7 @@ from harness.errors import UsageError
 from harness.reports.explain import explain_case
 from harness.runs.store import StoredRun
 from harness.workflow import run as workflow
-from harness.workflow.options import RunOptions
+from harness.workflow.options import Progress, RunOptions
 from harness.workflow.project import open_project
 
 SUITE = {
@@ -70,6 +70,36 @@ def test_the_prompt_is_rendered_by_the_checkpoint_that_was_run(project: Path, ti
     template = copy / "chat_template.jinja"
     template.write_text(template.read_text("utf-8") + "{# other #}", encoding="utf-8")
     assert "is not the run's any more" in "\n".join(explain_case(run, "c1"))
+
+
+def test_what_the_template_does_not_show_is_told_stored_and_explained(
+    project: Path, tiny_model: Path
+):
+    copy = project / "model"
+    shutil.copytree(tiny_model, copy)
+    template = copy / "chat_template.jinja"
+    sparse = template.read_text("utf-8").replace(
+        "(tool.function if tool.function is defined else tool) | tojson",
+        "{'name': tool.function.name, 'arguments': tool.function.parameters.properties | list}"
+        " | tojson",
+    )
+    template.write_text(sparse, encoding="utf-8")
+    said: list[str] = []
+    workflow.run(
+        "ask",
+        f"hf:{copy}",
+        project=open_project(),
+        out=project / "new",
+        progress=Progress(notify=said.append),
+    )
+    run = open_project().run("new")
+
+    told = [line for line in said if "does not show all of the suite's tools" in line]
+    assert 1 == len(told)
+    assert told[0].endswith("look: q (type)")
+    kept = json.loads((project / "new" / "run.json").read_text("utf-8"))["checkpoint"]["not_shown"]
+    assert told[0].endswith("; ".join(kept))
+    assert kept[0] in "\n".join(explain_case(run, "c1"))
 
 
 def test_the_first_character_that_differs_where_there_is_no_tokenizer(project: Path):
