@@ -1,19 +1,23 @@
 """
-Open families: what is built in, and what other packages bring by entry points.
+Open families: what this package brings, and what other packages add by entry points.
 
-A family is a table from a name to ``module:attribute``. Nothing is imported before it is asked for,
-and two packages that offer different things under one name are an error, not a race.
+A family maps names to members. Nothing is imported before it is asked for, and two packages that
+bring different members under one name are an error, not a race. Entry points are for other packages
+only: those of this distribution, such as an older wheel beside this tree, are ignored.
 """
 
 import difflib
 import importlib
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from importlib.metadata import entry_points
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
 from operator import attrgetter
 from typing import Any
 
 from harness.errors import HarnessError, boundary
+from harness.provenance import DISTRIBUTION
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,52 +30,103 @@ class Family:
     """The group of its entry points."""
     noun: str
     """What a member is called in errors."""
-    built_in: Mapping[str, str]
+    built_in: Mapping[str, str] | Callable[[], Mapping[str, Any]]
+    """Name -> ``module:attribute``; or a function that returns name -> the member itself."""
+    fits: Callable[[str, Any], bool] = lambda name, member: callable(member)
+    """Whether an object can be the member of a name."""
     error: type[HarnessError]
-    """What is raised for a member that is not there or cannot be loaded."""
+    """What is raised for a member that is missing or cannot be loaded."""
 
     def names(self) -> tuple[str, ...]:
         """
-        Give every member's name, sorted.
+        Return every member's name, sorted.
 
         Raises:
-            HarnessError: of the family's kind, if two packages offer different ones for a name.
+            HarnessError: of the family's kind, if two packages bring one name.
         """
-        return tuple(sorted(self._targets()))
+        return tuple(sorted(self._members()))
 
-    def target(self, name: str) -> str:
+    def added(self) -> Mapping[str, str]:
         """
-        Say where the member called *name* is, as ``module:attribute``.
+        Return the names that other packages bring, sorted, and for each the package.
 
         Raises:
-            HarnessError: of the family's kind, if there is none.
+            HarnessError: of the family's kind, if two packages bring one name.
         """
-        targets = self._targets()
-        if name not in targets:
-            close = difflib.get_close_matches(name, targets, n=1)
-            hint = f" (did you mean {close[0]!r}?)" if close else ""
-            known = ", ".join(sorted(targets))
-            raise self.error(f"no {self.noun} {name!r}{hint}; there are: {known}")
-        return targets[name]
+        members = self._members()
+        return {
+            name: _package(members[name])
+            for name in sorted(members)
+            if isinstance(members[name], EntryPoint)
+        }
 
     def load(self, name: str) -> Any:
         """
-        Import the member called *name*.
+        Return the member called *name*, imported now if it is not yet.
 
         Raises:
             HarnessError: of the family's kind, if there is none or it cannot be loaded.
         """
-        target = self.target(name)
-        module, _, attribute = target.partition(":")
-        with boundary(self.error, f"{self.noun} {name!r} ({target}) cannot be loaded"):
-            return attrgetter(attribute)(importlib.import_module(module))
+        members = self._members()
+        if name not in members:
+            close = difflib.get_close_matches(name, members, n=1)
+            hint = f" (did you mean {close[0]!r}?)" if close else ""
+            known = ", ".join(sorted(members))
+            raise self.error(f"unknown {self.noun} {name!r}{hint}; there are: {known}")
+        member = members[name]
+        where = f"{self.noun} {name!r}"
+        if isinstance(member, EntryPoint):
+            where += f" ({member.value}, from {_package(member)})"
+            member = member.value
+        if isinstance(member, str):
+            module, _, attribute = member.partition(":")
+            with boundary(self.error, f"{where} cannot be loaded"):
+                member = attrgetter(attribute)(importlib.import_module(module))
+        if not self.fits(name, member):
+            raise self.error(
+                f"{where}: this object is not a {self.noun} of that name; docs/extending.md says "
+                "what it has to be"
+            )
+        return member
 
-    def _targets(self) -> dict[str, str]:
-        targets = dict(self.built_in)
-        for point in entry_points(group=self.group):
-            if targets.setdefault(point.name, point.value) != point.value:
+    def _members(self) -> dict[str, Any]:
+        """
+        Return name -> the member itself, where it is, or the entry point that brings it.
+        """
+        members: dict[str, Any] = dict(
+            self.built_in() if callable(self.built_in) else self.built_in
+        )
+        for point in installed(self.group):
+            if point.name not in members:
+                members[point.name] = point
+                continue
+            other = members[point.name]
+            if isinstance(other, EntryPoint):
                 raise self.error(
-                    f"two packages bring a {self.noun} {point.name!r}: {targets[point.name]} and "
-                    f"{point.value}; uninstall one of them"
+                    f"two packages bring a {self.noun} {point.name!r}: {_package(other)} "
+                    f"({other.value}) and {_package(point)} ({point.value}); uninstall one of them"
                 )
-        return targets
+            raise self.error(
+                f"{_package(point)} brings a {self.noun} {point.name!r} ({point.value}), and there "
+                "is one of that name already; uninstall it"
+            )
+        return members
+
+
+@cache
+def installed(group: str) -> tuple[EntryPoint, ...]:
+    """
+    Return the entry points of a group that other distributions bring.
+    """
+    return tuple(point for point in entry_points(group=group) if not _ours(point))
+
+
+def _ours(point: EntryPoint) -> bool:
+    # PEP 503: how names of distributions are compared.
+    return (
+        point.dist is not None and re.sub(r"[-_.]+", "-", point.dist.name).lower() == DISTRIBUTION
+    )
+
+
+def _package(point: EntryPoint) -> str:
+    return f"{point.dist.name} {point.dist.version}" if point.dist else "a package"

@@ -3,7 +3,9 @@ What many tests share: no network, and two models, a tiny random one and the emb
 """
 
 import os
+from collections.abc import Callable
 from importlib import resources
+from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import pytest
@@ -32,6 +34,21 @@ def embedded_model() -> Path:
     from harness.checkpoints.embedded import embedded_model as prepare
 
     return prepare("smollm2-135m")
+
+
+@pytest.fixture
+def installed(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """
+    Call it with a group, names and targets to have a package installed that brings them.
+    """
+
+    def install(group: str, **points: str) -> None:
+        found = tuple(EntryPoint(name, value, group) for name, value in points.items())
+        monkeypatch.setattr(
+            "harness.plugins.installed", lambda asked: found if asked == group else ()
+        )
+
+    return install
 
 
 @pytest.fixture(scope="session")

@@ -8,12 +8,11 @@ done as `TransformersBackend` does it. It gives no logits, so there is no margin
 
 import inspect
 from collections.abc import Iterator, Sequence
-from typing import Any, Self
+from typing import Any
 
-from harness.backends.base import BackendOptions, Generation
+from harness.backends.base import Generation
 from harness.backends.engine.decoding import Answer, OutOfMemory, Prompt, Stops, cut, model_at_work
 from harness.backends.transformers import PADDED_ROWS, TransformersBackend
-from harness.checkpoints.reference import Reference, parse_reference
 from harness.errors import BackendError
 from harness.transcript import Transcript
 
@@ -34,16 +33,6 @@ class ContinuousBackend(TransformersBackend):
     """
 
     name = "transformers-continuous"
-
-    @classmethod
-    def open(cls, reference: Reference, options: BackendOptions) -> Self:
-        """
-        Load the checkpoint behind ``continuous:``, which is any that `TransformersBackend` loads.
-
-        Raises:
-            CheckpointError, DialectError, UsageError: as there.
-        """
-        return super().open(parse_reference(reference.target), options)
 
     def _together(
         self, prompts: Sequence[Prompt], generation: Generation

@@ -24,6 +24,8 @@ from harness.dialects.registry import chosen, own_template
 from harness.errors import BackendError, MissingDependencyError, UsageError, boundary
 from harness.transcript import Timing, Transcript
 
+_DEVICE = "cuda"
+
 GROUP = 1024
 """Prompts handed over at once: a run that is killed loses at most so many answers."""
 
@@ -34,13 +36,21 @@ class VllmBackend:
     """
 
     def __init__(
-        self, *, checkpoint: Checkpoint, engine: Any, speech: Speech, stops: Stops, dtype: str
+        self,
+        *,
+        checkpoint: Checkpoint,
+        engine: Any,
+        speech: Speech,
+        stops: Stops,
+        dtype: str,
+        batch_size: int | None,
     ) -> None:
         self._checkpoint = checkpoint
         self._engine = engine
         self._speech = speech
         self._stops = stops
         self._dtype = dtype
+        self._batch_size = batch_size
 
     @classmethod
     def open(cls, reference: Reference, options: BackendOptions) -> Self:
@@ -51,17 +61,17 @@ class VllmBackend:
             MissingDependencyError: where vLLM is not installed.
             CheckpointError: if it cannot be found, read or trusted, or its template drops tools.
             DialectError: if the dialect is not given and its template does not tell.
-            UsageError: for an adapter, which has to be merged first, or a device.
+            UsageError: for an adapter, which has to be merged first, a GGUF file, or a device other
+                than cuda.
             BackendError: if vLLM cannot serve it.
         """
         llm = _vllm().LLM
-        if options.device is not None:
-            raise UsageError("vLLM chooses its device by itself; leave --device away")
-        located = locate(
-            Reference(scheme="hf", target=reference.target),
-            progress=options.progress,
-            notify=options.notify,
-        )
+        # "cuda" is what a stored run says, which is run again as it was.
+        if options.device not in (None, _DEVICE):
+            raise UsageError("vLLM chooses its device by itself; leave --device out")
+        located = locate(reference, progress=options.progress, notify=options.notify)
+        if located.gguf is not None:
+            raise UsageError(f"{reference}: vLLM is not given GGUF files; leave vllm: out")
         if located.adapter is not None:
             raise UsageError(
                 f"{reference} is an adapter; merge it into its base (peft's merge_and_unload, then "
@@ -98,6 +108,7 @@ class VllmBackend:
             speech=speech,
             stops=speech.stops(_settings(str(located.folder))),
             dtype=dtype,
+            batch_size=options.batch_size,
         )
 
     @property
@@ -116,13 +127,14 @@ class VllmBackend:
 
     def describe(self) -> Mapping[str, Any]:
         """
-        Give the ``backend`` block of run.json; batches and attention are vLLM's own choice.
+        Return the ``backend`` block of run.json; ``batch`` is what was asked for, and attention
+        is vLLM's own choice.
         """
         return {
             "name": "vllm",
             "dtype": self._dtype,
-            "device": "cuda",
-            "batch": "auto",
+            "device": _DEVICE,
+            "batch": self._batch_size or "auto",
             "attention": "vllm",
         }
 

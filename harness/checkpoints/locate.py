@@ -6,10 +6,11 @@ import contextlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from pathlib import Path
 
 from harness.checkpoints.embedded import embedded_model, quiet_transformers
-from harness.checkpoints.reference import HUB_ID, Reference, parse_reference
+from harness.checkpoints.reference import HUB_ID, SCHEMES, Reference, parse_reference
 from harness.errors import CheckpointError, UsageError, boundary
 
 ADAPTER_CONFIG = "adapter_config.json"
@@ -29,6 +30,7 @@ class Located:
     """
 
     reference: Reference
+    """What names them; with an adapter, what names that."""
     folder: Path
     """Where config and weights are; with an adapter, those of its base."""
     adapter: Path | None = None
@@ -40,16 +42,19 @@ class Located:
 def locate(
     reference: Reference,
     *,
+    ask_hub: bool = True,
     progress: bool = False,
     notify: Callable[[str], None] = lambda _: None,
 ) -> Located:
     """
-    Find the files of a checkpoint, downloaded or converted where needed.
+    Find the files of a checkpoint, downloaded or converted where needed. Without *ask_hub*, those
+    of the hub must be in its cache.
 
     Raises:
         UsageError: for a reference without files, such as a replay, or an unknown embedded model.
         CheckpointError: if they cannot be found, or are pickled.
     """
+    reference = reference.inner or reference
     target = reference.target
     if reference.scheme == "embedded":
         folder = embedded_model(target, progress=progress, notify=notify)
@@ -62,34 +67,51 @@ def locate(
     if reference.scheme != "hf":
         raise UsageError(f"{reference} names no weights; it can be run, not loaded")
 
-    folder = _folder(target, progress=progress, notify=notify)
+    folder = _folder(target, ask_hub=ask_hub, progress=progress, notify=notify)
     if not (folder / ADAPTER_CONFIG).is_file():
         _check_weights(folder, "model", target)
         return Located(reference=reference, folder=folder)
     _check_weights(folder, "adapter_model", target)
-    base = _base(folder, progress=progress, notify=notify)
+    base = _base(folder, ask_hub=ask_hub, progress=progress, notify=notify)
     return replace(base, reference=reference, adapter=folder)
 
 
-def _folder(target: str, *, progress: bool, notify: Callable[[str], None]) -> Path:
+def _folder(target: str, *, ask_hub: bool, progress: bool, notify: Callable[[str], None]) -> Path:
     folder = Path(target).expanduser()
     if folder.is_dir():
         return folder
     match = HUB_ID.fullmatch(target)
     if folder.exists() or match is None:
-        raise CheckpointError(
-            f"{target}: there is no such folder, and it is no hub id like org/name@revision"
-        )
-    return _snapshot(match["id"], match["revision"], progress=progress, notify=notify)
+        can_only_be_one = folder.is_absolute() or target.startswith((".", "~"))
+        also = "" if can_only_be_one else ", and it is not a hub id like org/name@revision"
+        raise CheckpointError(f"{target}: there is no such folder{also}{_meant(target)}")
+    return _snapshot(
+        match["id"], match["revision"], ask_hub=ask_hub, progress=progress, notify=notify
+    )
+
+
+def _meant(target: str) -> str:
+    """
+    Name the scheme that *target* seems to begin with, but for its spelling.
+    """
+    word, colon, _ = target.partition(":")
+    near = get_close_matches(word, SCHEMES.names(), n=1) if colon else []
+    return f"; did you mean {near[0]}: ?" if near else ""
 
 
 def _snapshot(
-    repository: str, revision: str | None, *, progress: bool, notify: Callable[[str], None]
+    repository: str,
+    revision: str | None,
+    *,
+    ask_hub: bool,
+    progress: bool,
+    notify: Callable[[str], None],
 ) -> Path:
     from huggingface_hub import errors, snapshot_download
 
     named = f"{repository}@{revision}" if revision else repository
-    notify(f"looking for {named} on the hub and in its cache")
+    if ask_hub:
+        notify(f"looking for {named} on the hub and in its cache")
     try:
         with (
             contextlib.nullcontext() if progress else quiet_transformers(),
@@ -101,6 +123,7 @@ def _snapshot(
                     revision=revision,
                     allow_patterns=list(HUB_FILES),
                     ignore_patterns=["*/*", "consolidated*"],
+                    local_files_only=not ask_hub,
                 )
             )
     except CheckpointError as exc:
@@ -116,6 +139,8 @@ def _snapshot(
             raise CheckpointError(
                 f"{named}: there is no such folder, and no such model on the hub that you may read"
             ) from cause
+        if not ask_hub:
+            raise CheckpointError(f"{named} is not in the hub's cache on this machine") from cause
         if isinstance(cause, errors.LocalEntryNotFoundError | errors.OfflineModeIsEnabled):
             raise CheckpointError(
                 f"{named}: there is no such folder; the hub cannot be reached and its cache does "
@@ -137,7 +162,9 @@ def _check_weights(folder: Path, stem: str, target: str) -> None:
     raise CheckpointError(f"{target}: {folder} holds no {stem}*.safetensors")
 
 
-def _base(adapter: Path, *, progress: bool, notify: Callable[[str], None]) -> Located:
+def _base(
+    adapter: Path, *, ask_hub: bool, progress: bool, notify: Callable[[str], None]
+) -> Located:
     """
     Find what *adapter* was trained on, from its own config.
     """
@@ -152,7 +179,7 @@ def _base(adapter: Path, *, progress: bool, notify: Callable[[str], None]) -> Lo
     elif reference.scheme == "hf" and revision and not Path(name).is_dir():
         reference = Reference(scheme="hf", target=f"{reference.target}@{revision}")
     try:
-        base = locate(reference, progress=progress, notify=notify)
+        base = locate(reference, ask_hub=ask_hub, progress=progress, notify=notify)
     except CheckpointError as exc:
         raise CheckpointError(f"the base of adapter {adapter}: {exc}") from exc
     if base.adapter is not None:

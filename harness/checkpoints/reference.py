@@ -1,16 +1,41 @@
 """
 What names a checkpoint: a scheme and what it leads to, such as ``hf:org/name@revision``.
+
+This is the one list of schemes and the one parser. The backend that serves a scheme is named beside
+it; other packages add theirs by entry points in group ``harness.backends``, whose name is the
+scheme and whose object is called with a `Reference` and `harness.backends.base.BackendOptions`.
 """
 
 import re
 from dataclasses import dataclass
 
-from harness.errors import UsageError
+from harness.errors import BackendError, UsageError
+from harness.plugins import Family
 
-SCHEMES = ("hf", "gguf", "embedded", "replay", "python")
+SCHEMES = Family(
+    group="harness.backends",
+    noun="backend",
+    built_in={
+        "continuous": "harness.backends.continuous:ContinuousBackend.open",
+        "embedded": "harness.backends.transformers:TransformersBackend.open",
+        "gguf": "harness.backends.transformers:TransformersBackend.open",
+        "hf": "harness.backends.transformers:TransformersBackend.open",
+        "python": "harness.backends.python:PythonBackend.open",
+        "replay": "harness.backends.replay:ReplayBackend.open",
+        "vllm": "harness.backends.vllm:VllmBackend.open",
+    },
+    error=BackendError,
+)
+"""Every scheme, and the backend that serves it."""
 
+WRAPPERS = frozenset({"continuous", "vllm"})
+"""Schemes that only say how to run a checkpoint: another reference follows them."""
 
-HUB_ID = re.compile(r"(?P<id>[\w.-]+/[\w.-]+)(@(?P<revision>[^@\s]+))?")
+HUB_ID = re.compile(r"(?P<id>\w[\w.-]*/\w[\w.-]*)(@(?P<revision>[^@\s]+))?")
+"""An id of the Hugging Face hub. ``./name`` is none: that is a folder."""
+
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+_LATER = {"openai": "an OpenAI-compatible server"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,20 +50,49 @@ class Reference:
     def __str__(self) -> str:
         return f"{self.scheme}:{self.target}"
 
+    @property
+    def inner(self) -> "Reference | None":
+        """
+        The checkpoint behind a scheme that only says how to run it, such as ``vllm:``; else None.
+
+        Raises:
+            UsageError: as `parse_reference`.
+        """
+        return parse_reference(self.target) if self.scheme in WRAPPERS else None
+
 
 def parse_reference(text: str) -> Reference:
     """
     Split a checkpoint reference. A text without a known scheme is a folder or a hub id: ``hf:``.
 
     Raises:
-        UsageError: if nothing follows the scheme.
+        UsageError: if nothing follows the scheme, or for a URL or what is not served yet.
+        BackendError: if two packages bring one scheme.
     """
     scheme, colon, target = text.partition(":")
-    if not colon or scheme not in SCHEMES:
+    schemes = SCHEMES.names()
+    if not colon or scheme not in schemes:
+        if colon and scheme in _LATER:
+            raise UsageError(f"checkpoint {text!r}: {_LATER[scheme]} is not served yet. {_UNTIL}")
+        if _URL.match(text):
+            served = ", ".join(f"{scheme}:" for scheme in schemes)
+            raise UsageError(
+                f"checkpoint {text!r} is a URL, and no server is asked yet: give a folder, a hub "
+                f"id, or one of {served}. {_UNTIL}"
+            )
         scheme, target = "hf", text
     if not target:
         raise UsageError(
             f"checkpoint {text!r} names nothing; try hf:org/name, a folder, gguf:FILE, "
             "embedded:smollm2-135m, replay:FILE or python:package.module:function"
         )
-    return Reference(scheme=scheme, target=target)
+    reference = Reference(scheme=scheme, target=target)
+    if reference.inner is not None and reference.inner.scheme in WRAPPERS:
+        raise UsageError(f"checkpoint {text!r}: leave {scheme}: or {reference.inner.scheme}: out")
+    return reference
+
+
+_UNTIL = (
+    "Until then write a function that asks it and give python:package.module:function, or replay "
+    "its answers with replay:FILE"
+)

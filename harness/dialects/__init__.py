@@ -1,3 +1,3 @@
 """
-Tool-call text formats, one file each. Add one by an entry point in group ``harness.dialects``.
+Tool-call text formats, one file each.
 """

@@ -181,3 +181,5 @@ def _shown(value: Any) -> str:
 
 
 ANTHROPIC = Anthropic()
+
+DIALECTS = (ANTHROPIC,)

@@ -151,3 +151,5 @@ def _is_no_call(attempt: Attempt) -> bool:
 
 COMMAND_A = CommandA()
 COMMAND_R = CommandR()
+
+DIALECTS = (COMMAND_A, COMMAND_R)

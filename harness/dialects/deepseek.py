@@ -177,3 +177,5 @@ def _rendered(calls: Sequence[ToolCall], form: str, between: str) -> str:
 
 DEEPSEEK_V3 = DeepSeekV3()
 DEEPSEEK_V31 = DeepSeekV31()
+
+DIALECTS = (DEEPSEEK_V3, DEEPSEEK_V31)

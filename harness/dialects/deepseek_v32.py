@@ -79,3 +79,5 @@ class DeepSeekV32:
 
 
 DEEPSEEK_V32 = DeepSeekV32()
+
+DIALECTS = (DEEPSEEK_V32,)

@@ -92,3 +92,5 @@ def _may_be_mended(strict: Reading) -> bool:
 _BARE = Bare(begin=re.compile(r"^(?=call:[^\s{}<>]+\{)", re.MULTILINE), body=_BRACES.mend)
 
 FUNCTIONGEMMA = FunctionGemma()
+
+DIALECTS = (FUNCTIONGEMMA,)

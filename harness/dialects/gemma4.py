@@ -72,3 +72,5 @@ class Gemma4:
 _BARE = Bare(begin=re.compile(r"^(?=call:[^\s{}<>]+\{)", re.MULTILINE), body=_BRACES.mend)
 
 GEMMA_4 = Gemma4()
+
+DIALECTS = (GEMMA_4,)

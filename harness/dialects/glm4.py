@@ -81,3 +81,5 @@ def _call(text: str, at: int, *, loose: bool = False) -> tuple[Written, ...]:
 
 
 GLM_4 = Glm4()
+
+DIALECTS = (GLM_4,)

@@ -127,3 +127,5 @@ def _rendered(call: ToolCall) -> str:
 
 
 GLM_45 = Glm45()
+
+DIALECTS = (GLM_45,)

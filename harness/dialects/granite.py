@@ -71,3 +71,5 @@ class Granite:
 _BARE = Bare(begin=BARE, body=read_bare_calls)
 
 GRANITE = Granite()
+
+DIALECTS = (GRANITE,)

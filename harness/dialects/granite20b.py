@@ -71,3 +71,5 @@ def _is_no_call(attempt: Attempt) -> bool:
 
 
 GRANITE_20B = Granite20B()
+
+DIALECTS = (GRANITE_20B,)

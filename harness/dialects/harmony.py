@@ -182,3 +182,5 @@ def _unreadable(
 
 
 HARMONY = Harmony()
+
+DIALECTS = (HARMONY,)

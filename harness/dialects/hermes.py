@@ -108,3 +108,5 @@ def _may_be_mended(strict: Reading) -> bool:
 _BARE = Bare(begin=BARE, body=read_bare_calls)
 
 HERMES = Hermes()
+
+DIALECTS = (HERMES,)

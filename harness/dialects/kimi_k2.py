@@ -100,3 +100,5 @@ def _call(text: str, at: int, *, loose: bool = False) -> tuple[Written, ...]:
 
 
 KIMI_K2 = KimiK2()
+
+DIALECTS = (KIMI_K2,)

@@ -95,3 +95,5 @@ def _calls(text: str, at: int, *, loose: bool = False) -> tuple[Written, ...]:
 _BARE = Bare(begin=BARE, body=partial(read_bare_calls, keys=_KEYS))
 
 LLAMA3_JSON = Llama3Json()
+
+DIALECTS = (LLAMA3_JSON,)

@@ -135,3 +135,5 @@ def _lines(text: str, at: int, *, loose: bool = False) -> tuple[Written, ...]:
 
 MINIMAX_M2 = MiniMaxM2()
 MINIMAX_M1 = MiniMaxM1()
+
+DIALECTS = (MINIMAX_M1, MINIMAX_M2)

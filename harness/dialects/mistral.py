@@ -147,3 +147,5 @@ _BARE = Bare(begin=BARE, body=read_bare_calls)
 
 MISTRAL = Mistral()
 MISTRAL_V11 = MistralV11()
+
+DIALECTS = (MISTRAL, MISTRAL_V11)

@@ -223,3 +223,5 @@ def _content(content: Any) -> str:
 
 
 NATIVE = Native()
+
+DIALECTS = (NATIVE,)

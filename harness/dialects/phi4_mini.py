@@ -80,3 +80,5 @@ def _calls(text: str, at: int, *, loose: bool = False) -> tuple[Written, ...]:
 _BARE = Bare(begin=BARE, body=partial(read_bare_calls, keys=_KEYS))
 
 PHI4_MINI = Phi4Mini()
+
+DIALECTS = (PHI4_MINI,)

@@ -155,3 +155,5 @@ TOOL_CODE = PythonLines(
     end="<end_of_turn>",
     words={},
 )
+
+DIALECTS = (GORILLA, OLMO_3, RAVEN, TOOL_CODE)

@@ -217,3 +217,5 @@ def _objects(output: str) -> Reading | None:
 
 
 PYTHONIC = Pythonic()
+
+DIALECTS = (PYTHONIC,)

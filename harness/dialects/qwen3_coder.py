@@ -91,3 +91,5 @@ def _unopened(text: str, at: int, tools: Sequence[Tool]) -> tuple[Written, ...]:
 
 
 QWEN3_CODER = Qwen3Coder()
+
+DIALECTS = (QWEN3_CODER,)

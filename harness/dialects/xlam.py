@@ -103,3 +103,5 @@ def _plain(reading: Reading) -> Reading:
 _BARE = Bare(begin=BARE, body=read_bare_calls)
 
 XLAM = Xlam()
+
+DIALECTS = (XLAM,)

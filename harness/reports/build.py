@@ -81,6 +81,7 @@ def _training(checkpoint: Mapping[str, Any]) -> Finetuned | None:
     # A report is of the run: whatever has become of the folder since must not stop it.
     try:
         reference = parse_reference(str(checkpoint["reference"]))
+        reference = reference.inner or reference
         folder = Path(reference.target)
         trained = finished(folder) if reference.scheme == "hf" else None
         return trained if trained and holds_weights(folder, checkpoint) else None

@@ -5,15 +5,14 @@ No weights are read, the hub is not asked, and only files that still have the di
 are taken: a prompt rendered by another template would be a false witness.
 """
 
-from pathlib import Path
 from typing import Any
 
 from harness.checkpoints.chat_template import chat_template, conversation, render
 from harness.checkpoints.digests import tokenizer_digests
 from harness.checkpoints.loading import load_tokenizer
 from harness.checkpoints.locate import locate
-from harness.checkpoints.reference import HUB_ID, Reference, parse_reference
-from harness.errors import CheckpointError, HarnessError, boundary
+from harness.checkpoints.reference import parse_reference
+from harness.errors import HarnessError
 from harness.runs.record import RunRecord
 from harness.runs.runner import request
 from harness.suites.suite import Case, Suite
@@ -22,13 +21,13 @@ from harness.transcript import Key
 
 def tokenizer_of(record: RunRecord) -> tuple[Any, str]:
     """
-    Give the tokenizer of the checkpoint that *record* was made with, or None and why not.
+    Return the tokenizer of the checkpoint that *record* was made with, or None and why not.
     """
     block = record.checkpoint
     if block.get("template") is None:
         return None, f"{block['reference']} has no chat template of its own"
     try:
-        tokenizer = load_tokenizer(locate(_here(parse_reference(block["reference"]))))
+        tokenizer = load_tokenizer(locate(parse_reference(block["reference"]), ask_hub=False))
         found = tokenizer_digests(tokenizer)
     except HarnessError as exc:
         return None, str(exc)
@@ -40,7 +39,7 @@ def tokenizer_of(record: RunRecord) -> tuple[Any, str]:
 
 def rendered_prompt(tokenizer: Any, suite: Suite, case: Case, key: Key) -> str:
     """
-    Give the prompt of one turn as the model is shown it, special tokens included.
+    Return the prompt of one turn as the model is shown it, special tokens included.
 
     Raises:
         TemplateError: if the template refuses the conversation.
@@ -49,17 +48,3 @@ def rendered_prompt(tokenizer: Any, suite: Suite, case: Case, key: Key) -> str:
     rows = conversation(asked.messages, chat_template(tokenizer))
     ids = render(tokenizer, rows, [tool.schema for tool in asked.tools])
     return str(tokenizer.decode(ids, skip_special_tokens=False))
-
-
-def _here(reference: Reference) -> Reference:
-    """
-    Name the files of *reference* on this machine: of a model of the hub, those in its cache.
-    """
-    match = HUB_ID.fullmatch(reference.target)
-    if reference.scheme != "hf" or match is None or Path(reference.target).expanduser().is_dir():
-        return reference
-    from huggingface_hub import snapshot_download
-
-    with boundary(CheckpointError, f"{reference} is not in the hub's cache on this machine"):
-        folder = snapshot_download(match["id"], revision=match["revision"], local_files_only=True)
-    return Reference(scheme="hf", target=folder)

@@ -1,12 +1,11 @@
 """
-The vLLM backend, with a stand-in for vLLM that takes what vLLM 0.33 takes and runs the tiny model.
+The vLLM backend, with a stand-in for vLLM.
 
 It holds what this project hands over and reads back. vLLM itself needs a GPU and is not run here.
 """
 
 import sys
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,6 +16,8 @@ from harness.backends.transformers import TransformersBackend
 from harness.errors import BackendError, MissingDependencyError, UsageError
 from harness.messages import Message, Tool
 from harness.transcript import Key
+
+from ..stand_in_vllm import LLM, install
 
 TOOL = Tool.from_schema({"name": "search", "description": "Search."})
 SIX = Generation(max_new_tokens=6)
@@ -33,92 +34,12 @@ def asked(count: int) -> list[Request]:
     ]
 
 
-class SamplingParams:
-    def __init__(
-        self,
-        *,
-        temperature: float = 1.0,
-        top_p: float = 1.0,
-        top_k: int = 0,
-        seed: int | None = None,
-        stop_token_ids: list[int] | None = None,
-        max_tokens: int | None = 16,
-        detokenize: bool = True,
-    ) -> None:
-        self.temperature, self.top_p, self.top_k, self.seed = temperature, top_p, top_k, seed
-        self.stop_token_ids, self.max_tokens, self.detokenize = (
-            stop_token_ids,
-            max_tokens,
-            detokenize,
-        )
+@pytest.fixture(autouse=True)
+def vllm(monkeypatch: pytest.MonkeyPatch) -> None:
+    install(monkeypatch)
 
 
-class LLM:
-    """
-    Answers as vLLM does, by the tiny model and `generate`.
-    """
-
-    opened: dict[str, Any]
-    sampled: list[SamplingParams]
-
-    def __init__(
-        self,
-        model: str,
-        *,
-        dtype: str = "auto",
-        seed: int = 0,
-        trust_remote_code: bool = False,
-        **engine: Any,
-    ) -> None:
-        from transformers import AutoModelForCausalLM
-
-        LLM.opened = {"dtype": dtype, "trust_remote_code": trust_remote_code, **engine}
-        LLM.sampled = []
-        self.model = AutoModelForCausalLM.from_pretrained(model)
-        self.model_config = SimpleNamespace(max_model_len=512)
-        self.llm_engine = SimpleNamespace(model_config=self.model_config)
-
-    def reset_prefix_cache(self) -> bool:
-        return True
-
-    def generate(
-        self, prompts: list[dict[str, Any]], params: list[SamplingParams], *, use_tqdm: bool
-    ) -> list[SimpleNamespace]:
-        import torch
-        from transformers import GenerationConfig
-
-        assert not use_tqdm
-        outputs = []
-        for prompt, each in zip(prompts, params, strict=True):
-            LLM.sampled.append(each)
-            ids = torch.tensor([prompt["prompt_token_ids"]])
-            row = self.model.generate(
-                input_ids=ids,
-                attention_mask=torch.ones_like(ids),
-                generation_config=GenerationConfig(
-                    do_sample=False,
-                    max_new_tokens=each.max_tokens,
-                    eos_token_id=each.stop_token_ids,
-                    pad_token_id=0,
-                ),
-            )[0, ids.shape[1] :].tolist()
-            stopped = row[-1] in (each.stop_token_ids or ())
-            only = SimpleNamespace(
-                token_ids=tuple(row), finish_reason="stop" if stopped else "length"
-            )
-            outputs.append(SimpleNamespace(outputs=[only]))
-        return outputs
-
-
-@pytest.fixture
-def vllm(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    module = ModuleType("vllm")
-    module.LLM, module.SamplingParams = LLM, SamplingParams  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "vllm", module)
-    return module
-
-
-def test_its_answers_are_those_of_the_same_checkpoint_without_it(vllm, tiny_model: Path):
+def test_its_answers_are_those_of_the_same_checkpoint_without_it(tiny_model: Path):
     served = open_backend(f"vllm:{tiny_model}", BackendOptions(dtype="float32"))
     plain = open_backend(str(tiny_model), BackendOptions(device="cpu", batch_size=1))
     try:
@@ -137,7 +58,7 @@ def test_its_answers_are_those_of_the_same_checkpoint_without_it(vllm, tiny_mode
     assert "vllm" == served.describe()["name"]
 
 
-def test_the_prefix_is_cached_and_nothing_of_the_checkpoint_samples(vllm, tiny_model: Path):
+def test_the_prefix_is_cached_and_nothing_of_the_checkpoint_samples(tiny_model: Path):
     served = open_backend(f"vllm:{tiny_model}", BackendOptions(batch_size=8))
     list(served.answer(asked(2), SIX))
     served.close()
@@ -154,7 +75,7 @@ def test_the_prefix_is_cached_and_nothing_of_the_checkpoint_samples(vllm, tiny_m
     assert not any(each.detokenize for each in LLM.sampled)
 
 
-def test_a_sample_has_noise_of_its_own(vllm, tiny_model: Path):
+def test_a_sample_has_noise_of_its_own(tiny_model: Path):
     served = open_backend(f"vllm:{tiny_model}", BackendOptions())
     list(served.answer(asked(2), Generation(max_new_tokens=2, do_sample=True, top_k=5, seed=3)))
     served.close()
@@ -165,7 +86,7 @@ def test_a_sample_has_noise_of_its_own(vllm, tiny_model: Path):
     assert first.seed != second.seed
 
 
-def test_time_is_that_of_one_answer_after_one_that_is_not_counted(vllm, tiny_model: Path):
+def test_time_is_that_of_one_answer_after_one_that_is_not_counted(tiny_model: Path):
     served = open_backend(f"vllm:{tiny_model}", BackendOptions())
     timed = list(served.answer_alone(asked(2), SIX))
     served.close()
@@ -176,7 +97,7 @@ def test_time_is_that_of_one_answer_after_one_that_is_not_counted(vllm, tiny_mod
 
 
 def test_what_breaks_in_it_is_an_error_that_names_a_case(
-    vllm, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+    tiny_model: Path, monkeypatch: pytest.MonkeyPatch
 ):
     def broken(*_: Any, **__: Any) -> None:
         raise RuntimeError("the engine core died")
@@ -188,7 +109,21 @@ def test_what_breaks_in_it_is_an_error_that_names_a_case(
         list(served.answer(asked(2), SIX))
 
 
-def test_a_device_and_an_adapter_are_refused(vllm, tiny_model: Path, tmp_path: Path):
+def test_it_says_what_batch_was_asked_for_so_that_a_run_is_repeated_as_it_was(tiny_model: Path):
+    for size, said in ((None, "auto"), (1, 1)):
+        served = open_backend(f"vllm:{tiny_model}", BackendOptions(batch_size=size, device="cuda"))
+        assert said == served.describe()["batch"]
+        served.close()
+
+
+def test_a_gguf_file_is_refused(tmp_path: Path):
+    (tmp_path / "model.gguf").touch()
+
+    with pytest.raises(UsageError, match="leave vllm: out"):
+        open_backend(f"vllm:gguf:{tmp_path / 'model.gguf'}", BackendOptions())
+
+
+def test_a_device_and_an_adapter_are_refused(tiny_model: Path, tmp_path: Path):
     with pytest.raises(UsageError, match="chooses its device by itself"):
         open_backend(f"vllm:{tiny_model}", BackendOptions(device="cpu"))
 

@@ -22,7 +22,7 @@ from harness.checkpoints.chat_template import (
 from harness.checkpoints.digests import digests
 from harness.checkpoints.loading import load_model, load_tokenizer
 from harness.checkpoints.locate import Located, locate
-from harness.checkpoints.reference import Reference, parse_reference
+from harness.checkpoints.reference import Reference
 from harness.errors import (
     CheckpointError,
     MissingDependencyError,
@@ -103,29 +103,6 @@ def hf(target: object) -> Reference:
 # Where it is.
 
 
-@pytest.mark.parametrize(
-    ("text", "scheme", "target"),
-    [
-        ("hf:org/name@main", "hf", "org/name@main"),
-        ("org/name", "hf", "org/name"),
-        ("./folder", "hf", "./folder"),
-        ("gguf:a/b.gguf", "gguf", "a/b.gguf"),
-        ("embedded:smollm2-135m", "embedded", "smollm2-135m"),
-        ("replay:out:1.jsonl", "replay", "out:1.jsonl"),
-        ("python:a.b:c", "python", "a.b:c"),
-        ("C:/models/x", "hf", "C:/models/x"),
-    ],
-)
-def test_a_reference_is_split_at_a_known_scheme(text: str, scheme: str, target: str):
-    assert Reference(scheme=scheme, target=target) == parse_reference(text)
-
-
-@pytest.mark.parametrize("text", ["", "hf:", "replay:"])
-def test_a_reference_to_nothing_is_refused(text: str):
-    with pytest.raises(UsageError, match="names nothing"):
-        parse_reference(text)
-
-
 def test_a_local_folder_is_taken_as_it_is(tiny_model: Path):
     expected = Located(reference=hf(tiny_model), folder=tiny_model)
 
@@ -135,8 +112,13 @@ def test_a_local_folder_is_taken_as_it_is(tiny_model: Path):
 @pytest.mark.parametrize(
     ("target", "said"),
     [
-        ("./nowhere/at/all", "there is no such folder, and it is no hub id"),
-        ("nowhere", "there is no such folder, and it is no hub id"),
+        ("./nowhere/at/all", "^./nowhere/at/all: there is no such folder$"),
+        ("./nowhere", "^./nowhere: there is no such folder$"),
+        ("../nowhere", "^../nowhere: there is no such folder$"),
+        ("~/nowhere", "^~/nowhere: there is no such folder$"),
+        ("/nowhere", "^/nowhere: there is no such folder$"),
+        ("nowhere", "there is no such folder, and it is not a hub id like org/name@revision$"),
+        ("vlm:org/name", "and it is not a hub id .*; did you mean vllm:"),
         ("org/none", "org/none: there is no such folder; the hub cannot be reached"),
         ("org/none@v2", "org/none@v2: there is no such folder; the hub cannot be reached"),
     ],
@@ -273,9 +255,7 @@ def test_an_adapters_base_may_be_embedded(
     config = json.loads((folder / "adapter_config.json").read_text())
     config["base_model_name_or_path"] = "embedded:toy"
     (folder / "adapter_config.json").write_text(json.dumps(config))
-    monkeypatch.setattr(
-        "harness.checkpoints.checkpoint.embedded_model", lambda name, **_: tiny_model
-    )
+    monkeypatch.setattr("harness.checkpoints.locate.embedded_model", lambda name, **_: tiny_model)
 
     assert tiny_model == locate(hf(folder)).folder
 

@@ -32,7 +32,7 @@ TOY = embedded.Packed(
 ASK = """
 import os, sys, time
 from pathlib import Path
-from harness import embedded
+from harness.checkpoints import embedded
 
 digest, me = sys.argv[1:]
 cache = Path(os.environ["HARNESS_CACHE"])

@@ -36,26 +36,6 @@ def test_an_unknown_renderer_is_an_error_that_lists_the_known():
         renderer("crayon")
 
 
-def test_a_name_offered_twice_is_an_error(monkeypatch: pytest.MonkeyPatch):
-    class Point:
-        name, value = "terminal", "elsewhere:render"
-
-    monkeypatch.setattr("harness.plugins.entry_points", lambda group: [Point])
-
-    with pytest.raises(UsageError, match=r"elsewhere:render"):
-        names()
-
-
-def test_a_renderer_that_cannot_be_loaded_is_an_error(monkeypatch: pytest.MonkeyPatch):
-    class Point:
-        name, value = "crayon", "no_such_package:render"
-
-    monkeypatch.setattr("harness.plugins.entry_points", lambda group: [Point])
-
-    with pytest.raises(UsageError, match=r"crayon.*cannot be loaded"):
-        renderer("crayon")
-
-
 def test_every_report_gives_the_same_text_twice(name: str, report: Report):
     render = renderer(name)
     text = render(report)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from harness.backends.registry import _FAMILY
+from harness.checkpoints.reference import SCHEMES
 from harness.cli.main import main
 from harness.errors import StoreError, UsageError
 from harness.runs.store import load_run
@@ -24,7 +24,7 @@ NAMES = [f"c{number}" for number in range(COUNT)]
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setitem(_FAMILY.built_in, "noisy", f"{noisy.__name__}:NoisyBackend")
+    monkeypatch.setitem(SCHEMES.built_in, "noisy", f"{noisy.__name__}:NoisyBackend")
     noisy.asked.clear()
     write_suite(tmp_path)
     monkeypatch.chdir(tmp_path)

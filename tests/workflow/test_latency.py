@@ -16,9 +16,8 @@ from typing import Any
 import pytest
 
 from harness.backends.base import BackendOptions, Generation, Request
-from harness.backends.registry import _FAMILY
 from harness.checkpoints.checkpoint import Checkpoint
-from harness.checkpoints.reference import Reference
+from harness.checkpoints.reference import SCHEMES, Reference
 from harness.cli.main import main
 from harness.errors import BackendError, StoreError, UsageError
 from harness.gating.alternation import Alternation, judge_alternation
@@ -83,7 +82,7 @@ class ClockedBackend:
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setitem(_FAMILY.built_in, "clocked", f"{__name__}:ClockedBackend")
+    monkeypatch.setitem(SCHEMES.built_in, "clocked", f"{__name__}:ClockedBackend")
     asked.clear()
     machine[:] = [lambda _: 1.0]
     cases = [{"id": f"c{n}", "prompt": f"Say {n}.", "expect": {"abstain": True}} for n in range(24)]

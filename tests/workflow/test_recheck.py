@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from harness.backends.registry import _FAMILY
+from harness.checkpoints.reference import SCHEMES
 from harness.cli.main import main
 from harness.gating.decision import Gated
 from harness.reports.build import report_gate
@@ -34,7 +34,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """
     A suite of 120 cases, and a file for a checkpoint that gets all of them right as the baseline.
     """
-    monkeypatch.setitem(_FAMILY.built_in, "noisy", f"{noisy.__name__}:NoisyBackend")
+    monkeypatch.setitem(SCHEMES.built_in, "noisy", f"{noisy.__name__}:NoisyBackend")
     noisy.asked.clear()
     folder = tmp_path / "suites" / "ask"
     folder.mkdir(parents=True)

@@ -1,0 +1,95 @@
+"""
+A stand-in for vLLM that takes what vLLM 0.33 takes and answers by `generate` of transformers.
+"""
+
+import sys
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import pytest
+
+
+class SamplingParams:
+    def __init__(
+        self,
+        *,
+        temperature: float = 1.0,
+        top_p: float = 1.0,
+        top_k: int = 0,
+        seed: int | None = None,
+        stop_token_ids: list[int] | None = None,
+        max_tokens: int | None = 16,
+        detokenize: bool = True,
+    ) -> None:
+        self.temperature, self.top_p, self.top_k, self.seed = temperature, top_p, top_k, seed
+        self.stop_token_ids, self.max_tokens, self.detokenize = (
+            stop_token_ids,
+            max_tokens,
+            detokenize,
+        )
+
+
+class LLM:
+    """
+    Answers as vLLM does, by the tiny model and `generate`.
+    """
+
+    opened: dict[str, Any]
+    sampled: list[SamplingParams]
+
+    def __init__(
+        self,
+        model: str,
+        *,
+        dtype: str = "auto",
+        seed: int = 0,
+        trust_remote_code: bool = False,
+        **engine: Any,
+    ) -> None:
+        from transformers import AutoModelForCausalLM
+
+        LLM.opened = {"dtype": dtype, "trust_remote_code": trust_remote_code, **engine}
+        LLM.sampled = []
+        self.model = AutoModelForCausalLM.from_pretrained(model)
+        self.model_config = SimpleNamespace(max_model_len=512)
+        self.llm_engine = SimpleNamespace(model_config=self.model_config)
+
+    def reset_prefix_cache(self) -> bool:
+        return True
+
+    def generate(
+        self, prompts: list[dict[str, Any]], params: list[SamplingParams], *, use_tqdm: bool
+    ) -> list[SimpleNamespace]:
+        import torch
+        from transformers import GenerationConfig
+
+        assert not use_tqdm
+        outputs = []
+        for prompt, each in zip(prompts, params, strict=True):
+            LLM.sampled.append(each)
+            ids = torch.tensor([prompt["prompt_token_ids"]])
+            row = self.model.generate(
+                input_ids=ids,
+                attention_mask=torch.ones_like(ids),
+                generation_config=GenerationConfig(
+                    do_sample=False,
+                    max_new_tokens=each.max_tokens,
+                    eos_token_id=each.stop_token_ids,
+                    pad_token_id=0,
+                ),
+            )[0, ids.shape[1] :].tolist()
+            stopped = row[-1] in (each.stop_token_ids or ())
+            only = SimpleNamespace(
+                token_ids=tuple(row), finish_reason="stop" if stopped else "length"
+            )
+            outputs.append(SimpleNamespace(outputs=[only]))
+        return outputs
+
+
+def install(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    Let ``import vllm`` give the stand-in.
+    """
+    module = ModuleType("vllm")
+    module.LLM, module.SamplingParams = LLM, SamplingParams  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "vllm", module)
