@@ -58,7 +58,7 @@ def run_save(arguments: argparse.Namespace) -> int:
     if not stored.record.selection.complete:
         say("note: this run answered only part of its suite; a gate against it cannot pass")
     if not stored.record.suite.released:
-        say("note: its suite is unreleased; `harness suite release` fixes what was asked")
+        say("note: its suite is unreleased; `harness suite release` pins its content to a version")
     return ExitCode.PASS
 
 

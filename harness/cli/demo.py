@@ -1,12 +1,12 @@
 """
-``harness demo``: the story of one small model, before and after twenty rows of training.
+``harness demo``: one small model before and after fine-tuning on twenty rows.
 
-Only the steps of `harness.workflow.run` are taken, in the order a user would take them; what an
-earlier demo left that is still valid is used again. Everything is written under one folder of
-reports/, the baseline too: the work tree stays clean.
+It takes the steps of `harness.workflow` in the order in which a user would; what an earlier demo
+left that is still valid is used again. Everything is written to one folder of reports/, the
+baseline too, so that the work tree stays clean.
 
-The suite's cases tagged `TAG` are asked, as a suite of their own: of a run that was asked only a
-part of its suite, no gate would say pass.
+The cases tagged `TAG` are asked as a suite of their own, as a run of only a part of its suite
+cannot pass.
 """
 
 import argparse
@@ -45,25 +45,27 @@ def add_parser(commands: Commands) -> None:
         commands,
         "demo",
         run,
-        "tell the whole story on a small model, from run to report",
+        "show the whole loop on a small model, from run to report",
     )
     add_root(command)
     command.add_argument(
         "--out", type=path, metavar="DIR", help="the folder to write to (default: reports/demo)"
     )
     command.add_argument(
-        "--fresh", action="store_true", help="use nothing of an earlier demo again"
+        "--fresh",
+        action="store_true",
+        help="reuse nothing that an earlier demo left",
     )
     add_quiet(command)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """
-    Tell the story.
+    Run, fine-tune, run again and gate.
     """
     from harness.workflow.project import open_project
 
-    return tell(
+    return run_demo(
         open_project(arguments.root),
         out=arguments.out,
         fresh=arguments.fresh,
@@ -71,7 +73,7 @@ def run(arguments: argparse.Namespace) -> int:
     )
 
 
-def tell(
+def run_demo(
     project: "Project",
     *,
     out: Path | None = None,
@@ -93,21 +95,21 @@ def tell(
 
     folder = out or project.reports / "demo"
     if fresh:
-        forget(folder)
+        discard_demo(folder)
     scratch = replace(project, baselines=folder / "baselines", reports=folder)
     started = time.monotonic()
-    tale = (lambda _: None) if quiet else say
+    notify = (lambda _: None) if quiet else say
 
     suite = demo_suite(project, folder)
 
-    tale(f"1/5  {BASE} as it comes, on suite {suite.name}")
+    notify(f"1/5  {BASE} as it comes, on suite {suite.name}")
     # Without times: untrained, it writes four times as much, and nobody would ship it.
     base = _run(scratch, suite, BASE, folder / "base", latency=False, quiet=quiet)
     shipped = save_baseline(
         base, scratch.baselines, "shipped", saved=now(), reason="the model before any training"
     )
 
-    tale("2/5  training a candidate on 20 rows, by the recipe of a public guide")
+    notify("2/5  training a candidate on 20 rows, by the recipe of a public guide")
     trained = finetune(
         project=scratch,
         base=BASE,
@@ -115,10 +117,10 @@ def tell(
         out=folder / "model",
         reuse=True,
         progress=not quiet and sys.stderr.isatty(),
-        notify=tale,
+        notify=notify,
     )
 
-    tale("3/5  the candidate on the same suite")
+    notify("3/5  the candidate on the same suite")
     candidate = _run(
         scratch,
         suite,
@@ -129,17 +131,17 @@ def tell(
     )
 
     show(report_run(candidate))
-    tale("4/5  the gate: may the candidate replace what is shipped?")
+    notify("4/5  the gate: may the candidate replace what is shipped?")
     gated = gate_candidate(scratch, shipped, candidate, default_policy(), quiet=quiet)
     report = report_gate(gated)
     show(report)
 
-    tale("5/5  reports")
+    notify("5/5  reports")
     for name, file in REPORTS.items():
         write_text(folder / file, renderer(name)(report))
     minutes = (time.monotonic() - started) / 60
-    tale(f"written to {folder}: {', '.join(REPORTS.values())}; {minutes:.1f} minutes in all")
-    tale(f"try next: harness compare {folder / 'base'} {folder / 'candidate'}")
+    notify(f"written to {folder}: {', '.join(REPORTS.values())}; {minutes:.1f} minutes in all")
+    notify(f"try next: harness compare {folder / 'base'} {folder / 'candidate'}")
     return int(gated.verdict.exit)
 
 
@@ -162,11 +164,11 @@ def gate_candidate(
 
 def demo_suite(project: "Project", folder: Path) -> Path:
     """
-    Write the cases tagged `TAG` as a suite of their own below *folder*; give its folder.
+    Write the cases tagged `TAG` as a suite of their own below *folder*, and return its folder.
 
     Raises:
         SuiteError: if the suite cannot be read.
-        UsageError: if there is none, or no such case.
+        UsageError: if there is no such suite or no such case.
     """
     from harness.canonical import as_written
     from harness.files import write_text
@@ -189,7 +191,7 @@ def demo_suite(project: "Project", folder: Path) -> Path:
     return target
 
 
-def forget(folder: Path) -> None:
+def discard_demo(folder: Path) -> None:
     """
     Remove what an earlier demo made in *folder*, and nothing else: the folder is the user's choice.
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.cli.demo import SUITE, demo_suite, forget
+from harness.cli.demo import SUITE, demo_suite, discard_demo
 from harness.errors import StoreError
 from harness.suites.files import load_suite
 from harness.workflow.project import open_project
@@ -17,7 +17,7 @@ def files(folder: Path) -> set[str]:
     return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
 
 
-def test_a_fresh_demo_forgets_the_last_one_and_nothing_else(tmp_path: Path):
+def test_a_fresh_demo_discards_the_last_one_and_nothing_else(tmp_path: Path):
     """
     ``--out`` may be any folder: what the demo did not make is not its to remove.
     """
@@ -27,7 +27,7 @@ def test_a_fresh_demo_forgets_the_last_one_and_nothing_else(tmp_path: Path):
     for name in kept | made:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("x")
-    forget(tmp_path)
+    discard_demo(tmp_path)
 
     assert kept == files(tmp_path)
 
@@ -37,12 +37,12 @@ def test_a_model_folder_that_is_no_fine_tune_is_left_alone(tmp_path: Path):
     (tmp_path / "model" / "weights.bin").write_text("x")
 
     with pytest.raises(StoreError, match="no fine-tune"):
-        forget(tmp_path)
+        discard_demo(tmp_path)
     assert {"model/weights.bin"} == files(tmp_path)
 
 
-def test_there_may_be_nothing_to_forget(tmp_path: Path):
-    forget(tmp_path / "nowhere")
+def test_there_may_be_nothing_to_discard_demo(tmp_path: Path):
+    discard_demo(tmp_path / "nowhere")
 
     assert not (tmp_path / "nowhere").exists()
 
