@@ -31,7 +31,4 @@ def test_the_commands_are_ours(commands: list[str]):
     parsed: list[Any] = [make_parser().parse_args(each[1:]) for each in ours]
 
     assert [run.run, gate.run] == [each.handler for each in parsed]
-    gated = parsed[1]
-    assert gated.html
-    assert gated.markdown
-    assert gated.junit
+    assert {"html", "junit", "markdown"} <= {name for name, _ in parsed[1].forms}

@@ -20,7 +20,7 @@ from harness.cli.options import (
     positive,
     run_options,
 )
-from harness.cli.output import percent, table, while_read
+from harness.cli.output import percent, table, until_closed
 from harness.cli.parser import Commands
 from harness.cli.progress import say, watching
 from harness.errors import ExitCode
@@ -78,7 +78,7 @@ def run(arguments: argparse.Namespace) -> int:
             policy=project.policy(arguments.policy),
             progress=progress,
         )
-    with while_read():
+    with until_closed():
         if arguments.json == "-":
             print(spell(result), end="")
         else:
@@ -95,8 +95,8 @@ def _why(result: "SelfTest") -> str:
     from harness.runs.store import TRANSCRIPTS
 
     if all(case.status == "error" for case in result.first.record.cases):
-        return f"every case broke; see `error` in {result.first.folder / TRANSCRIPTS}"
-    return "no case was scored in the first run and in another"
+        return f"every case is an error; see `error` in {result.first.folder / TRANSCRIPTS}"
+    return "no case was scored both in the first run and in another"
 
 
 def _show(result: "SelfTest") -> None:

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.cli.options import add_command, add_outputs, add_root
-from harness.cli.output import show, write
+from harness.cli.forms import add_forms
+from harness.cli.options import add_command, add_root
+from harness.cli.output import deliver
 from harness.cli.parser import Commands
 from harness.errors import ExitCode, UsageError
 
@@ -23,7 +24,7 @@ def add_parser(commands: Commands) -> None:
     command = add_command(commands, "compare", run, "show runs or baselines side by side")
     command.add_argument("runs", nargs="+", metavar="RUN", help="two or more runs or baselines")
     add_root(command)
-    add_outputs(command)
+    add_forms(command)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -40,8 +41,7 @@ def run(arguments: argparse.Namespace) -> int:
     suite = _suite_of(project, arguments.runs)
     runs = [project.run(text, suite) for text in arguments.runs]
     report = report_comparison(compare(*runs)) if len(runs) == 2 else report_side_by_side(runs)
-    if not write(report, arguments):
-        show(report)
+    deliver(report, arguments)
     return ExitCode.PASS
 
 

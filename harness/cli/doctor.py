@@ -4,7 +4,7 @@
 
 import argparse
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 from harness.cli.options import add_command, add_root
@@ -126,13 +126,45 @@ def _machine(project: "Project") -> Iterator[Finding]:
 
 
 def _families() -> Iterator[Finding]:
-    from harness.dialects.registry import dialect, names
+    from harness.checkpoints.reference import SCHEMES
+    from harness.dialects import registry as dialects
+    from harness.importers import registry as importers
+    from harness.renderers import registry as renderers
 
-    for name in names():
+    yield from _family("dialect", dialects.names, dialects.added, dialects.dialect)
+    # Of the other families, what this package brings needs no look: its own tests have had one.
+    for noun, added, load in (
+        ("backend", SCHEMES.added, SCHEMES.load),
+        ("importer", importers.added, importers.importer),
+        ("renderer", renderers.added, renderers.renderer),
+    ):
+        yield from _family(noun, added, added, load)
+
+
+def _family(
+    noun: str,
+    listed: Callable[[], Iterable[str]],
+    added: Callable[[], Mapping[str, str]],
+    load: Callable[[str], object],
+) -> Iterator[Finding]:
+    """
+    Load the members *listed*; of those *added* by other packages, say which package.
+    """
+    try:
+        names, others = list(listed()), added()
+    except HarnessError as exc:
+        yield Finding(what=f"{noun}s", finding=str(exc), broken=True)
+        return
+    for name in names:
+        what = f"{noun} {name}"
         try:
-            yield Finding(what=f"dialect {name}", finding=f"version {dialect(name).version}")
+            version = getattr(load(name), "version", None)
         except HarnessError as exc:
-            yield Finding(what=f"dialect {name}", finding=str(exc), broken=True)
+            yield Finding(what=what, finding=str(exc), broken=True)
+            continue
+        said = [f"version {version}"] if version is not None else []
+        said += [f"from {others[name]}"] if name in others else []
+        yield Finding(what=what, finding=", ".join(said))
 
 
 def _suites(project: "Project") -> Iterator[Finding]:

@@ -7,7 +7,7 @@ import os
 import sys
 
 from harness.cli.options import add_command, add_root
-from harness.cli.output import coloured, obeyed_by_nobody
+from harness.cli.output import coloured, no_workflow_commands
 from harness.cli.parser import Commands
 from harness.errors import ExitCode
 
@@ -39,7 +39,7 @@ def run(arguments: argparse.Namespace) -> int:
     name = arguments.baseline
     against = None if name is None else project.baseline(stored.record, name)
     colour = coloured(sys.stdout.isatty(), os.environ)
-    with obeyed_by_nobody():
+    with no_workflow_commands():
         for line in explain_case(stored, arguments.case, against=against, colour=colour):
             print(line)
     return ExitCode.PASS

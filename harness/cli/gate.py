@@ -5,8 +5,9 @@
 import argparse
 import sys
 
-from harness.cli.options import add_command, add_outputs, add_policy, add_root
-from harness.cli.output import show, while_read, write
+from harness.cli.forms import add_forms
+from harness.cli.options import add_command, add_policy, add_root
+from harness.cli.output import deliver, until_closed
 from harness.cli.parser import Commands
 from harness.cli.progress import watching
 
@@ -39,12 +40,13 @@ def add_parser(commands: Commands) -> None:
     )
     command.add_argument("--explain", action="store_true", help="say which rule decided and why")
     command.add_argument(
-        "--no-recheck",
-        action="store_true",
-        help="do not answer again, at batch size 1, the cases that would block",
+        "--recheck",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="answer the cases that would block again, at batch size 1 (default: --recheck)",
     )
     add_root(command)
-    add_outputs(command)
+    add_forms(command)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -63,15 +65,13 @@ def run(arguments: argparse.Namespace) -> int:
             arguments.policy,
             project=open_project(arguments.root),
             anchor=arguments.anchor,
-            recheck=not arguments.no_recheck,
+            recheck=arguments.recheck,
             allow=arguments.allow_mismatch,
             progress=progress,
         )
     report = report_gate(gated)
-    with while_read():
-        printed = write(report, arguments)
-        if not printed:
-            show(report)
+    with until_closed():
+        printed = deliver(report, arguments)
         if arguments.explain:
             # Beside a report on standard output this is for a person, not for its reader.
             stream = sys.stderr if printed else sys.stdout

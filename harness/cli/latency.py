@@ -20,7 +20,7 @@ from harness.cli.options import (
     positive,
     run_options,
 )
-from harness.cli.output import table, while_read
+from harness.cli.output import table, until_closed
 from harness.cli.parser import Commands
 from harness.cli.progress import watching
 from harness.errors import ExitCode, UsageError
@@ -91,15 +91,15 @@ def run(arguments: argparse.Namespace) -> int:
     verdict = worst(metric.verdict for metric in metrics.values())
     code = exit_code(verdict, policy)
     text = _spell(measured, metrics, verdict, code, policy)
-    # Minutes of measuring are lost neither to a closed pipe nor to a full disk: it is written
-    # before it is shown, and shown where it cannot be written.
+    # Minutes of measuring must survive a closed pipe and a full disk: they are written before they
+    # are shown, and shown where they cannot be written.
     try:
         if arguments.benchmark_json is not None:
             write_text(arguments.benchmark_json, spell_benchmark(measured))
         if arguments.json not in (None, "-"):
             write_text(Path(arguments.json), text)
     finally:
-        with while_read():
+        with until_closed():
             if arguments.json == "-":
                 print(text, end="")
             else:
@@ -114,10 +114,10 @@ def _measured(arguments: argparse.Namespace, project: "Project") -> "Alternation
     named = (arguments.suite, arguments.old, arguments.new)
     if arguments.stored is not None:
         if any(named):
-            raise UsageError("give SUITE A B to measure, or --stored FILE to judge again, not both")
+            raise UsageError("SUITE A B measures, --stored FILE judges again: write one, not both")
         return read_benchmark(arguments.stored)
     if not all(named):
-        raise UsageError("give SUITE A B: a suite and two checkpoints; or --stored FILE")
+        raise UsageError("write SUITE A B, a suite and two checkpoints, or --stored FILE")
     with watching(f"{arguments.suite}, in alternation", quiet=arguments.quiet) as progress:
         return time_checkpoints(
             *named,
@@ -182,7 +182,7 @@ def _rows(
     measured: "Alternation", metrics: "Mapping[str, MetricVerdict]"
 ) -> list[list[str | None]]:
     """
-    Spell each time for people: title, old and new median, ratio, its interval, limit, verdict.
+    Return a row for each time: title, old and new median, ratio, its interval, limit, verdict.
     """
     from harness.gating.alternation import TIMES
     from harness.scoring.metrics import METRICS

@@ -76,8 +76,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         # A terminal that cannot show a character must not decide a verdict.
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
-    arguments = make_parser().parse_args(argv)
     try:
+        try:
+            arguments = make_parser().parse_args(argv)
+        except SystemExit as exited:
+            # argparse has shown help, or what is wrong with the words.
+            return int(exited.code or 0)
         return int(arguments.handler(arguments))
     except HarnessError as error:
         print(f"harness: {error}", file=sys.stderr)

@@ -1,11 +1,11 @@
 """
-The options and types of argument that several commands share.
+The options and types of argument that several commands share; forms of reports are in `forms`.
 
 A function ``add_...`` declares on a command's parser what its name says.
 """
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -164,24 +164,12 @@ def add_tool_names(command: Parser) -> None:
     )
 
 
-def add_outputs(command: Parser) -> None:
+def members(names: Iterable[str], added: Mapping[str, str]) -> str:
     """
-    The forms in which a report is written.
+    Return *names* as a help text lists them, and from which package those *added* come.
     """
-    for name, what in (
-        ("html", "one page with everything"),
-        ("markdown", "for a pull request"),
-        ("junit", "for a CI server"),
-        ("json", "for programs"),
-        ("lm-eval", "the new run as lm-evaluation-harness's results"),
-        ("model-index", "the new run as metadata of a model card"),
-    ):
-        command.add_argument(f"--{name}", metavar="FILE", help=f"{what}; - prints it")
-    command.add_argument(
-        "--github",
-        action="store_true",
-        help="on GitHub Actions: a summary, outputs and annotations of the step",
-    )
+    listed = (f"{name} (from {added[name]})" if name in added else name for name in names)
+    return ", ".join(listed).replace("%", "%%")
 
 
 def run_options(arguments: argparse.Namespace) -> "RunOptions":

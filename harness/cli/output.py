@@ -1,5 +1,5 @@
 """
-What several commands need: printing and writing reports, printing a table.
+Printing and writing: reports, tables, and what was just judged.
 """
 
 import argparse
@@ -19,11 +19,14 @@ if TYPE_CHECKING:
     from harness.reports.report import Report
     from harness.runs.store import StoredRun
 
+PRINTED = "-"
+"""The name of the file that is standard output."""
+
 
 @contextmanager
-def while_read() -> Iterator[None]:
+def until_closed() -> Iterator[None]:
     """
-    Print as long as somebody reads: ``harness gate ... | head`` still exits by the verdict.
+    Print until the reader closes the pipe: ``harness gate ... | head`` still exits by the verdict.
     """
     try:
         yield
@@ -41,36 +44,38 @@ def show(report: "Report") -> None:
     terminal = sys.stdout.isatty()
     width = max(80, shutil.get_terminal_size().columns) if terminal else 100
     text = render(report, width=width, colour=coloured(terminal, os.environ))
-    with obeyed_by_nobody():
+    with no_workflow_commands():
         print(text, end="")
 
 
 def show_judged(stored: "StoredRun") -> int:
     """
-    Show a run that was just judged, and return the exit code: an error if every case broke.
+    Show a run that was just judged and return the exit code: an error if every case has one.
     """
     from harness.reports.build import report_run
 
-    with while_read():
+    with until_closed():
         show(report_run(stored))
         print(f"\nrun: {stored.folder}")
     if all(case.status == "error" for case in stored.record.cases):
-        say("harness: nothing was judged: every case broke; see `error` in transcripts.jsonl")
+        say("harness: nothing was judged: every case is an error; see `error` in transcripts.jsonl")
         return ExitCode.ERROR
     return ExitCode.PASS
 
 
 @contextmanager
-def obeyed_by_nobody() -> Iterator[None]:
+def no_workflow_commands() -> Iterator[None]:
     """
-    Print what a model wrote: GitHub's runner takes a line that begins with ``::`` as a command.
+    Print what a model wrote: GitHub's runner runs a line that begins with ``::`` as a command.
+
+    https://docs.github.com/actions/reference/workflows-and-actions/workflow-commands
     """
     if os.environ.get("GITHUB_ACTIONS") != "true":
         yield
         return
     import secrets
 
-    # Nobody can write the word that ends this who has not seen it.
+    # A text that was written before cannot hold the word that ends this.
     word = secrets.token_hex(16)
     print(f"::stop-commands::{word}")
     try:
@@ -79,30 +84,31 @@ def obeyed_by_nobody() -> Iterator[None]:
         print(f"::{word}::")
 
 
-def write(report: "Report", arguments: argparse.Namespace) -> bool:
+def deliver(report: "Report", arguments: argparse.Namespace) -> bool:
     """
-    Write the forms asked for; say whether one of them went to standard output.
+    Write the forms asked for, and show the report if none of them is printed.
+
+    Return whether one was.
     """
     from harness.files import write_text
     from harness.renderers.registry import renderer
 
     printed = False
-    for name in ("html", "markdown", "junit", "json", "lm-eval", "model-index"):
-        target = getattr(arguments, name.replace("-", "_"))
-        if target is None:
-            continue
+    for name, target in arguments.forms:
         text = renderer(name)(report)
-        if target == "-":
+        if target == PRINTED:
             print(text, end="" if text.endswith("\n") else "\n")
             printed = True
         else:
             write_text(Path(target), text)
     if arguments.github:
-        _tell_github(report)
+        _write_for_github(report)
+    if not printed:
+        show(report)
     return printed
 
 
-def _tell_github(report: "Report") -> None:
+def _write_for_github(report: "Report") -> None:
     """
     Add a summary and outputs to the step this runs in, and print annotations.
 
@@ -126,7 +132,7 @@ def _tell_github(report: "Report") -> None:
 
 def table(head: Sequence[str], rows: Sequence[Sequence[object]], floats: str = "g") -> None:
     """
-    Print a table, or that there is nothing to show. Text in it may come from anywhere.
+    Print a table, or "none". Text in it may come from anywhere.
     """
     from tabulate import tabulate
 
@@ -139,15 +145,15 @@ def table(head: Sequence[str], rows: Sequence[Sequence[object]], floats: str = "
 
 def percent(value: float | None) -> str | None:
     """
-    Spell a share for people; None stays None.
+    Return a share as a percentage; None stays None.
     """
     return None if value is None else f"{100 * value:.1f}%"
 
 
 def coloured(terminal: bool, environment: Mapping[str, str]) -> bool:
     """
-    Whether to write in colour: on a terminal, unless NO_COLOR (no-color.org) or FORCE_COLOR says
-    otherwise.
+    Return whether to write in colour: on a terminal, unless NO_COLOR (no-color.org) or FORCE_COLOR
+    says otherwise.
     """
     if environment.get("NO_COLOR"):
         return False

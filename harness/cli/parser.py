@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeAlias
 
-from harness.errors import ExitCode, HarnessError
+from harness.errors import ExitCode
 
 
 class Parser(argparse.ArgumentParser):
@@ -72,10 +72,7 @@ class Parser(argparse.ArgumentParser):
         otherwise, and not the program.
         """
         words = list(sys.argv[1:] if args is None else args)
-        try:
-            self.declare_all()
-        except HarnessError as error:
-            self.exit(ExitCode.ERROR, f"{self.prog}: {error}\n")
+        self.declare_all()
         # Before argparse, which would first ask for the flag that is missing: the misspelt one.
         if (flag := self._unknown(words)) is not None:
             known = {name: name for name in self._option_string_actions} | self.meant

@@ -4,8 +4,9 @@
 
 import argparse
 
-from harness.cli.options import add_command, add_outputs, add_root
-from harness.cli.output import show, write
+from harness.cli.forms import add_forms
+from harness.cli.options import add_command, add_root
+from harness.cli.output import deliver
 from harness.cli.parser import Commands
 from harness.errors import ExitCode
 
@@ -17,7 +18,7 @@ def add_parser(commands: Commands) -> None:
     command = add_command(commands, "report", run, "show one run, or write it in any form")
     command.add_argument("run", metavar="RUN", help="a run's folder or a baseline")
     add_root(command)
-    add_outputs(command)
+    add_forms(command)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -29,6 +30,5 @@ def run(arguments: argparse.Namespace) -> int:
 
     project = open_project(arguments.root)
     report = report_run(project.run(arguments.run))
-    if not write(report, arguments):
-        show(report)
+    deliver(report, arguments)
     return ExitCode.PASS

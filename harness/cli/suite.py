@@ -4,9 +4,9 @@
 
 import argparse
 
-from harness.cli.options import add_command, add_group, add_root, add_suite, path
+from harness.cli.options import add_command, add_group, add_root, add_suite, members, path
 from harness.cli.output import table
-from harness.cli.parser import Commands
+from harness.cli.parser import Commands, Parser
 from harness.errors import ExitCode
 from harness.reports.escape import line
 
@@ -30,7 +30,9 @@ def add_parser(commands: Commands) -> None:
     show = add_command(verbs, "show", run_show, "show a suite as a person reads it")
     add_suite(show)
     add_root(show)
-    release = add_command(verbs, "release", run_release, "fix a version's content by its digest")
+    release = add_command(
+        verbs, "release", run_release, "pin a version to the digest of its content"
+    )
     add_suite(release)
     part = release.add_mutually_exclusive_group()
     for name in ("major", "minor", "patch"):
@@ -43,9 +45,13 @@ def add_parser(commands: Commands) -> None:
         )
     add_root(release)
     take = add_command(verbs, "import", run_import, "make a suite from files in another format")
-    take.add_argument(
-        "format", metavar="FORMAT", help="bfcl, chat-jsonl, tool-rows, mobile-actions"
-    )
+    take.declare_late(lambda: _add_import(take))
+
+
+def _add_import(take: Parser) -> None:
+    from harness.importers.registry import added, names
+
+    take.add_argument("format", metavar="FORMAT", help=members(names(), added()))
     take.add_argument("rows", nargs="*", type=path, metavar="FILE", help="files of rows")
     for name, purpose in (
         ("questions", "bfcl: files of questions"),
@@ -170,7 +176,7 @@ def run_show(arguments: argparse.Namespace) -> int:
 
 def run_release(arguments: argparse.Namespace) -> int:
     """
-    Fix a version's content by its digest.
+    Pin a version to the digest of its content.
     """
     from harness.provenance import date_today
     from harness.suites.release import release

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, cast
 
 from harness.errors import UsageError
 from harness.plugins import Family
-from harness.renderers.base import Renderer
 
 if TYPE_CHECKING:
+    from harness.renderers.base import Renderer
     from harness.reports.build import Subject
 
 _FAMILY = Family(
@@ -34,14 +34,14 @@ names = _FAMILY.names
 added = _FAMILY.added
 
 
-def renderer(name: str) -> Renderer:
+def renderer(name: str) -> "Renderer":
     """
     Return the renderer called *name*.
 
     Raises:
         UsageError: if there is none, or it cannot be loaded.
     """
-    return cast(Renderer, _FAMILY.load(name))
+    return cast("Renderer", _FAMILY.load(name))
 
 
 def render(subject: "Subject", name: str) -> str:

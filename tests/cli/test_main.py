@@ -3,6 +3,8 @@ What an error becomes: an exit code, and one clear line or a traceback.
 """
 
 import asyncio
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -65,3 +67,33 @@ def test_bad_input_gives_one_clear_error_and_exit_2(
     assert part in error
     assert error.startswith("harness: ") or "\nharness: " in error
     assert "Traceback" not in error
+
+
+def loaded(*words: str) -> set[str]:
+    """
+    The modules that a command has loaded when it is done.
+    """
+    code = f"from harness.cli.main import main; main({words!r}); import sys; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return set(done.stdout.splitlines()[-1].split())
+
+
+def test_asking_for_help_imports_nothing_that_a_command_needs():
+    """
+    ``harness --help`` takes hardly longer than Python itself.
+    """
+    modules = loaded("--help")
+
+    ours = {name for name in modules if name.startswith("harness.")}
+    assert "harness.cli.gate" in ours
+    light = {"harness.errors", "harness.reports", "harness.reports.escape", "harness.wording"}
+    assert set() == {name for name in ours - light if not name.startswith("harness.cli")}
+    assert set() == {"dataclasses", "importlib.metadata", "tabulate"} & modules
+
+
+@pytest.mark.parametrize("words", [["gate"], ["report"], ["suite", "import"], ["run"]])
+def test_the_help_of_a_command_imports_names_and_not_what_they_name(words: list[str]):
+    modules = loaded(*words, "--help")
+
+    assert set() == {"harness.reports.report", "harness.renderers.json", "jsonschema"} & modules
+    assert set() == {"harness.importers.bfcl", "harness.workflow.run", "torch"} & modules

@@ -114,7 +114,8 @@ def test_every_run_is_kept_as_a_run_of_its_own(project: Path):
 
 
 @pytest.mark.parametrize(
-    ("last", "said"), [(COUNT, "every case broke"), (0, "no case was scored in the first run and")]
+    ("last", "said"),
+    [(COUNT, "every case is an error"), (0, "no case was scored both in")],
 )
 def test_where_nothing_could_be_measured_the_command_says_so_and_fails(
     project: Path, capsys: pytest.CaptureFixture[str], last: int, said: str
