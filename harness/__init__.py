@@ -8,7 +8,7 @@ One question: may this checkpoint replace the one we ship? ::
     shipped = harness.run("tool-routing", "hf:org/shipped")
     candidate = harness.run("tool-routing", "./candidate")
     gated = harness.gate(shipped, candidate)
-    print(gated.verdict.verdict, gated.verdict.reasons)
+    print(gated.verdict.verdict, gated.verdict.reasons[0])
     print(harness.render(gated, "markdown"))
 
 Names are loaded on first use, so that ``import harness`` costs next to nothing.

@@ -6,7 +6,7 @@ or changed. Each metric is taken again over the pairs that are eligible for it i
 old and new are about the same questions. Nothing is decided here: `harness.gating.gate` does.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -49,8 +49,9 @@ class Comparison:
     quarantined: tuple[str, ...]
     """Common cases quarantined in either run."""
     differences: tuple[Difference, ...]
-    metrics: Mapping[str, PairedRate | PairedValues]
-    """Every metric of `harness.scoring.metrics.METRICS`, over its pairs."""
+    rates: Mapping[str, PairedRate]
+    values: Mapping[str, PairedValues]
+    """Every metric of `harness.scoring.metrics`, over its pairs."""
     old_run: Mapping[str, MetricValue]
     new_run: Mapping[str, MetricValue]
     """The same over each whole run."""
@@ -71,6 +72,13 @@ class Comparison:
     drifts: tuple[Drift, ...] = ()
     """Of every pair of scored answers that call the same tool and have a margin in both runs, the
     one that became least sure first: on its way to another tool before it is there."""
+
+    @property
+    def metrics(self) -> dict[str, PairedRate | PairedValues]:
+        """
+        Every metric, in the order reports show them, for what only asks for old, new and pairs.
+        """
+        return {**self.rates, **self.values}
 
     def with_rejudged(self, old: Mapping[str, Any], new: Mapping[str, Any]) -> "Comparison":
         """
@@ -131,7 +139,8 @@ def compare(old: RunRecord, new: RunRecord) -> Comparison:
         ),
         quarantined=_unique(b.id for a, b in pairs if a.quarantined or b.quarantined),
         differences=tuple(differences(old, new)),
-        metrics=_metrics(scored),
+        rates={name: _rate(rate, scored) for name, rate in RATES.items()},
+        values={name: _values(each, scored) for name, each in PERCENTILES.items()},
         old_run=old.metrics,
         new_run=new.metrics,
         tags=_tags(case for _, case in scored),
@@ -207,13 +216,6 @@ def _drifts(scored: Iterable["Pair"]) -> Iterator[Drift]:
 # What the runs gave
 
 Pair = tuple[CaseResult, CaseResult]
-
-
-def _metrics(scored: Sequence[Pair]) -> dict[str, PairedRate | PairedValues]:
-    return {
-        **{name: _rate(rate, scored) for name, rate in RATES.items()},
-        **{name: _values(each, scored) for name, each in PERCENTILES.items()},
-    }
 
 
 def _rate(rate: Rate[Any], scored: Iterable[Pair]) -> PairedRate:

@@ -56,6 +56,20 @@ class PairedRate:
         return sum(unit.pairs for unit in self.cases)
 
     @property
+    def old(self) -> float | None:
+        """
+        The old rate; None over no pair.
+        """
+        return self.old_hits / self.pairs if self.pairs else None
+
+    @property
+    def new(self) -> float | None:
+        """
+        The new rate; None over no pair.
+        """
+        return self.new_hits / self.pairs if self.pairs else None
+
+    @property
     def broken(self) -> tuple[str, ...]:
         """
         The ids of the cases that got worse, over all their repeats.

@@ -8,16 +8,16 @@ words: docs/gate.md.
 """
 
 from collections.abc import Collection, Iterator, Mapping
+from dataclasses import replace
 from datetime import date
 
 from harness.comparison.compare import Comparison
-from harness.comparison.paired import PairedRate
 from harness.errors import ExitCode
 from harness.gating.limits import judge_limits, not_comparable
 from harness.gating.notes import changed, notes
 from harness.gating.policy import Policy
 from harness.gating.slices import Slices, judge_slices
-from harness.gating.verdict import WORST_FIRST, MetricVerdict, Verdict, Word
+from harness.gating.verdict import WORST_FIRST, MetricVerdict, Reason, Verdict, Word
 from harness.wording import count, named, percent
 
 ERROR_SHARE = 0.02
@@ -57,23 +57,21 @@ def gate(
     else:
         metrics = judge_limits(policy, comparison)
         slices = judge_slices(policy, comparison)
-    said: list[tuple[Word, str]] = []
+    said: list[Reason] = []
     if failed := comparison.must_pass_failed:
         must = count(len(failed), "case") + " that must pass failed"
-        said.append(("regressed", f"{must}: {named(failed)}"))
-    said += [("not_comparable", obstacle) for obstacle in obstacles]
-    said += [("inconclusive", doubt) for doubt in _doubts(comparison)]
+        said.append(Reason(text=f"{must}: {named(failed)}", verdict="regressed"))
+    said += (Reason(text=obstacle, verdict="not_comparable") for obstacle in obstacles)
+    said += (Reason(text=doubt, verdict="inconclusive") for doubt in _doubts(comparison))
     if not obstacles:
         said += _of_limits(metrics, slices)
-    said.sort(key=lambda pair: WORST_FIRST.index(pair[0]))
-    verdict = said[0][0]
-    accuracy = _accuracy(comparison)
+    said.sort(key=lambda reason: WORST_FIRST.index(reason.verdict))
+    verdict = said[0].verdict
+    accuracy = comparison.rates["accuracy"]
     return Verdict(
         verdict=verdict,
         exit=exit_code(verdict, policy, measured=not _broke(comparison)),
-        reasons=tuple(sentence for _, sentence in said),
-        speaks_for=tuple(word for word, _ in said),
-        against=(baseline,) * len(said),
+        reasons=tuple(replace(reason, baseline=baseline) for reason in said),
         notes=tuple(notes(comparison, accuracy, {} if obstacles else metrics, policy, allow)),
         metrics=metrics,
         slices=slices,
@@ -151,19 +149,12 @@ def _doubts(comparison: Comparison) -> Iterator[str]:
         yield f"{must}: {named(unknown)}"
 
 
-def _of_limits(metrics: Mapping[str, MetricVerdict], slices: Slices) -> Iterator[tuple[Word, str]]:
+def _of_limits(metrics: Mapping[str, MetricVerdict], slices: Slices) -> Iterator[Reason]:
     said = False
     for metric in [*metrics.values(), *(m for of_tag in slices.values() for m in of_tag.values())]:
         # What was not measured, and times of another machine, stand in the notes.
         if not metric.advisory and metric.verdict != "not_measured":
             said = True
-            yield metric.verdict, metric.reason
+            yield Reason(text=metric.reason, verdict=metric.verdict)
     if not said:
-        yield "inconclusive", "none of the policy's limits could be measured"
-
-
-def _accuracy(comparison: Comparison) -> PairedRate:
-    paired = comparison.metrics["accuracy"]
-    if not isinstance(paired, PairedRate):
-        raise TypeError("accuracy is a rate")
-    return paired
+        yield Reason(text="none of the policy's limits could be measured", verdict="inconclusive")

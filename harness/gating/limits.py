@@ -49,16 +49,17 @@ def not_comparable(name: str, limit: Limit, comparison: Comparison, why: str) ->
 
 
 def _judge(name: str, limit: Limit, comparison: Comparison, alpha: float) -> MetricVerdict:
-    paired = comparison.metrics[name]
-    if not paired.pairs:
+    if not comparison.metrics[name].pairs:
         return _without_pairs(name, limit, comparison)
-    if isinstance(paired, PairedRate):
-        return judge_rate(name, limit, paired, alpha)
-    if METRICS[name].kind == "time":
-        if why := apart(comparison):
-            return not_comparable(name, limit, comparison, why)
-        return judge_times(name, limit, paired)
-    return judge_lengths(name, limit, paired)
+    match METRICS[name].kind:
+        case "rate":
+            return judge_rate(name, limit, comparison.rates[name], alpha)
+        case "length":
+            return judge_lengths(name, limit, comparison.values[name])
+        case "time":
+            if why := apart(comparison):
+                return not_comparable(name, limit, comparison, why)
+            return judge_times(name, limit, comparison.values[name])
 
 
 def _with_budget(
@@ -95,11 +96,9 @@ def _without_pairs(name: str, limit: Limit, comparison: Comparison) -> MetricVer
 
 def _at_zero_margin(policy: Policy, comparison: Comparison) -> dict[str, PairedRate]:
     return {
-        name: paired
+        name: comparison.rates[name]
         for name, limit in policy.limits.items()
-        if not limit.margin
-        and isinstance(paired := comparison.metrics[name], PairedRate)
-        and paired.pairs
+        if not limit.margin and name in comparison.rates and comparison.rates[name].pairs
     }
 
 

@@ -153,7 +153,7 @@ def trial(kind: Kind, old: str, new: str, verdict: Verdict) -> Trial:
         old=old,
         new=new,
         verdict=verdict.verdict,
-        reason=verdict.reasons[0],
+        reason=str(verdict.reasons[0]),
         broken=len(verdict.broken),
         fixed=len(verdict.fixed),
     )

@@ -64,7 +64,7 @@ def conspicuous(comparison: Comparison, policy: Policy) -> Iterator[str]:
 
     This points and does not decide; slices that the policy limits are left out.
     """
-    whole = len(_rate(comparison, "accuracy").cases)
+    whole = len(comparison.rates["accuracy"].cases)
     tags = [tag for tag in comparison.tags if tag not in policy.slices]
     slices = {tag: _slice(comparison, tag, "accuracy") for tag in tags}
     slices = {tag: paired for tag, paired in slices.items() if 0 < len(paired.cases) < whole}
@@ -80,14 +80,7 @@ def conspicuous(comparison: Comparison, policy: Policy) -> Iterator[str]:
 
 
 def _slice(comparison: Comparison, tag: str, name: str) -> PairedRate:
-    return _rate(comparison, name).only(set(comparison.tags.get(tag, ())))
-
-
-def _rate(comparison: Comparison, name: str) -> PairedRate:
-    paired = comparison.metrics[name]
-    if not isinstance(paired, PairedRate):
-        raise TypeError(f"{name} is no rate")
-    return paired
+    return comparison.rates[name].only(set(comparison.tags.get(tag, ())))
 
 
 def _not_there(tag: str, name: str, limit: Limit) -> MetricVerdict:

@@ -61,6 +61,22 @@ WORST_FIRST: tuple[Word, ...] = ("regressed", "not_comparable", "inconclusive", 
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Reason:
+    """
+    One thing that was found, and the verdict it speaks for.
+    """
+
+    text: str
+    """One sentence for a person."""
+    verdict: Word
+    baseline: str | None = None
+    """The baseline it is about; None if it is about none, or the baseline has no name."""
+
+    def __str__(self) -> str:
+        return self.text
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
     """
     What a policy makes of a comparison, or of two: with the last release and with an anchor.
@@ -68,12 +84,8 @@ class Verdict:
 
     verdict: Word
     exit: ExitCode
-    reasons: tuple[str, ...]
-    """Sentences for a person; what decided comes first."""
-    speaks_for: tuple[Word, ...]
-    """For each reason, the verdict it speaks for."""
-    against: tuple[str | None, ...]
-    """For each reason, the baseline it is about; None where it is about none, or none was named."""
+    reasons: tuple[Reason, ...]
+    """What decided comes first."""
     notes: tuple[str, ...]
     """What else should be known: what was left out, allowed, judged again."""
     metrics: Mapping[str, MetricVerdict]
@@ -99,29 +111,33 @@ class Verdict:
 
     def to_json(self) -> dict[str, Any]:
         """
-        Spell the verdict in JSON types.
+        Return the verdict in JSON types, its reasons as three lists of the same length.
         """
-        data: dict[str, Any] = to_json(self)
-        return data
+        data = {name: to_json(getattr(self, name)) for name in self.__slots__}
+        return {
+            **data,
+            "reasons": [reason.text for reason in self.reasons],
+            "speaks_for": [reason.verdict for reason in self.reasons],
+            "against": [reason.baseline for reason in self.reasons],
+        }
 
     def with_anchor(self, anchored: "Verdict") -> "Verdict":
         """
-        Put this verdict, against the last release, and that against a pinned baseline together.
+        Combine this verdict, against the last release, with that against a pinned baseline.
 
-        The worse of the two decides; each reason says which baseline it is about, but for those
-        that both give.
+        The worse of the two decides. Each reason says which baseline it is about; one that holds
+        against both is given once.
         """
-        same = set(self.reasons) & set(anchored.reasons)
-        said: list[tuple[Word, str, str | None]] = []
+        same = {str(reason) for reason in self.reasons} & {str(each) for each in anchored.reasons}
+        reasons = []
         for verdict, role in ((self, "the last release"), (anchored, "the anchor")):
             name = f" {verdict.baseline}" if verdict.baseline else ""
-            told = zip(verdict.speaks_for, verdict.reasons, verdict.against, strict=True)
-            for word, reason, baseline in told:
-                if reason not in same:
-                    said.append((word, f"against {role}{name}: {reason}", baseline))
+            for reason in verdict.reasons:
+                if reason.text not in same:
+                    reasons.append(replace(reason, text=f"against {role}{name}: {reason}"))
                 elif verdict is self:
-                    said.append((word, reason, None))
-        said.sort(key=lambda each: WORST_FIRST.index(each[0]))
+                    reasons.append(replace(reason, baseline=None))
+        reasons.sort(key=lambda reason: WORST_FIRST.index(reason.verdict))
         worst = min(
             self, anchored, key=lambda each: (WORST_FIRST.index(each.verdict), -int(each.exit))
         )
@@ -129,9 +145,7 @@ class Verdict:
             self,
             verdict=worst.verdict,
             exit=worst.exit,
-            speaks_for=tuple(word for word, _, _ in said),
-            reasons=tuple(reason for _, reason, _ in said),
-            against=tuple(name for _, _, name in said),
+            reasons=tuple(reasons),
             notes=(
                 *self.notes,
                 *(
@@ -193,7 +207,9 @@ def to_json(value: Any) -> Any:
         return {key: to_json(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [to_json(item) for item in value]
-    if isinstance(value, MetricVerdict | Difference | Verdict):
+    if isinstance(value, Verdict):
+        return value.to_json()
+    if isinstance(value, MetricVerdict | Difference):
         return {name: to_json(getattr(value, name)) for name in value.__slots__}
     if isinstance(value, ExitCode):
         return int(value)

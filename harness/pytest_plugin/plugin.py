@@ -289,7 +289,7 @@ class GateItem(_SuiteItem):
             session = self.config.stash[SESSION]
             folder = session.shown(self.gated.new.folder)
             command = f"harness gate {folder} --baseline {session.baseline} --explain"
-            first, *rest = verdict.reasons
+            first, *rest = map(str, verdict.reasons)
             lines = [f"{verdict.verdict}: {first}", *rest, f"in full: {command}"]
             pytest.fail("\n".join(lines), pytrace=False)
 

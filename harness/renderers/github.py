@@ -12,7 +12,7 @@ from typing import Literal
 from harness.errors import ExitCode
 from harness.reports import escape as safe
 from harness.reports.blocks import Entry, plain
-from harness.reports.evidence import accuracy, broken
+from harness.reports.evidence import broken
 from harness.reports.report import Report
 
 SUMMARY_LIMIT = 1_000_000
@@ -42,10 +42,10 @@ def outputs(report: Report) -> str:
         lines += [
             f"verdict={report.verdict.verdict}",
             f"exit={int(report.verdict.exit)}",
-            f"reason={_line(report.verdict.reasons[0])}",
+            f"reason={_line(report.verdict.reasons[0].text)}",
         ]
     if report.comparison is not None:
-        rate = accuracy(report.comparison)
+        rate = report.comparison.rates["accuracy"]
         lines += [f"broken={len(rate.broken)}", f"fixed={len(rate.fixed)}"]
     # A value is one line whatever is in it, so that none can begin another output.
     return "".join(f"{line}\n" for line in lines)
@@ -59,7 +59,7 @@ def _annotations(report: Report) -> Iterator[str]:
     else:
         doubtful: Level = "notice" if verdict.verdict == "pass" else "warning"
         said = f"harness gate: {verdict.verdict.replace('_', ' ')}"
-        yield _command("error" if blocked else doubtful, said, verdict.reasons[0])
+        yield _command("error" if blocked else doubtful, said, verdict.reasons[0].text)
     if comparison is None:
         return
     for entry in broken(report, comparison)[:_MOST]:

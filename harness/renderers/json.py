@@ -10,7 +10,6 @@ from typing import Any
 
 from harness.comparison.compare import Comparison
 from harness.comparison.paired import PairedRate, PairedValues
-from harness.reports.evidence import accuracy
 from harness.reports.report import Report
 from harness.runs.record import MetricValue, RunRecord, encode
 
@@ -35,7 +34,7 @@ def compared(comparison: Comparison) -> dict[str, Any]:
     """
     Spell a comparison in the words of the verdict's JSON, without what only a policy can say.
     """
-    rate = accuracy(comparison)
+    rate = comparison.rates["accuracy"]
     return {
         "metrics": {name: _paired(paired) for name, paired in comparison.metrics.items()},
         "pairs": comparison.pairs,
@@ -58,11 +57,7 @@ def compared(comparison: Comparison) -> dict[str, Any]:
 
 
 def _paired(paired: PairedRate | PairedValues) -> dict[str, Any]:
-    if isinstance(paired, PairedRate):
-        n = paired.pairs
-        old, new = (paired.old_hits / n, paired.new_hits / n) if n else (None, None)
-    else:
-        old, new = paired.old, paired.new
+    old, new = paired.old, paired.new
     delta = None if old is None or new is None else new - old
     return {"old": old, "new": new, "delta": delta, "pairs": paired.pairs}
 

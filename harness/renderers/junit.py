@@ -60,9 +60,9 @@ def _case(suite: Element, run: RunView, case: CaseResult) -> None:
 
 def _gate(suite: Element, run: RunView, verdict: Verdict) -> None:
     tested = SubElement(suite, "testcase", classname=_name(run.record.suite.name), name="gate")
-    reasons = "\n".join(cut(reason, _ANSWER) for reason in verdict.reasons)
+    reasons = "\n".join(cut(reason.text, _ANSWER) for reason in verdict.reasons)
     if verdict.exit != ExitCode.PASS:
-        _outcome(tested, "failure", verdict.verdict, verdict.reasons[0], reasons)
+        _outcome(tested, "failure", verdict.verdict, verdict.reasons[0].text, reasons)
     else:
         SubElement(tested, "system-out").text = xml(f"{verdict.verdict}\n{reasons}")
 

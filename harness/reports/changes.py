@@ -13,7 +13,6 @@ from harness.comparison.paired import PairedRate, PairedValues
 from harness.gating.verdict import MetricVerdict, Verdict
 from harness.reports.blocks import Block, Inline, Mood, Names, Paragraph, Part, Points, Quote, Table
 from harness.reports.escape import cut
-from harness.reports.evidence import accuracy
 from harness.reports.format import ABSENT, change, plural, title, unit, value
 from harness.reports.report import Report
 from harness.reports.tables import short
@@ -136,11 +135,11 @@ def summary(report: Report, comparison: Comparison) -> tuple[Block, ...]:
     names = (f"{pairs}. Old: ", short(report.old.name), ", new: ", short(report.new.name), ".")
     verdict = report.verdict
     if verdict is None:
-        rate = accuracy(comparison)
+        rate = comparison.rates["accuracy"]
         counts = f"{plural(len(rate.broken), 'case')} broken, {len(rate.fixed):,} fixed."
         return (Paragraph(text=counts, mood="title"), Paragraph(text=names))
     word = verdict.verdict.replace("_", " ")
-    first, *rest = verdict.reasons or ("",)
+    first, *rest = map(str, verdict.reasons)
     return (
         Paragraph(text=f"{word}: {cut(first, REASON)}", mood=MOODS[verdict.verdict]),
         Points(
@@ -159,19 +158,16 @@ def metrics(comparison: Comparison, verdict: Verdict | None) -> Table:
     """
     judged = verdict.metrics if verdict else {}
     header: tuple[Inline, ...] = ("metric", "pairs", "old", "new", "change")
-    rows = [
-        (title(name), f"{paired.pairs:,}", *_values(name, paired))
+    rows = {
+        name: (title(name), f"{paired.pairs:,}", *_values(name, paired))
         for name, paired in comparison.metrics.items()
         if paired.pairs or name in judged
-    ]
+    }
     if verdict is None:
-        return Table(header=header, rows=tuple(rows), right=frozenset({1, 2, 3, 4}))
-    names = [name for name, paired in comparison.metrics.items() if paired.pairs or name in judged]
+        return Table(header=header, rows=tuple(rows.values()), right=frozenset({1, 2, 3, 4}))
     return Table(
         header=(*header, "95% interval", "limit", "verdict"),
-        rows=tuple(
-            (*row, *_judged(name, judged.get(name))) for name, row in zip(names, rows, strict=True)
-        ),
+        rows=tuple((*row, *_judged(name, judged.get(name))) for name, row in rows.items()),
         right=frozenset({1, 2, 3, 4, 5}),
     )
 
@@ -237,9 +233,9 @@ def offenders(comparison: Comparison) -> tuple[Block, ...]:
     """
     blocks: list[Block] = []
     for name, rate in RATES.items():
-        paired = comparison.metrics[name]
-        if rate.event is None or not isinstance(paired, PairedRate):
+        if rate.event is None:
             continue
+        paired = comparison.rates[name]
         for label, ids in (("New", paired.broken), ("Gone", paired.fixed)):
             if ids:
                 blocks.append(Paragraph(text=f"{label}, {rate.event}:"))
@@ -248,14 +244,12 @@ def offenders(comparison: Comparison) -> tuple[Block, ...]:
 
 
 def _values(name: str, paired: PairedRate | PairedValues) -> tuple[str, str, str]:
-    if isinstance(paired, PairedValues):
-        old, new = paired.old, paired.new
-        share = None if old is None or new is None or not old else new / old - 1
-        return value(name, old), value(name, new), change(name, share, relative=True)
-    if not paired.pairs:
-        return ABSENT, ABSENT, ABSENT
-    was, now = paired.old_hits / paired.pairs, paired.new_hits / paired.pairs
-    return value(name, was), value(name, now), change(name, now - was, relative=False)
+    old, new = paired.old, paired.new
+    relative = unit(name) != "rate"
+    delta = None if old is None or new is None else new - old
+    if relative and delta is not None:
+        delta = delta / old if old else None
+    return value(name, old), value(name, new), change(name, delta, relative=relative)
 
 
 _JUDGED: tuple[Inline, ...] = (

@@ -5,7 +5,6 @@ Cases with their evidence: what was asked, what came, what was wrong with it.
 from collections.abc import Iterator, Mapping, Sequence
 
 from harness.comparison.compare import Comparison
-from harness.comparison.paired import PairedRate
 from harness.reports.blocks import Entry, Inline, Mood, Quote
 from harness.reports.escape import cut
 from harness.reports.format import calls, case_name, finding, plural
@@ -38,28 +37,18 @@ def failures(run: RunView) -> tuple[Entry, ...]:
     )
 
 
-def accuracy(comparison: Comparison) -> PairedRate:
-    """
-    Give the paired accuracy: which cases broke and which were fixed.
-    """
-    rate = comparison.metrics["accuracy"]
-    if not isinstance(rate, PairedRate):
-        raise TypeError("accuracy is a rate")
-    return rate
-
-
 def broken(report: Report, comparison: Comparison) -> tuple[Entry, ...]:
     """
     Give the cases that were correct and are not any more.
     """
-    return _flips(report, accuracy(comparison).broken, was_correct=True)
+    return _flips(report, comparison.rates["accuracy"].broken, was_correct=True)
 
 
 def fixed(report: Report, comparison: Comparison) -> tuple[Entry, ...]:
     """
     Give the cases that are correct and were not.
     """
-    return _flips(report, accuracy(comparison).fixed, was_correct=False)
+    return _flips(report, comparison.rates["accuracy"].fixed, was_correct=False)
 
 
 def named(report: Report, names: Sequence[str]) -> tuple[Entry, ...]:

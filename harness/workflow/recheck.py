@@ -24,7 +24,6 @@ from typing import Any
 from harness.backends.base import Backend, Generation
 from harness.backends.registry import open_backend
 from harness.comparison.compare import Comparison, compare
-from harness.comparison.paired import PairedRate
 from harness.errors import CheckpointError, HarnessError, UsageError
 from harness.gating.decision import Compared, Gated, decide
 from harness.gating.policy import Policy
@@ -119,17 +118,10 @@ def _flipped(comparison: Comparison, rates: Iterable[str]) -> set[str]:
     """
     return {
         unit.name
-        for paired in _rates(comparison, rates)
-        for unit in paired.cases
+        for name in rates
+        for unit in comparison.rates[name].cases
         if unit.broken or unit.fixed
     }
-
-
-def _rates(comparison: Comparison, rates: Iterable[str]) -> Iterator[PairedRate]:
-    for name in rates:
-        paired = comparison.metrics[name]
-        if isinstance(paired, PairedRate):
-            yield paired
 
 
 def _with_answers(
@@ -155,8 +147,8 @@ def _what_stood(before: Comparison, after: Comparison, rates: set[str]) -> str:
     Say what became of the flips.
     """
     flipped, left = _flipped(before, rates), _flipped(after, rates)
-    worse = {name for paired in _rates(before, rates) for name in paired.broken}
-    better = {name for paired in _rates(before, rates) for name in paired.fixed} - worse
+    worse = {case for name in rates for case in before.rates[name].broken}
+    better = {case for name in rates for case in before.rates[name].fixed} - worse
     gone = flipped - left
     said = []
     if flipped:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from datetime import date
 from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,7 @@ from harness.comparison.paired import PairedRate, PairedValues, Unit
 from harness.gating.gate import gate
 from harness.gating.policy import Policy, default_policy, read_policy
 from harness.gating.verdict import Verdict
-from harness.scoring.metrics import METRICS
+from harness.scoring.metrics import METRICS, PERCENTILES, RATES
 
 SEED = 20261122
 DRAWS = 20_000
@@ -58,17 +59,16 @@ def margin_policy(spelled: str = "-3pp") -> Policy:
 
 _BLANK = PairedRate(old_hits=0, new_hits=0, cases=(), groups=())
 _NO_VALUES = PairedValues(old=None, new=None, values=())
-_NOTHING: Mapping[str, PairedRate | PairedValues] = {
-    name: _BLANK if definition.unit == "rate" else _NO_VALUES
-    for name, definition in METRICS.items()
-}
 
 
-def comparison(**metrics: PairedRate | PairedValues) -> Comparison:
+def comparison(
+    rates: Mapping[str, PairedRate] = MappingProxyType({}),
+    values: Mapping[str, PairedValues] = MappingProxyType({}),
+) -> Comparison:
     """
     Make a comparison of which only these metrics could be measured.
     """
-    accuracy = metrics.get("accuracy", rate(0, 0, 1))
+    accuracy = rates.get("accuracy", rate(0, 0, 1))
     return Comparison(
         pairs=accuracy.pairs,
         scored_pairs=accuracy.pairs,
@@ -78,7 +78,8 @@ def comparison(**metrics: PairedRate | PairedValues) -> Comparison:
         changed=(),
         quarantined=(),
         differences=(),
-        metrics={**_NOTHING, "accuracy": accuracy, **metrics},
+        rates={**dict.fromkeys(RATES, _BLANK), "accuracy": accuracy, **rates},
+        values={**dict.fromkeys(PERCENTILES, _NO_VALUES), **values},
         old_run={},
         new_run={},
         tags={},
@@ -159,7 +160,7 @@ def of_accuracy(state: Draw, spelled: str = "-3pp") -> Verdict:
     """
     Ask the gate about accuracy; *state* is broken, fixed, n.
     """
-    return gate(margin_policy(spelled), comparison(accuracy=rate(*state)), TODAY)
+    return gate(margin_policy(spelled), comparison({"accuracy": rate(*state)}), TODAY)
 
 
 def paired_draws(n: int, discordance: float, drop: float = 0.0, draws: int = DRAWS) -> Any:
@@ -263,7 +264,7 @@ def _grouped_alarms(
 
     @cache
     def alarm(groups: tuple[tuple[int, int], ...]) -> bool:
-        made = comparison(**{name: grouped_rate(groups, size)})
+        made = comparison({name: grouped_rate(groups, size)})
         return gate(policy, made, TODAY).verdict == "regressed"
 
     alarms = 0
@@ -308,7 +309,7 @@ def _needless(**states: Draw) -> Verdict:
     zero = {
         name: rate(broken, fixed, broken + fixed + 1) for name, (broken, fixed) in states.items()
     }
-    return gate(default_policy(), comparison(accuracy=rate(0, 0, 1), **zero), TODAY)
+    return gate(default_policy(), comparison(zero), TODAY)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -420,7 +421,7 @@ def _values(name: str, old: Any, new: Any) -> str:
         new=float(np.median(new)),
         values=tuple(zip(old.tolist(), new.tolist(), strict=True)),
     )
-    return gate(default_policy(), comparison(**{name: paired}), TODAY).metrics[name].verdict
+    return gate(default_policy(), comparison(values={name: paired}), TODAY).metrics[name].verdict
 
 
 # The page

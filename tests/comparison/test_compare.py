@@ -53,15 +53,11 @@ def record(cases: Sequence[CaseResult], **fields: Any) -> RunRecord:
 
 
 def rate(comparison: Comparison, name: str) -> PairedRate:
-    paired = comparison.metrics[name]
-    assert isinstance(paired, PairedRate)
-    return paired
+    return comparison.rates[name]
 
 
 def values(comparison: Comparison, name: str) -> PairedValues:
-    paired = comparison.metrics[name]
-    assert isinstance(paired, PairedValues)
-    return paired
+    return comparison.values[name]
 
 
 def counts(unit: Unit) -> tuple[str, int, int, int]:

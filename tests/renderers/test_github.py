@@ -38,7 +38,7 @@ def test_a_blocked_candidate_is_an_error_and_so_is_what_it_broke(gate_report: Re
     first, *rest = commands(render(gate_report))
 
     assert gate_report.verdict is not None
-    assert ("error", "harness gate: regressed", gate_report.verdict.reasons[0]) == first
+    assert ("error", "harness gate: regressed", gate_report.verdict.reasons[0].text) == first
     assert {"error"} == {level for level, _, _ in rest}
     assert 9 == len(rest)
     assert "broken: c00 (correct → incorrect)" == rest[0][1]
@@ -73,7 +73,7 @@ def test_later_steps_can_ask_for_the_verdict(gate_report: Report):
     assert {
         "verdict": "regressed",
         "exit": "1",
-        "reason": gate_report.verdict.reasons[0],
+        "reason": gate_report.verdict.reasons[0].text,
         "broken": "11",
         "fixed": "1",
     } == found

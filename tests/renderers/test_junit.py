@@ -66,7 +66,7 @@ def test_a_comparison_is_of_the_new_run_and_the_gate(gate_report: Report):
     assert "routing (candidate)" == root[0].get("name")
     assert "regressed" == outcome(root, "gate").get("type")
     assert gate_report.verdict is not None
-    assert gate_report.verdict.reasons[0] == outcome(root, "gate").get("message")
+    assert gate_report.verdict.reasons[0].text == outcome(root, "gate").get("message")
 
 
 @pytest.mark.parametrize(

@@ -32,14 +32,14 @@ def test_the_verdict_comes_first_in_one_sentence(gate_report: Report):
     assert gate_report.verdict is not None
     assert "the gate" == title
     assert verdict.startswith("regressed: ")
-    assert gate_report.verdict.reasons[0].startswith(verdict.removeprefix("regressed: ")[:40])
+    assert gate_report.verdict.reasons[0].text.startswith(verdict.removeprefix("regressed: ")[:40])
 
 
 def test_every_reason_and_note_is_said(gate_report: Report):
     text = " ".join(render(gate_report).split())
 
     assert gate_report.verdict is not None
-    for sentence in (*gate_report.verdict.reasons, *gate_report.verdict.notes):
+    for sentence in (*map(str, gate_report.verdict.reasons), *gate_report.verdict.notes):
         assert " ".join(sentence.split()) in text
 
 

@@ -11,7 +11,6 @@ from typing import Any
 
 from harness.canonical import canonical_json
 from harness.reports import escape as safe
-from harness.reports.evidence import accuracy
 from harness.reports.report import Asked, Report, RunView
 from harness.scoring.results import PRECEDENCE, CaseResult, TurnResult
 from harness.transcript import Key
@@ -99,7 +98,7 @@ def _flips(
 ) -> Iterator[tuple[Identity, str]]:
     if report.comparison is None:
         return
-    rate = accuracy(report.comparison)
+    rate = report.comparison.rates["accuracy"]
     broken, fixed = set(rate.broken), set(rate.fixed)
     for key, new in results[1].items():
         old = results[0].get(key)
