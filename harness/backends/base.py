@@ -1,8 +1,8 @@
 """
 What a backend is: the one place where a checkpoint is run.
 
-A backend is given requests and gives transcripts. It renders, tokenizes, batches and decodes; it
-judges nothing and stores nothing.
+A backend turns requests into transcripts. It renders, tokenizes, batches and decodes; it judges
+nothing and stores nothing.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,22 +17,22 @@ from harness.transcript import Key, Transcript
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
     """
-    One answer asked for.
+    One answer to be made.
     """
 
     key: Key
     messages: tuple[Message, ...]
     tools: tuple[Tool, ...]
-    """What to declare to the model: empty when the suite does not declare its tools."""
+    """The tools to declare to the model: empty if the suite does not declare its tools."""
     draft: str | None = None
-    """An answer of earlier that this one may turn out to be, as raw text. It saves time where it is
-    right and changes nothing where it is wrong; a backend may leave it alone."""
+    """A guess at the answer, such as a stored one, as raw text. It saves time where it is right and
+    changes nothing where it is wrong; a backend may ignore it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Generation:
     """
-    How answers are decoded. Greedy unless it says otherwise.
+    How answers are decoded; greedily by default.
     """
 
     max_new_tokens: int = 128
@@ -44,7 +44,7 @@ class Generation:
 
     def to_json(self) -> dict[str, Any]:
         """
-        Give the ``generation`` block of run.json; unset sampling keys are left out.
+        Return the ``generation`` block of run.json, without unset sampling keys.
         """
         block: dict[str, Any] = {
             "max_new_tokens": self.max_new_tokens,
@@ -60,7 +60,7 @@ class Generation:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BackendOptions:
     """
-    How to open a checkpoint; None means: as fits the machine.
+    How to open a checkpoint; None means that the backend chooses.
     """
 
     device: str | None = None
@@ -68,13 +68,13 @@ class BackendOptions:
     batch_size: int | None = None
     dialect: str | None = None
     declares_tools: bool = True
-    """Whether prompts will carry tool declarations: a template that drops them is then refused."""
+    """Whether prompts will declare tools: a template that drops declarations is then refused."""
     cases: frozenset[str] | None = None
     """The ids of the whole suite, where known: a replay with a line for another case is refused."""
     progress: bool = False
-    """Whether a bar may be drawn while weights are prepared."""
+    """Whether a progress bar may be shown while weights are prepared."""
     notify: Callable[[str], None] = field(default=lambda _: None)
-    """Where to say, in one line, what happened on the way: a halved batch, a download."""
+    """Called with one line about anything notable, such as a halved batch or a download."""
 
 
 @runtime_checkable
@@ -96,29 +96,31 @@ class Backend(Protocol):
 
     The contract, held by one test for all members:
 
-    - `answer` gives exactly one transcript for each request, grouped as they were made: a group is
-      handed over as soon as it is done, so that a killed run loses at most the group in flight;
-    - an answer that could not be made is a transcript with `error`, never text, never missing;
-    - what makes all answers impossible (no weights, no memory for one row) raises BackendError;
+    - `answer` yields exactly one transcript for each request, in groups: a group is yielded as soon
+      as it is done, so that a killed run loses at most the group in flight;
+    - an answer that could not be made is a transcript with `error`: it never has text and is never
+      missing;
+    - what makes all answers impossible (no weights, no memory for a single row) raises
+      BackendError;
     - greedy answers do not depend on how requests are grouped (in float32).
     """
 
     @property
     def checkpoint(self) -> Checkpoint:
         """
-        What is being run.
+        The checkpoint that is being run.
         """
 
     def describe(self) -> Mapping[str, Any]:
         """
-        Give the ``backend`` block of run.json: name, dtype, device, batch, attention.
+        Return the ``backend`` block of run.json: name, dtype, device, batch, attention.
         """
 
     def answer(
         self, requests: Sequence[Request], generation: Generation
     ) -> Iterator[Sequence[Transcript]]:
         """
-        Answer *requests*, in batches, in an order of the backend's own choosing.
+        Answer *requests* in batches, in an order of the backend's choice.
         """
 
     def answer_alone(
@@ -128,10 +130,10 @@ class Backend(Protocol):
         Answer *requests* one at a time, after a warm-up, with `Transcript.timing` measured.
 
         Raises:
-            UsageError: where time cannot be measured (a replay): when called, whatever is asked.
+            UsageError: at the call, before any answer, if time cannot be measured (a replay).
         """
 
     def close(self) -> None:
         """
-        Free what the backend holds. It is not used afterwards.
+        Free what the backend holds. It must not be used afterwards.
         """

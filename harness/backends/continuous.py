@@ -1,9 +1,9 @@
 """
-Continuous batching of `transformers` as the way to answer: ``continuous:`` before a checkpoint.
+Continuous batching of `transformers`: ``continuous:`` before a checkpoint.
 
-The answers are those of the plain way; whether they come sooner depends on the machine, so a user
-can measure it (``docs/speed.md`` has figures). What it cannot do, sampling and a batch of one, is
-done as `TransformersBackend` does it. It gives no logits, so there is no margin.
+The answers are those of the plain loop; whether they come sooner depends on the machine
+(``docs/speed.md`` has figures). What it cannot do, sampling and a batch of one, is left to
+`TransformersBackend`. It returns no logits, so there is no margin.
 """
 
 import inspect
@@ -11,20 +11,20 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from harness.backends.base import Generation
-from harness.backends.engine.decoding import Answer, OutOfMemory, Prompt, Stops, cut, model_at_work
+from harness.backends.engine.decoding import Answer, OutOfMemory, Prompt, Stops, cut, model_errors
 from harness.backends.transformers import PADDED_ROWS, TransformersBackend
 from harness.errors import BackendError
 from harness.transcript import Transcript
 
 PAGE = 32
-"""Tokens in a page of the cache. A prefix is shared in whole pages, so few: with the library's own
-256 the tools of a short prompt would be computed again for each case."""
+"""Tokens in a page of the cache. A prefix is shared in whole pages, so pages are small: with the
+library's default of 256 the tools of a short prompt would be computed again for each case."""
 
 TOKENS = 512
-"""Tokens of one forward on a CPU, where the library has no memory of a GPU to derive it from."""
+"""Tokens of one forward pass on a CPU; on a GPU the library derives it from the memory."""
 
 GROUP = 4 * PADDED_ROWS
-"""Prompts handed over at once: a run that is killed loses at most so many answers."""
+"""Prompts handed over at once: a killed run loses at most this many answers."""
 
 
 class ContinuousBackend(TransformersBackend):
@@ -34,10 +34,10 @@ class ContinuousBackend(TransformersBackend):
 
     name = "transformers-continuous"
 
-    def _together(
+    def _answer_greedily(
         self, prompts: Sequence[Prompt], generation: Generation
     ) -> Iterator[Sequence[Transcript]]:
-        # Those with a common prefix beside each other, so that its pages are there when needed.
+        # Prompts with a common prefix beside each other, so that its pages are still in the cache.
         waiting = sorted(prompts, key=lambda prompt: (prompt.ids, prompt.key))
         rows = min(self._rows, self._batch_size or PADDED_ROWS)
         while waiting:
@@ -52,7 +52,7 @@ class ContinuousBackend(TransformersBackend):
                 continue
             self._answered = True
             waiting = waiting[GROUP:]
-            yield [self._speech.transcript(p, a) for p, a in zip(group, answers, strict=True)]
+            yield [self._encoding.transcript(p, a) for p, a in zip(group, answers, strict=True)]
         yield from self._in_plain_batches(waiting, generation)
 
 
@@ -64,18 +64,18 @@ def answer_together(
 
     Raises:
         OutOfMemory: if there is no such room.
-        BackendError: if the model breaks, or an answer is given up.
+        BackendError: if the model fails, or an answer is missing.
     """
     from transformers import GenerationConfig
     from transformers.generation import ContinuousBatchingConfig
 
-    # The argument's name in 5.17 and from some later release on.
+    # The argument was renamed after transformers 5.17.
     known = inspect.signature(ContinuousBatchingConfig).parameters
     sizes: dict[str, Any] = {"page_size" if "page_size" in known else "block_size": PAGE}
     if model.device.type == "cpu":
         longest = max(len(prompt.ids) for prompt in prompts) + generation.max_new_tokens
         sizes |= {"num_blocks": rows * (longest // PAGE + 1), "max_batch_tokens": TOKENS}
-    with model_at_work(prompts):
+    with model_errors(prompts):
         done = model.generate_batch(
             inputs=[list(prompt.ids) for prompt in prompts],
             generation_config=GenerationConfig(
@@ -91,8 +91,8 @@ def answer_together(
     if len(outputs) < len(prompts):
         # The library logs what went wrong in its own thread and returns what it has.
         raise BackendError(
-            f"continuous batching gave {len(outputs)} answers to {len(prompts)} prompts; "
-            "leave continuous: away to answer without it"
+            f"continuous batching returned {len(outputs)} answers to {len(prompts)} prompts; "
+            "drop continuous: to answer without it"
         )
     for prompt, output in zip(prompts, outputs, strict=True):
         if output.error is not None:

@@ -1,7 +1,5 @@
 """
-What a tokenizer, a chat template and a dialect have to say in a run, whatever runs the model.
-
-Requests become prompts of token ids, and the token ids of answers become transcripts.
+Requests to prompts of token ids, and token ids of answers to transcripts, whatever runs the model.
 """
 
 from collections.abc import Sequence
@@ -9,7 +7,7 @@ from typing import Any
 
 from harness.backends.base import Generation, Request
 from harness.backends.engine.decoding import Answer, Prompt, Stops
-from harness.backends.margins import margin, watched
+from harness.backends.margins import margin, watched_tokens
 from harness.checkpoints.chat_template import chat_template, conversation, preflight, render
 from harness.dialects.base import Dialect
 from harness.errors import BackendError, TemplateError, boundary
@@ -17,9 +15,9 @@ from harness.messages import Tool
 from harness.transcript import Timing, Transcript
 
 
-class Speech:
+class PromptEncoding:
     """
-    One tokenizer, its template, and the dialect that the model calls tools in.
+    One tokenizer, its chat template, and the dialect in which the model calls tools.
     """
 
     def __init__(self, tokenizer: Any, dialect: Dialect, context: int | None) -> None:
@@ -27,13 +25,13 @@ class Speech:
         self._template = chat_template(tokenizer)
         self._dialect = dialect
         self._context = context
-        """How many tokens a prompt and its answer may have together, where the model says."""
-        self._names: tuple[tuple[Tool, ...], tuple[int, ...]] | None = None
+        """How many tokens a prompt and its answer may have together; None where that is unknown."""
+        self._last_watched: tuple[tuple[Tool, ...], tuple[int, ...]] | None = None
 
     def stops(self, settings: Any) -> Stops:
         """
-        Gather what ends an answer: the tokens of the checkpoint's generation settings, where it has
-        any, and those of the dialect that are tokens here.
+        Return what ends an answer: the stop tokens of the checkpoint's generation *settings*, if it
+        has any, and those stops of the dialect that are single tokens of this tokenizer.
         """
         own = settings.eos_token_id if settings is not None else None
         ids = list(own) if isinstance(own, list) else [own]
@@ -46,10 +44,11 @@ class Speech:
 
     def preflight(self, requests: Sequence[Request]) -> None:
         """
-        Check the template for what these requests hold, beyond the declarations checked at open.
+        Check that the template keeps everything these requests hold; that it keeps declarations was
+        checked when the checkpoint was opened.
 
         Raises:
-            TemplateError: if it drops some of it.
+            TemplateError: if it drops any of it.
         """
         said = [message for request in requests for message in request.messages]
         preflight(
@@ -64,7 +63,7 @@ class Speech:
         self, requests: Sequence[Request], generation: Generation
     ) -> tuple[list[Prompt], list[Transcript]]:
         """
-        Tokenize; a request that cannot be put to the model is a transcript with the reason.
+        Return the prompts, and for each request that cannot be asked a transcript with the reason.
         """
         prompts, failed = [], []
         for request in requests:
@@ -87,7 +86,7 @@ class Speech:
                     ids=ids,
                     draft=self._draft(request),
                     tools=request.tools,
-                    # A draw's tokens are no matter of which was likeliest.
+                    # A margin says little about a sampled token.
                     watched=() if generation.do_sample else self._watched(request.tools),
                 )
             )
@@ -97,10 +96,10 @@ class Speech:
         self, prompt: Prompt, answer: Answer, timing: Timing | None = None
     ) -> Transcript:
         """
-        Put an answer into words.
+        Return the transcript of an answer to *prompt*.
 
         Raises:
-            BackendError: if the tokenizer cannot.
+            BackendError: if the tokenizer cannot decode it.
         """
         with boundary(BackendError, f"case {prompt.key.case}: the answer cannot be decoded"):
             text: str = self.tokenizer.decode(
@@ -118,16 +117,16 @@ class Speech:
         )
 
     def _draft(self, request: Request) -> Sequence[int]:
-        # Where the model spells the same text in other tokens, the draft departs there: no harm.
+        # Where the model writes the same text in other tokens, the draft is dropped there: no harm.
         if request.draft is None:
             return ()
         try:
             return list(self.tokenizer.encode(request.draft, add_special_tokens=False))
-        except Exception:  # whatever a tokenizer makes of, say, half a surrogate pair
+        except Exception:  # whatever a tokenizer raises on, say, half a surrogate pair
             return ()
 
     def _watched(self, tools: tuple[Tool, ...]) -> tuple[int, ...]:
         # Most cases of a suite have the same tools, as the same object.
-        if self._names is None or self._names[0] is not tools:
-            self._names = (tools, watched(self.tokenizer, tools))
-        return self._names[1]
+        if self._last_watched is None or self._last_watched[0] is not tools:
+            self._last_watched = (tools, watched_tokens(self.tokenizer, tools))
+        return self._last_watched[1]

@@ -1,12 +1,12 @@
 """
 How sure a checkpoint was of the tool it called: what `Transcript.margin` holds.
 
-Where the name of the called tool and that of another declared one first differ in tokens, the model
-had to choose between the two. The margin against that tool is the difference of the logarithms of
-their probabilities at this place, which is that of their logits; the margin of an answer is the
-smallest over all other tools: the runner-up's. Natural logarithms, so 0.7 is twice as likely.
+At the first token where the name of the called tool and that of another declared tool differ, the
+model had to choose between the two. The margin against that tool is the difference of their log
+probabilities there, which is that of their logits; the margin of an answer is the smallest over all
+other tools, that of the runner-up. Natural logarithms, so 0.7 means twice as likely.
 
-An answer whose margin shrinks from one checkpoint to the next is on its way to another tool.
+An answer whose margin shrinks from one checkpoint to the next is about to become another tool.
 """
 
 from collections.abc import Sequence
@@ -17,15 +17,16 @@ from harness.dialects.base import Dialect
 from harness.messages import Tool
 
 MOST_TOOLS = 64
-"""With more tools declared no margin is taken: it would cost more than the answers."""
+"""With more tools declared no margin is computed: it would cost more than the answers."""
 
 _BEFORE = ("", " ", '"', "\n", ":", "'", ".", ">")
-# What may stand before a name and be in one token with its beginning.
+# What may precede a name and share a token with its beginning.
 
 
-def watched(tokenizer: Any, tools: Sequence[Tool]) -> tuple[int, ...]:
+def watched_tokens(tokenizer: Any, tools: Sequence[Tool]) -> tuple[int, ...]:
     """
-    Give every token that may begin to tell the names of *tools* apart; none if nothing is to tell.
+    Return every token in which the names of *tools* may first differ: the ones whose logits a
+    margin needs. Empty for fewer than two tools or more than `MOST_TOOLS`.
     """
     if not 2 <= len(tools) <= MOST_TOOLS:
         return ()
@@ -47,10 +48,10 @@ def margin(
     tokens: Sequence[int],
 ) -> float | None:
     """
-    Give the margin of the first call in *text*, the answer in words, to two decimals.
+    Return the margin of the first call in *text*, the decoded answer, to two decimals.
 
-    *tokens* are those `watched` gave. None without a call of a declared tool, or where the
-    tokens of the names cannot be told.
+    *tokens* are those of `watched_tokens`. None without a call of a declared tool, or where the
+    tokens of the names cannot be determined.
     """
     if not answer.watched:
         return None
@@ -62,19 +63,19 @@ def margin(
     if within < 0:
         return None
     before = text[: attempt.start + within]
-    behind = text[attempt.start + within + len(attempt.name) :][:1]
-    chosen = tokenizer.encode(before + attempt.name + behind, add_special_tokens=False)
+    after = text[attempt.start + within + len(attempt.name) :][:1]
+    chosen = tokenizer.encode(before + attempt.name + after, add_special_tokens=False)
     at = {id_: index for index, id_ in enumerate(tokens)}
     margins = []
     for other in sorted(names - {attempt.name}):
-        alternative = tokenizer.encode(before + other + behind, add_special_tokens=False)
+        alternative = tokenizer.encode(before + other + after, add_special_tokens=False)
         place = next(
             (i for i, (a, b) in enumerate(zip(chosen, alternative, strict=False)) if a != b), None
         )
         if place is None or place >= len(answer.ids):
             continue
         if list(answer.ids[: place + 1]) != chosen[: place + 1]:
-            # The model spells the text in tokens of its own.
+            # The model wrote the text in other tokens than the tokenizer does.
             continue
         if chosen[place] in at and alternative[place] in at:
             seen = answer.watched[place]

@@ -1,13 +1,13 @@
 """
 Hugging Face checkpoints in this process: folders, hub models, PEFT adapters, GGUF, embedded models.
 
-Greedy answers are made by `harness.backends.engine.engine` wherever a check finds that this model
-can be run by it; sampled ones, and those of other models, in left-padded batches of prompts of like
-length, if another check finds that padding changes nothing. At batch size 1 each prompt is answered
-by itself, and so is one whose answer may pass the length where a model turns all its positions. A
-batch that does not fit in memory is halved and nothing done so far is lost. Of the checkpoint's own
-generation settings only the tokens that end an answer are used: a setting that turned on sampling
-or a penalty would change what is measured without a word.
+Greedy answers are made by `harness.backends.engine.engine` if a check shows that it can run this
+model. Sampled answers, and those of other models, are made in left-padded batches of prompts of
+similar length, if another check shows that padding changes nothing. At batch size 1 each prompt is
+answered by itself, and so is one whose answer may pass the length at which LongRoPE re-encodes all
+positions. A batch that does not fit in memory is halved; nothing done so far is lost. Of the
+checkpoint's own generation settings only the stop tokens are used: a setting that turned on
+sampling or a penalty would silently change what is measured.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,8 +15,8 @@ from dataclasses import replace
 from typing import Any, Self
 
 from harness.backends.base import BackendOptions, Generation, Request
-from harness.backends.encoding import Speech
-from harness.backends.engine.agreement import agreement, padding_agreement
+from harness.backends.encoding import PromptEncoding
+from harness.backends.engine.agreement import Checked, Support, agreement, padding_agreement
 from harness.backends.engine.decoding import (
     OutOfMemory,
     Prompt,
@@ -39,14 +39,14 @@ from harness.errors import BackendError, UsageError
 from harness.transcript import Transcript
 
 ROWS = 256
-"""Answers open at once unless told otherwise: more gain little on a CPU and hold more memory."""
+"""Answers decoded at once by default: more gain little on a CPU and take more memory."""
 
 PADDED_ROWS = 64
-"""Prompts in a left-padded batch: its cache grows by copying, and a row that is done stays."""
+"""Prompts in a left-padded batch: its cache grows by copying, and finished rows stay in it."""
 
 _LONGER = 1.25
-"""How much longer than the prompts at hand is looked at when a model is checked: the next are often
-a little longer."""
+"""How much longer than the current prompts a model is checked for: the next are often a little
+longer."""
 
 DTYPES = ("float32", "bfloat16", "float16")
 
@@ -73,21 +73,17 @@ class TransformersBackend:
         self._checkpoint = checkpoint
         self._model = model
         context = getattr(model.config.get_text_config(), "max_position_embeddings", None)
-        self._turn = _turn(model.config.get_text_config())
-        self._longest = min((n for n in (context, self._turn) if n is not None), default=None)
-        self._speech = Speech(tokenizer, dialect, context)
-        self._stops = self._speech.stops(model.generation_config)
-        # `generate` fills whatever a call leaves open from here.
+        self._longrope = _longrope_length(model.config.get_text_config())
+        self._longest = min((n for n in (context, self._longrope) if n is not None), default=None)
+        self._encoding = PromptEncoding(tokenizer, dialect, context)
+        self._stops = self._encoding.stops(model.generation_config)
+        # `generate` takes whatever a call does not set from here.
         model.generation_config = GenerationConfig()
         self._batch_size = batch_size
         self._rows = batch_size or ROWS
         self._exact = str(model.dtype) == "torch.float32"
-        self._checked: int | None = 0
-        # How many tokens prompt and answer may have for what was found to hold; None: not this
-        # model.
-        self._padded: bool | None = None
-        # Whether left padding changes nothing; None: not known yet.
-        self._close = 0.0
+        self._engine_checked = Checked()
+        self._padding = Support.UNCHECKED
         self._notify = notify
         self._answered = False
 
@@ -98,13 +94,13 @@ class TransformersBackend:
 
         Raises:
             CheckpointError: if it cannot be found, read or trusted, or its template drops tools.
-            DialectError: if the dialect is not given and its template does not tell.
+            DialectError: if the dialect is not given and cannot be found from the chat template.
             UsageError: for a device or dtype that this machine does not have.
         """
         device = _device(options.device)
         dtype = _dtype(options.dtype, device)
         if options.batch_size is not None and options.batch_size < 1:
-            raise UsageError(f"a batch of {options.batch_size} answers nothing; give 1 or more")
+            raise UsageError(f"a batch size must be 1 or more, not {options.batch_size}")
         located = locate(reference, progress=options.progress, notify=options.notify)
         tokenizer = load_tokenizer(located)
         template = chat_template(tokenizer)
@@ -131,7 +127,7 @@ class TransformersBackend:
     @property
     def checkpoint(self) -> Checkpoint:
         """
-        What is being run.
+        The checkpoint that is being run.
         """
         return self._checkpoint
 
@@ -140,18 +136,18 @@ class TransformersBackend:
         """
         The checkpoint's tokenizer.
         """
-        return self._speech.tokenizer
+        return self._encoding.tokenizer
 
     def describe(self) -> Mapping[str, Any]:
         """
-        Give the ``backend`` block of run.json; ``batch`` is what was asked for.
+        Return the ``backend`` block of run.json; ``batch`` is the requested size.
         """
         return {
             "name": self.name,
             "dtype": str(self._model.dtype).removeprefix("torch."),
             "device": self._model.device.type,
             "batch": self._batch_size or "auto",
-            # Of the plain way, whose answers all others give.
+            # That of the plain loop, whose answers every other way gives.
             "attention": self._model.config._attn_implementation,
         }
 
@@ -163,72 +159,72 @@ class TransformersBackend:
 
         Raises:
             TemplateError: if the template drops something the requests hold.
-            BackendError: if not even one prompt fits in memory, or the model breaks.
+            BackendError: if not even one prompt fits in memory, or the model fails.
         """
-        self._speech.preflight(requests)
-        prompts, failed = self._speech.prompts(requests, generation)
+        self._encoding.preflight(requests)
+        prompts, failed = self._encoding.prompts(requests, generation)
         if failed:
             yield failed
-        short = [each for each in prompts if not self._may_turn(each, generation)]
+        short = [each for each in prompts if not self._may_pass_longrope(each, generation)]
         for prompt in prompts:
-            if self._may_turn(prompt, generation):
+            if self._may_pass_longrope(prompt, generation):
                 yield from self._in_plain_batches([prompt], generation)
         if generation.do_sample or self._batch_size == 1 or len(short) < 2:
             yield from self._in_plain_batches(short, generation)
             return
-        yield from self._together(short, generation)
+        yield from self._answer_greedily(short, generation)
 
-    def _may_turn(self, prompt: Prompt, generation: Generation) -> bool:
+    def _may_pass_longrope(self, prompt: Prompt, generation: Generation) -> bool:
         length = len(prompt.ids) + generation.max_new_tokens
-        return self._turn is not None and length > self._turn
+        return self._longrope is not None and length > self._longrope
 
-    def _together(
+    def _answer_greedily(
         self, prompts: Sequence[Prompt], generation: Generation
     ) -> Iterator[Sequence[Transcript]]:
         """
-        Answer *prompts* greedily, in the way of this backend.
+        Answer several *prompts* greedily; subclasses do this in their own way.
         """
         if not self._exact:
-            # A draft's rounding, not only its tokens, would show.
+            # Verifying a draft rounds differently, which would show in the answer.
             prompts = [replace(prompt, draft=()) for prompt in prompts]
-        apart: list[Prompt] = []
-        behind: list[Group] = []
+        without_prefix: list[Prompt] = []
+        with_prefix: list[Group] = []
         for group in groups(prompts):
             if group.prefix:
-                behind.append(group)
+                with_prefix.append(group)
             else:
-                apart += group.prompts
-        for alike in together(behind, generation.max_new_tokens):
-            yield from self._behind_prefixes(alike, generation)
-        yield from self._in_plain_batches(apart, generation)
+                without_prefix += group.prompts
+        for similar in together(with_prefix, generation.max_new_tokens):
+            yield from self._by_engine(similar, generation)
+        yield from self._in_plain_batches(without_prefix, generation)
 
-    def _behind_prefixes(
-        self, alike: Sequence[Group], generation: Generation
+    def _by_engine(
+        self, similar: Sequence[Group], generation: Generation
     ) -> Iterator[Sequence[Transcript]]:
         """
-        Answer groups by the engine, where this model can be run by it.
+        Answer groups with the engine, if it can run this model.
         """
-        prompts = [prompt for group in alike for prompt in group.prompts]
+        prompts = [prompt for group in similar for prompt in group.prompts]
         try:
-            engine = self._engine(alike, generation)
-            rows = 0 if engine is None else self._fitting(engine)
+            engine = self._engine(similar, generation)
+            rows = 0 if engine is None else self._rows_that_fit(engine)
         except OutOfMemory:
             engine = None
         if engine is None:
             free_memory()
             yield from self._in_plain_batches(prompts, generation)
             return
-        close = []
+        near_ties = []
         while engine.waiting:
             rows = min(rows, self._rows, len(engine.waiting))
             try:
-                for done in engine.run(rows):
-                    close += [row.prompt for row in done if row.close]
+                for finished in engine.run(rows):
+                    near_ties += [row.prompt for row in finished if row.near_tie]
                     self._answered = True
-                    if sure := [row for row in done if not row.close]:
+                    if decided := [row for row in finished if not row.near_tie]:
                         yield [
-                            self._speech.transcript(row.prompt, answer_of(row, self._stops))
-                            for row in sure
+                            self._encoding.transcript(row.prompt, answer_of(row, self._stops))
+                            for row in decided
                         ]
             except OutOfMemory:
                 if rows == 1:
@@ -238,49 +234,58 @@ class TransformersBackend:
         left = [row.prompt for row in engine.waiting]
         del engine
         free_memory()
-        if close:
+        if near_ties:
             self._notify(
-                f"{len(close)} of {len(prompts)} answers are decided one at a time: two "
-                "tokens were closer than what a batch rounds"
+                f"{len(near_ties)} of {len(prompts)} answers are decided one at a time: two "
+                "tokens were closer than the rounding of a batch"
             )
-        for prompt in close:
+        for prompt in near_ties:
             yield from self._in_plain_batches([prompt], generation)
         yield from self._in_plain_batches(left, generation)
 
-    def _engine(self, alike: Sequence[Group], generation: Generation) -> Engine | None:
+    def _engine(self, similar: Sequence[Group], generation: Generation) -> Engine | None:
         """
-        Give an engine for these groups if its answers are sure to be those of the plain way.
+        Return an engine for these groups, or None if its answers might not be those of the plain
+        loop.
 
         Raises:
-            OutOfMemory: if there is no room to find out.
+            OutOfMemory: if there is not enough memory for the check.
         """
-        if self._checked is None:
+        if self._engine_checked.support is Support.REFUTED:
             return None
+        most = generation.max_new_tokens
         try:
-            engine = Engine(self._model, alike, stops=self._stops, most=generation.max_new_tokens)
+            engine = Engine(self._model, similar, stops=self._stops, max_new_tokens=most)
         except AttributeError:
-            self._checked = None
+            self._engine_checked = Checked(support=Support.REFUTED)
             return None
         # Longer prompts may meet what shorter ones did not, such as the end of a sliding window.
-        prompts = [prompt for group in alike for prompt in group.prompts]
-        needed = max(len(prompt.ids) for prompt in prompts) + generation.max_new_tokens
-        if needed > self._checked:
-            reach = int(needed * _LONGER)
-            if self._longest is not None:
-                reach = max(needed, min(reach, self._longest))
-            found = agreement(self._model, engine, prompts, reach)
-            if found.noise is None:
-                self._notify(f"prompts are answered in left-padded batches: {found.reason}")
-                self._checked = None
+        prompts = [prompt for group in similar for prompt in group.prompts]
+        needed = max(len(prompt.ids) for prompt in prompts) + most
+        if needed > self._engine_checked.tokens:
+            self._engine_checked = self._check_engine(engine, prompts, needed)
+            if self._engine_checked.support is Support.REFUTED:
                 return None
-            self._checked = reach
-            self._close = max(self._close, found.close)
-        engine.noise = self._close if self._exact else 0.0
+        engine.near_tie = self._engine_checked.near_tie if self._exact else 0.0
         return engine
 
-    def _fitting(self, engine: Engine) -> int:
+    def _check_engine(self, engine: Engine, prompts: Sequence[Prompt], needed: int) -> Checked:
+        reach = int(needed * _LONGER)
+        if self._longest is not None:
+            reach = max(needed, min(reach, self._longest))
+        found = agreement(self._model, engine, prompts, reach)
+        if found.max_difference is None:
+            self._notify(f"prompts are answered in left-padded batches: {found.reason}")
+            return Checked(support=Support.REFUTED)
+        return Checked(
+            support=Support.CONFIRMED,
+            tokens=reach,
+            near_tie=max(self._engine_checked.near_tie, found.near_tie),
+        )
+
+    def _rows_that_fit(self, engine: Engine) -> int:
         """
-        How many rows may be open at once: as many as were asked for, or as fit in half the memory.
+        Return how many rows may run at once: the requested number, or what fits in half the memory.
         """
         if self._batch_size is not None:
             return self._rows
@@ -289,16 +294,16 @@ class TransformersBackend:
     def _fewer_rows(self, before: int, now: int) -> None:
         free_memory()
         self._rows = now
-        self._notify(f"a batch of {before} does not fit in memory; on with {now}")
+        self._notify(f"a batch of {before} does not fit in memory; continuing with {now}")
 
     def _in_plain_batches(
         self, prompts: Sequence[Prompt], generation: Generation
     ) -> Iterator[Sequence[Transcript]]:
         """
-        Answer in left-padded batches through `generate`, the longest prompts first: what does not
-        fit shows at once.
+        Answer in left-padded batches through `generate`, the longest prompts first, so that what
+        does not fit shows at once.
         """
-        # Stable, so the same requests always make the same batches.
+        # A stable sort: the same requests always make the same batches.
         waiting = sorted(prompts, key=lambda prompt: -len(prompt.ids))
         most = self._batch_size or PADDED_ROWS
         if most > 1 and not self._may_pad(waiting):
@@ -309,49 +314,51 @@ class TransformersBackend:
             try:
                 answers = decode(self._model, batch, generation, self._stops)
             except OutOfMemory:
-                answers = None  # handled below, where the failed attempt's tensors are gone
+                answers = None  # handled below, once the failed attempt's tensors are freed
             if answers is not None:
                 self._answered = True
                 waiting = waiting[size:]
-                yield [self._speech.transcript(p, a) for p, a in zip(batch, answers, strict=True)]
+                yield [self._encoding.transcript(p, a) for p, a in zip(batch, answers, strict=True)]
             elif size > 1:
                 self._fewer_rows(size, size // 2)
             else:
                 free_memory()
-                # The prompt was too long by itself, so the batch size was not to blame.
+                # A prompt too long by itself says nothing about the batch size.
                 self._rows = self._batch_size or ROWS
                 waiting = waiting[1:]
                 yield [self._out_of_memory(batch[0])]
 
     def _may_pad(self, prompts: Sequence[Prompt]) -> bool:
         """
-        Say whether prompts of several lengths may share a batch of this model.
+        Return whether prompts of different lengths may share a batch of this model.
         """
         if len({len(prompt.ids) for prompt in prompts}) < 2:
             return True
-        if self._padded is None:
+        if self._padding is Support.UNCHECKED:
             try:
                 found = padding_agreement(self._model, prompts, self._stops)
             except OutOfMemory:
                 free_memory()
                 return True
-            self._padded = found.noise is not None
-            if not self._padded:
+            if found.max_difference is None:
+                self._padding = Support.REFUTED
                 self._notify(f"prompts are answered one at a time: padded, {found.reason}")
-        return self._padded
+            else:
+                self._padding = Support.CONFIRMED
+        return self._padding is Support.CONFIRMED
 
     def answer_alone(
         self, requests: Sequence[Request], generation: Generation
     ) -> Iterator[Transcript]:
         """
-        Answer *requests* one at a time by the clock, after one answer that is not counted.
+        Answer *requests* one at a time and time them, after one answer that is not counted.
 
         Raises:
             TemplateError: if the template drops something the requests hold.
-            BackendError: if the first prompt does not fit in memory, or the model breaks.
+            BackendError: if the first prompt does not fit in memory, or the model fails.
         """
-        self._speech.preflight(requests)
-        prompts, failed = self._speech.prompts(requests, generation)
+        self._encoding.preflight(requests)
+        prompts, failed = self._encoding.prompts(requests, generation)
         yield from failed
         for index, prompt in enumerate(prompts):
             try:
@@ -362,29 +369,30 @@ class TransformersBackend:
                 yield self._out_of_memory(prompt)
             else:
                 self._answered = True
-                yield self._speech.transcript(prompt, answer, timing)
+                yield self._encoding.transcript(prompt, answer, timing)
 
     def close(self) -> None:
         """
-        Free the model. The backend is not used afterwards.
+        Free the model. The backend must not be used afterwards.
         """
         del self._model
         free_memory()
 
     def _out_of_memory(self, prompt: Prompt) -> Transcript:
-        reason = f"no memory for one prompt of {len(prompt.ids)} tokens"
+        reason = f"not enough memory for one prompt of {len(prompt.ids)} tokens"
         if not self._answered:
             raise BackendError(
-                f"{self._checkpoint.reference}: {reason}; take a smaller dtype, another device or "
+                f"{self._checkpoint.reference}: {reason}; use a smaller dtype, another device or "
                 "fewer new tokens"
             )
         return Transcript(key=prompt.key, error=reason)
 
 
-def _turn(config: Any) -> int | None:
+def _longrope_length(config: Any) -> int | None:
     """
-    Give the length behind which a model turns the positions of all tokens otherwise (LongRoPE, Ding
-    et al. 2024): rows of one batch would turn with the longest, and `generate` begins anew there.
+    Return the length past which a model encodes the positions of all tokens differently (LongRoPE,
+    Ding et al. 2024); None without LongRoPE. All rows of a batch would follow the longest, and
+    `generate` starts over there.
     """
     rope = getattr(config, "rope_parameters", None) or {}
     kinds = [rope, *(each for each in rope.values() if isinstance(each, dict))]
@@ -407,7 +415,7 @@ def _device(asked: str | None) -> str:
     kind = asked.partition(":")[0]
     if not has.get(kind, False):
         there = ", ".join(sorted(name for name in has if has[name]))
-        raise UsageError(f"there is no device {asked!r} here; there is {there}")
+        raise UsageError(f"device {asked!r} is not available; available: {there}")
     return asked
 
 
@@ -415,5 +423,5 @@ def _dtype(asked: str | None, device: str) -> str:
     if asked is None:
         return "bfloat16" if device.startswith("cuda") else "float32"
     if asked not in DTYPES:
-        raise UsageError(f"dtype {asked!r} is none of {', '.join(DTYPES)}")
+        raise UsageError(f"unknown dtype {asked!r}; choose from {', '.join(DTYPES)}")
     return asked

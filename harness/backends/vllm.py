@@ -1,10 +1,10 @@
 """
-vLLM as the way to answer: ``vllm:`` before a hub id or a folder, with the extra ``vllm``.
+vLLM: ``vllm:`` before a hub id or a folder, with the extra ``vllm``.
 
-Prompts are rendered, tokenized and read here, as for every other checkpoint, and vLLM is given
-token ids: its own chat and tool parsers have no part in what is measured. Prefix caching is on, so
-the tools of a suite are computed once. Greedy answers in half precision may depend on what else is
-in a batch; `harness aa` shows how much of that there is.
+Prompts are rendered and tokenized, and answers read, here, as for every other checkpoint; vLLM gets
+token ids, so its own chat templates and tool parsers play no part in what is measured. Prefix
+caching is on, so the tools of a suite are computed once. In half precision a greedy answer may
+depend on what else is in its batch; `harness aa` shows how often it does.
 """
 
 import time
@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Self
 
 from harness.backends.base import BackendOptions, Generation, Request
-from harness.backends.encoding import Speech
+from harness.backends.encoding import PromptEncoding
 from harness.backends.engine.decoding import Answer, Prompt, Stops, free_memory, row_seed
 from harness.checkpoints.chat_template import chat_template, preflight
 from harness.checkpoints.checkpoint import Checkpoint
@@ -27,7 +27,7 @@ from harness.transcript import Timing, Transcript
 _DEVICE = "cuda"
 
 GROUP = 1024
-"""Prompts handed over at once: a run that is killed loses at most so many answers."""
+"""Prompts handed over at once: a killed run loses at most this many answers."""
 
 
 class VllmBackend:
@@ -40,14 +40,14 @@ class VllmBackend:
         *,
         checkpoint: Checkpoint,
         engine: Any,
-        speech: Speech,
+        encoding: PromptEncoding,
         stops: Stops,
         dtype: str,
         batch_size: int | None,
     ) -> None:
         self._checkpoint = checkpoint
         self._engine = engine
-        self._speech = speech
+        self._encoding = encoding
         self._stops = stops
         self._dtype = dtype
         self._batch_size = batch_size
@@ -60,22 +60,22 @@ class VllmBackend:
         Raises:
             MissingDependencyError: where vLLM is not installed.
             CheckpointError: if it cannot be found, read or trusted, or its template drops tools.
-            DialectError: if the dialect is not given and its template does not tell.
+            DialectError: if the dialect is not given and cannot be found from the chat template.
             UsageError: for an adapter, which has to be merged first, a GGUF file, or a device other
                 than cuda.
             BackendError: if vLLM cannot serve it.
         """
         llm = _vllm().LLM
-        # "cuda" is what a stored run says, which is run again as it was.
+        # "cuda" is the device in a stored run, which is run again with the same settings.
         if options.device not in (None, _DEVICE):
-            raise UsageError("vLLM chooses its device by itself; leave --device out")
+            raise UsageError("vLLM chooses its device by itself; drop --device")
         located = locate(reference, progress=options.progress, notify=options.notify)
         if located.gguf is not None:
-            raise UsageError(f"{reference}: vLLM is not given GGUF files; leave vllm: out")
+            raise UsageError(f"{reference}: vLLM cannot serve GGUF files; drop vllm:")
         if located.adapter is not None:
             raise UsageError(
                 f"{reference} is an adapter; merge it into its base (peft's merge_and_unload, then "
-                "save_pretrained) and give that folder, or leave vllm: away"
+                "save_pretrained) and give that folder, or drop vllm:"
             )
         tokenizer = load_tokenizer(located)
         spoken = chosen(options.dialect, chat_template(tokenizer), tokenizer)
@@ -90,12 +90,12 @@ class VllmBackend:
                 enable_prefix_caching=True,
                 trust_remote_code=False,
                 seed=0,
-                # Or the checkpoint's own sampling settings would be filled in.
+                # Otherwise the checkpoint's own sampling settings would be used.
                 generation_config="vllm",
                 **batch,
             )
             context = int(engine.llm_engine.model_config.max_model_len)
-        speech = Speech(tokenizer, spoken, context)
+        encoding = PromptEncoding(tokenizer, spoken, context)
         return cls(
             checkpoint=Checkpoint(
                 reference=str(reference),
@@ -105,8 +105,8 @@ class VllmBackend:
                 response_template=own_template(spoken),
             ),
             engine=engine,
-            speech=speech,
-            stops=speech.stops(_settings(str(located.folder))),
+            encoding=encoding,
+            stops=encoding.stops(_settings(str(located.folder))),
             dtype=dtype,
             batch_size=options.batch_size,
         )
@@ -114,7 +114,7 @@ class VllmBackend:
     @property
     def checkpoint(self) -> Checkpoint:
         """
-        What is being run.
+        The checkpoint that is being run.
         """
         return self._checkpoint
 
@@ -123,12 +123,12 @@ class VllmBackend:
         """
         The checkpoint's tokenizer.
         """
-        return self._speech.tokenizer
+        return self._encoding.tokenizer
 
     def describe(self) -> Mapping[str, Any]:
         """
-        Return the ``backend`` block of run.json; ``batch`` is what was asked for, and attention
-        is vLLM's own choice.
+        Return the ``backend`` block of run.json; ``batch`` is the requested size, and vLLM chooses
+        the attention itself.
         """
         return {
             "name": "vllm",
@@ -146,45 +146,45 @@ class VllmBackend:
 
         Raises:
             TemplateError: if the template drops something the requests hold.
-            BackendError: if vLLM breaks.
+            BackendError: if vLLM fails.
         """
-        self._speech.preflight(requests)
-        prompts, failed = self._speech.prompts(requests, generation)
+        self._encoding.preflight(requests)
+        prompts, failed = self._encoding.prompts(requests, generation)
         if failed:
             yield failed
         prompts.sort(key=lambda prompt: (prompt.ids, prompt.key))
         for begin in range(0, len(prompts), GROUP):
             group = prompts[begin : begin + GROUP]
             answers = self._generate(group, generation)
-            yield [self._speech.transcript(p, a) for p, a in zip(group, answers, strict=True)]
+            yield [self._encoding.transcript(p, a) for p, a in zip(group, answers, strict=True)]
 
     def answer_alone(
         self, requests: Sequence[Request], generation: Generation
     ) -> Iterator[Transcript]:
         """
-        Answer *requests* one at a time by the clock, after one answer that is not counted. The time
-        to the first token is not told apart.
+        Answer *requests* one at a time and time them, after one answer that is not counted. The
+        time to the first token is not measured.
 
         Raises:
             TemplateError: if the template drops something the requests hold.
-            BackendError: if vLLM breaks.
+            BackendError: if vLLM fails.
         """
-        self._speech.preflight(requests)
-        prompts, failed = self._speech.prompts(requests, generation)
+        self._encoding.preflight(requests)
+        prompts, failed = self._encoding.prompts(requests, generation)
         yield from failed
         for index, prompt in enumerate(prompts):
             if index == 0:
                 self._generate([prompt], generation)
-            # Or the second answer to a prompt would be quicker than the first.
+            # Otherwise the second answer to a prompt would be faster than the first.
             self._engine.reset_prefix_cache()
             began = time.perf_counter()
             [answer] = self._generate([prompt], generation)
             took = (time.perf_counter() - began) * 1000
-            yield self._speech.transcript(prompt, answer, Timing(latency_ms=took, ttft_ms=None))
+            yield self._encoding.transcript(prompt, answer, Timing(latency_ms=took, ttft_ms=None))
 
     def close(self) -> None:
         """
-        Free the model. The backend is not used afterwards.
+        Free the model. The backend must not be used afterwards.
         """
         del self._engine
         free_memory()
@@ -194,17 +194,17 @@ class VllmBackend:
         settings: dict[str, Any] = {
             "max_tokens": generation.max_new_tokens,
             "stop_token_ids": list(self._stops.ids),
-            # Ends are the dialect's; text is decoded here.
+            # Stops are the dialect's; text is decoded here.
             "detokenize": False,
         }
         if generation.do_sample:
-            # What is not set is off, as in `transformers`.
+            # A key that is not set is off, as in `transformers`.
             for name, off in (("temperature", 1.0), ("top_p", 1.0), ("top_k", 0)):
                 given = getattr(generation, name)
                 settings[name] = off if given is None else given
         else:
             settings["temperature"] = 0.0
-        with boundary(BackendError, f"vLLM broke on a group with case {prompts[0].key.case}"):
+        with boundary(BackendError, f"vLLM failed on a group with case {prompts[0].key.case}"):
             outputs = self._engine.generate(
                 [{"prompt_token_ids": list(prompt.ids)} for prompt in prompts],
                 [
@@ -231,14 +231,14 @@ def _vllm() -> Any:
 
 def _seed(generation: Generation, prompt: Prompt) -> int | None:
     """
-    Give each row noise of its own, as the sampler of this package does.
+    Return a seed of the row's own, as the sampler of this package uses; None for greedy answers.
     """
     return row_seed(generation.seed, prompt.key) if generation.do_sample else None
 
 
 def _settings(folder: str) -> Any:
     """
-    Give the checkpoint's generation settings; None where it has none.
+    Return the checkpoint's generation settings; None if it has none.
     """
     from transformers import GenerationConfig
 

@@ -95,7 +95,7 @@ def test_an_answer_that_is_missing_is_an_error(tiny_model: Path, monkeypatch: py
     backend = open_backend(f"continuous:{tiny_model}", BackendOptions(device="cpu"))
     monkeypatch.setattr(backend._model, "generate_batch", lambda **_: {})  # type: ignore[attr-defined]
 
-    with pytest.raises(BackendError, match=r"0 answers to 9 prompts; leave continuous: away"):
+    with pytest.raises(BackendError, match=r"0 answers to 9 prompts; drop continuous:"):
         list(backend.answer(ASKED, EIGHT))
 
 

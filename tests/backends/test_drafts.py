@@ -14,7 +14,7 @@ import torch
 from harness.backends.base import BackendOptions, Generation, Request
 from harness.backends.engine.decoding import Answer, OutOfMemory
 from harness.backends.engine.engine import Engine, Row
-from harness.backends.margins import margin, watched
+from harness.backends.margins import margin, watched_tokens
 from harness.backends.transformers import TransformersBackend
 from harness.checkpoints.reference import parse_reference
 from harness.dialects.hermes import HERMES
@@ -103,7 +103,7 @@ def test_no_more_rows_are_tried_than_prompts_wait(
 
     assert 6 == len(answers(opened(notify=said.append), questions(6)))
     assert [6, 3, 1] == tried
-    assert "a batch of 6 does not fit in memory; on with 3" in said
+    assert "a batch of 6 does not fit in memory; continuing with 3" in said
 
 
 def test_the_engine_answers_where_it_may(
@@ -124,7 +124,7 @@ def test_a_model_that_does_not_agree_is_answered_in_plain_batches(
 
     expected = answers(opened(), questions(5))
     sizes, said = plain_calls(monkeypatch), list[str]()
-    monkeypatch.setattr(attention.OpenPass, "positions", property(lambda self: self._slot))
+    monkeypatch.setattr(attention.Prefill, "positions", property(lambda self: self._slot))
 
     found = answers(opened(notify=said.append), questions(5))
 
@@ -161,7 +161,7 @@ def test_memory_that_runs_out_halves_the_batch_and_loses_nothing(
     backend._model.register_forward_pre_hook(fails, with_kwargs=True)
 
     assert expected == answers(backend, questions(12))
-    assert "a batch of 8 does not fit in memory; on with 4" in said
+    assert "a batch of 8 does not fit in memory; continuing with 4" in said
     assert 8 == backend.describe()["batch"]
 
 
@@ -225,9 +225,9 @@ def scored(
     tokenizer: Any, text: str, likely: dict[str, float], tools: tuple[Tool, ...] = TOOLS
 ) -> float | None:
     """
-    Give the margin of an answer where the logit of each character is *likely*, or 0.
+    Return the margin of an answer where the logit of each character is *likely*, or 0.
     """
-    tokens = watched(tokenizer, tools)
+    tokens = watched_tokens(tokenizer, tools)
     ids = tokenizer.encode(text, add_special_tokens=False)
     logits = torch.tensor([likely.get(tokenizer.decode([id_]), 0.0) for id_ in tokens])
     answer = Answer(ids=ids, stopped=True, watched=[logits] * len(ids) if tokens else ())

@@ -1,6 +1,6 @@
 """
-The engine gives the tokens of the plain loop: on three kinds of models, in batches of any size,
-with drafts and without, and where memory runs out on the way.
+The engine returns the tokens of the plain loop: on three kinds of models, in batches of any size,
+with drafts and without, and where memory runs out.
 """
 
 import contextlib
@@ -16,7 +16,13 @@ import torch
 from harness.backends.base import Generation
 from harness.backends.engine import engine as engine_module
 from harness.backends.engine.agreement import agreement
-from harness.backends.engine.attention import Part, Prefix, PrefixPass, Shelf, StepPass
+from harness.backends.engine.attention import (
+    DecodeStep,
+    KVCache,
+    Prefix,
+    PrefixPrefill,
+    Segment,
+)
 from harness.backends.engine.decoding import OutOfMemory, Prompt, Stops, decode
 from harness.backends.engine.engine import Engine, answer_of
 from harness.backends.engine.prefixes import Group, groups, together
@@ -101,7 +107,7 @@ def plain(model: Any) -> dict[Key, list[int]]:
 
 def engine_for(model: Any, asked: Sequence[Prompt], prefix: int = 40) -> Engine:
     group = Group(prefix=prefix, prompts=tuple(asked))
-    return Engine(model, [group], stops=STOPS, most=MOST)
+    return Engine(model, [group], stops=STOPS, max_new_tokens=MOST)
 
 
 def answers(engine: Engine, rows: int) -> dict[Key, list[int]]:
@@ -288,13 +294,13 @@ class Computed:
         self.lengths: list[int] = []
         self.kept = 0
         self._seen: list[weakref.ref[Prefix]] = []
-        monkeypatch.setattr(engine_module, "PrefixPass", self._made)
+        monkeypatch.setattr(engine_module, "PrefixPrefill", self._made)
 
-    def _made(self, prefix: Prefix) -> PrefixPass:
+    def _made(self, prefix: Prefix) -> PrefixPrefill:
         self.lengths.append(prefix.length)
         self._seen.append(weakref.ref(prefix))
         self.kept = max(self.kept, sum(each() is not None for each in self._seen))
-        return PrefixPass(prefix)
+        return PrefixPrefill(prefix)
 
 
 @pytest.mark.parametrize("rows", [1, 2, 5, 16, 64])
@@ -320,7 +326,7 @@ def test_rows_of_several_prefixes_are_decoded_together(
             for group in alike
         ]
 
-    assert plainly == answers(Engine(model, alike, stops=STOPS, most=MOST), rows)
+    assert plainly == answers(Engine(model, alike, stops=STOPS, max_new_tokens=MOST), rows)
     # Each once, and kept no longer than a row needs it.
     assert list(LENGTHS) == computed.lengths
     assert computed.kept <= rows
@@ -328,9 +334,9 @@ def test_rows_of_several_prefixes_are_decoded_together(
 
 def test_a_step_decodes_a_token_of_every_row(model: Any, alike: list[Group]):
     with Counted(model) as counted:
-        answers(Engine(model, alike, stops=STOPS, most=MOST), 45)
+        answers(Engine(model, alike, stops=STOPS, max_new_tokens=MOST), 45)
 
-    # The prefixes, one forward that opens all rows, and the steps.
+    # The prefixes, one forward pass that prefills all rows, and the steps.
     assert len(counted.tokens) <= len(LENGTHS) + 1 + MOST - 1
 
 
@@ -339,13 +345,13 @@ def test_rows_of_a_prefix_stay_beside_each_other(
 ):
     seen = []
 
-    def step(shelf: Shelf, parts: Sequence[Part]) -> StepPass:
-        seen.append([part.prefix.length for part in parts])
-        return StepPass(shelf, parts)
+    def step(cache: KVCache, segments: Sequence[Segment]) -> DecodeStep:
+        seen.append([segment.prefix.length for segment in segments])
+        return DecodeStep(cache, segments)
 
-    monkeypatch.setattr(engine_module, "StepPass", step)
+    monkeypatch.setattr(engine_module, "DecodeStep", step)
 
-    answers(Engine(model, alike, stops=STOPS, most=MOST), 20)
+    answers(Engine(model, alike, stops=STOPS, max_new_tokens=MOST), 20)
 
     # Else one prefix would be multiplied several times a step.
     assert all(len(lengths) == len(set(lengths)) for lengths in seen)
@@ -355,7 +361,7 @@ def test_rows_of_a_prefix_stay_beside_each_other(
 def test_where_memory_runs_out_with_several_prefixes_nothing_is_lost(
     model: Any, alike: list[Group], plainly: dict[Key, list[int]]
 ):
-    engine = Engine(model, alike, stops=STOPS, most=MOST)
+    engine = Engine(model, alike, stops=STOPS, max_new_tokens=MOST)
     found: dict[Key, list[int]] = {}
     with Counted(model) as counted:
         for fails, rows in ((9, 20), (23, 10), (None, 5)):
@@ -372,10 +378,10 @@ def test_where_memory_runs_out_with_several_prefixes_nothing_is_lost(
 def test_several_prefixes_agree_with_the_plain_way(model: Any, alike: list[Group]):
     asked = [prompt for group in alike for prompt in group.prompts]
 
-    found = agreement(model, Engine(model, alike, stops=STOPS, most=MOST), asked, REACH)
+    found = agreement(model, Engine(model, alike, stops=STOPS, max_new_tokens=MOST), asked, REACH)
 
-    assert found.noise is not None
-    assert found.noise < 1e-3
+    assert found.max_difference is not None
+    assert found.max_difference < 1e-3
 
 
 def test_groups_that_need_about_as_much_room_go_together():
@@ -385,21 +391,21 @@ def test_groups_that_need_about_as_much_room_go_together():
 
     short, other, long = group(50, 4), group(9, 10), group(1, 60)
 
-    assert [[long], [other, short]] == together([short, long, other], most=8)
-    assert [[long, other, short]] == together([short, long, other], most=60)
+    assert [[long], [other, short]] == together([short, long, other], max_new_tokens=8)
+    assert [[long, other, short]] == together([short, long, other], max_new_tokens=60)
 
 
 # Where it is not sure.
 
 
-def test_two_tokens_as_good_as_equal_are_not_decided_here(model: Any, plain: dict[Key, list[int]]):
+def test_near_ties_are_not_decided_here(model: Any, plain: dict[Key, list[int]]):
     engine = engine_for(model, prompts())
-    engine.noise = 1e9
+    engine.near_tie = 1e9
 
     done = [row for rows in engine.run(16) for row in rows]
 
     assert len(plain) == len(done)
-    assert all(row.close and len(row.ids) == 1 for row in done)
+    assert all(row.near_tie and len(row.ids) == 1 for row in done)
 
 
 def test_watched_logits_are_those_of_the_plain_loop(model: Any, plain: dict[Key, list[int]]):
@@ -424,35 +430,37 @@ def test_watched_logits_are_those_of_the_plain_loop(model: Any, plain: dict[Key,
 def test_the_three_kinds_agree_with_themselves(model: Any):
     found = agreement(model, engine_for(model, prompts()), prompts(), REACH)
 
-    assert found.noise is not None
-    assert 0 <= found.noise < 1e-3
+    assert found.max_difference is not None
+    assert 0 <= found.max_difference < 1e-3
     assert "sdpa" == model.config._attn_implementation
 
 
-def test_a_model_that_pays_no_heed_to_positions_does_not_agree(
-    model: Any, monkeypatch: pytest.MonkeyPatch
-):
+def test_a_model_that_ignores_positions_does_not_agree(model: Any, monkeypatch: pytest.MonkeyPatch):
     from harness.backends.engine import attention
 
     monkeypatch.setattr(
-        attention.StepPass, "positions", property(lambda self: self._slot), raising=True
+        attention.DecodeStep, "positions", property(lambda self: self._slot), raising=True
     )
 
     found = agreement(model, engine_for(model, prompts()), prompts(), REACH)
 
-    assert found.noise is None
+    assert found.max_difference is None
     assert "logits differ by" in found.reason
 
 
-def test_a_window_that_is_forgotten_is_noticed(monkeypatch: pytest.MonkeyPatch):
+def test_an_ignored_window_is_noticed(monkeypatch: pytest.MonkeyPatch):
     from harness.backends.engine import attention
 
     torch.manual_seed(3)
     model = gemma().eval()
-    rule = attention.Rule
-    monkeypatch.setattr(attention, "Rule", lambda scale, window, cap: rule(scale, None, cap))
+    parameters = attention.AttentionParameters
+    monkeypatch.setattr(
+        attention,
+        "AttentionParameters",
+        lambda scale, window, softcap: parameters(scale, None, softcap),
+    )
 
-    assert agreement(model, engine_for(model, prompts()), prompts(), REACH).noise is None
+    assert agreement(model, engine_for(model, prompts()), prompts(), REACH).max_difference is None
 
 
 @pytest.fixture
@@ -476,23 +484,23 @@ def masked() -> Any:
 def test_equal_infinities_are_no_difference(masked: Any):
     found = agreement(masked, engine_for(masked, prompts()), prompts(), REACH)
 
-    assert found.noise is not None
+    assert found.max_difference is not None
     # As of a model without a mask: a run keeps its distance from ties.
-    assert 1e-7 < found.noise < 1e-3
+    assert 1e-7 < found.max_difference < 1e-3
 
 
 def test_beside_infinities_a_difference_is_noticed(masked: Any, monkeypatch: pytest.MonkeyPatch):
     from harness.backends.engine import attention
 
-    monkeypatch.setattr(attention.StepPass, "positions", property(lambda self: self._slot))
+    monkeypatch.setattr(attention.DecodeStep, "positions", property(lambda self: self._slot))
 
     found = agreement(masked, engine_for(masked, prompts()), prompts(), REACH)
 
-    assert found.noise is None
+    assert found.max_difference is None
     assert "logits differ by" in found.reason
 
 
-def test_what_is_no_number_is_no_agreement(model: Any, monkeypatch: pytest.MonkeyPatch):
+def test_nan_is_not_agreement(model: Any, monkeypatch: pytest.MonkeyPatch):
     forward = Engine._forward
 
     def broken(self: Engine, *given: Any) -> Any:
@@ -502,8 +510,8 @@ def test_what_is_no_number_is_no_agreement(model: Any, monkeypatch: pytest.Monke
 
     found = agreement(model, engine_for(model, prompts()), prompts(), REACH)
 
-    assert found.noise is None
-    assert "numbers in one way only" in found.reason
+    assert found.max_difference is None
+    assert "finite in one way only" in found.reason
 
 
 # Which prompts share a prefix.

@@ -15,7 +15,8 @@ import pytest
 import torch
 
 from harness.backends.base import BackendOptions, Generation, Request
-from harness.backends.encoding import Speech
+from harness.backends.encoding import PromptEncoding
+from harness.backends.engine.agreement import Support
 from harness.backends.engine.decoding import _RowSampler, cut, decode
 from harness.backends.transformers import TransformersBackend
 from harness.checkpoints.checkpoint import Checkpoint
@@ -105,7 +106,7 @@ def scripted(tiny_model: Path) -> Callable[..., TransformersBackend]:
             **options,
         )
         # It has no logits to be compared.
-        backend._padded = True
+        backend._padding = Support.CONFIRMED
         return backend
 
     return make
@@ -190,7 +191,7 @@ def test_a_stop_token_of_the_checkpoint_ends_the_answer_and_is_kept(
     asked, long = questions(5), Generation(max_new_tokens=12)
     plain = opened(tiny_model, batch_size=5)
     free = answers(plain, asked, long)
-    [[prompt], _] = plain._speech.prompts(asked[2:3], long)
+    [[prompt], _] = plain._encoding.prompts(asked[2:3], long)
     [answer] = decode(plain._model, [prompt], long, plain._stops)
     assert (12, "length") == (free["case-2"].output_tokens, free["case-2"].finish_reason)
 
@@ -200,7 +201,7 @@ def test_a_stop_token_of_the_checkpoint_ends_the_answer_and_is_kept(
 
     until = answer.ids[: answer.ids.index(stop) + 1]
     assert (len(until), "stop") == (found["case-2"].output_tokens, found["case-2"].finish_reason)
-    assert plain._speech.tokenizer.decode(until) == found["case-2"].output
+    assert plain._encoding.tokenizer.decode(until) == found["case-2"].output
 
 
 def test_special_tokens_are_kept_and_padding_is_not(scripted: Callable[..., TransformersBackend]):
@@ -208,7 +209,7 @@ def test_special_tokens_are_kept_and_padding_is_not(scripted: Callable[..., Tran
 
     [[only]] = groups(backend, questions(1))
 
-    assert "<|im_start|>" + backend._speech.tokenizer.decode([70]) + "<|im_end|>" == only.output
+    assert "<|im_start|>" + backend._encoding.tokenizer.decode([70]) + "<|im_end|>" == only.output
     assert (3, "stop") == (only.output_tokens, only.finish_reason)
 
 
@@ -230,8 +231,8 @@ def test_the_dialects_stops_end_an_answer_where_they_are_tokens():
         chat_template="{{ messages }}",
     )
     dialect = SimpleNamespace(stops=("<end>", "<not a token>"))
-    speech = Speech(tokenizer, dialect, None)  # type: ignore[arg-type]
-    stops = speech.stops(model.generation_config)
+    encoding = PromptEncoding(tokenizer, dialect, None)  # type: ignore[arg-type]
+    stops = encoding.stops(model.generation_config)
 
     assert ((7,), 7) == (stops.ids, stops.pad)
 
@@ -270,12 +271,12 @@ LONG = Generation(max_new_tokens=24)
 
 
 @pytest.mark.parametrize("sampled", [False, True])
-def test_answers_that_may_pass_the_turn_of_long_rope_are_made_alone(
+def test_answers_that_may_pass_the_longrope_length_are_made_alone(
     tiny_model: Path, tmp_path: Path, sampled: bool
 ):
     asked = questions(8)
     generation = replace(LONG, do_sample=sampled)
-    prompts, _ = opened(tiny_model)._speech.prompts(asked, generation)
+    prompts, _ = opened(tiny_model)._encoding.prompts(asked, generation)
     lengths = sorted(len(prompt.ids) for prompt in prompts)
     # The longer half begins before the turn and may end behind it.
     turn = lengths[4] + LONG.max_new_tokens - 1
@@ -296,13 +297,13 @@ def test_answers_that_may_pass_the_turn_of_long_rope_are_made_alone(
     found = answers(backend, asked, generation)
 
     assert answers(opened(folder, batch_size=1), asked, generation) == found
-    turning = [prompt for prompt in prompts if backend._may_turn(prompt, generation)]
+    turning = [prompt for prompt in prompts if backend._may_pass_longrope(prompt, generation)]
     assert 0 < len(turning) < len(prompts)
 
 
 def test_chunks_that_only_an_answer_reaches_are_noticed(tiny_model: Path, tmp_path: Path):
     asked = questions(8)
-    prompts, _ = opened(tiny_model)._speech.prompts(asked, LONG)
+    prompts, _ = opened(tiny_model)._encoding.prompts(asked, LONG)
     longest = max(len(prompt.ids) for prompt in prompts)
     folder = untrained(
         "llama4_text",
@@ -406,8 +407,8 @@ def test_a_batch_that_does_not_fit_is_halved_and_nothing_is_lost(
     assert {None} == {each.error for each in found.values()}
     assert [8, 4, 2, 2, 2, 2, 1] == model.sizes
     assert [
-        "a batch of 8 does not fit in memory; on with 4",
-        "a batch of 4 does not fit in memory; on with 2",
+        "a batch of 8 does not fit in memory; continuing with 4",
+        "a batch of 4 does not fit in memory; continuing with 2",
     ] == said
     assert 8 == backend.describe()["batch"]
 
@@ -417,7 +418,9 @@ def test_no_memory_for_the_first_prompt_stops_the_run(
 ):
     backend = scripted(Scripted(fits=lambda ids: False))
 
-    with pytest.raises(BackendError, match=r"hf:toy: no memory for one prompt of \d+ tokens"):
+    with pytest.raises(
+        BackendError, match=r"hf:toy: not enough memory for one prompt of \d+ tokens"
+    ):
         groups(backend, questions(3))
 
 
@@ -436,16 +439,16 @@ def test_no_memory_for_a_later_prompt_is_an_error_of_its_case(
     assert [2, 1, 2, 2] == model.sizes
 
     assert {"long"} == {case for case, each in found.items() if each.error}
-    assert "no memory for one prompt" in (found["long"].error or "")
+    assert "not enough memory for one prompt" in (found["long"].error or "")
     alone = list(backend.answer_alone([request("long", user("x" * 600))], FOUR))
-    assert [True] == ["no memory" in (each.error or "") for each in alone]
+    assert [True] == ["not enough memory" in (each.error or "") for each in alone]
 
 
 def test_a_model_that_breaks_stops_the_run(scripted: Callable[..., TransformersBackend]):
     model = Scripted(fits=lambda ids: False)
     model.failure = RuntimeError("mat1 and mat2 shapes cannot be multiplied")
 
-    with pytest.raises(BackendError, match="broke on a batch with case case-0: mat1 and mat2"):
+    with pytest.raises(BackendError, match="failed on a batch with case case-0: mat1 and mat2"):
         groups(scripted(model), questions(1))
 
 
@@ -453,9 +456,9 @@ def test_a_model_that_breaks_stops_the_run(scripted: Callable[..., TransformersB
 
 
 def shown(backend: TransformersBackend, one: Request) -> str:
-    [[prompt], failed] = backend._speech.prompts([one], FOUR)
+    [[prompt], failed] = backend._encoding.prompts([one], FOUR)
     assert [] == failed
-    return str(backend._speech.tokenizer.decode(prompt.ids))
+    return str(backend._encoding.tokenizer.decode(prompt.ids))
 
 
 def test_developer_is_shown_as_system_to_a_template_that_does_not_know_it(
@@ -551,9 +554,12 @@ def test_the_dialect_comes_from_the_template_unless_it_is_given(tiny_model: Path
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"device": "tpu"}, "no device 'tpu' here; there is .*cpu"),
-        ({"device": "cpu", "dtype": "int8"}, "dtype 'int8' is none of float32, bfloat16, float16"),
-        ({"device": "cpu", "batch_size": 0}, "a batch of 0 answers nothing"),
+        ({"device": "tpu"}, "device 'tpu' is not available; available: .*cpu"),
+        (
+            {"device": "cpu", "dtype": "int8"},
+            "unknown dtype 'int8'; choose from float32, bfloat16, float16",
+        ),
+        ({"device": "cpu", "batch_size": 0}, "a batch size must be 1 or more, not 0"),
     ],
 )
 def test_what_this_machine_does_not_have_is_a_usage_error(

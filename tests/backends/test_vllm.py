@@ -105,7 +105,7 @@ def test_what_breaks_in_it_is_an_error_that_names_a_case(
     monkeypatch.setattr(LLM, "generate", broken)
     served = open_backend(f"vllm:{tiny_model}", BackendOptions())
 
-    with pytest.raises(BackendError, match=r"vLLM broke on a group with case case-0.*died"):
+    with pytest.raises(BackendError, match=r"vLLM failed on a group with case case-0.*died"):
         list(served.answer(asked(2), SIX))
 
 
@@ -119,7 +119,7 @@ def test_it_says_what_batch_was_asked_for_so_that_a_run_is_repeated_as_it_was(ti
 def test_a_gguf_file_is_refused(tmp_path: Path):
     (tmp_path / "model.gguf").touch()
 
-    with pytest.raises(UsageError, match="leave vllm: out"):
+    with pytest.raises(UsageError, match="drop vllm:"):
         open_backend(f"vllm:gguf:{tmp_path / 'model.gguf'}", BackendOptions())
 
 

@@ -20,7 +20,7 @@ def test_ways_to_answer(benchmark, capsys: pytest.CaptureFixture[str]):
     bench = benchmark.pedantic(ways.measure, (checkpoint,), {"rounds": 2}, rounds=1)
 
     benchmark.extra_info.update(checkpoint=checkpoint, seconds_a_case=bench.seconds)
-    benchmark.extra_info.update(same=bench.same, ceiling=bench.flops, near_ties=bench.close)
+    benchmark.extra_info.update(same=bench.same, ceiling=bench.flops, near_ties=bench.near_ties)
     with capsys.disabled():
         print(f"\n{bench.table()}")
     assert all(same == of for same, of in bench.same.values())

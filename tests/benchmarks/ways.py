@@ -59,7 +59,7 @@ class Bench:
     same: dict[str, tuple[int, int]] = field(default_factory=dict)
     """Way -> answers that are the loop's, and answers."""
     flops: list[float] = field(default_factory=list)
-    close: int = 0
+    near_ties: int = 0
     known: Answers = field(default_factory=dict)
     drafts: Answers = field(default_factory=dict)
     served: VllmBackend | None = None
@@ -76,7 +76,7 @@ class Bench:
         step = max(1, len(suite.cases) // cases)
         asked = [request(suite, c, Key(c.id)) for c in suite.cases[::step][:cases]]
         generation = Generation(max_new_tokens=64)
-        prompts, _ = backend._speech.prompts(asked, generation)
+        prompts, _ = backend._encoding.prompts(asked, generation)
         return cls(backend=backend, prompts=prompts, generation=generation)
 
     def round(self, number: int, ways: Sequence[str], loop: int, continuous: int) -> None:
@@ -130,14 +130,14 @@ class Bench:
                 self.backend._model,
                 alike,
                 stops=self.backend._stops,
-                most=self.generation.max_new_tokens,
+                max_new_tokens=self.generation.max_new_tokens,
             )
-            engine.noise = self.noise
+            engine.near_tie = self.near_tie
             for done in engine.run(ROWS):
                 for row in done:
-                    self.close += row.close
+                    self.near_ties += row.near_tie
                     found[row.prompt.key] = (
-                        list(self._decode([row.prompt])[0].ids) if row.close else row.ids
+                        list(self._decode([row.prompt])[0].ids) if row.near_tie else row.ids
                     )
         return found
 
@@ -149,7 +149,7 @@ class Bench:
     def drafted(self, prompts: Sequence[Prompt]) -> Answers:
         return self.engine([replace(p, draft=self.drafts[p.key]) for p in prompts])
 
-    noise = 0.0
+    near_tie = 0.0
 
     @property
     def exact(self) -> bool:
@@ -162,10 +162,12 @@ class Bench:
         (group,) = groups(self.prompts)
         most = self.generation.max_new_tokens
         reach = max(len(prompt.ids) for prompt in group.prompts) + most
-        engine = Engine(self.backend._model, [group], stops=self.backend._stops, most=most)
+        engine = Engine(
+            self.backend._model, [group], stops=self.backend._stops, max_new_tokens=most
+        )
         found = agreement(self.backend._model, engine, group.prompts, reach)
-        assert found.noise is not None
-        self.noise = found.close if self.exact else 0.0
+        assert found.max_difference is not None
+        self.near_tie = found.near_tie if self.exact else 0.0
 
     def draft_work(self) -> float:
         """
@@ -216,7 +218,7 @@ class Bench:
         return (
             f"{text}\n\n{CEILING}, measured in the same rounds: "
             f"{median(self.flops) / 1e9:.0f} GFLOP/s{share}. "
-            f"Answers with a near-tie, decided again one at a time: {self.close}.\n"
+            f"Answers with a near-tie, decided again one at a time: {self.near_ties}.\n"
         )
 
 

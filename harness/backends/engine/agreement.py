@@ -1,18 +1,19 @@
 """
 May this model be run with a shared prefix? Asked of the model itself, not of its name.
 
-Some of the prompts that are to be answered are put to it both ways, and the logits compared. Where
-they differ by more than rounding does, or the model cannot be run in this way at all, the caller
-answers with left-padded batches instead; of which the same is asked.
+Some of the prompts to be answered are run both ways and their logits compared. Where they differ by
+more than rounding does, or the model cannot be run in this way at all, the caller answers in
+left-padded batches instead, which are checked in the same way.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from enum import Enum
 from itertools import cycle, islice
 from typing import Any
 
 from harness.backends.base import Generation
-from harness.backends.engine.decoding import Prompt, Stops, decode, model_at_work
+from harness.backends.engine.decoding import Prompt, Stops, decode, model_errors
 from harness.backends.engine.engine import Engine
 from harness.errors import HarnessError
 
@@ -21,37 +22,60 @@ ROUNDING = {"float32": 1e-4, "bfloat16": 0.1, "float16": 0.02}
 by more in float32; in half precision only gross faults can be told from rounding."""
 
 SAFETY = 8
-"""Two tokens closer than this many times the greatest difference seen are as good as equal."""
+"""Two tokens closer than this many times the largest difference seen are a near-tie."""
 
 _CONTINUED = 3
+
+
+class Support(Enum):
+    """
+    What is known about one way of running a model.
+    """
+
+    UNCHECKED = "unchecked"
+    CONFIRMED = "confirmed"
+    REFUTED = "refuted"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checked:
+    """
+    What checks have shown so far about one way of running a model.
+    """
+
+    support: Support = Support.UNCHECKED
+    tokens: int = 0
+    """If confirmed: up to how many tokens of prompt and answer together."""
+    near_tie: float = 0.0
+    """If confirmed: the largest difference between two logits that counts as a near-tie."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Agreement:
     """
-    What a check found.
+    The result of one check.
     """
 
-    noise: float | None
-    """The greatest difference of any logit; None where the model cannot be run in this way."""
+    max_difference: float | None
+    """The largest difference of any logit; None where the model cannot be run in this way."""
     reason: str = ""
     """Why not, in words."""
 
     @property
-    def close(self) -> float:
+    def near_tie(self) -> float:
         """
-        Below which distance of two logits a batch may decide otherwise than one prompt alone.
+        How close two logits must be for a batch to possibly decide otherwise than one prompt alone.
         """
-        return SAFETY * (self.noise or 0.0)
+        return SAFETY * (self.max_difference or 0.0)
 
 
 def agreement(model: Any, engine: Engine, prompts: Sequence[Prompt], reach: int) -> Agreement:
     """
-    Put the longest and the shortest of *prompts* to *model* by *engine*, and each alone as it would
-    be without us; a few tokens behind the prompt are compared too.
+    Run the longest and the shortest of *prompts* through *engine*, and each by itself through
+    *model* as it is; compare the logits at the prompt's end and at a few tokens after it.
 
-    The longest is continued up to *reach* tokens: what a model does only from some length on, such
-    as the end of a window or a chunk, may be met by an answer alone.
+    The longest is continued up to *reach* tokens: an answer alone may meet what a model does only
+    from some length on, such as the end of a window or a chunk.
 
     Raises:
         OutOfMemory: if they do not fit.
@@ -60,7 +84,7 @@ def agreement(model: Any, engine: Engine, prompts: Sequence[Prompt], reach: int)
 
     by_length = sorted(prompts, key=lambda prompt: len(prompt.ids))
     longest = by_length[-1]
-    # Any tokens do: what is compared are logits, not answers.
+    # Any tokens will do: logits are compared, not answers.
     more = islice(cycle(longest.ids), max(0, reach - len(longest.ids) - _CONTINUED - 1))
     probes = [replace(longest, ids=[*longest.ids, *more]), *by_length[: len(by_length) > 1]]
     drafts = [prompt.ids[:_CONTINUED] for prompt in probes]
@@ -68,7 +92,7 @@ def agreement(model: Any, engine: Engine, prompts: Sequence[Prompt], reach: int)
     try:
         for prompt, draft, found in zip(probes, drafts, engine.logits(probes, drafts), strict=True):
             ids = [*prompt.ids, *draft, int(found[-2].argmax())]
-            with model_at_work([prompt]), torch.inference_mode():
+            with model_errors([prompt]), torch.inference_mode():
                 plain = model(
                     input_ids=torch.tensor([ids], device=model.device),
                     use_cache=False,
@@ -76,13 +100,13 @@ def agreement(model: Any, engine: Engine, prompts: Sequence[Prompt], reach: int)
                 ).logits[0]
                 pairs.append((plain.float(), found.float()))
     except HarnessError as exc:
-        return Agreement(noise=None, reason=str(exc))
+        return Agreement(max_difference=None, reason=str(exc))
     return _compared(pairs, str(model.dtype))
 
 
 def padding_agreement(model: Any, prompts: Sequence[Prompt], stops: Stops) -> Agreement:
     """
-    Put the shortest of *prompts* to *model* beside the longest, left-padded, and alone.
+    Run the shortest of *prompts* beside the longest, left-padded, and by itself; compare.
 
     Raises:
         OutOfMemory: if they do not fit.
@@ -95,27 +119,28 @@ def padding_agreement(model: Any, prompts: Sequence[Prompt], stops: Stops) -> Ag
         _, beside = decode(model, [replace(by_length[-1], watched=()), short], two, stops)
         (alone,) = decode(model, [short], two, stops)
     except HarnessError as exc:
-        return Agreement(noise=None, reason=str(exc))
+        return Agreement(max_difference=None, reason=str(exc))
     pairs = list(zip(alone.watched, beside.watched, strict=False))
-    # Behind different tokens there is nothing to compare.
+    # After different tokens there is nothing to compare.
     return _compared(pairs[: 1 + (alone.ids[0] == beside.ids[0])], str(model.dtype))
 
 
 def _compared(pairs: Sequence[tuple[Any, Any]], dtype: str) -> Agreement:
     """
-    Say whether logits, plain and found, differ by no more than *dtype* rounds.
+    Return whether logits, plain and found, differ by no more than the rounding of *dtype*.
     """
     import torch
 
-    noise, spread = 0.0, 0.0
+    largest, spread = 0.0, 0.0
     for plain, found in pairs:
-        apart = torch.where(plain == found, 0.0, (plain - found).abs())
-        if not apart.isfinite().all():
-            return Agreement(noise=None, reason="some logits are numbers in one way only")
-        noise = max(noise, float(apart.max()))
-        # Tokens a model masks are no part of the range: they are at the lowest number there is.
+        difference = torch.where(plain == found, 0.0, (plain - found).abs())
+        if not difference.isfinite().all():
+            return Agreement(max_difference=None, reason="some logits are finite in one way only")
+        largest = max(largest, float(difference.max()))
+        # Masked tokens, at the lowest number there is, do not count towards the range.
         usual = plain[plain.abs() < torch.finfo(plain.dtype).max / 2]
         spread = max(spread, float(usual.max() - usual.min()) if usual.numel() else 0.0)
-    if noise > ROUNDING[dtype.removeprefix("torch.")] * spread:
-        return Agreement(noise=None, reason=f"logits differ by {noise:.2g} of {spread:.2g}")
-    return Agreement(noise=noise)
+    if largest > ROUNDING[dtype.removeprefix("torch.")] * spread:
+        reason = f"logits differ by {largest:.2g} of {spread:.2g}"
+        return Agreement(max_difference=None, reason=reason)
+    return Agreement(max_difference=largest)

@@ -1,8 +1,8 @@
 """
-Prompts to answers, on token ids alone: padding, stopping, sampling and the clock.
+Prompts to answers on token ids: padding, stopping, sampling and timing.
 
-Greedy decoding is what `generate` gives one prompt at a time. Sampled answers are drawn with noise
-of their own per row, so that they too do not depend on which prompts share a batch.
+Greedy answers are those of `generate` one prompt at a time. Sampled answers are drawn with separate
+noise for each row, so they do not depend on which prompts share a batch either.
 """
 
 import contextlib
@@ -29,30 +29,30 @@ class Prompt:
     key: Key
     ids: Sequence[int]
     draft: Sequence[int] = ()
-    """What the answer may turn out to be, where something is known of it."""
+    """A guess at the answer, where there is one."""
     tools: tuple[Tool, ...] = ()
-    """What the answer may call."""
+    """The tools that the answer may call."""
     watched: tuple[int, ...] = ()
-    """Tokens whose logits are wanted at each place of the answer."""
+    """Tokens whose logits are kept at each position of the answer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
     """
-    The token ids of one answer, the one that stopped it included, padding left out.
+    The token ids of one answer: with the one that stopped it, without padding.
     """
 
     ids: Sequence[int]
     stopped: bool
-    """It ended by a stop token, not by the limit."""
+    """Whether it ended at a stop token rather than at the token limit."""
     watched: Sequence[Any] = ()
-    """For each token of the answer the logits of what the prompt watches; empty for none."""
+    """For each token of the answer the logits that the prompt watches; empty if it watches none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stops:
     """
-    What ends an answer, and what fills up a batch.
+    The tokens that end an answer, and the one that pads a batch.
     """
 
     ids: tuple[int, ...]
@@ -73,7 +73,7 @@ def decode(
 
     Raises:
         OutOfMemory: if they do not fit.
-        BackendError: if the model breaks otherwise.
+        BackendError: if the model fails otherwise.
     """
     return _decode(model, prompts, generation, stops, [])
 
@@ -82,11 +82,11 @@ def decode_alone(
     model: Any, prompt: Prompt, generation: Generation, stops: Stops
 ) -> tuple[Answer, Timing]:
     """
-    Answer one prompt by the clock, as `Timing` defines it.
+    Answer one prompt and time it, as `Timing` defines it.
 
     Raises:
         OutOfMemory: if it does not fit.
-        BackendError: if the model breaks otherwise.
+        BackendError: if the model fails otherwise.
     """
     clock = _Clock(model.device)
     started = clock.now()
@@ -111,7 +111,7 @@ def _decode(
     prompts: Sequence[Prompt],
     generation: Generation,
     stops: Stops,
-    watchers: Sequence[Any],
+    processors: Sequence[Any],
 ) -> list[Answer]:
     import torch
     from transformers import GenerationConfig
@@ -120,18 +120,18 @@ def _decode(
     ids = torch.full((len(prompts), width), stops.pad, dtype=torch.long)
     mask = torch.zeros((len(prompts), width), dtype=torch.long)
     for row, prompt in enumerate(prompts):
-        # On the left: an answer must begin right after its prompt.
+        # Padding on the left: an answer must begin right after its prompt.
         ids[row, width - len(prompt.ids) :] = torch.tensor(prompt.ids, dtype=torch.long)
         mask[row, width - len(prompt.ids) :] = 1
     watcher = _Watcher(prompts)
-    processors: list[Any] = [*watchers, watcher]
+    all_processors: list[Any] = [*processors, watcher]
     if generation.do_sample:
-        processors.insert(0, _RowSampler([prompt.key for prompt in prompts], generation))
-    with model_at_work(prompts), torch.inference_mode():
+        all_processors.insert(0, _RowSampler([prompt.key for prompt in prompts], generation))
+    with model_errors(prompts), torch.inference_mode():
         rows = model.generate(
             input_ids=ids.to(model.device),
             attention_mask=mask.to(model.device),
-            # Sampling, where wanted, is done by the processor: the rest is greedy.
+            # Sampling, where asked for, is done by the processor; the rest is greedy.
             generation_config=GenerationConfig(
                 do_sample=False,
                 num_beams=1,
@@ -139,7 +139,7 @@ def _decode(
                 eos_token_id=list(stops.ids) or None,
                 pad_token_id=stops.pad,
             ),
-            logits_processor=processors,
+            logits_processor=all_processors,
         )
     answers = [cut(row, stops.ids) for row in rows[:, width:].tolist()]
     return [
@@ -150,7 +150,7 @@ def _decode(
 
 def free_memory() -> None:
     """
-    Give back what nothing refers to any more.
+    Free memory that nothing refers to any more, that of CUDA included.
     """
     import torch
 
@@ -161,7 +161,7 @@ def free_memory() -> None:
 
 def free_bytes(device: Any) -> int:
     """
-    Say how much memory is free where the model is.
+    Return how many bytes of memory are free on *device*.
     """
     import psutil
     import torch
@@ -172,16 +172,16 @@ def free_bytes(device: Any) -> int:
 
 
 @contextlib.contextmanager
-def model_at_work(prompts: Sequence[Prompt]) -> Iterator[None]:
+def model_errors(prompts: Sequence[Prompt]) -> Iterator[None]:
     """
-    Draw what breaks inside the block as an error about the batch of *prompts*.
+    Turn any exception inside the block into an error about the batch of *prompts*.
 
     Raises:
-        OutOfMemory: if it was memory that ran out.
-        BackendError: if it was anything else.
+        OutOfMemory: if memory ran out.
+        BackendError: for anything else.
     """
     try:
-        with boundary(BackendError, f"the model broke on a batch with case {prompts[0].key.case}"):
+        with boundary(BackendError, f"the model failed on a batch with case {prompts[0].key.case}"):
             yield
     except BackendError as exc:
         if _is_memory(exc.__cause__):
@@ -203,7 +203,7 @@ def _is_memory(exc: BaseException | None) -> bool:
 
 class _Clock:
     """
-    Reads the time when the first token is decided; `generate` calls it once for each token.
+    Reads the time when the first token is decided; `generate` calls it once per token.
     """
 
     def __init__(self, device: Any) -> None:
@@ -219,7 +219,7 @@ class _Clock:
 
     def __call__(self, input_ids: Any, scores: Any) -> Any:
         if self.first is None:
-            # The decision itself, which `generate` makes next; fetching it waits for the device.
+            # `generate` makes the same decision next; fetching it here waits for the device.
             int(scores.argmax(-1)[0])
             self.first = time.perf_counter()
         return scores
@@ -227,7 +227,7 @@ class _Clock:
 
 class _Watcher:
     """
-    Keeps the logits that are watched; `generate` calls it once for each token.
+    Keeps the watched logits; `generate` calls it once per token.
     """
 
     def __init__(self, prompts: Sequence[Prompt]) -> None:
@@ -245,11 +245,11 @@ class _Watcher:
 
 class _RowSampler:
     """
-    Turns the argmax that follows into a draw from the warped distribution.
+    Turns the argmax that follows into a sample from the warped distribution.
 
     The Gumbel-max trick: the argmax of log-probabilities plus independent standard Gumbel noise is
-    a draw from the distribution (Gumbel 1954; Maddison, Tarlow and Minka, "A* Sampling", 2014).
-    Each row has a generator seeded by seed, case, repeat and turn, so its noise is its own.
+    a sample from the distribution (Gumbel 1954; Maddison, Tarlow and Minka, "A* Sampling", 2014).
+    Each row has its own generator, seeded with the run's seed, case, repeat and turn.
     """
 
     def __init__(self, keys: Sequence[Key], generation: Generation) -> None:
@@ -264,7 +264,7 @@ class _RowSampler:
                 self._warpers.append(warp.TopKLogitsWarper(generation.top_k))
             if generation.top_p is not None:
                 self._warpers.append(warp.TopPLogitsWarper(float(generation.top_p)))
-        # On the CPU whatever the device: the same draw everywhere.
+        # On the CPU whatever the device: the same samples everywhere.
         self._generators = [
             torch.Generator().manual_seed(row_seed(generation.seed, key)) for key in keys
         ]
@@ -283,7 +283,7 @@ class _RowSampler:
 
 def row_seed(seed: int, key: Key) -> int:
     """
-    Derive the seed of one answer's noise, of 56 bits, from the run's *seed* and whose answer it is.
+    Derive the 56-bit seed of one answer's noise from the run's *seed* and the answer's *key*.
     """
     name = canonical_json([seed, *key])
     return int.from_bytes(hashlib.sha256(name.encode()).digest()[:7], "big")

@@ -1,13 +1,15 @@
 """
 Greedy answers to prompts that share prefixes: the same tokens as the plain loop, faster.
 
-A prefix is computed once. Rows are opened many at a time, their own tokens packed without padding;
-a draft of the answer, where there is one, is verified in that same forward: what it agrees with is
-kept, and decoding goes on behind it. Then all open rows, of whichever prefix, are decoded together,
-one token a forward. A row that is done is replaced by the next prompt, in place.
+A prefix is computed once. New rows are prefilled many at a time, their own tokens packed without
+padding; a draft of the answer, where there is one, is verified in that same forward pass: the
+tokens that agree are kept, and decoding continues after them. Then all running rows, whatever their
+prefix, are decoded together, one token per step. A finished row is replaced in place by the next
+prompt (continuous batching).
 
-Batched sums are rounded in another order than those of one prompt alone. Where the two best tokens
-are closer than that noise the row is given up as `Row.close`, to be decided the plain way.
+Batched sums are rounded in a different order than those of a single prompt. Where the two best
+tokens are closer than that noise, the row is given up as a near-tie (`Row.near_tie`), to be decided
+by the plain loop.
 """
 
 from collections import deque
@@ -18,51 +20,52 @@ from itertools import groupby, islice
 from typing import Any
 
 from harness.backends.engine.attention import (
-    OpenPass,
-    Part,
-    Pass,
+    DecodeStep,
+    ForwardPass,
+    KVCache,
+    Prefill,
     Prefix,
-    PrefixPass,
-    Shelf,
-    StepPass,
+    PrefixPrefill,
+    Segment,
     shared_prefix_attention,
 )
-from harness.backends.engine.decoding import Answer, OutOfMemory, Prompt, Stops, model_at_work
+from harness.backends.engine.decoding import Answer, OutOfMemory, Prompt, Stops, model_errors
 from harness.backends.engine.prefixes import Group
 
-TOKENS = 1024
-"""How many tokens are opened in one forward, about: more gain nothing and hold more memory."""
+PREFILL_TOKENS = 1024
+"""About how many tokens one prefill computes: more gain nothing and take more memory."""
 
-_LOGITS = 2**27
-"""How many logits one forward may give: the rows of a large vocabulary are long."""
+_MAX_LOGITS = 2**27
+"""How many logits one forward pass may return: the rows of a large vocabulary are long."""
 
 
 @dataclass(slots=True)
 class Row:
     """
-    An answer in the making. Keys and values of all its tokens but the last are on the shelf.
+    An answer in progress. The cache holds keys and values of all its tokens but the last.
     """
 
     prompt: Prompt
     group: int
-    """Which prefix it begins with."""
+    """The number of the group whose prefix it begins with."""
     own: int
-    """Tokens of the prompt behind the prefix."""
+    """Tokens of the prompt after the prefix."""
     draft: Sequence[int]
     ids: list[int] = field(default_factory=list)
-    seen: list[Any] = field(default_factory=list)
-    """For each of *ids* the logits of what the prompt watches."""
-    filled: int = 0
-    """Slots in use."""
-    close: bool = False
-    """At some place two tokens were as good as equal: these *ids* are not to be trusted."""
+    """The tokens of the answer so far."""
+    watched: list[Any] = field(default_factory=list)
+    """For each of *ids* the logits that the prompt watches."""
+    cached: int = 0
+    """Tokens in the cache."""
+    near_tie: bool = False
+    """At some position the two best tokens were a near-tie: *ids* cannot be relied on."""
 
 
 class Engine:
     """
-    The answers to the prompts of *groups*, each of which has a prefix of a token at least.
+    Answers the prompts of *groups*, each of which has a prefix of at least one token.
 
-    After OutOfMemory it can be run again with fewer rows: nothing that was decided is lost.
+    After OutOfMemory it can be run again with fewer rows: no decided token is lost.
     """
 
     def __init__(
@@ -71,13 +74,14 @@ class Engine:
         groups: Sequence[Group],
         *,
         stops: Stops,
-        most: int,
+        max_new_tokens: int,
     ) -> None:
-        self._model, self._stops, self._most = model, stops, most
-        self.noise = 0.0
-        """Two logits that are no further apart are as good as equal."""
+        self._model, self._stops, self._max_new_tokens = model, stops, max_new_tokens
+        self.near_tie = 0.0
+        """The largest difference between two logits that counts as a near-tie."""
         self._groups = groups
-        self._tokens = max(1, min(TOKENS, _LOGITS // model.get_output_embeddings().weight.shape[0]))
+        vocabulary = model.get_output_embeddings().weight.shape[0]
+        self._prefill_tokens = max(1, min(PREFILL_TOKENS, _MAX_LOGITS // vocabulary))
         self.waiting: deque[Row] = deque()
         known = model.get_input_embeddings().weight.shape[0]
         for number, group in enumerate(groups):
@@ -86,284 +90,281 @@ class Engine:
                     prompt,
                     number,
                     len(prompt.ids) - group.prefix,
-                    _usable(prompt, stops, most, known),
+                    _usable_draft(prompt, stops, max_new_tokens, known),
                 )
                 for prompt in group.prompts
             ]
-            # Rows of like length are opened together. Stable: the same prompts make the same
-            # batches.
+            # Rows of similar length are prefilled together. The sort is stable: the same prompts
+            # make the same batches.
             rows.sort(key=lambda row: -row.own - len(row.draft))
             self.waiting += rows
-        self._open: list[Row] = []
-        """The first rows of the shelf, those of a group beside each other."""
-        self._done: list[Row] = []
+        self._running: list[Row] = []
+        """The first rows of the cache, those of a group beside each other."""
+        self._finished: list[Row] = []
         self._prefixes: dict[int, Prefix] = {}
-        self._shelf = Shelf(0, 0)
+        self._cache = KVCache(0, 0)
 
     def row_bytes(self) -> int:
         """
-        What a row may come to take in memory, its share of the prefix included.
+        Return the most bytes that a row may take in memory, its share of the prefix included.
 
         Raises:
             OutOfMemory: if not even the prefix fits.
-            BackendError: if the model breaks, or cannot be run in this way.
+            BackendError: if the model fails, or cannot be run in this way.
         """
         shares = [group.prefix // len(group.prompts) for group in self._groups]
-        with self._at_work():
+        with self._model_errors():
             prefix = self._prefix(self.waiting[0].group)
         return prefix.token_bytes * (self._slots + max(shares))
 
     @property
     def _slots(self) -> int:
         """
-        How many tokens a row may come to hold.
+        The most tokens that a row may hold in the cache.
         """
-        return max((row.own for row in self.waiting), default=0) + self._most
+        return max((row.own for row in self.waiting), default=0) + self._max_new_tokens
 
     def run(self, rows: int) -> Iterator[list[Row]]:
         """
-        Give rows as they are done, a quarter of *rows* at least each time but the last.
+        Yield rows as they finish, at least a quarter of *rows* each time but the last.
 
         Raises:
-            OutOfMemory: if *rows* do not fit; what is not done waits again.
-            BackendError: if the model breaks.
+            OutOfMemory: if *rows* do not fit; unfinished rows are waiting again.
+            BackendError: if the model fails.
         """
-        if self._done:
-            # Left from before memory ran out.
-            done, self._done = self._done, []
-            yield done
+        if self._finished:
+            # Left over from before memory ran out.
+            finished, self._finished = self._finished, []
+            yield finished
         rows = min(rows, len(self.waiting))
-        self._shelf = Shelf(rows, self._slots)
+        self._cache = KVCache(rows, self._slots)
         try:
-            while self.waiting or self._open:
-                with self._at_work():
-                    # Few at a time would be opened at the price of many.
-                    if self.waiting and 4 * (rows - len(self._open)) >= rows:
-                        self._open_more(rows)
+            while self.waiting or self._running:
+                with self._model_errors():
+                    # Prefilling a few rows costs nearly as much as prefilling many.
+                    if self.waiting and 4 * (rows - len(self._running)) >= rows:
+                        self._prefill(rows)
                     else:
-                        self._step()
-                self._done += self._take_done()
-                if 4 * len(self._done) >= rows or not (self.waiting or self._open):
-                    done, self._done = self._done, []
-                    yield done
+                        self._decode_step()
+                self._finished += self._take_finished()
+                if 4 * len(self._finished) >= rows or not (self.waiting or self._running):
+                    finished, self._finished = self._finished, []
+                    yield finished
         except OutOfMemory:
-            for row in reversed(self._open):
-                # What it has said so far is now the draft of what it will say.
+            for row in reversed(self._running):
+                # What it has decided so far becomes its draft.
                 again = Row(row.prompt, row.group, row.own, row.ids or row.draft)
                 self.waiting.appendleft(again)
-            self._open = []
-            self._shelf = Shelf(0, 0)
+            self._running = []
+            self._cache = KVCache(0, 0)
             self._prefixes.clear()
             raise
 
     def logits(self, prompts: Sequence[Prompt], drafts: Sequence[Sequence[int]]) -> list[Any]:
         """
-        Open *prompts* at once with *drafts* as they are, and decode one token more. They have the
-        keys of some that wait, and begin as those do.
+        Prefill *prompts* together with *drafts* as they are, and decode one more token. Their keys
+        must be those of waiting rows, and they must begin with the same prefixes.
 
-        Gives for each the logits at its end, at each token of its draft and at the token decided
-        then: what a check of this way of running the model compares.
+        Returns for each prompt the logits at its end, at each token of its draft and at the decoded
+        token: what a check of this way of running the model compares.
         """
         import torch
 
         given = {prompt.key: (prompt, ids) for prompt, ids in zip(prompts, drafts, strict=True)}
-        rows, fed = [], []
+        rows, verified = [], []
         for row in self.waiting:
             if row.prompt.key in given:
                 prompt, ids = given[row.prompt.key]
                 more = len(prompt.ids) - len(row.prompt.ids)
                 rows.append(Row(prompt, row.group, row.own + more, ids))
-                fed.append(ids)
-        lengths = [row.own + len(ids) for row, ids in zip(rows, fed, strict=True)]
-        with self._at_work():
-            shelf = Shelf(len(rows), max(lengths) + 1)
-            parts = self._opened(shelf, 0, rows, fed).split([len(ids) + 1 for ids in fed])
-            decided = [int(part[-1].argmax()) for part in parts]
-            pass_ = StepPass(shelf, self._parts(rows, lengths))
-            stepped = self._forward(decided, pass_, range(len(rows)))
+                verified.append(ids)
+        lengths = [row.own + len(ids) for row, ids in zip(rows, verified, strict=True)]
+        with self._model_errors():
+            cache = KVCache(len(rows), max(lengths) + 1)
+            prefilled = self._prefill_logits(cache, 0, rows, verified)
+            by_row = prefilled.split([len(ids) + 1 for ids in verified])
+            decided = [int(logits[-1].argmax()) for logits in by_row]
+            step = DecodeStep(cache, self._segments(rows, lengths))
+            decoded = self._forward(decided, step, range(len(rows)))
             found = {
-                row.prompt.key: torch.cat([part, last[None]])
-                for row, part, last in zip(rows, parts, stepped, strict=True)
+                row.prompt.key: torch.cat([logits, last[None]])
+                for row, logits, last in zip(rows, by_row, decoded, strict=True)
             }
         return [found[prompt.key] for prompt in prompts]
 
-    def _at_work(self) -> AbstractContextManager[None]:
-        return model_at_work([row.prompt for row in (*self._open, *self.waiting)])
+    def _model_errors(self) -> AbstractContextManager[None]:
+        return model_errors([row.prompt for row in (*self._running, *self.waiting)])
 
     def _prefix(self, group: int) -> Prefix:
         """
-        Give the keys and values of a prefix, computed on first use.
+        Return the keys and values of a group's prefix, computed on first use.
         """
         if group not in self._prefixes:
             length = self._groups[group].prefix
             prefix = Prefix(length)
             ids = self._groups[group].prompts[0].ids[:length]
-            self._forward(ids, PrefixPass(prefix), [length - 1])
+            self._forward(ids, PrefixPrefill(prefix), [length - 1])
             self._prefixes[group] = prefix
         return self._prefixes[group]
 
-    def _parts(self, rows: Sequence[Row], lengths: Sequence[int]) -> list[Part]:
+    def _segments(self, rows: Sequence[Row], lengths: Sequence[int]) -> list[Segment]:
         """
-        Put the *lengths* of *rows* in the parts that the rows are of.
+        Return one segment for each run of *rows* of the same group, with their *lengths*.
         """
         numbered = groupby(zip(rows, lengths, strict=True), key=lambda pair: pair[0].group)
         return [
-            Part(self._prefix(number), [length for _, length in pairs])
+            Segment(self._prefix(number), [length for _, length in pairs])
             for number, pairs in numbered
         ]
 
-    def _open_more(self, rows: int) -> None:
+    def _prefill(self, rows: int) -> None:
         """
-        Open waiting rows in one forward, and verify their drafts in it.
+        Start waiting rows in one forward pass, and verify their drafts in it.
         """
         fresh: list[Row] = []
         cells = 0
-        while self.waiting and len(self._open) + len(fresh) < rows:
+        while self.waiting and len(self._running) + len(fresh) < rows:
             row = self.waiting[0]
             if not fresh or fresh[-1].group != row.group:
-                # The first of a group is the longest: in attention the others are padded to it.
+                # The first row of a group is the longest: attention pads the others to it.
                 longest = row.own + len(row.draft)
             cells += longest
-            if fresh and cells > self._tokens:
+            if fresh and cells > self._prefill_tokens:
                 break
             fresh.append(self.waiting.popleft())
-        first = len(self._open)
-        self._open += fresh
-        # Behind a token that ends the answer nothing is decided.
-        fed = [
-            row.draft[:-1] if _ends(row.draft, self._stops, self._most) else row.draft
-            for row in fresh
-        ]
-        logits = self._opened(self._shelf, first, fresh, fed)
-        best, close = self._decide(logits)
-        at = 0
-        for row, ids in zip(fresh, fed, strict=True):
-            end = at + len(ids) + 1
-            for place in range(at, end):
-                self._take(row, best[place], close[place], logits[place])
-                known = place - at
+        first = len(self._running)
+        self._running += fresh
+        # Nothing is decided after a token that ends the answer.
+        drafts = [row.draft[:-1] if self._ends(row.draft) else row.draft for row in fresh]
+        logits = self._prefill_logits(self._cache, first, fresh, drafts)
+        best, near_tie = self._decide(logits)
+        begin = 0
+        for row, draft in zip(fresh, drafts, strict=True):
+            end = begin + len(draft) + 1
+            for place in range(begin, end):
+                self._append(row, best[place], near_tie[place], logits[place])
+                known = place - begin
                 if known >= len(row.draft) or row.draft[known] != best[place]:
                     break
-            row.filled = row.own + len(row.ids) - 1
-            at = end
+            row.cached = row.own + len(row.ids) - 1
+            begin = end
 
-    def _opened(
-        self, shelf: Shelf, first: int, rows: Sequence[Row], fed: Sequence[Sequence[int]]
+    def _prefill_logits(
+        self, cache: KVCache, first: int, rows: Sequence[Row], drafts: Sequence[Sequence[int]]
     ) -> Any:
         """
-        Give the logits at the end of each of *rows*' prompts and at each token *fed* behind it, of
-        shape (places, vocabulary).
+        Return the logits at the end of each row's prompt and at each token of its draft, of shape
+        (places, vocabulary).
         """
         ids: list[int] = []
         keep: list[int] = []
-        for row, draft in zip(rows, fed, strict=True):
+        for row, draft in zip(rows, drafts, strict=True):
             keep += range(len(ids) + row.own - 1, len(ids) + row.own + len(draft))
             ids += [*row.prompt.ids[len(row.prompt.ids) - row.own :], *draft]
-        lengths = [row.own + len(draft) for row, draft in zip(rows, fed, strict=True)]
-        return self._forward(ids, OpenPass(shelf, first, self._parts(rows, lengths)), keep)
+        lengths = [row.own + len(draft) for row, draft in zip(rows, drafts, strict=True)]
+        return self._forward(ids, Prefill(cache, first, self._segments(rows, lengths)), keep)
 
-    def _step(self) -> None:
+    def _decode_step(self) -> None:
         """
-        Decode one token of each open row.
+        Decode one token of each running row.
         """
-        parts = self._parts(self._open, [row.filled for row in self._open])
-        pass_ = StepPass(self._shelf, parts)
-        logits = self._forward([row.ids[-1] for row in self._open], pass_, range(len(self._open)))
-        best, close = self._decide(logits)
-        for row, *decided in zip(self._open, best, close, logits, strict=True):
-            self._take(row, *decided)
-            row.filled += 1
+        rows = self._running
+        step = DecodeStep(self._cache, self._segments(rows, [row.cached for row in rows]))
+        logits = self._forward([row.ids[-1] for row in rows], step, range(len(rows)))
+        best, near_tie = self._decide(logits)
+        for row, *decided in zip(rows, best, near_tie, logits, strict=True):
+            self._append(row, *decided)
+            row.cached += 1
 
-    def _forward(self, ids: Sequence[int], pass_: Pass, keep: Sequence[int]) -> Any:
+    def _forward(self, ids: Sequence[int], forward_pass: ForwardPass, keep: Sequence[int]) -> Any:
         """
-        Give the logits at the places *keep*, of shape (places, vocabulary).
+        Return the logits at the places *keep*, of shape (places, vocabulary).
         """
         import torch
 
         device = self._model.device
         with shared_prefix_attention(self._model), torch.inference_mode():
-            pass_.to(device)
+            forward_pass.to(device)
             return self._model(
                 input_ids=torch.tensor([ids], device=device),
-                position_ids=pass_.positions[None],
+                position_ids=forward_pass.positions[None],
                 use_cache=False,
                 logits_to_keep=torch.tensor(list(keep), device=device),
-                harness_pass=pass_,
+                harness_pass=forward_pass,
             ).logits[0]
 
     def _decide(self, logits: Any) -> tuple[list[int], list[bool]]:
         """
-        Give the best token of each place, and whether the second best is as good as it.
+        Return the best token of each place, and whether the second best is a near-tie with it.
         """
         import torch
 
         with torch.inference_mode():
             top, best = logits.max(dim=-1)
+            # In place, as there are many; restored below.
             logits.scatter_(1, best[:, None], float("-inf"))
             gap = top - logits.amax(dim=-1)
-            # In place, as they are many; put right again.
             logits.scatter_(1, best[:, None], top[:, None])
-        # Not the other way round: what is no number is close to everything.
-        return best.tolist(), (~(gap > self.noise)).tolist()
+        # Not `gap <= self.near_tie`: a NaN is a near-tie too.
+        return best.tolist(), (~(gap > self.near_tie)).tolist()
 
-    def _take(self, row: Row, id_: int, close: bool, logits: Any) -> None:
+    def _append(self, row: Row, id_: int, near_tie: bool, logits: Any) -> None:
         row.ids.append(id_)
-        row.close = row.close or close
+        row.near_tie = row.near_tie or near_tie
         if row.prompt.watched:
-            row.seen.append(logits[list(row.prompt.watched)].float().cpu())
+            row.watched.append(logits[list(row.prompt.watched)].float().cpu())
 
-    def _take_done(self) -> list[Row]:
+    def _take_finished(self) -> list[Row]:
         """
-        Close the rows that are done, and forget the prefixes that no other row needs.
+        Take finished rows out of the cache, and drop the prefixes that no other row needs.
         """
-        done = []
-        for place in reversed(range(len(self._open))):
-            row = self._open[place]
-            if row.close or _ends(row.ids, self._stops, self._most):
-                done.append(row)
-                self._close(place)
-        # Those that wait behind the first one are of its group or of later ones.
-        needed = {row.group for row in (*self._open, *islice(self.waiting, 1))}
+        finished = []
+        for place in reversed(range(len(self._running))):
+            row = self._running[place]
+            if row.near_tie or self._ends(row.ids):
+                finished.append(row)
+                self._free(place)
+        # Rows that wait behind the first one are of its group or of later ones.
+        needed = {row.group for row in (*self._running, *islice(self.waiting, 1))}
         for group in self._prefixes.keys() - needed:
             del self._prefixes[group]
-        return done[::-1]
+        return finished[::-1]
 
-    def _close(self, place: int) -> None:
+    def _free(self, place: int) -> None:
         """
-        Free a place of the shelf: the last row of the group moves there, the last of the next group
-        to where that was, and so on, so that those of a group stay beside each other.
+        Free a row of the cache: the last row of the group moves there, the last of the next group
+        to where that one was, and so on, so that the rows of a group stay beside each other.
         """
-        for last in range(place, len(self._open)):
-            row = self._open[last]
-            if last + 1 < len(self._open) and self._open[last + 1].group == row.group:
+        for last in range(place, len(self._running)):
+            row = self._running[last]
+            if last + 1 < len(self._running) and self._running[last + 1].group == row.group:
                 continue
             if last != place:
-                self._shelf.move(last, place, row.filled)
-                self._open[place] = row
+                self._cache.copy_row(last, place, row.cached)
+                self._running[place] = row
             place = last
-        self._open.pop()
+        self._running.pop()
+
+    def _ends(self, ids: Sequence[int]) -> bool:
+        return bool(ids) and (ids[-1] in self._stops.ids or len(ids) >= self._max_new_tokens)
 
 
 def answer_of(row: Row, stops: Stops) -> Answer:
     """
-    Give the answer that a row holds once it is done.
+    Return the answer that a finished row holds.
     """
-    return Answer(ids=row.ids, stopped=row.ids[-1] in stops.ids, watched=row.seen)
+    return Answer(ids=row.ids, stopped=row.ids[-1] in stops.ids, watched=row.watched)
 
 
-def _usable(prompt: Prompt, stops: Stops, most: int, known: int) -> Sequence[int]:
+def _usable_draft(prompt: Prompt, stops: Stops, max_new_tokens: int, known: int) -> Sequence[int]:
     """
-    Cut a draft where an answer of these tokens would end, and before a token that is none of the
-    *known* first ones: a tokenizer may have tokens that the model has not.
+    Cut a draft where its answer would end, and before any token id that is not below *known*: a
+    tokenizer may have tokens that the model lacks.
     """
-    draft = prompt.draft[:most]
+    draft = prompt.draft[:max_new_tokens]
     for index, id_ in enumerate(draft):
         if not 0 <= id_ < known:
             return draft[:index]
         if id_ in stops.ids:
             return draft[: index + 1]
     return draft
-
-
-def _ends(ids: Sequence[int], stops: Stops, most: int) -> bool:
-    return bool(ids) and (ids[-1] in stops.ids or len(ids) >= most)

@@ -1,5 +1,5 @@
 """
-Which prompts share a beginning worth computing once. On token ids alone.
+Which prompts share a prefix worth computing once, on token ids.
 """
 
 from collections.abc import Iterator, Sequence
@@ -13,11 +13,11 @@ WORTH = 2048
 """Tokens that a longer prefix must save over the shorter one around it: below that, answering its
 prompts apart from the others costs more than it saves."""
 
-ALIKE = 2
-"""Rows that are decoded together have room for as much as the longest of them needs: none has more
-than so many times what it needs itself."""
+MAX_RATIO = 2
+"""Rows that are decoded together all have as many cache slots as the longest needs: at most so many
+times what the row itself needs."""
 
-_DEEP = 64
+_MAX_DEPTH = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,7 +25,7 @@ class Group:
     """
     Prompts whose first *prefix* tokens are the same.
 
-    At least one token of each is left over, as an answer is decided behind a prompt's last token.
+    At least one token of each is left over: an answer is decided after a prompt's last token.
     """
 
     prefix: int
@@ -36,7 +36,7 @@ def groups(prompts: Sequence[Prompt], worth: int = WORTH) -> list[Group]:
     """
     Put each of *prompts* in the group with the longest prefix that is worth its own computation.
 
-    A suite with one list of tools gives one group; each further list with enough cases gives one.
+    A suite with one list of tools makes one group; each further list with enough cases makes one.
     The result depends on the prompts alone, not on their order.
     """
     ordered = sorted(prompts, key=lambda prompt: (prompt.ids, prompt.key))
@@ -49,18 +49,18 @@ def groups(prompts: Sequence[Prompt], worth: int = WORTH) -> list[Group]:
     return found
 
 
-def together(groups: Sequence[Group], most: int) -> list[list[Group]]:
+def together(groups: Sequence[Group], max_new_tokens: int) -> list[list[Group]]:
     """
-    Put those groups together whose prompts need about as much room behind the prefix, an answer of
-    *most* tokens included; those that need the most go first, so that what does not fit shows soon.
+    Put groups together whose prompts need about as many cache slots after the prefix, an answer of
+    *max_new_tokens* included. The largest go first, so that what does not fit shows early.
     """
 
-    def room(group: Group) -> int:
-        return max(len(prompt.ids) for prompt in group.prompts) - group.prefix + most
+    def slots(group: Group) -> int:
+        return max(len(prompt.ids) for prompt in group.prompts) - group.prefix + max_new_tokens
 
     found: list[list[Group]] = []
-    for group in sorted(groups, key=room, reverse=True):
-        if not found or room(found[-1][0]) > ALIKE * room(group):
+    for group in sorted(groups, key=slots, reverse=True):
+        if not found or slots(found[-1][0]) > MAX_RATIO * slots(group):
             found.append([])
         found[-1].append(group)
     return found
@@ -70,10 +70,10 @@ def _split(
     ordered: list[Prompt], shared: int, worth: int, depth: int
 ) -> tuple[list[Group], list[Prompt]]:
     """
-    Give the groups worth it below a prefix of *shared* tokens, and the prompts left over.
+    Return the groups that are worthwhile below a prefix of *shared* tokens, and the prompts left.
     """
     longest = max(len(prompt.ids) for prompt in ordered)
-    if depth > _DEEP or (len(ordered) - 1) * (longest - shared) < worth:
+    if depth > _MAX_DEPTH or (len(ordered) - 1) * (longest - shared) < worth:
         return [], ordered
     prefix = _common(ordered)
     found: list[Group] = []
@@ -95,10 +95,10 @@ def _branches(ordered: Sequence[Prompt], prefix: int) -> Iterator[list[Prompt]]:
 
 def _common(ordered: Sequence[Prompt]) -> int:
     """
-    How many first tokens all have in common, one of the shortest prompt left over.
+    Return how many first tokens all have in common, leaving one of the shortest prompt over.
     """
     ids = attrgetter("ids")
-    # What the first and the last in order share, all between them share.
+    # What the first and the last in order share, all of them share.
     first, last = ids(min(ordered, key=ids)), ids(max(ordered, key=ids))
     shortest = min(len(prompt.ids) for prompt in ordered)
     same = 0
