@@ -2,8 +2,8 @@
 What is wrong with a file, and where: problems with file and line, and the nearest known name.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from difflib import get_close_matches
 
 from harness.errors import SuiteError
@@ -45,52 +45,42 @@ class Places:
     @classmethod
     def of(cls, file: str, line: int | None = None) -> "Places":
         """
-        Begin with the whole document in one file.
+        Return places that know only where the whole document stands.
         """
         return cls(known={(): (file, line)})
 
     def graft(self, other: "Places", at: Steps) -> None:
         """
-        Take over what *other* knows, as the part *at* of this document.
+        Add what *other* knows, as the part *at* of this document.
         """
         for steps, place in other.known.items():
             self.known[at + steps] = place
 
     def find(self, steps: Steps) -> tuple[str, int | None]:
         """
-        Give file and line of a part, or of the nearest part around it that is known.
+        Return file and line of a part, or of the nearest part around it that is known.
         """
         while steps not in self.known:
             steps = steps[:-1]
         return self.known[steps]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Problems:
+def placed(flaws: Iterable[Flaw], places: Places) -> Iterator[Problem]:
     """
-    The problems found so far, all of them, not only the first.
+    Yield each flaw of a document as a problem of the file and line that its part stands on.
     """
+    for steps, message in flaws:
+        file, line = places.find(steps)
+        yield Problem(file=file, line=line, message=message)
 
-    places: Places
-    found: list[Problem] = field(default_factory=list)
 
-    def add(self, steps: Steps, message: str) -> None:
-        """
-        Note a problem with the part at *steps*.
-        """
-        file, line = self.places.find(steps)
-        problem = Problem(file=file, line=line, message=message)
-        if problem not in self.found:
-            self.found.append(problem)
-
-    def in_order(self) -> list[Problem]:
-        """
-        Give all problems, file by file as they came up, each file by line.
-        """
-        files = list(dict.fromkeys(problem.file for problem in self.found))
-        return sorted(
-            self.found, key=lambda problem: (files.index(problem.file), problem.line or 0)
-        )
+def in_order(problems: Iterable[Problem]) -> tuple[Problem, ...]:
+    """
+    Return each problem once, file by file as they came up, each file by line.
+    """
+    once = dict.fromkeys(problems)
+    files = {file: rank for rank, file in enumerate(dict.fromkeys(p.file for p in once))}
+    return tuple(sorted(once, key=lambda problem: (files[problem.file], problem.line or 0)))
 
 
 def raise_problems(problems: Iterable[Problem], *, limit: int = 10) -> None:
@@ -111,10 +101,10 @@ def raise_problems(problems: Iterable[Problem], *, limit: int = 10) -> None:
 
 def suggest(name: object, known: Iterable[str]) -> str:
     """
-    Give the end of a sentence about an unknown name: the closest known one, or all of them.
+    Return the end of a sentence about an unknown name: the closest known one, or all of them.
     """
     names = sorted(known)
     close = get_close_matches(str(name), names, n=1)
     if close:
         return f"; did you mean {close[0]!r}?"
-    return f"; there is {', '.join(names)}" if names else "; there is none"
+    return f"; choose from {', '.join(names)}" if names else "; there are none"

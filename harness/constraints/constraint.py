@@ -73,6 +73,7 @@ contentEncoding contentMediaType $ref $comment
 """.split()
 KEYWORDS = frozenset((*_SCHEMA_MAPS, *_SCHEMA_LISTS, *_SCHEMAS, *_PLAIN, *EXTRA_KEYWORDS))
 """Every keyword a constraint may use, ``optional`` and ``absent`` aside."""
+_FLAGS = ("optional", "absent")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,28 +123,58 @@ def compile_constraint(spec: Any) -> Constraint:
     Compile a constraint as written in a suite.
 
     Raises:
-        ValueError: for an unknown or misused keyword, or a schema that is no schema.
+        ValueError: as `check_constraint`.
+    """
+    check_constraint(spec)
+    return make_constraint(spec)
+
+
+def check_constraint(spec: Any) -> None:
+    """
+    Refuse what is not a constraint.
+
+    Raises:
+        ValueError: for an unknown or misused keyword, or a schema that is not valid.
     """
     if not isinstance(spec, Mapping):
-        schema: dict[str, Any] = {"const": spec}
-        return _compiled(spec, schema, optional=False, absent=False)
-    schema = dict(spec)
-    optional = _flag(schema, "optional")
-    absent = _flag(schema, "absent")
-    if absent and (schema or optional):
+        return
+    for name in _FLAGS:
+        if not isinstance(spec.get(name, False), bool):
+            raise ValueError(f'"{name}" is true or false, not {spec[name]!r}')
+    schema = {name: value for name, value in spec.items() if name not in _FLAGS}
+    if spec.get("absent") and (schema or spec.get("optional")):
         raise ValueError('"absent" stands alone: an absent argument has nothing else to meet')
     try:
         Draft202012Validator.check_schema(schema)
     except SchemaError as exc:
         where = "".join(f"{step}: " for step in exc.absolute_path)
-        raise ValueError(f"no JSON Schema: {where}{exc.message}") from exc
+        raise ValueError(f"not valid JSON Schema: {where}{exc.message}") from exc
     _check_keywords(schema, schema)
-    constraint = _compiled(spec, schema, optional=optional, absent=absent)
     try:
-        constraint.check(None)
+        make_constraint(spec).check(None)
     except RecursionError as exc:
         raise ValueError('"$ref" leads back to itself') from exc
-    return constraint
+
+
+def make_constraint(spec: Any) -> Constraint:
+    """
+    Compile what `check_constraint` has let pass.
+    """
+    flags = spec if isinstance(spec, Mapping) else {}
+    schema = {"const": spec}
+    if isinstance(spec, Mapping):
+        schema = {name: value for name, value in spec.items() if name not in _FLAGS}
+    return Constraint(
+        spec=spec,
+        optional=flags.get("optional", False),
+        absent=flags.get("absent", False),
+        schema=schema,
+        # The empty registry keeps a "$ref" from being fetched.
+        validator=_Validator(
+            schema, registry=Registry(), format_checker=Draft202012Validator.FORMAT_CHECKER
+        ),
+        plain=schema.keys() <= {*CHECKS, *EXTRA_KEYWORDS},
+    )
 
 
 def contains_any(*parts: str) -> dict[str, Any]:
@@ -196,28 +227,6 @@ def absent() -> dict[str, Any]:
     return {"absent": True}
 
 
-def _compiled(spec: Any, schema: dict[str, Any], *, optional: bool, absent: bool) -> Constraint:
-    # The empty registry keeps a "$ref" from being fetched.
-    validator = _Validator(
-        schema, registry=Registry(), format_checker=Draft202012Validator.FORMAT_CHECKER
-    )
-    return Constraint(
-        spec=spec,
-        optional=optional,
-        absent=absent,
-        schema=schema,
-        validator=validator,
-        plain=schema.keys() <= {*CHECKS, *EXTRA_KEYWORDS},
-    )
-
-
-def _flag(schema: dict[str, Any], name: str) -> bool:
-    value = schema.pop(name, False)
-    if not isinstance(value, bool):
-        raise ValueError(f'"{name}" is true or false, not {value!r}')
-    return value
-
-
 def _check_keywords(schema: Any, root: Mapping[str, Any]) -> None:
     """
     Refuse what a schema of JSON Schema's own shape may hold and a constraint may not.
@@ -225,7 +234,7 @@ def _check_keywords(schema: Any, root: Mapping[str, Any]) -> None:
     if isinstance(schema, bool):
         return
     for name in schema:
-        if name in ("optional", "absent"):
+        if name in _FLAGS:
             raise ValueError(f'"{name}" speaks of a whole argument and cannot be nested')
         if name not in KEYWORDS:
             raise ValueError(

@@ -13,16 +13,18 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from harness.diagnostics import Places, Problem, Problems
+from harness.diagnostics import Places, Problem
 from harness.documents import write_yaml
 from harness.errors import UsageError, boundary
 from harness.files import write_folder
 from harness.importers.base import Imported, ImportedCase, Sources
 from harness.importers.registry import importer
+from harness.suites.build import build
 from harness.suites.files import SUITE_FILE
-from harness.suites.parse import parse_document
+from harness.suites.parse import as_document
 from harness.suites.release import NAME
 from harness.suites.suite import Suite
+from harness.suites.validate import validate
 
 _FLAGS = {"rows": "files of rows"}
 """What each kind of file is called on the command line, where that is no flag of its own."""
@@ -116,7 +118,7 @@ def _checked(
                 Problem(file=p.file, line=p.line, message=f"left out: {p.message}") for p in found
             ]
         cases = sound
-        suite, problems = _read(head, cases) if cases else (None, left_out)
+        suite, problems = _read(head, cases) if cases else (None, tuple(left_out))
     if suite is None:
         notes = (*imported.notes, *problems)
         reasons = "".join(f"\n{note}" for note in notes)
@@ -126,14 +128,14 @@ def _checked(
 
 def _read(
     head: Mapping[str, Any], cases: Sequence[ImportedCase]
-) -> tuple[Suite | None, list[Problem]]:
+) -> tuple[Suite | None, tuple[Problem, ...]]:
     first = cases[0] if cases else None
     places = Places.of(first.file if first else "these files", first.line if first else None)
     for index, case in enumerate(cases):
         places.known["cases", index] = (case.file, case.line)
-    problems = Problems(places=places)
-    document = {**head, "cases": [dict(case.row) for case in cases]}
-    return parse_document(document, problems), problems.in_order()
+    document = as_document({**head, "cases": [dict(case.row) for case in cases]}, places)
+    problems = validate(document)
+    return None if problems else build(document.value), problems
 
 
 def _files(

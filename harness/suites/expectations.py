@@ -1,5 +1,5 @@
 """
-What a case expects, read from the shape that schemas/case.json has found right.
+What a case expects: what is wrong with it beyond its shape, and its value once nothing is.
 
 ======================  ========================================================================
 key                     meaning
@@ -25,92 +25,63 @@ Sources: calls in any order are BFCL's parallel categories, ``abstain`` is its i
 JSON Schema's word. The other keys are this project's.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from harness.constraints.constraint import Constraint, compile_constraint
-from harness.diagnostics import Steps, suggest
+from harness.constraints.constraint import check_constraint, make_constraint
+from harness.diagnostics import Flaw, Steps, suggest
 from harness.messages import Tool
 from harness.suites.suite import Abstention, Calls, Expectation, ExpectedCall
-
-Note = Callable[[Steps, str], None]
-"""Takes what is wrong with the part at some steps."""
 
 NOT_OFFERED = "a tool the case does not offer"
 
 
-def read_expectation(
-    given: Mapping[str, Any], steps: Steps, tools: Mapping[str, Tool], note: Note
-) -> Expectation:
+def expectation_flaws(
+    given: Mapping[str, Any], steps: Steps, tools: Mapping[str, Tool]
+) -> Iterator[Flaw]:
     """
-    Read one ``expect``; an ``any_of`` inside an ``any_of`` adds its alternatives in place.
+    Yield what is wrong with one ``expect`` of a case that offers *tools*.
     """
-    return Expectation(alternatives=tuple(_alternatives(given, steps, tools, note)))
-
-
-def _alternatives(
-    given: Mapping[str, Any], steps: Steps, tools: Mapping[str, Tool], note: Note
-) -> list[Calls | Abstention]:
     if "any_of" in given:
-        return [
-            alternative
-            for index, inner in enumerate(given["any_of"])
-            for alternative in _alternatives(inner, (*steps, "any_of", index), tools, note)
-        ]
-    if "abstain" in given:
-        at = (*steps, "text")
-        return [Abstention(text=_constraint(given["text"], at, note) if "text" in given else None)]
-    calls = tuple(
-        _call(call, (*steps, "calls", index), tools, note)
-        for index, call in enumerate(given["calls"])
-    )
-    forbid = tuple(given.get("forbid", ()))
-    for index, name in enumerate(forbid):
-        at = (*steps, "forbid", index)
-        if name not in tools:
-            note(at, f"names {name!r}, {NOT_OFFERED}{suggest(name, tools)}")
-        elif name in {call.tool for call in calls}:
-            note(at, f"names {name!r}, which the same expectation calls for")
-    return [
-        Calls(
-            calls=calls,
-            order=given.get("order", "any"),
-            extra_calls=given.get("extra_calls", "forbid"),
-            forbid=forbid,
-        )
-    ]
+        for index, inner in enumerate(given["any_of"]):
+            yield from expectation_flaws(inner, (*steps, "any_of", index), tools)
+    elif "abstain" in given:
+        if "text" in given:
+            yield from _constraint_flaws(given["text"], (*steps, "text"))
+    else:
+        for index, call in enumerate(given["calls"]):
+            yield from _call_flaws(call, (*steps, "calls", index), tools)
+        expected = {call["tool"] for call in given["calls"]}
+        for index, name in enumerate(given.get("forbid", ())):
+            at = (*steps, "forbid", index)
+            if name not in tools:
+                yield at, f"names {name!r}, {NOT_OFFERED}{suggest(name, tools)}"
+            elif name in expected:
+                yield at, f"names {name!r}, which the same expectation calls for"
 
 
-def _call(
-    given: Mapping[str, Any], steps: Steps, tools: Mapping[str, Tool], note: Note
-) -> ExpectedCall:
+def _call_flaws(
+    given: Mapping[str, Any], steps: Steps, tools: Mapping[str, Tool]
+) -> Iterator[Flaw]:
     name = given["tool"]
     tool = tools.get(name)
     if tool is None:
-        note((*steps, "tool"), f"is {name!r}, {NOT_OFFERED}{suggest(name, tools)}")
-    arguments = {}
+        yield (*steps, "tool"), f"is {name!r}, {NOT_OFFERED}{suggest(name, tools)}"
     for argument, spec in given.get("arguments", {}).items():
         at = (*steps, "arguments", argument)
-        constraint = _constraint(spec, at, note)
-        if constraint is None:
-            continue
-        arguments[argument] = constraint
-        if tool is not None and not constraint.absent and not _takes(tool, argument):
+        wrong = list(_constraint_flaws(spec, at))
+        yield from wrong
+        absent = isinstance(spec, Mapping) and spec.get("absent", False)
+        if not wrong and tool is not None and not absent and not _takes(tool, argument):
             known = tool.parameters.get("properties", {})
-            note(at, f"is no argument that {name!r} declares{suggest(argument, known)}")
-    return ExpectedCall(
-        tool=name,
-        arguments=arguments,
-        other_arguments=given.get("other_arguments", "declared"),
-    )
+            yield at, f"is not an argument that {name!r} declares{suggest(argument, known)}"
 
 
-def _constraint(spec: Any, steps: Steps, note: Note) -> Constraint | None:
+def _constraint_flaws(spec: Any, steps: Steps) -> Iterator[Flaw]:
     try:
-        return compile_constraint(spec)
+        check_constraint(spec)
     except ValueError as exc:
-        note(steps, f"is no constraint: {exc}")
-        return None
+        yield steps, f"is not a constraint: {exc}"
 
 
 def _takes(tool: Tool, argument: str) -> bool:
@@ -121,3 +92,36 @@ def _takes(tool: Tool, argument: str) -> bool:
     if argument in parameters.get("properties", {}):
         return True
     return bool(parameters.get("additionalProperties")) or "patternProperties" in parameters
+
+
+def expectation(given: Mapping[str, Any]) -> Expectation:
+    """
+    Return the value of a sound ``expect``; ``any_of`` inside ``any_of`` adds its alternatives in
+    place.
+    """
+    return Expectation(alternatives=tuple(_alternatives(given)))
+
+
+def _alternatives(given: Mapping[str, Any]) -> Iterator[Calls | Abstention]:
+    if "any_of" in given:
+        for inner in given["any_of"]:
+            yield from _alternatives(inner)
+    elif "abstain" in given:
+        yield Abstention(text=make_constraint(given["text"]) if "text" in given else None)
+    else:
+        yield Calls(
+            calls=tuple(_call(call) for call in given["calls"]),
+            order=given.get("order", "any"),
+            extra_calls=given.get("extra_calls", "forbid"),
+            forbid=tuple(given.get("forbid", ())),
+        )
+
+
+def _call(given: Mapping[str, Any]) -> ExpectedCall:
+    return ExpectedCall(
+        tool=given["tool"],
+        arguments={
+            name: make_constraint(spec) for name, spec in given.get("arguments", {}).items()
+        },
+        other_arguments=given.get("other_arguments", "declared"),
+    )

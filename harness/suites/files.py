@@ -3,27 +3,33 @@ Suites on disk: find them, read them, and say what is wrong with them, file and 
 
 A suite is a folder with suite.yaml, which names its tools and cases or holds them; versions.json
 beside it says what was released. A run keeps its own copy as one document, suite.json.
+
+A suite is loaded in three passes: its files are read into one document here,
+`harness.suites.validate` says what is wrong with the document, and `harness.suites.build` makes
+the suite of one in which nothing is.
 """
 
 import re
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import Any
 
-from harness.diagnostics import Places, Problem, Problems, raise_problems, suggest
-from harness.documents import read_document
+from harness.diagnostics import Flaw, Places, Problem, in_order, placed, raise_problems, suggest
+from harness.documents import Document, read_document
 from harness.errors import UsageError
-from harness.suites.parse import parse_document
-from harness.suites.schema import check_shape
+from harness.suites.build import build
+from harness.suites.parse import as_document
 from harness.suites.suite import Suite
+from harness.suites.validate import validate
 
 SUITE_FILE = "suite.yaml"
 VERSIONS_FILE = "versions.json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reading:
+class SuiteReading:
     """
     What came of reading a suite: a suite, or the problems that leave none.
     """
@@ -57,14 +63,14 @@ def load_suite_copy(path: Path) -> Suite:
         SuiteError: listing what is wrong.
     """
     source = read_document(path)
-    problems = Problems(places=source.places, found=list(source.problems))
-    suite = parse_document(source.value, problems) if source.value is not None else None
-    raise_problems(problems.in_order())
-    assert suite is not None
-    return suite
+    document = as_document(source.value, source.places, source.problems)
+    raise_problems(validate(document))
+    return build(document.value)
 
 
-def read_suite(path: Path, *, today: date | None = None, check_release: bool = True) -> Reading:
+def read_suite(
+    path: Path, *, today: date | None = None, check_release: bool = True
+) -> SuiteReading:
     """
     Read a suite and keep what is wrong with it, with the lines of its parts.
 
@@ -72,23 +78,15 @@ def read_suite(path: Path, *, today: date | None = None, check_release: bool = T
     release is being made.
     """
     folder = path.parent if path.name == SUITE_FILE else path
-    source = read_document(folder / SUITE_FILE)
-    problems = Problems(places=source.places, found=list(source.problems))
-    document = source.value
-    if document is not None and not isinstance(document, dict):
-        problems.add((), "must hold format, name, version, tools and cases")
-    elif document is not None:
-        whole = [_inline(document, part, folder, problems) for part in ("tools", "cases")]
-        versions = _versions(folder, problems)
-        if not all(whole):
-            check_shape(document, problems)
-        else:
-            suite = parse_document(
-                document, problems, versions=versions if check_release else None, today=today
-            )
-            if not problems.found:
-                return Reading(suite=suite, problems=(), places=problems.places)
-    return Reading(suite=None, problems=tuple(problems.in_order()), places=problems.places)
+    versions = _read_versions(folder)
+    document = _read_folder(folder)
+    document = replace(document, problems=(*document.problems, *versions.problems))
+    problems = validate(document, today=today)
+    suite = None if problems else build(document.value)
+    if suite is not None and check_release:
+        problems = in_order(placed(_release_flaws(suite, versions.value), document.places))
+        suite = None if problems else replace(suite, released=suite.version in versions.value)
+    return SuiteReading(suite=suite, problems=problems, places=document.places)
 
 
 def read_versions(folder: Path) -> dict[str, str]:
@@ -98,15 +96,15 @@ def read_versions(folder: Path) -> dict[str, str]:
     Raises:
         SuiteError: if it is not a mapping of versions to digests.
     """
-    problems = Problems(places=Places.of(str(folder / VERSIONS_FILE), 1))
-    versions = _versions(folder, problems)
-    raise_problems(problems.in_order())
-    return versions
+    versions = _read_versions(folder)
+    raise_problems(versions.problems)
+    found: dict[str, str] = versions.value
+    return found
 
 
 def find_suites(root: Path) -> list[Path]:
     """
-    Give the folders directly under *root* that hold a suite.yaml, by name.
+    Return the folders directly under *root* that hold a suite.yaml, by name.
     """
     return sorted(file.parent for file in root.glob(f"*/{SUITE_FILE}"))
 
@@ -130,44 +128,64 @@ def suite_path(text: str, root: Path) -> Path:
     )
 
 
-def _inline(document: dict[str, Any], part: str, folder: Path, problems: Problems) -> bool:
+def _read_folder(folder: Path) -> Document:
     """
-    Put the list a file holds in the place of its name; whether the rest can be read.
+    Read suite.yaml, with the lists that its files hold in the place of their names.
+
+    The name of a file that cannot be read stays where it is.
     """
-    name = document.get(part)
-    if not isinstance(name, str):
-        return True
-    file = folder / name
-    if not file.is_file():
-        problems.add((part,), f"{part}: there is no file {name!r} beside this one")
-        return False
-    source = read_document(file)
-    problems.places.graft(source.places, (part,))
-    problems.found.extend(source.problems)
-    if source.value is None:
-        return False
-    if not isinstance(source.value, list):
-        problems.add((part,), f"{part}: the file must hold a list")
-        return False
-    document[part] = source.value
-    return True
+    head = read_document(folder / SUITE_FILE)
+    if not isinstance(head.value, dict):
+        return head
+    value, problems = dict(head.value), [*head.problems]
+    for part in ("tools", "cases"):
+        if isinstance(name := value.get(part), str):
+            inner = _read_part(folder, part, name, head.places)
+            problems += inner.problems
+            head.places.graft(inner.places, (part,))
+            if inner.value is not None:
+                value[part] = inner.value
+    return as_document(value, head.places, problems)
+
+
+def _read_part(folder: Path, part: str, name: str, places: Places) -> Document:
+    missing = Places.of(*places.find((part,)))
+    if not (folder / name).is_file():
+        return _refused(missing, f"{part}: there is no file {name!r} beside this one")
+    inner = read_document(folder / name)
+    if inner.value is not None and not isinstance(inner.value, list):
+        return _refused(inner.places, f"{part}: the file must hold a list")
+    return inner
+
+
+def _refused(places: Places, message: str) -> Document:
+    return Document(value=None, places=places, problems=tuple(placed([((), message)], places)))
 
 
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 
-def _versions(folder: Path, problems: Problems) -> dict[str, str]:
+def _read_versions(folder: Path) -> Document:
     file = folder / VERSIONS_FILE
     if not file.is_file():
-        return {}
-    source = read_document(file)
-    problems.found.extend(source.problems)
-    if source.value is None:
-        return {}
-    if isinstance(source.value, dict) and all(
-        isinstance(found, str) and _DIGEST.fullmatch(found) for found in source.value.values()
+        return Document(value={}, places=Places.of(str(file)))
+    versions = read_document(file)
+    if versions.problems or (
+        isinstance(versions.value, dict)
+        and all(
+            isinstance(each, str) and _DIGEST.fullmatch(each) for each in versions.value.values()
+        )
     ):
-        return source.value
+        return versions
     message = 'must map versions to digests, {"1.0.0": "sha256:..."}; restore it from git'
-    problems.found.append(Problem(file=str(file), line=1, message=message))
-    return {}
+    return _refused(Places.of(str(file), 1), message)
+
+
+def _release_flaws(suite: Suite, versions: Mapping[str, Any]) -> Iterator[Flaw]:
+    if versions.get(suite.version, suite.digest) != suite.digest:
+        yield (
+            ("version",),
+            f"version {suite.version} was released with other content; undo the edits, or give "
+            f"them a version of their own with `harness suite release {suite.name} --patch` "
+            "(--minor, --major)",
+        )

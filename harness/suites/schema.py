@@ -18,25 +18,29 @@ from referencing import Registry, Resource
 from referencing.jsonschema import DRAFT202012
 
 from harness.constraints.keywords import json_type
-from harness.diagnostics import Problems, Steps, suggest
+from harness.diagnostics import Flaw, Steps, suggest
 
 
-def check_shape(document: Any, problems: Problems) -> set[Steps]:
+def shape_flaws(document: Any) -> Iterator[Flaw]:
     """
-    Note every key nobody knows, every key that is missing and every value of a wrong type.
-
-    Gives the top-level keys, and the single tools and cases, that must not be read further.
+    Yield every key nobody knows, every key that is missing and every value of a wrong type.
     """
-    broken: set[Steps] = set()
     for error in _validator().iter_errors(document):
         if error.validator == "oneOf" and not isinstance(error.instance, Mapping):
-            continue  # which keys it lacks is no news of what is no object at all
+            continue  # which keys it lacks is no news about what is not an object at all
         steps = tuple(error.absolute_path)
-        broken.add(steps[:2] if steps[:1] in (("tools",), ("cases",)) else steps[:1])
         for below, reason in _reasons(error):
             where = spell(document, steps)
-            problems.add(steps + below, f"{where} {reason}" if where else reason)
-    return broken
+            yield steps + below, f"{where} {reason}" if where else reason
+
+
+def named(document: Any, flaws: Iterable[Flaw]) -> Iterator[Flaw]:
+    """
+    Yield flaws whose sentences begin with the name of the part that is wrong.
+    """
+    for steps, message in flaws:
+        where = spell(document, steps)
+        yield steps, f"{where} {message}" if where else message
 
 
 def spell(document: Any, steps: Steps) -> str:
@@ -55,7 +59,7 @@ def spell(document: Any, steps: Steps) -> str:
 
 def _reasons(error: ValidationError) -> Iterator[tuple[Steps, str]]:
     """
-    Give what follows the name of the part; the steps lead to the very key where one is at fault.
+    Yield what follows the name of the part; the steps lead to the very key that is wrong.
     """
     schema: Mapping[str, Any] = error.schema if isinstance(error.schema, Mapping) else {}
     instance: Any = error.instance

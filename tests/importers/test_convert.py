@@ -74,7 +74,7 @@ def test_nothing_to_carry_over_is_an_error_with_all_reasons(tmp_path: Path):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["nonsense", "x.jsonl"], "no format 'nonsense'"),
+        (["nonsense", "x.jsonl"], "unknown format 'nonsense'"),
         (["bfcl", "x.jsonl"], "format bfcl takes no files of rows"),
         (["bfcl"], "format bfcl needs --questions"),
         (["tool-rows", "x.jsonl"], "format tool-rows needs --tools"),

@@ -134,7 +134,7 @@ BAD_CASES = {
     ),
     "abstain beside calls": (
         case(expect={**EXPECT, "abstain": True}),
-        "case 'a': expect has an unknown key 'calls'; there is abstain, text",
+        "case 'a': expect has an unknown key 'calls'; choose from abstain, text",
     ),
     "abstain false": (
         case(expect={"abstain": False}),
@@ -168,7 +168,8 @@ BAD_CASES = {
     ),
     "case tool unknown": (
         case(tools=["get_weather", "get_tim"]),
-        "case 'a': tools[1] names 'get_tim', no tool of the suite; did you mean 'get_time'?",
+        "case 'a': tools[1] names 'get_tim', which is not a tool of the suite; did you mean "
+        "'get_time'?",
     ),
     "case tool twice": (
         case(tools=["get_weather", "get_weather"]),
@@ -176,12 +177,12 @@ BAD_CASES = {
     ),
     "case tool without name": (
         case(tools=["get_weather", {"parameters": {}}]),
-        "case 'a': tools[1] is no tool: a tool needs a \"name\"",
+        "case 'a': tools[1] is not a tool: a tool needs a \"name\"",
     ),
     "forbid unknown": (
         case(expect={**EXPECT, "forbid": ["get_stock"]}),
         "case 'a': expect.forbid[0] names 'get_stock', a tool the case does not "
-        "offer; there is get_time, get_weather",
+        "offer; choose from get_time, get_weather",
     ),
     "forbid expected": (
         case(expect={**EXPECT, "forbid": ["get_weather"]}),
@@ -189,25 +190,25 @@ BAD_CASES = {
     ),
     "argument undeclared": (
         case(expect={"calls": [{"tool": "get_weather", "arguments": {"citi": "Oslo"}}]}),
-        "case 'a': expect.calls[0].arguments.citi is no argument that 'get_weather' "
-        "declares; did you mean 'city'?",
+        "case 'a': expect.calls[0].arguments.citi is not an argument that "
+        "'get_weather' declares; did you mean 'city'?",
     ),
     "constraint unknown keyword": (
         case(
             expect={"calls": [{"tool": "get_weather", "arguments": {"city": {"contain": ["x"]}}}]}
         ),
-        "case 'a': expect.calls[0].arguments.city is no constraint: unknown keyword "
+        "case 'a': expect.calls[0].arguments.city is not a constraint: unknown keyword "
         '"contain" in a constraint; write an object literal as {"const": {...}}',
     ),
     "text constraint": (
         case(expect={"abstain": True, "text": {"contains_any": []}}),
-        "case 'a': expect.text is no constraint: \"contains_any\" is a list of at "
+        "case 'a': expect.text is not a constraint: \"contains_any\" is a list of at "
         "least one non-empty text",
     ),
     "in any_of": (
         case(expect={"any_of": [EXPECT, {"calls": [{"tool": "nope"}]}]}),
         "case 'a': expect.any_of[1].calls[0].tool is 'nope', a tool the case does "
-        "not offer; there is get_time, get_weather",
+        "not offer; choose from get_time, get_weather",
     ),
     "role": (
         case(prompt=None, messages=[{"role": "usr", "content": "x"}]),
@@ -215,12 +216,12 @@ BAD_CASES = {
     ),
     "message key": (
         case(prompt=None, messages=[{"role": "user", "text": "x"}]),
-        "case 'a': messages[0] has an unknown key 'text'; there is content, name, "
+        "case 'a': messages[0] has an unknown key 'text'; choose from content, name, "
         "role, tool_call_id, tool_calls",
     ),
     "message empty": (
         case(prompt=None, messages=[{"role": "user"}]),
-        "case 'a': messages[0] is no message: a message of role user has neither "
+        "case 'a': messages[0] is not a message: a message of role user has neither "
         "content nor tool_calls",
     ),
     "ends with assistant": (
@@ -246,7 +247,7 @@ BAD_CASES = {
     ),
     "then on last turn": (
         case(expect=None, turns=[TURNS[0]]),
-        "case 'a': turns[0].then leads nowhere: no turn follows; remove it",
+        "case 'a': turns[0].then is not followed by another turn; remove it",
     ),
     "no then": (
         case(expect=None, turns=[{"expect": EXPECT}, {"expect": EXPECT}]),
@@ -287,7 +288,7 @@ BAD_CASES = {
     ),
     "quarantine no day": (
         case(quarantine={"reason": "flaky", "until": "2027-02-30"}),
-        "case 'a': quarantine.until is '2027-02-30', a day no calendar has",
+        "case 'a': quarantine.until is '2027-02-30', which is not a date",
     ),
     "not an object": ("[1]", "case 2: must be an object, not a list"),
     "not JSON": ('{"id": "a"', "not valid JSON: Expecting ',' delimiter in column 11"),
@@ -331,17 +332,18 @@ BAD_CASES = {
     ),
     "deep arguments as text": (
         history("[" * 3000 + "]" * 3000),
-        "case 'a': messages[1] is no message: it is nested more than 64 levels deep; make it "
+        "case 'a': messages[1] is not a message: it is nested more than 64 levels deep; make it "
         "flatter",
     ),
     "deep arguments of a history": (
         history(json.dumps({"city": nested(lambda inner: [inner], 70)})),
-        "case 'a': messages[1] is no message: arguments of 'get_weather': nested more than 64 "
+        "case 'a': messages[1] is not a message: arguments of 'get_weather': nested more than 64 "
         "levels deep; make it flatter",
     ),
     "infinite arguments of a history": (
         history('{"city": 1e999}'),
-        "case 'a': messages[1] is no message: arguments of 'get_weather': inf is not a JSON number",
+        "case 'a': messages[1] is not a message: arguments of 'get_weather': inf is not a JSON "
+        "number",
     ),
 }
 
@@ -393,7 +395,7 @@ def test_a_bad_case_is_refused_with_its_line(tmp_path, bad, complaint):
             6,
             "cases.jsonl\n",
             "cases.jsonl\nsystem_role: user\n",
-            "system_role is 'user'; there is developer, system",
+            "system_role is 'user'; choose from developer, system",
         ),
         (6, "cases.jsonl\n", "cases.jsonl\nlicense:\n", "license must be text, not null"),
         (
@@ -464,7 +466,7 @@ def test_a_bad_suite_yaml_is_refused_with_its_line(tmp_path, line, old, new, com
 @pytest.mark.parametrize(
     ("line", "change", "complaint"),
     [
-        (2, {"function": {}}, 'tools[0] is no tool: a tool needs a "name"'),
+        (2, {"function": {}}, 'tools[0] is not a tool: a tool needs a "name"'),
         (
             9,
             {
@@ -473,7 +475,7 @@ def test_a_bad_suite_yaml_is_refused_with_its_line(tmp_path, line, old, new, com
                     "parameters": {"type": "object", "properties": {"x": {"type": "strng"}}},
                 }
             },
-            "tools[0].function.parameters.properties.x.type of tool 'f' is no JSON Schema: "
+            "tools[0].function.parameters.properties.x.type of tool 'f' is not valid JSON Schema: "
             "'strng' is not valid under any of the given schemas",
         ),
         (
@@ -612,8 +614,8 @@ def test_inline_cases_keep_their_own_lines(tmp_path):
     write(tmp_path, head=head)
 
     assert [
-        "suite.yaml:15: case 'b': expect.calls[0].arguments.citi is no argument that 'get_weather' "
-        "declares; did you mean 'city'?"
+        "suite.yaml:15: case 'b': expect.calls[0].arguments.citi is not an argument that "
+        "'get_weather' declares; did you mean 'city'?"
     ] == complaints(tmp_path)
 
 
@@ -867,7 +869,7 @@ def test_a_quarantine_that_has_run_out_is_an_error_from_the_next_day(tmp_path):
     assert load_suite(tmp_path, today=date(2026, 1, 31)).cases
     assert [
         "cases.jsonl:1: case 'a': quarantine.until has passed (2026-01-31: flaky server); take the "
-        "case out of quarantine, mend or remove it, or set a later date"
+        "case out of quarantine, fix or remove it, or set a later date"
     ] == complaints(tmp_path, today=date(2026, 2, 1))
 
 
@@ -922,7 +924,7 @@ def test_an_unknown_suite_lists_what_there_is(tmp_path):
     write(tmp_path / "toy")
     with pytest.raises(UsageError, match=r"no suite 'tyo': .*; did you mean 'toy'"):
         suite_path("tyo", tmp_path)
-    with pytest.raises(UsageError, match="there is none"):
+    with pytest.raises(UsageError, match="there are none"):
         suite_path("toy", tmp_path / "nowhere")
 
 

@@ -78,18 +78,18 @@ def test_every_load_error_is_a_finding(tmp_path):
         ),
         (
             {"arguments": {"title": {"contains": ["a"]}}},
-            "case 'a': expect.calls[0].arguments.title is no constraint: no JSON Schema: "
+            "case 'a': expect.calls[0].arguments.title is not a constraint: not valid JSON Schema: "
             "contains: ['a'] is not of type 'object', 'boolean'",
         ),
         (
             {"arguments": {"title": {"contains_one": ["a"]}}},
-            "case 'a': expect.calls[0].arguments.title is no constraint: unknown keyword "
+            "case 'a': expect.calls[0].arguments.title is not a constraint: unknown keyword "
             '"contains_one" in a constraint; write an object literal as {"const": {...}}',
         ),
         (
             {"arguments": {"speed": 1}},
-            "case 'a': expect.calls[0].arguments.speed is no argument that 'play' declares; "
-            "there is mode, title, volume",
+            "case 'a': expect.calls[0].arguments.speed is not an argument that 'play' declares; "
+            "choose from mode, title, volume",
         ),
         (
             {"expect": {"calls": [{"tool": "pay"}]}},
@@ -103,7 +103,7 @@ def test_every_load_error_is_a_finding(tmp_path):
         (
             {"quarantine": {"reason": "flaky", "until": "2025-12-31"}},
             "case 'a': quarantine.until has passed (2025-12-31: flaky); take the case out of "
-            "quarantine, mend or remove it, or set a later date",
+            "quarantine, fix or remove it, or set a later date",
         ),
     ],
 )
@@ -118,8 +118,8 @@ def test_a_tool_whose_schema_is_none_is_told_by_line(tmp_path):
     write(tmp_path, tools=[{"name": "play", "parameters": {"properties": {"a": {"type": "x"}}}}])
 
     assert [
-        "tools.json:1: invalid: tools[0].parameters.properties.a.type of tool 'play' is no JSON "
-        "Schema: 'x' is not valid under any of the given schemas"
+        "tools.json:1: invalid: tools[0].parameters.properties.a.type of tool 'play' is not valid "
+        "JSON Schema: 'x' is not valid under any of the given schemas"
     ] == findings(tmp_path)
 
 

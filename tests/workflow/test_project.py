@@ -163,7 +163,7 @@ def test_an_unknown_suite_is_told_the_bundled_ones_too(project: Path):
         open_project().suite("aks")
     with pytest.raises(UsageError, match=f"did you mean '{bundled}'"):
         open_project().suite(f"{bundled}x")
-    with pytest.raises(UsageError, match=f"there is .*{bundled}.*ask"):
+    with pytest.raises(UsageError, match=f"choose from .*{bundled}.*ask"):
         open_project().suite("0")
 
 
