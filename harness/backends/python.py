@@ -1,8 +1,9 @@
 """
 Any model behind a Python function: ``python:package.module:function``.
 
-The function is given messages and tools in the chat shape of OpenAI and Hugging Face and returns
-the raw text a model wrote, or an assistant message. What it raises is an error of that one case.
+The function takes messages and tools in the chat format of OpenAI and Hugging Face and returns the
+raw text a model wrote, or an assistant message. An exception it raises is an error of that one
+case.
 """
 
 import importlib
@@ -27,7 +28,7 @@ Function = Callable[[list[dict[str, Any]], list[dict[str, Any]]], str | Mapping[
 
 class PythonBackend:
     """
-    One function that answers.
+    A Python function in the place of a model.
     """
 
     def __init__(self, *, checkpoint: Checkpoint, function: Function, reads_text: bool) -> None:
@@ -39,9 +40,9 @@ class PythonBackend:
     @classmethod
     def open(cls, reference: Reference, options: BackendOptions) -> Self:
         """
-        Import the function. Modules of the current folder are found too.
+        Import the function; modules in the current folder are found too.
 
-        Its dialect is the option, else its own attribute ``dialect``, else native.
+        The dialect is the one given, else the function's own attribute ``dialect``, else native.
 
         Raises:
             BackendError: if there is no such module or function, or it fails to import.
@@ -61,13 +62,13 @@ class PythonBackend:
     @property
     def checkpoint(self) -> Checkpoint:
         """
-        What is being run: a reference without digests.
+        The function that is being run: a reference without digests.
         """
         return self._checkpoint
 
     def describe(self) -> Mapping[str, Any]:
         """
-        Give the ``backend`` block of run.json; what a function does not tell is None.
+        Return the ``backend`` block of run.json; what is unknown of a function is None.
         """
         unknown = dict.fromkeys(("dtype", "device", "batch", "attention"))
         return {"name": "python", **unknown}
@@ -76,7 +77,7 @@ class PythonBackend:
         self, requests: Sequence[Request], generation: Generation
     ) -> Iterator[Sequence[Transcript]]:
         """
-        Call the function once for each request, in order. It decodes as it likes.
+        Call the function once for each request, in order. *generation* is not passed on.
 
         Raises:
             DialectError: if it returns text and no dialect is named.
@@ -88,8 +89,8 @@ class PythonBackend:
         self, requests: Sequence[Request], generation: Generation
     ) -> Iterator[Transcript]:
         """
-        Call the function by the clock, after one call that is not counted; the time to the first
-        token is not known.
+        Call the function for each request and time it, after one call that is not counted. The time
+        to the first token is unknown.
 
         Raises:
             BackendError, DialectError: as `answer`.
@@ -101,7 +102,7 @@ class PythonBackend:
 
     def close(self) -> None:
         """
-        Do nothing: the function is not ours.
+        Do nothing: there is nothing to free.
         """
 
     def _ask(self, request: Request, *, timed: bool) -> Transcript:
@@ -114,8 +115,8 @@ class PythonBackend:
         except KeyboardInterrupt:
             raise
         except BaseException as exc:
-            # Its failure belongs to this case and is stored there, whatever kind it is: a cancelled
-            # asyncio task is no Exception, and a GeneratorExit from inside this call is the
+            # Its failure belongs to this case and is stored there, whatever its class: a cancelled
+            # asyncio task raises no Exception, and a GeneratorExit from inside this call is the
             # function's own.
             said = " ".join(str(exc).split())
             return Transcript(key=request.key, error=f"{type(exc).__name__}: {said}".rstrip(": "))
@@ -134,10 +135,10 @@ class PythonBackend:
             if isinstance(answered, Mapping):
                 said = f"a dictionary with {', '.join(map(str, answered)) or 'nothing in it'}"
             return Transcript(
-                key=request.key, error=f"no text and no assistant message was returned, but {said}"
+                key=request.key, error=f"expected text or an assistant message, got {said}"
             )
         with boundary(
-            BackendError, f"{reference} returned what is no JSON (case {request.key.case})"
+            BackendError, f"{reference} returned a value that is not JSON (case {request.key.case})"
         ):
             canonical_json(answered)
         return Transcript(key=request.key, message=dict(answered), timing=timing)

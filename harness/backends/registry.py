@@ -1,5 +1,5 @@
 """
-Opening the backend that serves a reference.
+Opens the backend that serves a reference.
 """
 
 from harness.backends.base import Backend, BackendOptions

@@ -1,7 +1,7 @@
 """
-Stored answers instead of a model: a file of transcripts, from this harness or from anywhere else.
+Stored answers instead of a model: a file of transcripts, made by this harness or anything else.
 
-One JSON line per answer, as transcripts.jsonl has them; plain or gzipped.
+One JSON line per answer, as in transcripts.jsonl; plain or gzipped.
 """
 
 import gzip
@@ -44,7 +44,7 @@ class ReplayBackend:
         Raises:
             TranscriptError: for a bad line, two lines for one answer, or a line for a case that is
                 not in the suite; the message begins with file:line.
-            DialectError: if the dialect of raw output is not given.
+            DialectError: if there is raw output and no dialect is given.
         """
         path = Path(reference.target).expanduser()
         transcripts = read_transcripts(path, cases=options.cases)
@@ -64,13 +64,13 @@ class ReplayBackend:
     @property
     def checkpoint(self) -> Checkpoint:
         """
-        What is being replayed: as weights, the digest of the file.
+        The checkpoint that is replayed; the digest of the file stands for its weights.
         """
         return self._checkpoint
 
     def describe(self) -> Mapping[str, Any]:
         """
-        Give the ``backend`` block of run.json; what a file does not tell is None.
+        Return the ``backend`` block of run.json; what is unknown of a file is None.
         """
         unknown = dict.fromkeys(("dtype", "device", "batch", "attention"))
         return {"name": "replay", **unknown}
@@ -79,7 +79,7 @@ class ReplayBackend:
         self, requests: Sequence[Request], generation: Generation
     ) -> Iterator[Sequence[Transcript]]:
         """
-        Give the stored answers; an answer without a line is a transcript with error.
+        Yield the stored answers; an answer without a line is a transcript with `error`.
         """
         self._asked.update(request.key for request in requests)
         yield [self._stored(request.key) for request in requests]
@@ -88,28 +88,28 @@ class ReplayBackend:
         self, requests: Sequence[Request], generation: Generation
     ) -> Iterator[Transcript]:
         """
-        Refuse: a file takes no time to answer.
+        Refuse: there is no time to measure.
 
         Raises:
             UsageError: always.
         """
         raise UsageError(
-            f"{self._checkpoint.reference}: a replay cannot be timed; the times its lines hold are "
-            "kept without --latency"
+            f"{self._checkpoint.reference}: a replay cannot be timed; drop --latency, and the "
+            "times stored in its lines are kept"
         )
 
     def close(self) -> None:
         """
-        Forget the answers; say so where a case that was asked had more of them than were asked for.
+        Free the answers, and report those of requested cases that were never requested themselves.
         """
         cases = {key.case for key in self._asked}
         unused = [key for key in self._transcripts.keys() - self._asked if key.case in cases]
         if unused:
             first = min(unused)
             self._notify(
-                f"note: {len(unused)} lines of {self._checkpoint.reference} were not asked for: "
-                f"repeat {first.repeat}, turn {first.turn} of case {first.case!r}, for one; "
-                "--repeats says how many repeats are"
+                f"note: {len(unused)} lines of {self._checkpoint.reference} were not used, such as "
+                f"repeat {first.repeat}, turn {first.turn} of case {first.case!r}; --repeats sets "
+                "how many repeats are"
             )
         self._transcripts.clear()
 
@@ -136,13 +136,13 @@ def read_transcripts(path: Path, *, cases: Collection[str] | None = None) -> dic
         key = transcript.key
         if cases is not None and key.case not in cases:
             raise TranscriptError(
-                f"{path}:{number}: case {key.case!r} is not in the suite; take the suite it was "
+                f"{path}:{number}: case {key.case!r} is not in the suite; use the suite it was "
                 "made with, or remove the line"
             )
         if key in found:
             raise TranscriptError(
-                f"{path}:{number}: case {key.case!r}, repeat {key.repeat}, turn {key.turn} has an "
-                f"answer on line {lines[key]} already; remove one"
+                f"{path}:{number}: case {key.case!r}, repeat {key.repeat}, turn {key.turn} already "
+                f"has an answer on line {lines[key]}; remove one"
             )
         found[key], lines[key] = transcript, number
     return found

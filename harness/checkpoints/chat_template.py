@@ -1,8 +1,8 @@
 """
-The chat template: what a checkpoint is really shown of a conversation and its tools.
+The chat template: what a checkpoint really sees of a conversation and its tools.
 
-A template that drops something does so in silence, and the model is then blamed for what it was
-never shown. So a preflight renders sentinels and looks for them.
+A template drops things silently, and the model is then blamed for what it was never shown. So a
+preflight renders sentinels and looks for them.
 """
 
 import re
@@ -13,7 +13,7 @@ from harness.canonical import digest_bytes
 from harness.errors import CheckpointError, TemplateError, boundary
 from harness.messages import REASONING_KEYS, Message, Tool, to_chat
 
-_CALL_ID = "call00001"  # nine letters and digits: some templates insist on it
+_CALL_ID = "call00001"  # nine letters and digits, as some templates require
 _SYSTEM, _RESULT, _VALUE = "sentinel-system", "sentinel-result", "sentinel-value"
 _TOOL, _PARAMETER = "sentinel_tool", "sentinel_parameter"
 _MARK = "sentinel-user"
@@ -47,7 +47,7 @@ _TOOLS: Sequence[Mapping[str, Any]] = (
 
 def chat_template(tokenizer: Any) -> str:
     """
-    Give the Jinja source of the template that renders tool calls.
+    Return the Jinja source of the template that renders tool calls.
 
     Raises:
         CheckpointError: if the tokenizer has none.
@@ -65,16 +65,16 @@ def chat_template(tokenizer: Any) -> str:
 
 def knows_developer(template: str) -> bool:
     """
-    Whether a template handles the role developer. Most do not and would drop the message.
+    Return whether a template handles the role developer. Most do not, and would drop the message.
     """
     return "developer" in template
 
 
 def reasoning_key(template: str) -> str:
     """
-    Return the name of `REASONING_KEYS` by which a template asks for an assistant's thinking.
+    Return the member of `REASONING_KEYS` by which a template asks for an assistant's thinking.
 
-    It is the first one where the template asks for none: it then shows no thinking at all.
+    It is the first one if the template asks for none and so shows no thinking at all.
     """
     for key in REASONING_KEYS:
         if re.search(rf"\.{key}\b|['\"]{key}['\"]", template):
@@ -84,7 +84,7 @@ def reasoning_key(template: str) -> str:
 
 def conversation(messages: Sequence[Message], template: str) -> list[dict[str, Any]]:
     """
-    Return *messages* in the chat form with the roles and keys that *template* handles.
+    Return *messages* in the chat format with the roles and keys that *template* handles.
 
     The role developer becomes system where the template does not know it, and an assistant's
     thinking stands under the name by which the template asks for it.
@@ -105,10 +105,9 @@ def render(
     tokenizer: Any, rows: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]]
 ) -> list[int]:
     """
-    Give the token ids of a conversation, ready for the assistant's next words.
+    Return the token ids of a conversation up to where the assistant's answer begins.
 
-    The template writes the beginning of sequence itself where there is one, so no second one is
-    added.
+    A template writes the beginning-of-sequence token itself if there is one, so none is added.
 
     Raises:
         TemplateError: if the template refuses the conversation.
@@ -127,7 +126,7 @@ def render(
 
 def declaration(tokenizer: Any, system: Message | None, tools: Sequence[Tool]) -> str:
     """
-    Return the digest of all that a conversation shows before the user's first word.
+    Return the digest of everything that a conversation shows before the user's first word.
 
     That is the system text and the declarations of *tools*, as the template renders them: their
     order, and the order of the keys in each, included.
@@ -145,7 +144,7 @@ def declaration(tokenizer: Any, system: Message | None, tools: Sequence[Tool]) -
             tokenize=False,
         )
     before, _, after = str(text).partition(_MARK)
-    # Some templates write the tools behind the user's words.
+    # Some templates write the tools after the user's words.
     return digest_bytes([before.encode(), b"\0", after.encode()])
 
 
@@ -158,11 +157,11 @@ def preflight(
     results: bool = False,
 ) -> None:
     """
-    Refuse a template that does not show the model what will be put into it.
+    Refuse a template that does not show the model everything that will be put into it.
 
     Raises:
-        TemplateError: names what of tool declarations, system text, assistant calls and tool
-            results (those asked for) is dropped or cannot be rendered.
+        TemplateError: naming which of tool declarations, system text, assistant calls and tool
+            results (those asked for) are dropped or cannot be rendered.
         CheckpointError: if there is no template.
     """
     answered = {"role": "tool", "name": _TOOL, "tool_call_id": _CALL_ID, "content": _RESULT}
@@ -201,7 +200,7 @@ def preflight(
             dropped.append(part)
     if dropped:
         way_out = (
-            "; or say `declare_tools: false` in suite.yaml if its tools are trained in"
+            "; or set `declare_tools: false` in suite.yaml if its tools are trained in"
             if dropped == ["tool declarations"]
             else ""
         )

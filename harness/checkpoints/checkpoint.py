@@ -1,7 +1,7 @@
 """
 The thing under test: a reference, the files it names, and the digests that identify them.
 
-Nothing here runs code that a checkpoint brings along: `trust_remote_code` is off, and weights are
+No code that comes with a checkpoint is ever run: `trust_remote_code` is off, and weights are
 safetensors or GGUF, never pickle.
 """
 
@@ -12,9 +12,9 @@ from typing import Any
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checkpoint:
     """
-    Weights, adapter, tokenizer and chat template, by digest, and the dialect they speak.
+    Weights, adapter, tokenizer and chat template, by digest, and their dialect.
 
-    A digest is None where there is nothing to digest (a replay has no weights).
+    A digest is None where there is nothing to digest, such as the adapter of a full model.
     """
 
     reference: str
@@ -25,13 +25,13 @@ class Checkpoint:
     dialect: str
     dialect_version: int
     response_template: str | None = None
-    """The tokenizer's own template, as JSON, where that is the dialect."""
+    """The tokenizer's own response template, as JSON, where that is the dialect."""
     not_shown: tuple[str, ...] = ()
     """What the chat template leaves out of the suite's tools, a line for each tool."""
 
     def to_json(self) -> dict[str, Any]:
         """
-        Give the ``checkpoint`` block of run.json.
+        Return the ``checkpoint`` block of run.json.
         """
         block = {name: getattr(self, name) for name in self.__slots__}
         if self.response_template is None:

@@ -1,5 +1,5 @@
 """
-What identifies a checkpoint's parts: digests of weights, adapter, tokenizer and template.
+Digests that identify a checkpoint's weights, adapter, tokenizer and template.
 """
 
 import json
@@ -16,11 +16,11 @@ from harness.errors import CheckpointError, boundary
 
 def digests(located: Located, tokenizer: Any) -> dict[str, str | None]:
     """
-    Digest weights, adapter, tokenizer and template, as the fields of `Checkpoint`.
+    Return the digests of weights, adapter, tokenizer and template, as the fields of `Checkpoint`.
 
-    Equal content has equal digests wherever it lies: of weights the bytes of their files in the
-    order of their names are taken, of an adapter its weights and its config but for the base's
-    name, of a tokenizer what it does, without how it was saved.
+    Equal content has equal digests wherever it is stored. Weights are digested by the bytes of
+    their files in name order; an adapter by its weights and its config without the name of its
+    base; a tokenizer by what it does, not by how it was saved.
     """
     with boundary(CheckpointError, f"{located.reference} cannot be digested"):
         files = (
@@ -35,8 +35,8 @@ def digests(located: Located, tokenizer: Any) -> dict[str, str | None]:
 
 def holds_weights(folder: Path, block: Mapping[str, Any]) -> bool:
     """
-    Say whether *folder* still holds the weights, or the adapter, that the ``checkpoint`` block of a
-    run names by digest.
+    Return whether *folder* still holds the weights, or the adapter, whose digest is in *block*, the
+    ``checkpoint`` block of a run.
 
     Raises:
         CheckpointError: if they cannot be read.
@@ -50,7 +50,7 @@ def holds_weights(folder: Path, block: Mapping[str, Any]) -> bool:
 
 def tokenizer_digests(tokenizer: Any) -> dict[str, str]:
     """
-    Digest a tokenizer and its template, as the fields of `Checkpoint`.
+    Return the digests of a tokenizer and its template, as the fields of `Checkpoint`.
     """
     return {
         "tokenizer": _tokenizer_digest(tokenizer),
@@ -60,7 +60,7 @@ def tokenizer_digests(tokenizer: Any) -> dict[str, str]:
 
 def adapter_digest(adapter: Path) -> str:
     """
-    Return the digest of an adapter's weights and configuration, wherever its base lies.
+    Return the digest of an adapter's weights and configuration, wherever its base is.
     """
     config = json.loads((adapter / ADAPTER_CONFIG).read_text(encoding="utf-8"))
     for place in ("base_model_name_or_path", "revision"):
@@ -75,7 +75,7 @@ def _tokenizer_digest(tokenizer: Any) -> str:
         added = {str(id_): str(token) for id_, token in tokenizer.added_tokens_decoder.items()}
         return digest([type(tokenizer).__name__, tokenizer.get_vocab(), added, special])
     rules = json.loads(tokenizer.backend_tokenizer.to_str())
-    # Left behind by the last call that padded or cut, not by how the tokenizer was made.
-    for habit in ("padding", "truncation"):
-        rules.pop(habit, None)
+    # Traces of the last call that padded or truncated, not part of the tokenizer.
+    for trace in ("padding", "truncation"):
+        rules.pop(trace, None)
     return digest([rules, special])

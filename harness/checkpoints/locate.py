@@ -1,5 +1,5 @@
 """
-Where a checkpoint's files lie: a folder, the hub's cache, an adapter and its base.
+Where a checkpoint's files are: a folder, the hub's cache, an adapter and its base.
 """
 
 import contextlib
@@ -20,7 +20,7 @@ HUB_FILES = (
     *("*.safetensors", "*.json", "*.jinja"),
     *("tokenizer.model", "*.tiktoken", "vocab.txt", "merges.txt"),
 )
-"""What is downloaded of a repository: no pickled weights and no code."""
+"""What is downloaded from a repository: no pickled weights and no code."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +47,7 @@ def locate(
     notify: Callable[[str], None] = lambda _: None,
 ) -> Located:
     """
-    Find the files of a checkpoint, downloaded or converted where needed. Without *ask_hub*, those
+    Find the files of a checkpoint; download or convert them where needed. Without *ask_hub*, those
     of the hub must be in its cache.
 
     Raises:
@@ -62,10 +62,10 @@ def locate(
     if reference.scheme == "gguf":
         file = Path(target).expanduser()
         if not file.is_file():
-            raise CheckpointError(f"{reference}: there is no file {file}")
+            raise CheckpointError(f"{reference}: no such file: {file}")
         return Located(reference=reference, folder=file.parent, gguf=file)
     if reference.scheme != "hf":
-        raise UsageError(f"{reference} names no weights; it can be run, not loaded")
+        raise UsageError(f"{reference} has no weights to load; it can only be run")
 
     folder = _folder(target, ask_hub=ask_hub, progress=progress, notify=notify)
     if not (folder / ADAPTER_CONFIG).is_file():
@@ -84,7 +84,7 @@ def _folder(target: str, *, ask_hub: bool, progress: bool, notify: Callable[[str
     if folder.exists() or match is None:
         can_only_be_one = folder.is_absolute() or target.startswith((".", "~"))
         also = "" if can_only_be_one else ", and it is not a hub id like org/name@revision"
-        raise CheckpointError(f"{target}: there is no such folder{also}{_meant(target)}")
+        raise CheckpointError(f"{target}: no such folder{also}{_meant(target)}")
     return _snapshot(
         match["id"], match["revision"], ask_hub=ask_hub, progress=progress, notify=notify
     )
@@ -137,14 +137,14 @@ def _snapshot(
             raise CheckpointError(f"{named}: {repository} has no revision {revision!r}") from cause
         if isinstance(cause, errors.RepositoryNotFoundError):
             raise CheckpointError(
-                f"{named}: there is no such folder, and no such model on the hub that you may read"
+                f"{named}: no such folder, and no such model on the hub that you may read"
             ) from cause
         if not ask_hub:
             raise CheckpointError(f"{named} is not in the hub's cache on this machine") from cause
         if isinstance(cause, errors.LocalEntryNotFoundError | errors.OfflineModeIsEnabled):
             raise CheckpointError(
-                f"{named}: there is no such folder; the hub cannot be reached and its cache does "
-                "not hold it. Give a local folder, or run once with a network"
+                f"{named}: no such folder; the hub cannot be reached and its cache does not hold "
+                "it. Give a local folder, or run once with a network"
             ) from cause
         raise
 
@@ -156,7 +156,7 @@ def _check_weights(folder: Path, stem: str, target: str) -> None:
         return
     if any(folder.glob("*.bin")) or any(folder.glob("*.pt")) or any(folder.glob("*.pth")):
         raise CheckpointError(
-            f"{target}: its weights are pickled, which can run code when they are read; save them "
+            f"{target}: its weights are pickled, so reading them could run code; save them "
             "as safetensors (save_pretrained does)"
         )
     raise CheckpointError(f"{target}: {folder} holds no {stem}*.safetensors")
@@ -166,7 +166,7 @@ def _base(
     adapter: Path, *, ask_hub: bool, progress: bool, notify: Callable[[str], None]
 ) -> Located:
     """
-    Find what *adapter* was trained on, from its own config.
+    Find the base that *adapter* was trained on, from its config.
     """
     with boundary(CheckpointError, f"{adapter / ADAPTER_CONFIG} cannot be read"):
         config = json.loads((adapter / ADAPTER_CONFIG).read_text(encoding="utf-8"))

@@ -1,5 +1,5 @@
 """
-What names a checkpoint: a scheme and what it leads to, such as ``hf:org/name@revision``.
+The name of a checkpoint: a scheme and its target, such as ``hf:org/name@revision``.
 
 This is the one list of schemes and the one parser. The backend that serves a scheme is named beside
 it; other packages add theirs by entry points in group ``harness.backends``, whose name is the
@@ -32,7 +32,7 @@ WRAPPERS = frozenset({"continuous", "vllm"})
 """Schemes that only say how to run a checkpoint: another reference follows them."""
 
 HUB_ID = re.compile(r"(?P<id>\w[\w.-]*/\w[\w.-]*)(@(?P<revision>[^@\s]+))?")
-"""An id of the Hugging Face hub. ``./name`` is none: that is a folder."""
+"""An id on the Hugging Face hub. ``./name`` is not one: it is a folder."""
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _LATER = {"openai": "an OpenAI-compatible server"}
@@ -63,11 +63,11 @@ class Reference:
 
 def parse_reference(text: str) -> Reference:
     """
-    Split a checkpoint reference. A text without a known scheme is a folder or a hub id: ``hf:``.
+    Split a checkpoint reference. Text without a known scheme is a folder or a hub id: ``hf:``.
 
     Raises:
-        UsageError: if nothing follows the scheme, or for a URL or what is not served yet.
-        BackendError: if two packages bring one scheme.
+        UsageError: if nothing follows the scheme, or for a URL or a scheme that is not served yet.
+        BackendError: if two packages define the same scheme.
     """
     scheme, colon, target = text.partition(":")
     schemes = SCHEMES.names()
@@ -88,7 +88,7 @@ def parse_reference(text: str) -> Reference:
         )
     reference = Reference(scheme=scheme, target=target)
     if reference.inner is not None and reference.inner.scheme in WRAPPERS:
-        raise UsageError(f"checkpoint {text!r}: leave {scheme}: or {reference.inner.scheme}: out")
+        raise UsageError(f"checkpoint {text!r}: drop {scheme}: or {reference.inner.scheme}:")
     return reference
 
 

@@ -100,5 +100,5 @@ def test_an_answer_that_is_missing_is_an_error(tiny_model: Path, monkeypatch: py
 
 
 def test_what_has_no_weights_is_refused():
-    with pytest.raises(UsageError, match="names no weights"):
+    with pytest.raises(UsageError, match="has no weights to load"):
         open_backend("continuous:replay:answers.jsonl", BackendOptions(device="cpu"))

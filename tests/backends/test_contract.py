@@ -117,7 +117,7 @@ def test_answers_alone_are_timed_or_refused(backend: Backend):
 
 
 def test_an_unknown_folder_is_an_error_of_the_checkpoint():
-    with pytest.raises(CheckpointError, match="there is no such folder"):
+    with pytest.raises(CheckpointError, match="no such folder"):
         open_backend("no/such/folder", BackendOptions(device="cpu"))
 
 

@@ -117,9 +117,9 @@ def test_a_module_that_breaks_when_imported_is_an_error(opened: Open, source: st
 @pytest.mark.parametrize(
     ("returned", "said"),
     [
-        ("None", "but NoneType"),
-        ("{'role': 'user', 'content': 'x'}", "but a dictionary with role, content"),
-        ("{'error': 'overloaded'}", "but a dictionary with error"),
+        ("None", "got NoneType"),
+        ("{'role': 'user', 'content': 'x'}", "got a dictionary with role, content"),
+        ("{'error': 'overloaded'}", "got a dictionary with error"),
         ("{}", "nothing in it"),
     ],
 )
@@ -137,8 +137,8 @@ def test_what_is_no_answer_is_an_error_of_its_case(opened: Open, returned: str, 
 @pytest.mark.parametrize(
     ("returned", "said"),
     [
-        ("{'content': float('nan')}", "returned what is no JSON"),
-        ("{'content': b'x'}", "returned what is no JSON"),
+        ("{'content': float('nan')}", "returned a value that is not JSON"),
+        ("{'content': b'x'}", "returned a value that is not JSON"),
     ],
 )
 def test_what_cannot_be_stored_stops_the_run(opened: Open, returned: str, said: str):

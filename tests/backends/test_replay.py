@@ -82,7 +82,7 @@ def test_a_gzipped_file_reads_the_same(tmp_path: Path):
         ([{"case": "a", "output": "x", "error": "y"}], ":1: .*not output and error"),
         (
             [{"case": "a", "turn": 1, "error": "x"}, "", {"case": "a", "turn": 1, "output": "y"}],
-            ":3: case 'a', repeat 0, turn 1 has an answer on line 1 already",
+            ":3: case 'a', repeat 0, turn 1 already has an answer on line 1",
         ),
         ([{"case": "a", "error": "x"}, {"case": "z", "error": "x"}], ":2: case 'z' is not in the"),
     ],

@@ -59,7 +59,7 @@ def test_a_scheme_that_names_files_wraps_none():
 
 @pytest.mark.parametrize("text", ["vllm:continuous:org/name", "continuous:vllm:org/name"])
 def test_two_ways_to_run_one_checkpoint_are_refused(text: str):
-    with pytest.raises(UsageError, match=r"leave \w+: or \w+: out"):
+    with pytest.raises(UsageError, match=r"drop \w+: or \w+:"):
         parse_reference(text)
 
 
