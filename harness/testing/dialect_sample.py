@@ -3,6 +3,8 @@ What the contract has to know of a dialect beside the dialect itself, as its aut
 
 One YAML file called after the dialect, ``toy.yaml``::
 
+    models: Toy 1 and 2       # which models write it
+    experimental: true        # the form is from memory: no real output was at hand
     opener: "<toy>"           # what a rendered call begins with, up to where it is certainly one;
                               # $name stands for the tool's name
     closer: "</toy>"          # the closing tag, if a string cut off behind it looks complete
@@ -116,6 +118,8 @@ class DialectSample:
 
     name: str
     dialect: Dialect
+    models: str = ""
+    experimental: bool = False
     opener: str
     closer: str | None = None
     listed: str | None = None
