@@ -11,7 +11,17 @@ A contract is a class of tests. pytest collects them in a subclass that says wha
 The same classes hold for the members this package brings along. docs/extending.md has the rest.
 """
 
-from harness.testing.dialect_sample import DialectSample, Frame
+from harness.testing.backends import BackendContract
+from harness.testing.dialect_sample import DialectSample
 from harness.testing.dialects import DialectContract
+from harness.testing.importers import ImporterContract, ImporterSample
+from harness.testing.renderers import RendererContract
 
-__all__ = ["DialectContract", "DialectSample", "Frame"]
+__all__ = [
+    "BackendContract",
+    "DialectContract",
+    "DialectSample",
+    "ImporterContract",
+    "ImporterSample",
+    "RendererContract",
+]

@@ -19,7 +19,7 @@ class Contract:
     """
 
     samples: ClassVar[Sequence[Any]] = ()
-    """What to test; each has a ``name``."""
+    """What to test: names of members, or what the family has to know of each."""
 
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
         """
@@ -36,4 +36,8 @@ class Contract:
         """
         if "sample" not in metafunc.fixturenames:
             return {}
-        return {"sample": [pytest.param(sample, id=sample.name) for sample in self.samples]}
+        return {
+            "sample": [
+                pytest.param(sample, id=getattr(sample, "name", sample)) for sample in self.samples
+            ]
+        }

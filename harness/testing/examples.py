@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from typing import Any, Protocol
 
 from harness.messages import ToolCall
-from harness.testing.texts import CALLS, FRAGMENTS, NASTY
+from harness.testing.texts import CALLS, FRAGMENTS, HOSTILE, NASTY
 
 Test = Callable[..., None]
 
@@ -33,6 +33,11 @@ class Examples(Protocol):
     def text(self) -> str:
         """
         Draw what may stand around a call.
+        """
+
+    def characters(self) -> str:
+        """
+        Draw a text of any characters at all, control characters and half surrogate pairs included.
         """
 
     def integer(self, low: int, high: int) -> int:
@@ -101,6 +106,9 @@ class _Fixed:
     def text(self) -> str:
         return self._random.choice(NASTY) if self._number % 2 else self.answer()
 
+    def characters(self) -> str:
+        return list(HOSTILE.values())[self._number % len(HOSTILE)]
+
     def integer(self, low: int, high: int) -> int:
         return self._random.randint(low, high)
 
@@ -130,6 +138,9 @@ def _sought(test: Test) -> Test:
 
         def text(self) -> str:
             return self._data.draw(strategies.strings | strategies.answers)
+
+        def characters(self) -> str:
+            return self._data.draw(st.text(st.characters(), min_size=1, max_size=40))
 
         def integer(self, low: int, high: int) -> int:
             return self._data.draw(st.integers(low, high))

@@ -1,13 +1,13 @@
 """
 Reports to render: one run, a comparison with and without a verdict, three runs side by side.
+
+Everything in them is small and has a plain default, so they serve for tests of one's own as well.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 from typing import Any
-
-import pytest
 
 from harness.canonical import digest
 from harness.comparison.compare import compare
@@ -24,6 +24,9 @@ SHA = "sha256:" + "a" * 64
 
 
 def turn(status: Status = "correct", *findings: Finding, **fields: Any) -> TurnResult:
+    """
+    Return one judged answer that calls *tool*; any field of `TurnResult` may be given.
+    """
     tool = fields.pop("tool", "search_kb")
     return TurnResult(
         **{
@@ -41,6 +44,9 @@ def turn(status: Status = "correct", *findings: Finding, **fields: Any) -> TurnR
 
 
 def case(name: str, *turns: TurnResult, **fields: Any) -> CaseResult:
+    """
+    Return one judged case, of one correct turn unless others are given.
+    """
     return CaseResult(
         **{
             "id": name,
@@ -58,6 +64,9 @@ def case(name: str, *turns: TurnResult, **fields: Any) -> CaseResult:
 
 
 def record(cases: Sequence[CaseResult], **fields: Any) -> RunRecord:
+    """
+    Return the record of a run that gave *cases*.
+    """
     return RunRecord(
         **{
             "harness_version": "0.1.0",
@@ -89,6 +98,9 @@ def record(cases: Sequence[CaseResult], **fields: Any) -> RunRecord:
 def view(
     name: str, cases: Sequence[CaseResult], answers: Mapping[str, str] | None = None, **fields: Any
 ) -> RunView:
+    """
+    Return a run with the prompts and answers of its cases.
+    """
     return RunView(
         name=name,
         record=record(cases, **fields),
@@ -112,11 +124,17 @@ ERROR = turn("error", calls=(), pairs=(), output_tokens=None)
 
 
 def old_cases() -> list[CaseResult]:
+    """
+    Return the cases of a baseline: 30 correct ones and three that matter for pairing.
+    """
     good = [case(f"c{number:02}") for number in range(30)]
     return [*good, case("fixed", WRONG), case("asleep", WRONG, quarantined=True), case("gone")]
 
 
 def new_cases() -> list[CaseResult]:
+    """
+    Return the cases of a candidate that gets some wrong in every way there is.
+    """
     cases = [each for each in old_cases() if each.id not in ("gone", "fixed")]
     changes: dict[str, dict[str, Any]] = {
         **{f"c{number:02}": {"turns": (WRONG,)} for number in range(8)},
@@ -131,6 +149,9 @@ def new_cases() -> list[CaseResult]:
 
 
 def gated(old: RunView, new: RunView, title: str = "the gate") -> Report:
+    """
+    Return the report on a gate by the default policy.
+    """
     comparison = compare(old.record, new.record)
     verdict = gate(default_policy(), comparison, date(2026, 11, 22))
     return Report(title=title, runs=(old, new), comparison=comparison, verdict=verdict)
@@ -172,87 +193,49 @@ REPORTS: dict[str, Callable[[], Report]] = {
 }
 
 
-@pytest.fixture(params=list(REPORTS))
-def report(request: pytest.FixtureRequest) -> Report:
+def hostile_reports(text: str) -> list[Report]:
     """
-    Each kind of report in turn.
+    Return reports in which one text stands wherever a model, a suite or a command line can put it.
     """
-    return REPORTS[request.param]()
+    bad = turn(
+        "incorrect",
+        Finding(code="extra_call", detail=text, kind="other_tool"),
+        Finding(code=text, detail=text),
+        calls=({"tool": text, "arguments": {text: text}},),
+        pairs=(("search_kb", text), (text, "(none)")),
+        finish_reason=text,
+    )
+    good = turn(calls=({"tool": text, "arguments": {text: [text]}},), pairs=((text, text),))
+    names = [f"{text}{number}" for number in range(4)]
+    settings: dict[str, Any] = {
+        "suite": SuiteReference(name=text, version=text, digest=SHA),
+        "selection": Selection(tags=(text,), complete=False, limit=3),
+        "backend": {"name": text, text: text},
+        "generation": {"max_new_tokens": 1, text: text},
+        "environment": {text: text},
+        "finished": text,
+    }
 
-
-@pytest.fixture
-def run_report() -> Report:
-    return REPORTS["run"]()
-
-
-@pytest.fixture
-def anchored_report() -> Report:
-    return REPORTS["anchored gate"]()
-
-
-@pytest.fixture
-def gate_report() -> Report:
-    return REPORTS["gate"]()
-
-
-@pytest.fixture
-def comparison_report() -> Report:
-    return REPORTS["comparison"]()
-
-
-@pytest.fixture
-def side_report() -> Report:
-    return REPORTS["side by side"]()
-
-
-@pytest.fixture
-def hostile_reports() -> Callable[[str], list[Report]]:
-    """
-    Reports in which one text stands wherever a model, a suite or a command line can put it.
-    """
-
-    def make(text: str) -> list[Report]:
-        bad = turn(
-            "incorrect",
-            Finding(code="extra_call", detail=text, kind="other_tool"),
-            Finding(code=text, detail=text),
-            calls=({"tool": text, "arguments": {text: text}},),
-            pairs=(("search_kb", text), (text, "(none)")),
-            finish_reason=text,
-        )
-        good = turn(calls=({"tool": text, "arguments": {text: [text]}},), pairs=((text, text),))
-        names = [f"{text}{number}" for number in range(4)]
-        settings: dict[str, Any] = {
-            "suite": SuiteReference(name=text, version=text, digest=SHA),
-            "selection": Selection(tags=(text,), complete=False, limit=3),
-            "backend": {"name": text, text: text},
-            "generation": {"max_new_tokens": 1, text: text},
-            "environment": {text: text},
-            "finished": text,
-        }
-
-        def run(name: str, first: TurnResult, second: TurnResult, **fields: Any) -> RunView:
-            cases = [
-                case(names[0], first, tags=(text,), group=text, must_pass=True),
-                case(names[1], second, tags=(text,)),
-                case(names[2], ERROR, quarantined=True),
-                case(names[3] + name, bad),
-                case(f"error {text}", ERROR),
-            ]
-            made = view(name, cases, {each.id: text for each in cases}, **fields)
-            return replace(
-                made,
-                prompts={each.id: text for each in cases},
-                errors=dict.fromkeys(made.errors, text),
-            )
-
-        old, new = run(f"old {text}", good, bad), run(f"new {text}", bad, good, **settings)
-        report = gated(old, new, title=text)
-        return [
-            report,
-            replace(report, verdict=None),
-            Report(title=text, runs=(new,)),
-            Report(title=text, runs=(old, new, old)),
+    def run(name: str, first: TurnResult, second: TurnResult, **fields: Any) -> RunView:
+        cases = [
+            case(names[0], first, tags=(text,), group=text, must_pass=True),
+            case(names[1], second, tags=(text,)),
+            case(names[2], ERROR, quarantined=True),
+            case(names[3] + name, bad),
+            case(f"error {text}", ERROR),
         ]
+        made = view(name, cases, {each.id: text for each in cases}, **fields)
+        return replace(
+            made,
+            prompts={each.id: text for each in cases},
+            errors=dict.fromkeys(made.errors, text),
+        )
 
-    return make
+    old, new = run(f"old {text}", good, bad), run(f"new {text}", bad, good, **settings)
+    report = gated(old, new, title=text)
+    return [
+        report,
+        replace(report, verdict=None),
+        Report(title=text, runs=(new,)),
+        Report(title=text, runs=(old, new, old)),
+    ]

@@ -12,7 +12,7 @@ from harness.testing import DialectSample
 
 PAGE = Path(__file__).parents[2] / "docs" / "dialects.md"
 
-_HEAD = "| name | written by | a call `f(q=\"a\")` |\n|---|---|---|\n"
+_HEAD = '| name | written by | a call `f(q="a")` |\n|---|---|---|\n'
 _CALL = ToolCall(name="f", arguments={"q": "a"})
 _TOOL = Tool.from_schema(
     {"name": "f", "parameters": {"type": "object", "properties": {"q": {"type": "string"}}}}

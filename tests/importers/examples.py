@@ -3,8 +3,11 @@ A small source of each format, and what its files are called.
 """
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from harness.testing import ImporterSample
 
 TOOL = {
     "type": "function",
@@ -115,12 +118,9 @@ SOURCES: dict[str, dict[str, tuple[str, str]]] = {
         "tools": ("tools.json", json.dumps([TOOL])),
     },
 }
-"""Format -> kind of file -> its name and text; each holds at least one case."""
+
+SAMPLES = {name: ImporterSample(name=name, files=files) for name, files in SOURCES.items()}
 
 
-def write(folder: Path, files: dict[str, tuple[str, str]]) -> dict[str, tuple[Path, ...]]:
-    sources = {}
-    for kind, (name, text) in files.items():
-        (folder / name).write_text(text, "utf-8")
-        sources[kind] = (folder / name,)
-    return sources
+def write(folder: Path, files: Mapping[str, tuple[str, str]]) -> dict[str, tuple[Path, ...]]:
+    return ImporterSample(name="any", files=files).write(folder)

@@ -12,8 +12,7 @@ import pytest
 from harness.renderers.lm_eval import render as lm_eval
 from harness.renderers.model_index import render as model_index
 from harness.reports.report import Report
-
-from .hostile import HOSTILE
+from harness.testing.texts import HOSTILE
 
 
 def test_a_model_card_reads_every_rate_with_its_value(run_report: Report):

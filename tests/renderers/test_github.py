@@ -7,8 +7,7 @@ import pytest
 from harness.errors import ExitCode
 from harness.renderers.github import outputs, render
 from harness.reports.report import Report
-
-from .hostile import HOSTILE
+from harness.testing.texts import HOSTILE
 
 COMMAND = re.compile(r"::(error|warning|notice) title=((?:(?!::)[^:,\n])*)::(.*)")
 

@@ -13,8 +13,7 @@ import pytest
 from harness.cli.main import main
 from harness.renderers.html.render import render
 from harness.reports.report import Report
-
-from .hostile import HOSTILE
+from harness.testing.texts import HOSTILE
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
