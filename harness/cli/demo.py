@@ -11,7 +11,6 @@ cannot pass.
 
 import argparse
 import json
-import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -110,15 +109,15 @@ def run_demo(
     )
 
     notify("2/5  training a candidate on 20 rows, by the recipe of a public guide")
-    trained = finetune(
-        project=scratch,
-        base=BASE,
-        suite=SUITE,
-        out=folder / "model",
-        reuse=True,
-        progress=not quiet and sys.stderr.isatty(),
-        notify=notify,
-    )
+    with watching("model", quiet=quiet) as progress:
+        trained = finetune(
+            project=scratch,
+            base=BASE,
+            suite=SUITE,
+            out=folder / "model",
+            reuse=True,
+            progress=progress,
+        )
 
     notify("3/5  the candidate on the same suite")
     candidate = _run(

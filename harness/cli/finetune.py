@@ -3,12 +3,11 @@
 """
 
 import argparse
-import sys
 
 from harness.cli.options import add_command, add_quiet, add_root, path, positive
 from harness.cli.output import table
 from harness.cli.parser import Commands
-from harness.cli.progress import say
+from harness.cli.progress import watching
 from harness.errors import ExitCode
 
 
@@ -114,20 +113,20 @@ def run(arguments: argparse.Namespace) -> int:
     recipe = Recipe(**{name: value for name, value in given.items() if value is not None})
     if arguments.lora:
         recipe = replace(recipe, lora_rank=16)
-    trained = finetune(
-        project=project,
-        base=arguments.base,
-        out=arguments.out,
-        suite=arguments.suite,
-        train=arguments.train,
-        valid=arguments.valid,
-        recipe=recipe,
-        resume=arguments.resume,
-        tensorboard=arguments.tensorboard,
-        push_to_hub=arguments.push_to_hub,
-        progress=not arguments.quiet and sys.stderr.isatty(),
-        notify=(lambda _: None) if arguments.quiet else say,
-    )
+    with watching("fine-tuning", quiet=arguments.quiet) as progress:
+        trained = finetune(
+            project=project,
+            base=arguments.base,
+            out=arguments.out,
+            suite=arguments.suite,
+            train=arguments.train,
+            valid=arguments.valid,
+            recipe=recipe,
+            resume=arguments.resume,
+            tensorboard=arguments.tensorboard,
+            push_to_hub=arguments.push_to_hub,
+            progress=progress,
+        )
     rows = [[loss.epoch, loss.train, loss.valid] for loss in trained.losses]
     table(["epoch", "training loss", "validation loss"], rows, floats=".4f")
     print(f"\ncheckpoint: {trained.folder} (kept: epoch {trained.kept_epoch})")

@@ -1,1 +1,3 @@
-""" """
+"""
+The pytest plugin: suites as tests, and fixtures for tests of one's own (docs/pytest.md).
+"""

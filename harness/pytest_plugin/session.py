@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from datetime import date
 
     from harness.backends.base import Backend, Generation
-    from harness.finetuning import Recipe
     from harness.gating.decision import Gated
     from harness.reports.report import RunView
     from harness.runs.store import StoredRun
@@ -264,57 +263,6 @@ class PytestSession:
         plan = RunPlan.of(self.suite(name), options, project=project)
         return run_opened(plan, self.backend(), Progress())
 
-    def finetuned(
-        self,
-        name: str,
-        base: str,
-        recipe: "Recipe | None",
-        train: str | Path | None,
-        valid: str | Path | None,
-    ) -> Path:
-        """
-        Give the folder of a fine-tune, trained unless the user's cache holds it.
-        """
-        from filelock import FileLock
-
-        from harness.checkpoints.cache import cache_folder
-        from harness.checkpoints.digests import digests
-        from harness.checkpoints.loading import load_tokenizer
-        from harness.checkpoints.locate import locate
-        from harness.checkpoints.reference import parse_reference
-        from harness.finetuning import Recipe, finetune, finished, read_rows, recipe_digest
-
-        suite, folder = self.suite(name), self.project.suite(name)
-        recipe = recipe or Recipe()
-        learned, judged = (
-            read_rows(
-                Path(given or folder / usual),
-                tools=suite.tools,
-                system=suite.system,
-                system_role=suite.system_role,
-                declare_tools=suite.declare_tools,
-            )
-            for given, usual in ((train, "train.jsonl"), (valid, "valid.jsonl"))
-        )
-        located = locate(parse_reference(base), notify=self.say)
-        identity = recipe_digest(digests(located, load_tokenizer(located)), learned, judged, recipe)
-        out = cache_folder() / "finetuned" / identity.removeprefix("sha256:")
-        out.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(f"{out}.lock"):
-            if finished(out) is None:
-                self.say(f"fine-tuning {base} on {len(learned)} rows, to be kept in {out}")
-                finetune(
-                    base=base,
-                    train=learned,
-                    valid=judged,
-                    out=out,
-                    recipe=recipe,
-                    heldout_prompts={case.prompt for case in suite.cases},
-                    resume=True,
-                    progress=False,
-                )
-        return out
-
     # What is said.
 
     def say(self, text: str) -> None:
@@ -355,3 +303,7 @@ class PytestSession:
                 yield f"  gate against {self.baseline}: {verdict.verdict}"
                 yield from (f"    {reason}" for reason in verdict.reasons)
             yield f"  run: {self.shown(run.stored.folder)}"
+
+
+SESSION = pytest.StashKey[PytestSession]()
+"""Where a pytest configuration keeps its session."""

@@ -2,24 +2,33 @@
 A checkpoint trained on a suite's rows or on files.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock
+
+from harness.checkpoints.cache import cache_folder
+from harness.checkpoints.digests import digests
+from harness.checkpoints.loading import load_tokenizer
+from harness.checkpoints.locate import locate
+from harness.checkpoints.reference import parse_reference
 from harness.errors import UsageError
-from harness.finetuning import Declaration, Finetuned, Recipe, discard, read_rows
+from harness.finetuning import Finetuned, Recipe, discard, finished, read_rows, recipe_digest
 from harness.finetuning import finetune as train_checkpoint
 from harness.provenance import date_today
 from harness.suites.files import load_suite
 from harness.workflow.declarations import declarations_of
+from harness.workflow.options import Progress
 from harness.workflow.project import Project, open_project
 
 
 def finetune(
     *,
     base: str,
-    out: Path,
+    out: Path | None = None,
+    cache: bool = False,
     project: Project | None = None,
     suite: str | None = None,
     train: Path | None = None,
@@ -29,57 +38,85 @@ def finetune(
     reuse: bool = False,
     tensorboard: bool = False,
     push_to_hub: str | None = None,
-    progress: bool = False,
-    notify: Callable[[str], None] = lambda _: None,
+    progress: Progress | None = None,
     today: date | None = None,
 ) -> Finetuned:
     """
     Train *base* on chat rows: a suite's ``train.jsonl`` and ``valid.jsonl``, or the files given.
 
-    With a suite, rows without tools or system text are given the suite's, and no row may ask what
-    the suite asks. With *reuse*, what is in *out* is returned if it is this very fine-tune,
-    resumed if it is unfinished, and replaced if it is another.
+    The result is written to *out*; with *cache* to the user's cache, under the digest of base, rows
+    and recipe, so that the same call trains only once. With a suite, rows without tools or system
+    text are given the suite's, and no row may ask what the suite asks. With *reuse*, what is in
+    *out* is returned if it is this very fine-tune, resumed if it is unfinished, and replaced if it
+    is another.
 
     Raises:
-        UsageError: if it is not clear what to train on.
+        UsageError: if it is not clear what to train on, or where the result goes.
+        HarnessError: as `harness.finetuning.finetune`.
     """
-    if suite is None and (train is None or valid is None):
-        raise UsageError("say what to train on: --suite SUITE, or --train FILE and --valid FILE")
-    defaults: dict[str, Any] = {}
-    heldout: set[str] = set()
-    asked: Sequence[Declaration] = ()
-    if suite is not None:
-        folder = (project or open_project()).suite(suite)
-        whole = load_suite(folder, today=today or date_today())
-        heldout = {case.prompt for case in whole.cases}
-        asked = declarations_of(whole)
-        train, valid = train or folder / "train.jsonl", valid or folder / "valid.jsonl"
-        defaults = {
-            "tools": whole.tools,
-            "system": whole.system,
-            "system_role": whole.system_role,
-            "declare_tools": whole.declare_tools,
-        }
-    assert train is not None
-    assert valid is not None
+    if cache == (out is not None):
+        raise UsageError("say where the result goes: out=FOLDER, or cache=True")
+    progress = progress or Progress()
     arguments: dict[str, Any] = {
         "base": base,
-        "train": read_rows(train, **defaults),
-        "valid": read_rows(valid, **defaults),
-        "out": out,
         "recipe": recipe or Recipe(),
-        "heldout_prompts": heldout,
-        "asked": asked,
-        "progress": progress,
+        "progress": progress.bar,
         "tensorboard": tensorboard,
         "push_to_hub": push_to_hub,
-        "notify": notify,
+        "notify": progress.notify,
     }
+    if suite is not None:
+        folder = (project or open_project()).suite(suite)
+        arguments |= _suite_rows(folder, train, valid, today or date_today())
+    elif train is not None and valid is not None:
+        arguments |= {"train": read_rows(train), "valid": read_rows(valid)}
+    else:
+        raise UsageError("say what to train on: --suite SUITE, or --train FILE and --valid FILE")
+    if out is None:
+        return _train_once(arguments)
     if not reuse:
-        return train_checkpoint(resume=resume, **arguments)
+        return train_checkpoint(out=out, resume=resume, **arguments)
     try:
-        return train_checkpoint(resume=True, **arguments)
+        return train_checkpoint(out=out, resume=True, **arguments)
     except UsageError:
         # What is there is a fine-tune of something else, or nothing of ours at all.
         discard(out)
-        return train_checkpoint(**arguments)
+        return train_checkpoint(out=out, **arguments)
+
+
+def _suite_rows(
+    folder: Path, train: Path | None, valid: Path | None, today: date
+) -> dict[str, Any]:
+    """
+    Return a suite's rows, or those of the files given, and what the suite will ask.
+    """
+    suite = load_suite(folder, today=today)
+    defaults: dict[str, Any] = {
+        "tools": suite.tools,
+        "system": suite.system,
+        "system_role": suite.system_role,
+        "declare_tools": suite.declare_tools,
+    }
+    return {
+        "train": read_rows(train or folder / "train.jsonl", **defaults),
+        "valid": read_rows(valid or folder / "valid.jsonl", **defaults),
+        "heldout_prompts": {case.prompt for case in suite.cases},
+        "asked": declarations_of(suite),
+    }
+
+
+def _train_once(arguments: Mapping[str, Any]) -> Finetuned:
+    """
+    Train in the user's cache, unless it holds this very fine-tune; resume what was interrupted.
+    """
+    base, notify = arguments["base"], arguments["notify"]
+    train, valid, recipe = arguments["train"], arguments["valid"], arguments["recipe"]
+    located = locate(parse_reference(base), progress=arguments["progress"], notify=notify)
+    identity = recipe_digest(digests(located, load_tokenizer(located)), train, valid, recipe)
+    out = cache_folder() / "finetuned" / identity.removeprefix("sha256:")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    # One process trains; others that want the same wait for it.
+    with FileLock(f"{out}.lock"):
+        if finished(out) is None:
+            notify(f"fine-tuning {base} on {len(train)} rows, to be kept in {out}")
+        return train_checkpoint(out=out, resume=True, **arguments)

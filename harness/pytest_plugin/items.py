@@ -1,0 +1,178 @@
+"""
+Suites as tests: a ``suite.yaml`` is a file of tests, with one item a case and one for the gate.
+
+The selected cases of a suite are asked in one batched run, before the first of them is reported;
+judging, comparing and gating are steps of `harness.workflow`.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import pytest
+
+from harness.errors import HarnessError
+from harness.pytest_plugin.session import SESSION, SuiteRun
+
+if TYPE_CHECKING:
+    from harness.suites.suite import Case, Suite
+
+GATE = "gate"
+
+# Marks that change how pytest treats a test: a case tagged so must still be judged.
+_PYTEST_MARKS = ("filterwarnings", "parametrize", "skip", "skipif", "usefixtures", "xfail")
+
+
+class SuiteFile(pytest.File):
+    """
+    One suite.
+    """
+
+    suite: "Suite"
+
+    def collect(self) -> Iterator[pytest.Item]:
+        """
+        Give one item a case, then the gate.
+        """
+        from harness.diagnostics import raise_problems
+        from harness.suites.files import read_suite
+
+        session = self.config.stash[SESSION]
+        if hasattr(self.config, "workerinput"):
+            raise self.CollectError("a suite is one batched run; run suites without -n")
+        try:
+            reading = read_suite(self.path, today=session.today)
+            raise_problems(reading.problems)
+            assert reading.suite is not None  # or there were problems
+            session.add(reading.suite)
+        except HarnessError as exc:
+            raise self.CollectError(str(exc)) from exc
+        self.suite = reading.suite
+        self.extra_keyword_matches.add(self.suite.name)
+        for name in sorted({_mark(tag) for case in self.suite.cases for tag in case.tags}):
+            # --strict-markers refuses a mark that nobody registered.
+            self.config.addinivalue_line("markers", f"{name}: a tag of suite {self.suite.name}")
+        for index, case in enumerate(self.suite.cases):
+            file, line = reading.places.find(("cases", index))
+            item = CaseItem.from_parent(self, name=case.id)
+            item.ask(
+                case, self.suite.document["cases"][index], f"{session.shown(Path(file))}:{line}"
+            )
+            yield item
+        if session.baseline is not None:
+            yield GateItem.from_parent(self, name=GATE)
+
+
+class _SuiteItem(pytest.Item):
+    """
+    A test that needs its suite's run.
+    """
+
+    @property
+    def file(self) -> SuiteFile:
+        return cast(SuiteFile, self.parent)
+
+    def run_of_suite(self) -> SuiteRun:
+        try:
+            return self.config.stash[SESSION].run_of(self.path, self.file.suite, self._selected())
+        except HarnessError as exc:
+            raise pytest.fail.Exception(str(exc), pytrace=False) from None
+
+    def _selected(self) -> frozenset[str]:
+        return frozenset(
+            item.case.id
+            for item in self.session.items
+            if isinstance(item, CaseItem) and item.path == self.path
+        )
+
+    def reportinfo(self) -> tuple[Path, int | None, str]:
+        return self.path, None, self.name
+
+
+class CaseItem(_SuiteItem):
+    """
+    One case. An answer that could not be made is an error, raised in setup; not a failure.
+    """
+
+    case: "Case"
+    row: Mapping[str, Any]
+    place: str
+
+    def ask(self, case: "Case", row: Mapping[str, Any], place: str) -> None:
+        """
+        Say which case this is: read, as written, and where that stands.
+        """
+        self.case, self.row, self.place = case, row, place
+        for tag in case.tags:
+            self.add_marker(getattr(pytest.mark, _mark(tag)))
+
+    def setup(self) -> None:
+        """
+        Look the answer up; the first item to get here has all of them made.
+        """
+        run = self.run_of_suite()
+        self.result, self.view = run.results[self.case.id], run.view
+        self.user_properties += [
+            ("tags", ",".join(self.case.tags)),
+            ("status", self.result.status),
+            *(("finding", found.code) for turn in self.result.turns for found in turn.findings),
+        ]
+        if self.result.status == "error" and self.case.quarantine is None:
+            pytest.fail(self.explain(), pytrace=False)
+
+    def runtest(self) -> None:
+        """
+        Pass, fail or skip as the case was judged.
+        """
+        held = self.case.quarantine
+        if held is not None:
+            pytest.skip(f"quarantined until {held.until}: {held.reason} (now {self.result.status})")
+        if self.result.status != "correct":
+            pytest.fail(self.explain(), pytrace=False)
+
+    def explain(self) -> str:
+        """
+        Say what a person needs to see why the case is not correct.
+        """
+        from harness.pytest_plugin.assertions import explain_case
+
+        return explain_case(self.case, self.row, self.result, self.view, self.place)
+
+
+def _mark(tag: str) -> str:
+    """
+    Give the mark for a tag: the tag itself, unless pytest could not take it for a plain mark.
+    """
+    name = re.sub(r"[^\w.+-]", "_", tag)
+    return f"tag_{name}" if name in _PYTEST_MARKS or name.startswith("_") else name
+
+
+class GateItem(_SuiteItem):
+    """
+    The verdict on the whole suite's run.
+    """
+
+    def setup(self) -> None:
+        """
+        Compare and gate. What keeps that from being done (no baseline, say) is an error.
+        """
+        run = self.run_of_suite()
+        try:
+            self.gated = self.config.stash[SESSION].gate(self.path, run)
+        except HarnessError as exc:
+            raise pytest.fail.Exception(str(exc), pytrace=False) from None
+        self.user_properties.append(("verdict", self.gated.verdict.verdict))
+
+    def runtest(self) -> None:
+        """
+        Fail where `harness gate` would exit with anything but 0.
+        """
+        verdict = self.gated.verdict
+        if verdict.exit:
+            session = self.config.stash[SESSION]
+            folder = session.shown(self.gated.new.folder)
+            command = f"harness gate {folder} --baseline {session.baseline} --explain"
+            first, *rest = map(str, verdict.reasons)
+            lines = [f"{verdict.verdict}: {first}", *rest, f"in full: {command}"]
+            pytest.fail("\n".join(lines), pytrace=False)
