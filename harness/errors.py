@@ -13,7 +13,7 @@ Every error the harness raises on purpose, and the exit codes of its commands.
     +-- DialectError            no dialect, or more than one, fits
     +-- CheckpointError         a checkpoint cannot be found, read or trusted
     |   +-- TemplateError       its chat template drops tools, calls or results
-    +-- BackendError            a model could not be served or broke while answering
+    +-- BackendError            a model could not be loaded, or failed while answering
     +-- TrainingError           a fine-tune cannot start or would train on the wrong thing
     +-- MissingDependencyError  an optional package is not installed
 
@@ -103,7 +103,7 @@ class TemplateError(CheckpointError):
 
 class BackendError(HarnessError):
     """
-    A model could not be served or broke while answering.
+    A model could not be loaded, or failed while answering.
     """
 
 
@@ -115,7 +115,7 @@ class TrainingError(HarnessError):
 
 class MissingDependencyError(HarnessError):
     """
-    An optional package is not installed; the message names the extra that brings it.
+    An optional package is not installed; the message names the extra that has it.
     """
 
 
@@ -124,7 +124,7 @@ def boundary(error: type[HarnessError], what: str) -> Iterator[None]:
     """
     Convert whatever a foreign library raises into *error*; our own errors pass through.
 
-    *what* says which step crossed into foreign code and becomes the start of the message.
+    *what* names the step that called foreign code and begins the message.
     """
     try:
         yield

@@ -1,5 +1,5 @@
 """
-Writing files and folders whole or not at all, whenever the process dies.
+Files and folders written whole or not at all, whenever the process is killed.
 """
 
 import os
@@ -13,7 +13,7 @@ from harness.errors import StoreError, UsageError, boundary
 
 def write_text(path: Path, text: str) -> None:
     """
-    Replace *path* by a file holding *text*.
+    Write *text* to *path*, replacing the file there.
 
     Raises:
         StoreError: if it is a folder, or a link that leads to itself.
@@ -33,7 +33,7 @@ def write_text(path: Path, text: str) -> None:
             stream.write(text)
             stream.flush()
             os.fsync(stream.fileno())
-        # mkstemp makes files for the owner alone; these are to be read like any other.
+        # mkstemp makes files that only the owner can read; these get the usual permissions.
         Path(name).chmod(path.stat().st_mode if path.exists() else 0o644)
         Path(name).replace(path)
     except BaseException:
@@ -43,31 +43,31 @@ def write_text(path: Path, text: str) -> None:
 
 def _behind_links(path: Path) -> Path:
     """
-    Give the file a link stands for, or *path* where it is none.
+    Return the file that a link points to, or *path* itself if it is not a link.
     """
     try:
         found = path.resolve()
-        # From Python 3.13 on a loop is no error, and ends at a link.
+        # From Python 3.13 on a loop is not an error; the result is a link.
         endless = found.is_symlink()
     except RuntimeError:
         endless = True
     if endless:
-        raise StoreError(f"{path} leads over a link that leads back to itself; remove the link")
+        raise StoreError(f"{path} goes through a link that points to itself; remove the link")
     return found
 
 
 def write_folder(folder: Path, files: Mapping[str, str]) -> None:
     """
-    Make *folder* with *files*, names to texts; it appears when it is complete.
+    Create *folder* with *files*, a mapping of names to texts; it appears only once complete.
 
     Raises:
-        UsageError: if it is there already and not empty, or cannot be made.
+        UsageError: if it exists and is not empty, or cannot be created.
     """
     if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
-        raise UsageError(f"{folder} is there already; choose another name")
-    with boundary(UsageError, f"cannot make {folder}"):
+        raise UsageError(f"{folder} already exists; choose another name")
+    with boundary(UsageError, f"cannot create {folder}"):
         folder.parent.mkdir(parents=True, exist_ok=True)
-        # Renamed when complete, so that no half suite is ever found.
+        # Renamed once complete, so that a half-written folder is never seen.
         draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
         try:
             draft.chmod(0o755)

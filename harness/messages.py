@@ -38,7 +38,7 @@ class Tool:
         Read an OpenAI function schema, with or without its ``{"type": "function"}`` wrapper.
 
         Raises:
-            ValueError: if it has no name, or parameters that are no object schema.
+            ValueError: if it has no name, or parameters that are not an object schema.
         """
         if not isinstance(schema, Mapping):
             raise ValueError(f"a tool is an object, not {type(schema).__name__}")
@@ -84,9 +84,9 @@ class ToolCall:
             try:
                 arguments = json.loads(arguments)
             except ValueError as exc:
-                raise ValueError(f"arguments of {function['name']!r} are no JSON: {exc}") from exc
+                raise ValueError(f"arguments of {function['name']!r} are not JSON: {exc}") from exc
         if not isinstance(arguments, Mapping):
-            raise ValueError(f"arguments of {function['name']!r} are no object")
+            raise ValueError(f"arguments of {function['name']!r} are not an object")
         identity = call.get("id")
         return cls(
             name=function["name"],
@@ -96,7 +96,7 @@ class ToolCall:
 
     def to_chat(self) -> dict[str, Any]:
         """
-        Give the Hugging Face form, arguments as an object.
+        Return the call in Hugging Face form, arguments as an object.
         """
         call: dict[str, Any] = {
             "type": "function",
@@ -136,7 +136,7 @@ class Message:
             raise ValueError(f"a message is an object, not {type(message).__name__}")
         role = message.get("role")
         if role not in ROLES:
-            raise ValueError(f"role {role!r} is none of {', '.join(ROLES)}")
+            raise ValueError(f"unknown role {role!r}; choose from {', '.join(ROLES)}")
         given = message.get("tool_calls") or ()
         if not isinstance(given, Sequence) or isinstance(given, str):
             raise ValueError("tool_calls is a list")
@@ -157,7 +157,7 @@ class Message:
 
     def to_chat(self) -> dict[str, Any]:
         """
-        Return the Hugging Face chat form; absent keys are left out.
+        Return the message in the Hugging Face chat format, without absent keys.
         """
         message: dict[str, Any] = {"role": self.role}
         if self.reasoning is not None:
@@ -175,7 +175,7 @@ class Message:
 
 def to_chat(messages: Sequence[Message]) -> list[dict[str, Any]]:
     """
-    Give a whole conversation in the Hugging Face chat form.
+    Return a whole conversation in the Hugging Face chat format.
     """
     return [message.to_chat() for message in messages]
 
@@ -203,10 +203,10 @@ def _text(content: Any) -> str | None:
 
 def tools_from_functions(functions: Sequence[Callable[..., Any]]) -> tuple[Tool, ...]:
     """
-    Declare Python functions as tools, from their type hints and Google-style docstrings.
+    Return tools declared from Python functions, their type hints and Google-style docstrings.
 
-    The ``return`` key that transformers adds is left out: no API knows it, and no template of
-    tool declarations shows it.
+    The ``return`` key that transformers adds is left out: no API has it, and no chat template shows
+    it.
 
     Raises:
         UsageError: if a function lacks a type hint or a description of an argument.

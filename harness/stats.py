@@ -1,9 +1,9 @@
 """
 Counts -> intervals, p-values and sample sizes.
 
-Closed forms and bisections only: the same counts give the same numbers to the bit. Throughout, in
-n paired answers *broken* were right before and are wrong now, *fixed* the other way round, and the
-drop is (broken - fixed) / n. The discordance d of two equal models is (broken + fixed) / n.
+Closed forms and bisections only: the same counts give the same numbers to the bit. Throughout, of
+n paired answers *broken* were right before and are wrong now, *fixed* the reverse, and the drop is
+(broken - fixed) / n. The discordance d of two equal models is (broken + fixed) / n.
 """
 
 import math
@@ -14,7 +14,7 @@ from statistics import NormalDist, median
 _NORMAL = NormalDist()
 
 EXACT_SIGNED_RANKS = 50
-"""Up to this many pairs the Wilcoxon distribution is enumerated, beyond it is taken as normal."""
+"""Up to this many pairs the Wilcoxon distribution is exact, beyond that a normal approximation."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +31,7 @@ class Shift:
 
 def wilson(hits: int, n: int, confidence: float = 0.95, effect: float = 1.0) -> tuple[float, float]:
     """
-    Give the two-sided Wilson score interval of a rate.
+    Return the two-sided Wilson score interval of a rate.
 
     (p + z^2/2n -+ z sqrt(p(1-p)/n + z^2/4n^2)) / (1 + z^2/n); Wilson 1927, JASA 22:209. *effect*
     is the `design_effect`: n is divided by it, as in `tango_interval`.
@@ -42,7 +42,7 @@ def wilson(hits: int, n: int, confidence: float = 0.95, effect: float = 1.0) -> 
     scale = 1 + z * z / m
     centre = (p + z * z / (2 * m)) / scale
     half = z * math.sqrt(p * (1 - p) / m + z * z / (4 * m * m)) / scale
-    # At the ends the formula gives 0 and 1; only the floating point does not.
+    # At the ends the formula is exactly 0 and 1; floating point is not.
     low = 0.0 if hits == 0 else max(0.0, centre - half)
     high = 1.0 if hits == n else min(1.0, centre + half)
     return low, high
@@ -50,7 +50,7 @@ def wilson(hits: int, n: int, confidence: float = 0.95, effect: float = 1.0) -> 
 
 def clopper_pearson(hits: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
     """
-    Give the two-sided exact interval of a rate.
+    Return the two-sided exact interval of a rate.
 
     The rates at which a result at least (at most) this large has probability (1 - confidence)/2;
     Clopper and Pearson 1934, Biometrika 26:404. Its upper end at confidence 0.90 is the one-sided
@@ -68,7 +68,7 @@ def clopper_pearson(hits: int, n: int, confidence: float = 0.95) -> tuple[float,
 
 def mid_p(broken: int, fixed: int) -> float:
     """
-    Give the one-sided McNemar mid-p of "more broke than were mended by chance".
+    Return the one-sided McNemar mid-p for the alternative that more were broken than fixed.
 
     P(B > broken) + P(B = broken)/2 with B ~ Binomial(broken + fixed, 1/2); Fagerland, Lydersen
     and Laake 2013, BMC Med Res Methodol 13:91.
@@ -78,7 +78,7 @@ def mid_p(broken: int, fixed: int) -> float:
 
 def sign_flip_mid_p(sums: Sequence[int]) -> float:
     """
-    Give the one-sided mid-p of the sign-flip test over *sums*: broken minus fixed, unit by unit.
+    Return the one-sided mid-p of the sign-flip test over *sums*: broken minus fixed, unit by unit.
 
     A unit is what varies independently: a case, a case with all its repeats, or a group of cases
     made from one template. If both models are equal, each unit's sum might as well have had the
@@ -106,15 +106,15 @@ def sign_flip_mid_p(sums: Sequence[int]) -> float:
 
 def design_effect(sums: Sequence[int], sizes: Sequence[int], changed: int) -> float:
     """
-    Estimate by how much alike answers within a unit inflate the variance of the drop; at least 1.
+    Return the factor by which similar answers within a unit inflate the variance of the drop.
 
     The variance of the drop over m units / that over all n answers as if independent,
     [m/(m-1) sum (s_i - n_i D)^2] / [n/(n-1) (changed - n D^2)]; the numerator is Obuchowski 1998,
     Stat Med 17:1495. *sums* are as in `sign_flip_mid_p`, *sizes* the units' answers, *changed* is
-    broken + fixed. Exactly 1 for units of one answer, and where nothing can be estimated: nothing
-    changed, everything changed alike, or there is one unit.
+    broken + fixed. At least 1; exactly 1 for units of one answer, and where nothing can be
+    estimated: nothing changed, everything changed alike, or there is one unit.
     """
-    # In integers to the last division, so that the order of units cannot move a digit.
+    # In integers up to the last division, so that the order of units cannot change a digit.
     n, net, m = sum(sizes), sum(sums), len(sums)
     independent = n * changed - net * net
     if m < 2 or independent <= 0:
@@ -127,7 +127,7 @@ def tango_interval(
     broken: int, fixed: int, n: int, confidence: float = 0.95, effect: float = 1.0
 ) -> tuple[float, float]:
     """
-    Give the two-sided score interval of the drop.
+    Return the two-sided score interval of the drop.
 
     The drops that the score test does not reject; Tango 1998, Stat Med 17:891. *effect* is the
     `design_effect`: n, broken and fixed are divided by it, as Rao and Scott 1992 (Biometrics
@@ -143,7 +143,7 @@ def tango_upper(
     broken: int, fixed: int, n: int, confidence: float = 0.95, effect: float = 1.0
 ) -> float:
     """
-    Give the one-sided upper bound of the drop; the cluster form with *effect* above 1.
+    Return the one-sided upper bound of the drop; the cluster form with *effect* above 1.
 
     As `tango_interval`. Where nothing changed at all, the score bound is too low (88 equal answers
     would exclude a drop of 3 points), so the exact bound holds: 1 - (1 - confidence)^(1/n).
@@ -158,7 +158,7 @@ def cases_to_detect(
     drop: float, discordance: float, *, alpha: float = 0.05, power: float = 0.80
 ) -> int:
     """
-    Give how many cases find a true *drop* with probability *power*.
+    Return how many cases detect a true *drop* with probability *power*.
 
     ceil[(z_alpha sqrt(d + D) + z_power sqrt(d + D - D^2))^2 / D^2], one-sided; Connor 1987,
     Biometrics 43:207.
@@ -171,7 +171,7 @@ def cases_to_clear(
     margin: float, discordance: float, *, alpha: float = 0.05, power: float = 0.80
 ) -> int:
     """
-    Give how many cases show an equal model to be within *margin* with probability *power*.
+    Return how many cases show an equal model to be within *margin* with probability *power*.
 
     ceil[(z_alpha + z_power)^2 d / margin^2] (Liu, Hsueh, Hsieh and Chen 2002, Stat Med 21:231, at
     a true drop of 0), and at least ln(alpha) / ln(1 - margin), below which even n equal answers
@@ -188,7 +188,7 @@ def smallest_detectable_drop(
     n: float, discordance: float, *, alpha: float = 0.05, power: float = 0.80
 ) -> float | None:
     """
-    Give the smallest true drop that *n* cases find with probability *power*; None if none is.
+    Return the smallest true drop that *n* cases detect with probability *power*, if any.
 
     `cases_to_detect`, solved for the drop.
     """
@@ -200,14 +200,14 @@ def smallest_detectable_drop(
 
 def hodges_lehmann(differences: Sequence[float], confidence: float = 0.95) -> Shift:
     """
-    Estimate the typical difference of pairs: the median of all Walsh averages, with its interval.
+    Return the typical difference of pairs, the median of all Walsh averages, with its interval.
 
     The interval inverts the Wilcoxon signed-rank test (Hodges and Lehmann 1963, Ann Math Stat
     34:598; Hollander, Wolfe and Chicken 2014, section 3.3), exactly up to `EXACT_SIGNED_RANKS`
-    pairs. For times, the differences of logarithms give a ratio that no stall can pull.
+    pairs. For times, differences of logarithms give a ratio that is robust to stalls.
 
     Raises:
-        ValueError: for no difference at all.
+        ValueError: for an empty sequence.
     """
     n = len(differences)
     if not n:
@@ -224,7 +224,7 @@ def hodges_lehmann(differences: Sequence[float], confidence: float = 0.95) -> Sh
 
 def holm(p_values: Sequence[float]) -> list[float]:
     """
-    Adjust p-values for being several, in the order given.
+    Return *p_values* adjusted for multiple testing, in the given order.
 
     The running maximum of (m - rank) p over the sorted values, at most 1; Holm 1979, Scand J
     Stat 6:65.
@@ -242,13 +242,13 @@ def holm_tarone(
     p_values: Sequence[float], least: Sequence[float], alpha: float = 0.05
 ) -> list[float]:
     """
-    Adjust p-values of discrete tests for being several: below *alpha* is significant among them.
+    Return *p_values* of discrete tests adjusted for multiple testing at level *alpha*.
 
     *least* is the smallest p-value each test could have given, had every change been a loss. With K
     the smallest number such that at most K of the tests have least < alpha / K, p is multiplied by
-    K, and not by the number of tests: the others cannot be significant whatever comes (Tarone
-    1990, Biometrics 46:515). As in `holm`, those found significant are then set aside and K is
-    taken again over the rest (Hommel and Krummenauer 1998, Biometrics 54:673).
+    K, not by the number of tests: the others can never be significant (Tarone 1990, Biometrics
+    46:515). As in `holm`, those found significant are then set aside and K is computed again over
+    the rest (Hommel and Krummenauer 1998, Biometrics 54:673).
     """
     adjusted = [1.0] * len(p_values)
     left = set(range(len(p_values)))
@@ -266,7 +266,7 @@ def holm_tarone(
 
 def _check_rate(hits: int, n: int) -> None:
     if not 0 <= hits <= n or n < 1:
-        raise ValueError(f"no rate: {hits} of {n}")
+        raise ValueError(f"not a rate: {hits} of {n}")
 
 
 def _check_share(name: str, value: float) -> None:
@@ -288,7 +288,7 @@ def _detect(drop: float, discordance: float, alpha: float, power: float) -> floa
 
 def _tango_end(broken: float, fixed: float, n: float, confidence: float, effect: float) -> float:
     if n <= 0 or effect < 1 or min(broken, fixed) < 0 or broken + fixed > n:
-        raise ValueError(f"no paired counts: {broken} broken, {fixed} fixed of {n}, over {effect}")
+        raise ValueError(f"not paired counts: {broken} broken, {fixed} fixed of {n}, over {effect}")
     b, c, m, z = broken / effect, fixed / effect, n / effect, _upper(1 - confidence)
     if broken == n:
         return 1.0
@@ -301,7 +301,7 @@ def _tango_end(broken: float, fixed: float, n: float, confidence: float, effect:
 
 def _tango_score(b: float, c: float, n: float, drop: float) -> float:
     """
-    (b - c - n D) / sqrt(n (2 q + D (1 - D))), q the likeliest share mended, given a drop of D.
+    (b - c - n D) / sqrt(n (2 q + D (1 - D))), q the likeliest fixed share given a drop of D.
     """
     half = -b - c + (2 * n - b + c) * drop
     square = half * half + 8 * n * c * drop * (1 - drop)
@@ -331,7 +331,7 @@ def _binomial_at_least(hits: int, n: int, p: float) -> float:
 
 def _signed_rank_quantile(n: int, tail: float) -> int | None:
     """
-    Give how many Walsh averages lie outside each end of the interval; None if too few pairs.
+    Return how many Walsh averages lie outside each end of the interval; None for too few pairs.
     """
     if n > EXACT_SIGNED_RANKS:
         spread = math.sqrt(n * (n + 1) * (2 * n + 1) / 24)
@@ -352,7 +352,7 @@ def _signed_rank_quantile(n: int, tail: float) -> int | None:
 
 def _root(rising: Callable[[float], float], low: float, high: float) -> float:
     """
-    Where *rising* crosses zero between *low* and *high*, by bisection.
+    Return where *rising* crosses zero between *low* and *high*, by bisection.
     """
     for _ in range(200):
         middle = (low + high) / 2

@@ -1,8 +1,8 @@
 """
 The evidence: what a checkpoint answered, exactly, and how long it took. Never altered afterwards.
 
-One line of transcripts.jsonl is one `Transcript`. Its text is kept as it came, special tokens
-included, so that a run can be judged again when a dialect or a scorer changes.
+One line of transcripts.jsonl is one `Transcript`. Its text is kept exactly as it came, special
+tokens included, so that a run can be judged again when a dialect or a scorer changes.
 """
 
 from collections.abc import Mapping
@@ -54,12 +54,12 @@ class Transcript:
     """``stop``, ``length`` or ``tool_calls``, where known."""
     timing: Timing | None = None
     margin: float | None = None
-    """How much likelier the called tool was than the runner-up: a difference of natural logarithms
-    of probabilities (`harness.backends.margins`); None where nobody knows."""
+    """How much likelier the called tool was than the runner-up: a difference of log probabilities,
+    in nats (`harness.backends.margins`); None where that is unknown."""
 
     def to_json(self) -> dict[str, Any]:
         """
-        Give the line of transcripts.jsonl as a dictionary; what is unknown is left out.
+        Return the line of transcripts.jsonl as a dictionary, without what is unknown.
         """
         line: dict[str, Any] = {"case": self.key.case}
         if self.key.repeat:
@@ -84,7 +84,7 @@ class Transcript:
         Raises:
             ValueError: with the reason; the caller adds file and line.
         """
-        # An editor's byte order mark is no part of the text.
+        # A byte order mark left by an editor is not part of the text.
         text = line.removeprefix("\ufeff")
         row = parse_json(text)
         if not isinstance(row, Mapping):
@@ -103,7 +103,7 @@ class Transcript:
                 raise ValueError(f"case {case!r}: {name!r} has the wrong type")
         if row.get("message") is not None and not is_answer(row["message"]):
             raise ValueError(
-                f"case {case!r}: 'message' is no assistant message with content or tool_calls"
+                f"case {case!r}: 'message' is not an assistant message with content or tool_calls"
             )
         latency = _number(row, "latency_ms")
         tokens = _count(row, "output_tokens", None)
@@ -124,7 +124,7 @@ class Transcript:
 
 def is_answer(message: Mapping[str, Any]) -> bool:
     """
-    Say whether *message* is an assistant's: an error body, say, must not be judged as silence.
+    Return whether *message* is an assistant's: an error body must not be judged as silence.
     """
     return message.get("role", "assistant") == "assistant" and any(
         key in message for key in ("content", "tool_calls", "function_call")

@@ -68,7 +68,7 @@ def test_text_parts_are_joined() -> None:
     ("message", "reason"),
     [
         ("hi", "an object"),
-        ({"role": "robot", "content": "hi"}, "role 'robot' is none of"),
+        ({"role": "robot", "content": "hi"}, "unknown role 'robot'; choose from"),
         ({"role": "user"}, "neither content nor tool_calls"),
         ({"role": "user", "content": 5}, "content must be text"),
         ({"role": "user", "content": [{"type": "image"}]}, "content must be text"),

@@ -74,7 +74,7 @@ def test_nothing_in_n_bounds_a_rate_by_about_three_in_n() -> None:
 @pytest.mark.parametrize("interval", [wilson, clopper_pearson])
 @pytest.mark.parametrize(("hits", "n"), [(0, 0), (-1, 5), (6, 5)])
 def test_a_rate_of_nothing_is_refused(interval, hits: int, n: int) -> None:
-    with pytest.raises(ValueError, match="no rate"):
+    with pytest.raises(ValueError, match="not a rate"):
         interval(hits, n)
 
 
@@ -220,7 +220,7 @@ def test_a_design_effect_counts_as_fewer_cases() -> None:
 
 @pytest.mark.parametrize(("broken", "fixed", "n"), [(1, 0, 0), (-1, 0, 5), (3, 3, 5)])
 def test_impossible_counts_are_refused(broken: int, fixed: int, n: int) -> None:
-    with pytest.raises(ValueError, match="no paired counts"):
+    with pytest.raises(ValueError, match="not paired counts"):
         tango_upper(broken, fixed, n)
 
 

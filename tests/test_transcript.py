@@ -68,7 +68,7 @@ def test_repeat_and_turn_count_from_zero_and_unknown_keys_are_ignored() -> None:
         ({"case": "a", "output": "", "turn": True}, "'turn' must be a whole number"),
         ({"case": "a", "output": "", "output_tokens": 1.5}, "'output_tokens' must be"),
         ({"case": "a", "output": "", "latency_ms": -1}, "'latency_ms' must be"),
-        ({"case": "a", "output": "", "latency_ms": float("nan")}, "NaN is no JSON"),
+        ({"case": "a", "output": "", "latency_ms": float("nan")}, "NaN is not JSON"),
         ({"case": "a", "output": "", "latency_ms": 1, "ttft_ms": "2"}, "'ttft_ms' must be"),
     ],
 )
@@ -99,5 +99,5 @@ def test_a_line_that_is_no_json_is_refused() -> None:
     ],
 )
 def test_a_number_nothing_can_be_done_with_is_refused(line: str):
-    with pytest.raises(ValueError, match=r"whole number|no JSON|beyond"):
+    with pytest.raises(ValueError, match=r"whole number|not JSON|too large"):
         Transcript.from_json(line)

@@ -1,5 +1,5 @@
 """
-What tells a reader how a trained folder came to be: training.json, README.md, loss.png.
+The record of how a checkpoint was trained: training.json, README.md, loss.png.
 """
 
 import json
@@ -27,7 +27,7 @@ def training_document(
     environment: Mapping[str, Any],
 ) -> dict[str, Any]:
     """
-    Give what training.json holds.
+    Return the content of training.json.
     """
     return {
         "format": 1,
@@ -64,7 +64,7 @@ def card(document: Mapping[str, Any], example: str) -> str:
     environment = document["environment"]
     adapter = recipe["lora_rank"] is not None and not recipe["merge"]
     _, colon, target = base.partition(":")
-    # The hub takes only its own names as a base.
+    # The hub accepts only its own names as a base.
     on_hub = base.startswith("hf:") and not Path(target).is_absolute()
     lines = [
         "---",
@@ -137,7 +137,7 @@ def draw_losses(file: Path, document: Mapping[str, Any]) -> None:
     """
     Draw training and validation loss by epoch.
     """
-    # Not pyplot: its state is the process's, and a user's own figures and backend are in it.
+    # Not pyplot: its state is global and may hold a user's own figures and backend.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

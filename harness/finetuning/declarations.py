@@ -1,9 +1,9 @@
 """
-Which declarations of tools a fine-tune was shown, kept by digest, and whether a suite shows others.
+Which tool declarations a fine-tune saw, stored by digest, and whether a suite shows others.
 
 A small model that learned ``{"name": ..., "description": ...}`` answers worse when it is asked with
 ``{"description": ..., "name": ...}``: the same tools in another order are another prompt. So
-training.json names each block it was trained with, and whoever asks the model compares.
+training.json names each block it was trained with, to be compared when the model is asked.
 """
 
 import json
@@ -25,7 +25,7 @@ DECLARATIONS = "declarations"
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Declaration:
     """
-    What a model is shown before the user's first word: system text and tools.
+    What a model sees before the user's first word: system text and tools.
     """
 
     system: Message | None
@@ -59,7 +59,7 @@ class Declaration:
 
 def trained_with(tokenizer: Any, rows: Sequence[Row]) -> dict[str, dict[str, Any]]:
     """
-    Return each block that *rows* show, by digest, as training.json keeps it.
+    Return each block that *rows* show, by digest, as stored in training.json.
     """
     found: dict[str, dict[str, Any]] = {}
     known: dict[Any, str] = {}
@@ -79,7 +79,7 @@ def shown_otherwise(
 ) -> str | None:
     """
     Return in words how the first of *asked* that is not among the blocks in *known* differs from
-    them; None where all are, or no block is known.
+    them; None if all are, or no block is known.
     """
     for each in asked if known else ():
         if each.digest(tokenizer) not in known:
@@ -91,8 +91,8 @@ def _difference(known: Mapping[str, Mapping[str, Any]], asked: Declaration) -> s
     same = any(sorted(entry["tools"]) == sorted(asked.names) for entry in known.values())
     if same:
         return (
-            "its tools or system text are shown otherwise than in training (the same names, "
-            "another text or order): answers may be worse than the model can give"
+            "its tools or system text are shown differently than in training (the same names, "
+            "another text or order): answers may be worse than the model is capable of"
         )
     trained = max(known.values(), key=lambda entry: int(entry["rows"]))["tools"]
     return (
@@ -108,7 +108,7 @@ def _named(names: Sequence[str]) -> str:
 
 def read_declarations(folder: Path) -> dict[str, dict[str, Any]]:
     """
-    Return the blocks that the fine-tune in *folder* was trained with; empty where none are kept.
+    Return the blocks that the fine-tune in *folder* was trained with; empty if none are stored.
 
     Raises:
         StoreError: if its training.json cannot be read.

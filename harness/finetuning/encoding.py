@@ -1,9 +1,9 @@
 """
-What a row becomes for the model: its text, its tokens, and which of them are learned.
+What the model sees of a training row: its text, its tokens, and which of them are learned.
 
-The assistant's turns are found by rendering the conversation up to each of them and seeing what
-the template adds, so they are known without any marker in the template. What a trainer prepares
-is then held against this: nothing dropped, cut or altered, and the loss on exactly these tokens.
+The assistant's turns are found by rendering the conversation up to each of them and taking what
+the template adds, so no markers in the template are needed. What a trainer prepares is then
+compared with this: nothing dropped, cut or altered, and the loss on exactly these tokens.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -24,7 +24,7 @@ class Encoded:
 
     source: str
     chat: Sequence[Mapping[str, Any]]
-    """The conversation in the chat form, roles as the template knows them."""
+    """The conversation in the chat format, with roles the template knows."""
     tools: Sequence[Mapping[str, Any]]
     text: str
     turns: tuple[str, ...]
@@ -52,10 +52,10 @@ class Encoded:
 
 def check_template(tokenizer: Any, rows: Sequence[Row]) -> None:
     """
-    Refuse a chat template that drops something these rows hold.
+    Refuse a chat template that drops something these rows contain.
 
     Raises:
-        TemplateError: names what it drops.
+        TemplateError: naming what it drops.
     """
     messages = [message for row in rows for message in row.messages]
     preflight(
@@ -74,12 +74,12 @@ def encode_rows(
     notify: Callable[[str], None] = lambda _: None,
 ) -> tuple[Encoded, ...]:
     """
-    Encode *rows*, in their order.
+    Return *rows* encoded, in their order.
 
-    A row becomes one sequence in which each learned turn stands as the model will see it when it is
-    asked. Where the chat template rewrites earlier turns (Qwen3 takes away what they thought), no
-    one sequence shows that, and the row becomes a sequence for each learned turn, with the earlier
-    ones as history. *notify* is told of these, and of thinking that the template does not show.
+    A row becomes one sequence in which each learned turn looks as the model will see it when it is
+    asked. Where the chat template rewrites earlier turns (Qwen3 removes their thinking), no single
+    sequence shows that, and the row becomes one sequence for each learned turn, with the earlier
+    ones as history. *notify* is called about these, and about thinking that the template drops.
 
     Raises:
         TrainingError: if a row is longer than *max_length* tokens, or what the assistant writes in
@@ -133,7 +133,7 @@ def _encode(tokenizer: Any, row: Row) -> list[Encoded]:
             raise TrainingError(
                 f"{source}: the chat template writes what comes before this answer differently "
                 "when it asks for the answer and when it shows it, so training would not show what "
-                "the model sees when it is asked; mend the template's generation prompt"
+                "the model sees when it is asked; fix the template's generation prompt"
             )
         made.append(alone)
     return made
@@ -149,8 +149,8 @@ def _learned_turns(row: Row) -> list[int]:
 
 def _sequence(tokenizer: Any, row: Row, turns: Sequence[int]) -> Encoded | None:
     """
-    Return *row* with the messages at *turns* to learn; None where the template does not show each
-    of them as it is shown when it is asked for.
+    Return *row* with the messages at *turns* to learn; None if the template does not show each of
+    them as it does when the model is asked for it.
     """
     template = chat_template(tokenizer)
     chat = conversation(row.messages, template)
@@ -201,8 +201,8 @@ def _sequence(tokenizer: Any, row: Row, turns: Sequence[int]) -> Encoded | None:
     if not encoded.ends <= special:
         raise TrainingError(
             f"{row.source}: the chat template ends the assistant's turn with "
-            f"{encoded.turns[-1][-12:]!r}, which is no stop token; the model would never learn to "
-            "stop. End the turn with one in the template"
+            f"{encoded.turns[-1][-12:]!r}, which is not a stop token; the model would never learn "
+            "to stop. End the turn with one in the template"
         )
     return encoded
 
@@ -211,10 +211,10 @@ def check_labels(
     tokenizer: Any, expected: Encoded, ids: Sequence[int], labels: Sequence[int]
 ) -> None:
     """
-    Refuse tokens other than *expected*'s, or a loss on other text than the assistant's.
+    Refuse tokens other than those of *expected*, or a loss on text other than the assistant's.
 
     Raises:
-        TrainingError: shows what would be learned instead.
+        TrainingError: showing what would be learned instead.
     """
     if tuple(ids) != expected.ids:
         cut = tuple(ids) == expected.ids[: len(ids)]
@@ -243,15 +243,15 @@ def check_labels(
 
 def _learned(tokenizer: Any, ids: Sequence[int], labels: Sequence[int]) -> list[str]:
     """
-    Decode each run of learned tokens. A run is decoded with what stands before it, as some
-    tokenizers swallow a space at the beginning of a text.
+    Decode each run of learned tokens. A run is decoded together with what precedes it, as some
+    tokenizers drop a space at the beginning of a text.
     """
     runs: list[list[int]] = []
     for index, label in enumerate(labels):
         if label == IGNORED:
             continue
         if label != ids[index]:
-            raise TrainingError("a label is not its token: it would teach another answer")
+            raise TrainingError("a label differs from its token: it would teach another answer")
         if runs and runs[-1][1] == index:
             runs[-1][1] = index + 1
         else:

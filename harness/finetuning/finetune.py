@@ -1,5 +1,5 @@
 """
-One fine-tune: check what would be trained, train it with TRL's SFTTrainer, keep the result.
+One fine-tune: check what would be trained, train with TRL's SFTTrainer, save the result.
 """
 
 import json
@@ -48,15 +48,15 @@ def finetune(
     Train *base* on *train* and write the result to the folder *out*, which any backend loads.
 
     On a CPU the same arguments give the same weights, bit for bit, resumed or not. *resume*
-    continues a fine-tune that was stopped after its last checkpoint (an epoch's, at most one a
-    minute), and gives back one that is done. *tensorboard* logs to ``out/runs``; *push_to_hub*
-    names a private hub repository for the result. *asked* are the declarations of tools with which
-    the result will be asked: *notify* is told of one that no row shows.
+    continues a stopped fine-tune from its last checkpoint (made after an epoch, at most once a
+    minute), and returns the result of a finished one. *tensorboard* logs to ``out/runs``;
+    *push_to_hub* names a private hub repository for the result. *asked* are the declarations of
+    tools with which the result will be asked: *notify* is called about one that no row shows.
 
     Raises:
         TrainingError: if a row's prompt is in *heldout_prompts*, a row would be cut, dropped or
             altered, or the loss would be on anything but the assistant's turns and their stop
-            token; also if training breaks.
+            token; also if training fails.
         TemplateError: if the chat template drops tools, calls, results or system text.
         CheckpointError: if the base cannot be loaded.
         UsageError: if *out* is in use, or *resume* finds a fine-tune of something else.
@@ -74,28 +74,29 @@ def finetune(
     identity = recipe_digest(base_digests, train, valid, recipe)
     done = _claim(out, identity, resume=resume)
     if done is not None:
-        notify(f"{out} holds this very fine-tune already")
+        notify(f"{out} already holds this fine-tune")
         if push_to_hub is not None:
             push(out, push_to_hub, notify)
         return done
 
     check_template(tokenizer, [*train, *valid])
-    # Of a template with variants, the one that renders tools is the one that is trained and kept.
+    # If a template has variants, the one that renders tools is trained and kept.
     tokenizer.chat_template = chat_template(tokenizer)
-    learned = encode_rows(tokenizer, train, recipe.max_length, notify)
-    judged = encode_rows(tokenizer, valid, recipe.max_length, notify)
+    train_rows = encode_rows(tokenizer, train, recipe.max_length, notify)
+    validation_rows = encode_rows(tokenizer, valid, recipe.max_length, notify)
     declared = trained_with(tokenizer, train)
     if how := shown_otherwise(declared, tokenizer, asked):
         notify(f"when the suite is asked, {how}")
-    notify(f"one of {len(learned)} training examples, as the model sees it:\n{learned[0].text}")
+    example = train_rows[0].text
+    notify(f"one of {len(train_rows)} training examples, as the model sees it:\n{example}")
 
     work = out / WORK
     work.mkdir(parents=True, exist_ok=True)
     (work / PLAN).write_text(json.dumps({"digest": identity}) + "\n", encoding="utf-8")
     started = time.perf_counter()
-    with quiet(), boundary(TrainingError, f"training {base} broke"):
+    with quiet(), boundary(TrainingError, f"training {base} failed"):
         trainer, precision = _trained(
-            located, tokenizer, learned, judged, recipe, out,
+            located, tokenizer, train_rows, validation_rows, recipe, out,
             progress=progress, tensorboard=tensorboard, notify=notify,
         )  # fmt: skip
     losses = epoch_losses(trainer.state.log_history)
@@ -122,8 +123,8 @@ def finetune(
         environment=environment(Path.cwd()),
     )
     with quiet(), boundary(TrainingError, f"the result cannot be written to {out}"):
-        _save(trainer, tokenizer, located, [*learned, *judged], recipe, work / "result")
-        write_card(work / "result", document, learned[0].text)
+        _save(trainer, tokenizer, located, [*train_rows, *validation_rows], recipe, work / "result")
+        write_card(work / "result", document, example)
         _publish(work / "result", out)
     if push_to_hub is not None:
         push(out, push_to_hub, notify)
@@ -132,16 +133,16 @@ def finetune(
 
 def _claim(out: Path, identity: str, *, resume: bool) -> Finetuned | None:
     """
-    See that *out* may be written to; give what it holds if that is the same fine-tune, done.
+    Check that *out* may be written to; return its result if it holds this same fine-tune, finished.
     """
     done = finished(out)
     if done is not None:
         if resume and done.digest == identity:
             return done
-        raise UsageError(f"{out} holds a finished fine-tune; give another folder or delete it")
+        raise UsageError(f"{out} holds a finished fine-tune; choose another folder or delete it")
     plan = out / WORK / PLAN
     if plan.is_file():
-        # Without a checkpoint nothing is lost by beginning again.
+        # Without a checkpoint nothing is lost by starting over.
         if _last_checkpoint(plan.parent) is None:
             return None
         if not resume:
@@ -153,18 +154,18 @@ def _claim(out: Path, identity: str, *, resume: bool) -> Finetuned | None:
         if not same:
             raise UsageError(
                 f"{out} holds a stopped fine-tune of another base, other rows or another recipe; "
-                "resume with those, or give another folder"
+                "resume with those, or choose another folder"
             )
     elif out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise UsageError(f"{out} is not an empty folder; give another one")
+        raise UsageError(f"{out} is not an empty folder; choose another one")
     return None
 
 
 def _trained(
     located: Located,
     tokenizer: Any,
-    learned: Sequence[Encoded],
-    judged: Sequence[Encoded],
+    train_rows: Sequence[Encoded],
+    validation_rows: Sequence[Encoded],
     recipe: Recipe,
     out: Path,
     *,
@@ -179,13 +180,13 @@ def _trained(
     half = cuda and torch.cuda.is_bf16_supported()
     # Before the model: a LoRA adapter begins with random numbers.
     set_seed(recipe.seed)
-    # In float32 even where the arithmetic is bf16: bf16 weights would lose steps of this size.
+    # In float32 even if the arithmetic is bf16: bf16 weights would lose steps of this size.
     model = load_model(located, dtype="float32", device="cuda" if cuda else "cpu")
     trainer = build_trainer(
-        model, tokenizer, learned, judged, recipe, out / WORK,
+        model, tokenizer, train_rows, validation_rows, recipe, out / WORK,
         bf16=half, progress=progress, logs=out / "runs" if tensorboard else None, notify=notify,
     )  # fmt: skip
-    check_prepared(trainer, tokenizer, learned, judged)
+    check_prepared(trainer, tokenizer, train_rows, validation_rows)
     checkpoint = _last_checkpoint(out / WORK)
     if checkpoint is not None:
         notify(f"continuing after {checkpoint.name}")
@@ -194,17 +195,17 @@ def _trained(
 
 
 def _last_checkpoint(work: Path) -> Path | None:
-    # The state is what the trainer writes last; a checkpoint without it was cut short.
+    # The trainer writes the state last; a checkpoint without it is incomplete.
     whole = [path.parent for path in work.glob("checkpoint-*/trainer_state.json")]
     return max(whole, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
 
 
 def epoch_losses(history: Sequence[Mapping[str, Any]]) -> tuple[EpochLoss, ...]:
     """
-    Sum up a trainer's log: mean training loss of each epoch's steps, and its validation loss.
+    Return each epoch's mean training loss and its validation loss, from a trainer's log.
 
     Raises:
-        TrainingError: if a loss is no number: the training has diverged.
+        TrainingError: if a loss is not a finite number: training has diverged.
     """
     losses: list[EpochLoss] = []
     steps: list[float] = []
@@ -223,8 +224,8 @@ def epoch_losses(history: Sequence[Mapping[str, Any]]) -> tuple[EpochLoss, ...]:
     for loss in losses:
         if not (math.isfinite(loss.train) and math.isfinite(loss.valid)):
             raise TrainingError(
-                f"training diverged: the loss is no number in epoch {loss.epoch}; lower the "
-                "learning rate, or look at the rows for one that is not like the others"
+                f"training diverged: the loss is not finite in epoch {loss.epoch}; lower the "
+                "learning rate, or look for a row that is unlike the others"
             )
     return tuple(losses)
 
@@ -248,7 +249,7 @@ def _save(
         name, revision = adapter_base(located)
         for config in model.peft_config.values():
             config.base_model_name_or_path, config.revision = name, revision
-        # For those who load the folder with PEFT themselves: which tokens end a turn.
+        # For users who load the folder with PEFT themselves: which tokens end a turn.
         own.generation_config.save_pretrained(folder)
         model.save_pretrained(folder, save_embedding_layers=False)
     else:
@@ -258,7 +259,7 @@ def _save(
 
 def _generation_config(model: Any, tokenizer: Any, rows: Sequence[Encoded]) -> Any:
     """
-    Give the model's generation settings, with every token that ends a turn among its stops.
+    Return the model's generation settings, with every token that ends a turn as a stop token.
     """
     config = model.generation_config
     known = config.eos_token_id
@@ -273,7 +274,7 @@ def _generation_config(model: Any, tokenizer: Any, rows: Sequence[Encoded]) -> A
 
 def adapter_base(located: Located) -> tuple[str, str | None]:
     """
-    Name an adapter's base so that it is found again from anywhere: name and hub revision.
+    Record an adapter's base so that it can be found from anywhere: its name and hub revision.
     """
     reference = located.reference
     if reference.scheme == "hf":
@@ -296,10 +297,10 @@ def _publish(result: Path, out: Path) -> None:
 
 def push(folder: Path, repository: str, notify: Callable[[str], None]) -> None:
     """
-    Upload a trained folder to a private hub repository, made if it is not there.
+    Upload a trained folder to a private hub repository, which is created if needed.
 
     Raises:
-        TrainingError: if it cannot be uploaded; the folder is unharmed.
+        TrainingError: if it cannot be uploaded; the folder is kept.
     """
     with boundary(TrainingError, f"{folder} is done, but cannot be pushed to {repository}"):
         from huggingface_hub import HfApi

@@ -13,16 +13,16 @@ from harness.finetuning.rows import Row, rows_digest
 Keep = Literal["best", "last"]
 
 STEPS = 1
-"""Raised whenever the same base, rows and recipe would give other weights than before."""
+"""Incremented whenever the same base, rows and recipe would give other weights than before."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
     """
-    What decides the trained weights, beside base and rows.
+    What decides the trained weights, besides base and rows.
 
-    The defaults are those of Google's guide "Fine-tuning with FunctionGemma": they suit some
-    dozen rows and a model of some hundred million parameters.
+    The defaults are those of Google's guide "Fine-tuning with FunctionGemma": they suit a few dozen
+    rows and a model of a few hundred million parameters.
     """
 
     epochs: int = 8
@@ -47,7 +47,7 @@ class Recipe:
             if not getattr(self, name) > 0:
                 raise UsageError(f"{name} is {getattr(self, name)}; it must be more than 0")
         if self.keep not in get_args(Keep):
-            raise UsageError(f"keep is {self.keep!r}; give one of {', '.join(get_args(Keep))}")
+            raise UsageError(f"keep is {self.keep!r}; choose from {', '.join(get_args(Keep))}")
         if self.lora_rank is not None and self.lora_rank < 1:
             raise UsageError(f"lora_rank is {self.lora_rank}; it must be 1 or more")
         if self.merge and self.lora_rank is None:
@@ -55,7 +55,7 @@ class Recipe:
 
     def to_json(self) -> dict[str, Any]:
         """
-        Give the recipe as training.json and the card hold it.
+        Return the recipe as it is stored in training.json and the card.
         """
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
@@ -67,7 +67,7 @@ def recipe_digest(
     recipe: Recipe,
 ) -> str:
     """
-    Name a fine-tune by all it is made from: the base's digests, the rows, the recipe.
+    Return the digest of all that a fine-tune is made from: the base's digests, rows and recipe.
     """
     return digest(
         {

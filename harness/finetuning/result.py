@@ -1,5 +1,5 @@
 """
-What a fine-tune gives, and how it is kept beside the weights.
+The result of a fine-tune, and how it is stored beside the weights.
 """
 
 import json
@@ -15,7 +15,7 @@ TRAINING = "training.json"
 """Written last: its presence means that the folder is complete."""
 
 WORK = ".training"
-"""Where a fine-tune under way keeps its checkpoints, inside its folder; gone once it is done."""
+"""Where a running fine-tune keeps its checkpoints, inside its folder; removed once it is done."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,12 +40,12 @@ class Finetuned:
 
     folder: Path
     digest: str
-    """Of base, rows and recipe: what `recipe_digest` gives."""
+    """Of base, rows and recipe: the value of `recipe_digest`."""
     losses: tuple[EpochLoss, ...]
     kept_epoch: int
     """The epoch whose weights the folder holds."""
     seconds: float
-    """Spent training; for a resumed one, since it was resumed."""
+    """Spent training; for a resumed fine-tune, since it was resumed."""
 
     @property
     def best_epoch(self) -> int:
@@ -57,14 +57,14 @@ class Finetuned:
 
 def best_epoch(losses: Sequence[EpochLoss]) -> int:
     """
-    Give the epoch of the lowest validation loss, the first of equal ones.
+    Return the epoch of the lowest validation loss, the first of equal ones.
     """
     return min(losses, key=lambda loss: loss.valid).epoch
 
 
 def finished(folder: Path) -> Finetuned | None:
     """
-    Read the fine-tune that *folder* holds, or None if it holds no finished one.
+    Return the fine-tune in *folder*, or None if there is no finished one.
 
     Raises:
         StoreError: if its training.json cannot be read.
@@ -85,13 +85,13 @@ def finished(folder: Path) -> Finetuned | None:
 
 def discard(folder: Path) -> None:
     """
-    Remove the fine-tune in *folder*, done or stopped.
+    Remove the fine-tune in *folder*, finished or stopped.
 
     Raises:
-        StoreError: if there is something else.
+        StoreError: if *folder* holds something else.
     """
     if not folder.exists():
         return
     if not (folder / TRAINING).is_file() and not (folder / WORK).is_dir():
-        raise StoreError(f"{folder} holds no fine-tune; give another folder")
+        raise StoreError(f"{folder} holds no fine-tune; choose another folder")
     shutil.rmtree(folder)

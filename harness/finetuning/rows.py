@@ -2,10 +2,10 @@
 Chat rows: the conversations a model is trained on.
 
 One JSON line holds ``messages`` and may hold its own ``tools`` (OpenAI function schemas) and system
-message; where it does not, it is given the suite's. ``"tools": []`` offers none.
+message; otherwise it gets those of the suite. ``"tools": []`` offers none.
 
-Every message of the assistant is learned but those marked ``"weight": 0`` (OpenAI's word),
-``"train": false`` or ``"trainable": false``: they are history, which the model is shown. What
+Every message of the assistant is learned except those marked ``"weight": 0`` (OpenAI's name),
+``"train": false`` or ``"trainable": false``: they are history, which the model only sees. What
 follows the last learned message is left out.
 """
 
@@ -23,7 +23,7 @@ from harness.messages import Message, Tool, to_chat
 _KEYS = frozenset({"id", "messages", "tags", "tools"})
 
 LEARNED_KEYS = ("weight", "train", "trainable")
-"""What may stand on a message to say whether it is learned: 0 or false, 1 or true."""
+"""Keys of a message that say whether it is learned: 0 or false, 1 or true."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,11 +34,11 @@ class Row:
 
     messages: tuple[Message, ...]
     tools: tuple[Tool, ...] = ()
-    """What is declared to the model: empty where tools are to be trained in."""
+    """The tools declared to the model: empty if tools are to be trained in."""
     source: str = "a row"
     """Where it comes from, for errors: ``train.jsonl:3``."""
     history: frozenset[int] = frozenset()
-    """Which of the assistant's messages are shown and not learned, by their places."""
+    """The indices of the assistant's messages that are shown but not learned."""
 
     @property
     def prompts(self) -> tuple[str, ...]:
@@ -59,18 +59,18 @@ def read_rows(
     """
     Read chat rows from a .jsonl, .json or .yaml file.
 
-    *tools* and *system* are given to rows without their own. With *declare_tools* false no row
-    declares tools: they are trained into the weights.
+    Rows without their own tools or system message get *tools* and *system*. With *declare_tools*
+    false no row declares tools: they are trained into the weights.
 
     Raises:
-        SuiteError: if the file cannot be read or a row is wrong; names file and line.
+        SuiteError: if the file cannot be read or a row is wrong, naming file and line.
     """
     source = read_document(file)
     problems = list(source.problems)
     rows = []
     values = source.value if isinstance(source.value, list) else []
     if not values and not problems:
-        raise SuiteError(f"{file}: it holds no rows; give one JSON object a line")
+        raise SuiteError(f"{file}: no rows; write one JSON object per line")
     for index, value in enumerate(values):
         named, line = source.places.find((index,))
         try:
@@ -101,7 +101,7 @@ def _row(value: Any, tools: Sequence[Tool], source: str) -> Row:
         raise ValueError("no message is learned: each of the assistant's is marked as history")
     messages = messages[: 1 + max(set(assistant) - history)]
     if not any(message.role == "user" for message in messages):
-        raise ValueError("no message is a user's")
+        raise ValueError("no message has the role user")
     own = value.get("tools")
     if own is not None and not isinstance(own, list):
         raise ValueError('"tools" is a list of function schemas')
@@ -109,7 +109,7 @@ def _row(value: Any, tools: Sequence[Tool], source: str) -> Row:
     names = {tool.name for tool in declared}
     called = {call.name for message in messages for call in message.tool_calls}
     if missing := sorted(called - names):
-        raise ValueError(f"it calls {missing[0]!r}, which is none of its tools")
+        raise ValueError(f"it calls {missing[0]!r}, which is not one of its tools")
     return Row(
         messages=messages,
         tools=declared,
@@ -148,7 +148,7 @@ def _completed(row: Row, system: str | None, system_role: str, declare_tools: bo
 
 def rows_digest(rows: Sequence[Row]) -> str:
     """
-    Name rows by what is learned from them and in which order, not by where they were read.
+    Return a digest of what is learned from *rows* and in which order, not of where they were read.
     """
     return digest(
         [
@@ -164,10 +164,10 @@ def rows_digest(rows: Sequence[Row]) -> str:
 
 def check_leakage(rows: Sequence[Row], heldout_prompts: Collection[str]) -> None:
     """
-    Refuse rows whose prompt is one the model will be judged on, white space and case aside.
+    Refuse rows whose prompt the model will be judged on, ignoring white space and case.
 
     Raises:
-        TrainingError: names the rows.
+        TrainingError: naming the rows.
     """
     heldout = {_plain(prompt) for prompt in heldout_prompts}
     leaks = [
@@ -179,7 +179,7 @@ def check_leakage(rows: Sequence[Row], heldout_prompts: Collection[str]) -> None
     others = f" (and {len(leaks) - 1} more rows)" if len(leaks) > 1 else ""
     raise TrainingError(
         f"{source}: its prompt is a case of the suite{others}: {prompt!r}\n"
-        "a model cannot be judged on what it was trained or chosen on; take it out of one of them"
+        "a model cannot be judged on what it was trained or selected on; remove it from one of them"
     )
 
 

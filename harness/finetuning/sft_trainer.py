@@ -1,5 +1,5 @@
 """
-TRL's SFTTrainer, set up for one recipe and held to what it was asked to learn.
+TRL's SFTTrainer, set up for one recipe and checked against what it should learn.
 """
 
 import contextlib
@@ -23,18 +23,19 @@ from harness.finetuning.shared_prefix import (
 )
 
 EVALUATED_TOGETHER = 32
-"""Rows in a batch of validation, which keeps no gradients."""
+"""Rows in a validation batch, which needs no gradients."""
 
 CHECKPOINT_SECONDS = 60
-"""Least time between two checkpoints. One holds weights and optimizer, three times the model's
-size: written after each of a small model's short epochs, they would take longer than training."""
+"""Minimum time between two checkpoints. One holds weights and optimizer state, three times the
+model's size: written after every short epoch of a small model, it would take longer than training
+does."""
 
 
 def build_trainer(
     model: Any,
     tokenizer: Any,
-    learned: Sequence[Encoded],
-    judged: Sequence[Encoded],
+    train_rows: Sequence[Encoded],
+    validation_rows: Sequence[Encoded],
     recipe: Recipe,
     work: Path,
     *,
@@ -44,19 +45,20 @@ def build_trainer(
     notify: Callable[[str], None],
 ) -> Any:
     """
-    Give a trainer for *learned*, validated on *judged*, that keeps its checkpoints in *work*.
+    Return a trainer for *train_rows* that validates on *validation_rows* and keeps its checkpoints
+    in *work*.
 
-    With *logs*, it writes for TensorBoard there. Without a GPU, batches share what they have in
-    common where the model's losses stay the same.
+    With *logs*, it writes TensorBoard files there. Without a GPU, the rows of a batch share their
+    common prefix, if the model's losses stay the same.
     """
     from transformers import PrinterCallback
     from trl import SFTConfig, SFTTrainer
     from trl.chat_template_utils import has_generation_markers
 
     on_cpu = model.device.type == "cpu"
-    # The template's markers put the loss on every answer: where some are history, we say which.
+    # The template's markers put the loss on every answer: if some are history, we set it ourselves.
     marked = has_generation_markers(tokenizer.chat_template) and not any(
-        row.history for row in (*learned, *judged)
+        row.history for row in (*train_rows, *validation_rows)
     )
     sharing = False
 
@@ -92,7 +94,7 @@ def build_trainer(
             seed=recipe.seed,
             bf16=bf16,
             use_cpu=on_cpu,
-            # TRL turns it on; it trades time for memory that models of this size do not need.
+            # TRL turns it on; it saves memory that models of this size do not need, and costs time.
             **{_checkpointing(SFTConfig): False},
             eval_strategy="epoch",
             save_strategy="epoch",
@@ -101,20 +103,21 @@ def build_trainer(
             metric_for_best_model="eval_loss",
             greater_is_better=False,
             logging_steps=1,
-            # Else a loss that is no number would be logged as the mean of those before it.
+            # Otherwise a NaN loss would be logged as the mean of those before it.
             logging_nan_inf_filter=False,
             report_to="none",
             disable_tqdm=True,
         ),
-        train_dataset=dataset(learned, marked=marked),
-        eval_dataset=dataset(judged, marked=marked),
+        train_dataset=dataset(train_rows, marked=marked),
+        eval_dataset=dataset(validation_rows, marked=marked),
         processing_class=tokenizer,
         peft_config=None if recipe.lora_rank is None else adapter_config(recipe),
         callbacks=_callbacks(recipe, progress, logs, notify),
     )
     trainer.remove_callback(PrinterCallback)
     if on_cpu and can_share(trainer.model) and not trainer.aux_loss_enabled:
-        first = trainer.train_dataset.select(range(min(recipe.batch_size, len(learned)))).to_list()
+        count = min(recipe.batch_size, len(train_rows))
+        first = trainer.train_dataset.select(range(count)).to_list()
         if shares_exactly(trainer.model, first):
             padded = trainer.data_collator
             trainer.data_collator = lambda rows: (
@@ -122,22 +125,23 @@ def build_trainer(
             )
             sharing = True
         else:
-            notify("this model cannot share what rows have in common; every row is computed whole")
+            notify("this model cannot share the common prefix of rows; every row is computed whole")
     return trainer
 
 
 def _checkpointing(config: Any) -> str:
-    # transformers 5.23 renames it, and warns of the old name.
+    # transformers 5.23 renamed it and warns about the old name.
     new = "activation_checkpointing"
     return new if new in config.__dataclass_fields__ else "gradient_checkpointing"
 
 
 def dataset(rows: Sequence[Encoded], *, marked: bool) -> Any:
     """
-    Give *rows* to TRL: as chat rows, or tokenized where the template marks no assistant's turn.
+    Return *rows* as TRL takes them: chat rows, or tokenized if the template does not mark the
+    assistant's turns.
 
-    Messages and tools are JSON columns. As plain Arrow columns every object would be given the
-    keys of all others, with null for a value, and the model would be taught those.
+    Messages and tools are JSON columns. In plain Arrow columns every object would get the keys of
+    all others, with null values, and the model would be taught those.
     """
     from datasets import Dataset, Features, Json
 
@@ -158,16 +162,19 @@ def dataset(rows: Sequence[Encoded], *, marked: bool) -> Any:
 
 
 def check_prepared(
-    trainer: Any, tokenizer: Any, learned: Sequence[Encoded], judged: Sequence[Encoded]
+    trainer: Any, tokenizer: Any, train_rows: Sequence[Encoded], validation_rows: Sequence[Encoded]
 ) -> None:
     """
-    Refuse to train on anything but *learned*: the rows themselves, and a batch as it is collated.
+    Refuse to train on anything but *train_rows*: check the prepared rows and a collated batch.
 
     Raises:
-        TrainingError: names a row that was dropped, cut or altered, or whose loss is on other
-            tokens than the assistant's.
+        TrainingError: naming a row that was dropped, cut or altered, or whose loss is on tokens
+            other than the assistant's.
     """
-    for rows, prepared in ((learned, trainer.train_dataset), (judged, trainer.eval_dataset)):
+    for rows, prepared in (
+        (train_rows, trainer.train_dataset),
+        (validation_rows, trainer.eval_dataset),
+    ):
         if len(prepared) != len(rows):
             raise TrainingError(
                 f"{len(rows) - len(prepared)} of {len(rows)} rows were dropped on their way to the "
@@ -175,17 +182,17 @@ def check_prepared(
             )
         for row, given in zip(rows, prepared, strict=True):
             check_labels(tokenizer, row, given["input_ids"], given["labels"])
-    count = min(trainer.args.per_device_train_batch_size, len(learned))
+    count = min(trainer.args.per_device_train_batch_size, len(train_rows))
     batch = trainer.data_collator(trainer.train_dataset.select(range(count)).to_list())
     kept = batch["labels"] != IGNORED
-    expected = [label for row in learned[:count] for label in row.labels if label != IGNORED]
+    expected = [label for row in train_rows[:count] for label in row.labels if label != IGNORED]
     if not (batch["labels"][kept].tolist() == batch["input_ids"][kept].tolist() == expected):
         raise TrainingError("a collated batch learns other tokens than its rows do; report this")
 
 
 def adapter_config(recipe: Recipe) -> Any:
     """
-    Give PEFT's configuration of the recipe's LoRA adapter.
+    Return PEFT's configuration of the recipe's LoRA adapter.
 
     Raises:
         MissingDependencyError: without peft.
@@ -212,7 +219,7 @@ def _callbacks(
 
     class Sparing(TrainerCallback):  # type: ignore[misc]
         """
-        Leaves out the checkpoint of an epoch that ends soon after the last one.
+        Skips the checkpoint of an epoch that ends soon after the last checkpoint.
         """
 
         def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
@@ -259,7 +266,7 @@ def _callbacks(
 
     class Lines(TrainerCallback):  # type: ignore[misc]
         """
-        One line an epoch, where there is no terminal for a bar.
+        One line per epoch, where there is no terminal for a bar.
         """
 
         def on_log(
@@ -271,7 +278,7 @@ def _callbacks(
                     f"validation loss {float(logs['eval_loss']):.4f}"
                 )
 
-    # The best epoch's weights are taken from its checkpoint, so each epoch needs one.
+    # The best epoch's weights are read from its checkpoint, so each epoch needs one.
     callbacks: list[Any] = [Sparing()] if recipe.keep == "last" else []
     callbacks.append(Bar() if progress else Lines())
     if logs is not None:
@@ -295,9 +302,9 @@ def _tensorboard(logs: Path) -> Any:
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
     """
-    Keep the bars and the chatter of datasets, transformers and TRL off the terminal for a while.
+    Silence the progress bars and logs of datasets, transformers and TRL inside the block.
 
-    What they would warn of that matters here is checked before training, and is an error.
+    Those of their warnings that matter here are checked before training, as errors.
     """
     import datasets
     from transformers.utils import logging
@@ -309,7 +316,7 @@ def quiet() -> Iterator[None]:
     logging.set_verbosity_error()
     try:
         with warnings.catch_warnings():
-            # TRL and PEFT still ask for it under the old name; we never turn it on.
+            # TRL and PEFT still read it under the old name; it is never turned on here.
             warnings.filterwarnings("ignore", ".*gradient_checkpointing", FutureWarning)
             yield
     finally:

@@ -1,12 +1,12 @@
 """
-The same loss for less work where there is no GPU: what a batch has in common is computed once.
+The same loss for less work without a GPU: the common prefix of a batch is computed once.
 
 Rows of one suite begin with the same system text and tool declarations, and the loss needs
 logits only where the assistant speaks. So a batch is laid out as one sequence, the common prefix
-followed by what is left of each row, with an attention mask that keeps the rows apart and position
-numbers that continue the prefix; and the head is computed only for tokens that are learned. The
-loss and its gradients are those of the padded batch but for rounding; `shares_exactly` checks that
-on the model at hand, as a model with memory beside attention (a convolution, a state) would differ.
+followed by the rest of each row, with an attention mask that keeps the rows apart and positions
+that continue the prefix; and the head is computed only for tokens that are learned. The loss and
+its gradients are those of the padded batch up to rounding; `shares_exactly` checks that on the
+model itself, as one with memory besides attention (a convolution, a state) would differ.
 """
 
 import inspect
@@ -17,12 +17,12 @@ IGNORED = -100
 """The label of a token that is not learned; PyTorch's convention."""
 
 TOLERANCE = 1e-3
-"""Largest difference of a token's loss between the two layouts. Rounding in float32 gives about
-1e-5; a token that sees too much or too little gives more than 0.1."""
+"""Largest difference of a token's loss between the two layouts. Rounding in float32 causes about
+1e-5; a token that attends to too much or too little causes more than 0.1."""
 
 
 LONGEST = 2048
-"""Of a shared sequence, in tokens."""
+"""Maximum length of a shared sequence, in tokens."""
 
 
 def collate_shared(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -56,9 +56,9 @@ def collate_shared(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 def common_prefix(rows: Sequence[Mapping[str, Any]]) -> int:
     """
-    Count the tokens all *rows* begin with, short of the token before the first that is learned.
+    Count the tokens that all *rows* begin with, up to the token before the first learned one.
 
-    That token must stay in the row: it is the one whose logits the first label is compared with.
+    That token must stay in the row: its logits are compared with the first label.
     """
     learned = min(
         next(index for index, label in enumerate(row["labels"]) if label != IGNORED) for row in rows
@@ -73,9 +73,9 @@ def common_prefix(rows: Sequence[Mapping[str, Any]]) -> int:
 
 def worth_sharing(rows: Sequence[Mapping[str, Any]]) -> bool:
     """
-    Whether one sequence of *rows* is less work than a padded batch of them.
+    Return whether one sequence of *rows* is less work than a padded batch of them.
 
-    Attention costs the square of a sequence's length, so a very long one is not worth it.
+    Attention is quadratic in the length of a sequence, so a very long one is not worth it.
     """
     longest = max(len(row["input_ids"]) for row in rows)
     prefix = common_prefix(rows)
@@ -85,7 +85,7 @@ def worth_sharing(rows: Sequence[Mapping[str, Any]]) -> bool:
 
 def token_losses(model: Any, inputs: Mapping[str, Any]) -> Any:
     """
-    Give the loss of every learned token of a batch in either layout, row by row.
+    Return the loss of every learned token of a batch in either layout, row by row.
     """
     import torch
 
@@ -102,7 +102,7 @@ def token_losses(model: Any, inputs: Mapping[str, Any]) -> Any:
 
 def can_share(model: Any) -> bool:
     """
-    Whether *model* can be asked for the logits of chosen positions only.
+    Return whether *model* can compute the logits of chosen positions only.
     """
     own = model.get_base_model() if hasattr(model, "get_base_model") else model
     return "logits_to_keep" in inspect.signature(type(own).forward).parameters
@@ -110,7 +110,7 @@ def can_share(model: Any) -> bool:
 
 def shares_exactly(model: Any, rows: Sequence[Mapping[str, Any]]) -> bool:
     """
-    Whether *model* gives *rows* the same losses laid out as one sequence as one by one.
+    Return whether *rows* have the same losses laid out as one sequence as one by one.
     """
     import torch
 

@@ -84,7 +84,7 @@ def _flag(kind: str) -> str:
 
 
 def _name(out: Path) -> str:
-    with boundary(UsageError, f"cannot make {out}"):
+    with boundary(UsageError, f"cannot create {out}"):
         whole = out.resolve()
     plain = re.sub(r"[^a-z0-9]+", "-", whole.name.lower()).strip("-")
     return plain if NAME.fullmatch(plain) else "imported"

@@ -24,12 +24,12 @@ def save_baseline(
     """
     Accept *run* as the baseline *name* of its suite, and note it in the baseline's history.
 
-    *saved* is when, ISO 8601. What stood there before stays in git and in the history's digests;
-    files that are not ours stay where they are.
+    *saved* is the time, ISO 8601. A replaced baseline stays in git and, by digest, in the history;
+    files that are not part of a run stay where they are.
 
     Raises:
         StoreError: if it cannot be saved, or the baseline's history cannot be read.
-        TranscriptError: if the run's evidence cannot be read; nothing is replaced by it.
+        TranscriptError: if the run's evidence cannot be read; then nothing is replaced.
     """
     for what, part in (("baseline", name), ("suite", run.record.suite.name)):
         if not re.fullmatch(r"[\w\-][\w.\-]*", part):
@@ -40,7 +40,7 @@ def save_baseline(
     _check_evidence(run)
     with boundary(StoreError, f"{run.folder}: cannot be saved as {target}"), lock_folder(target):
         put_back(target)
-        # Left where a kill fell between a swap and its tidying up.
+        # Left over if an earlier process was killed between a swap and its clean-up.
         remove(set_aside(target))
         baseline_history(target)
         history = _history_text(target)
@@ -77,18 +77,18 @@ def save_baseline(
 
 def _check_evidence(run: StoredRun) -> None:
     """
-    Read what a baseline will be judged by again.
+    Check that everything a baseline is judged again from can be read.
     """
     for _ in run.transcripts():
         pass
     with boundary(StoreError, f"{run.suite_path}: cannot be read; run the suite again"):
         if not isinstance(json.loads(run.suite_path.read_text("utf-8")), dict):
-            raise StoreError(f"{run.suite_path}: no suite; run the suite again")
+            raise StoreError(f"{run.suite_path}: not a suite; run the suite again")
 
 
 def _carry_over(old: Path, new: Path) -> None:
     """
-    Copy what somebody else laid into the folder *old*.
+    Copy the files in *old* that are not part of a run.
     """
     for path in old.iterdir() if old.is_dir() else ():
         target = new / path.name
@@ -102,7 +102,7 @@ def _carry_over(old: Path, new: Path) -> None:
 
 def list_baselines(baselines: Path) -> list[StoredRun]:
     """
-    Give every baseline under *baselines*, by suite and name.
+    Return every baseline under *baselines*, ordered by suite and name.
     """
     if not baselines.is_dir():
         return []
@@ -117,7 +117,7 @@ def list_baselines(baselines: Path) -> list[StoredRun]:
 
 def baseline_history(folder: Path) -> list[dict[str, Any]]:
     """
-    Give the acceptances noted for the baseline in *folder*, oldest first.
+    Return the history of the baseline in *folder*, oldest entry first.
 
     Raises:
         StoreError: naming file and line of an entry that cannot be read.
@@ -131,7 +131,7 @@ def baseline_history(folder: Path) -> list[dict[str, Any]]:
             entry = parse_json(line)
         if not isinstance(entry, dict) or not entry.keys() >= _ENTRY:
             keys = ", ".join(sorted(_ENTRY))
-            raise StoreError(f"{where}: no entry of a history, which has {keys}")
+            raise StoreError(f"{where}: not a history entry, which has {keys}")
         entries.append(entry)
     return entries
 

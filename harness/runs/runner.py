@@ -1,10 +1,10 @@
 """
-Suite x backend -> transcripts, into a sink it is given.
+Suite x backend -> transcripts, passed to a sink.
 
-The runner decides what is asked and in which order it is handed to the backend; the backend decides
-how requests are batched. Nothing is judged and nothing is kept: each group of transcripts goes to
-the sink as soon as it is made, so memory does not grow with the number of cases and a killed run
-loses at most the group in flight.
+The runner decides what is asked and in which order it reaches the backend; the backend decides how
+requests are batched. Nothing is judged and nothing is kept: each group of transcripts goes to the
+sink as soon as it is made, so memory does not grow with the number of cases and a killed run loses
+at most the group in flight.
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -22,19 +22,19 @@ LATENCY_SAMPLE = 24
 """How many cases `harness run --latency` times."""
 
 _WINDOW = 1024
-# How many requests a backend sees at once: enough to pack by length, few enough to hold.
+# How many requests a backend gets at once: enough to batch by length, few enough for memory.
 
 _SHUFFLED_WINDOW = 48
-# The same for a shuffled run: a backend that packs by length would give most prompts their old
-# neighbours back if it saw all of them.
+# The same for a shuffled run: a backend that batches by length would give most prompts their old
+# neighbours back if it got all of them.
 
 Sink = Callable[[Sequence[Transcript]], None]
-"""Takes a group of finished transcripts and makes them safe before it returns."""
+"""Called with a group of finished transcripts; stores them safely before it returns."""
 
 
 def keys(cases: Iterable[Case], repeats: int = 1) -> Iterator[Key]:
     """
-    Give the key of every answer a run of *cases* needs, in suite order.
+    Yield the key of every answer that a run of *cases* needs, in suite order.
     """
     for case in cases:
         for repeat in range(repeats):
@@ -44,7 +44,7 @@ def keys(cases: Iterable[Case], repeats: int = 1) -> Iterator[Key]:
 
 def shuffled(asked: Iterable[Key], order: int) -> list[Key]:
     """
-    Give *asked* in the order that the number *order* stands for, the same one everywhere.
+    Return *asked* in the order that the number *order* stands for, the same everywhere.
     """
     return sorted(asked, key=lambda key: digest([order, *key]))
 
@@ -53,7 +53,7 @@ def latency_sample(cases: Sequence[Case]) -> tuple[Case, ...]:
     """
     Choose the cases to time: `LATENCY_SAMPLE` of them evenly spread over suite order, or all.
 
-    The choice depends on the number of cases alone, so two runs of a suite time the same ones.
+    The choice depends only on the number of cases, so two runs of a suite time the same ones.
     """
     if len(cases) <= LATENCY_SAMPLE:
         return tuple(cases)
@@ -76,15 +76,15 @@ def run(
     """
     Ask *backend* every turn of every case of *suite* that is not in *done*.
 
-    With *latency*, a sample of first turns is answered alone before, and its times are put on the
-    transcripts of the batched answers: which answers are judged never depends on timing.
+    With *latency*, a sample of first turns is answered alone beforehand, and its times are put on
+    the transcripts of the batched answers: which answers are judged never depends on timing.
 
     With *order* all turns of all repeats are `shuffled` by it and handed over few at a time, so
-    that each is answered in other company than in suite order.
+    that each shares its batch with other prompts than in suite order.
 
-    *drafts* are answers of earlier for a backend to verify (`Request.draft`).
+    *drafts* are earlier answers for a backend to verify (`Request.draft`).
 
-    *progress* is told how many answers have just been made.
+    *progress* is called with the number of answers just made.
 
     Raises:
         BackendError: if the backend leaves a request without a transcript, or answers what was not
@@ -127,8 +127,8 @@ def run(
             progress(len(timed))
         if missing:
             raise BackendError(
-                f"backend {backend.describe().get('name')} gave no answer for "
-                f"{len(missing)} of {len(window)} requests, the first being case "
+                f"backend {backend.describe().get('name')} returned no answer for "
+                f"{len(missing)} of {len(window)} requests, the first of them case "
                 f"{min(missing).case!r}"
             )
 

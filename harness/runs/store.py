@@ -57,7 +57,9 @@ def load_run(folder: Path) -> StoredRun:
     path = folder if folder.name == RUN and folder.is_file() else folder / RUN
     if not path.is_file():
         if (folder / UNFINISHED).exists():
-            raise StoreError(f"{folder}: this run is unfinished; go on with `harness run --resume`")
+            raise StoreError(
+                f"{folder}: this run is unfinished; continue it with `harness run --resume`"
+            )
         raise StoreError(f"{folder}: no {RUN} here, so this is no run folder")
     with boundary(StoreError, f"{path}: cannot be read"):
         text = path.read_text("utf-8")

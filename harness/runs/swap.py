@@ -1,5 +1,5 @@
 """
-One folder put in the place of another, so that a kill at any moment loses neither.
+Replace one folder by another so that a process killed at any moment loses neither.
 """
 
 import contextlib
@@ -12,7 +12,7 @@ from filelock import FileLock
 
 def remove(path: Path) -> None:
     """
-    Remove a file, a link or a whole folder; one that does not exist is fine.
+    Remove a file, a link or a whole folder, if it exists.
     """
     if path.is_symlink() or path.is_file():
         path.unlink()
@@ -22,16 +22,16 @@ def remove(path: Path) -> None:
 
 def set_aside(target: Path) -> Path:
     """
-    Return where what stood at *target* waits while its successor takes the place.
+    Return where the old content of *target* is kept while the new one moves in.
     """
     return target.with_name(f".{target.name}.before")
 
 
 def heal(target: Path) -> None:
     """
-    Put back what a kill in the middle of a swap left aside; a swap that is going on is waited for.
+    Undo a swap that was killed half-way, after waiting for one in progress.
     """
-    # The current folder and the root have no name, and are no baselines.
+    # The current folder and the root have no name; they are never baselines.
     if target.name and set_aside(target).exists() and not target.exists():
         with lock_folder(target):
             put_back(target)
@@ -39,7 +39,7 @@ def heal(target: Path) -> None:
 
 def put_back(target: Path) -> None:
     """
-    Undo a swap that a kill left half done; the folder's lock must be held.
+    Undo a swap that was killed half-way; the folder's lock must be held.
     """
     aside = set_aside(target)
     if aside.exists() and not target.exists():
@@ -49,7 +49,7 @@ def put_back(target: Path) -> None:
 @contextlib.contextmanager
 def lock_folder(target: Path) -> Iterator[None]:
     """
-    Hold the lock of *target*, across processes.
+    Hold the lock of *target* inside the block, across processes.
     """
     path = target.with_name(f".{target.name}.lock")
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -63,9 +63,9 @@ def lock_folder(target: Path) -> Iterator[None]:
 
 def release(lock: FileLock) -> None:
     """
-    Give a lock back and leave no file behind.
+    Release a lock and leave no file behind.
     """
-    # Removed while it is held: who waits for it sees that and makes it anew.
+    # Removed while held: a process that waits for it notices and creates it again.
     with contextlib.suppress(OSError):
         Path(lock.lock_file).unlink()
     lock.release()

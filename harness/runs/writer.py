@@ -1,11 +1,11 @@
 """
-A run in the making: the only writer of answers.
+A run in progress: the only writer of answers.
 
 A run folder holds ``suite.json`` (the suite as it was), ``transcripts.jsonl`` (appended and flushed
-group by group while the run goes) and, once it is judged, ``run.json``, written last: its presence
-means the run is complete. Until then ``unfinished.json`` says what the run was started with, so
-that ``--resume`` goes on with the same thing or refuses. While a process is at work on the run it
-holds ``.lock`` there: two would lose each other's answers.
+group by group during the run) and, once it is judged, ``run.json``, written last: its presence
+means that the run is complete. Until then ``unfinished.json`` records what the run was started
+with, so that ``--resume`` continues the same run or refuses. A process that writes to the run holds
+``.lock``: two at once would lose each other's answers.
 """
 
 import contextlib
@@ -30,8 +30,8 @@ LOCK = ".lock"
 
 class RunWriter:
     """
-    A run in the making. A context manager; leaving it closes the file, keeps what is there and lets
-    others at the folder.
+    A run in progress. A context manager; leaving it closes the file, keeps what was written and
+    releases the folder's lock.
     """
 
     def __init__(
@@ -39,7 +39,7 @@ class RunWriter:
     ) -> None:
         self.folder = folder
         self.done = done
-        """The answers that were there when the run was taken up again."""
+        """The answers that were already there when the run was resumed."""
         self._stream = stream
         self._held = held
 
@@ -73,19 +73,19 @@ def start_run(
     folder: Path, *, suite: Mapping[str, Any], plan: Mapping[str, Any], resume: bool = False
 ) -> RunWriter:
     """
-    Begin a run in *folder*, or go on with the one begun there.
+    Start a run in *folder*, or resume the one started there.
 
-    *plan* is everything that decides the answers; a run goes on only with an equal plan and suite.
+    *plan* is everything that decides the answers; a run resumes only with an equal plan and suite.
 
     Raises:
-        StoreError: if *folder* is in the way, holds a run begun with something else, or another
-            process is at work on it.
+        StoreError: if *folder* is in the way, holds a run started with something else, or another
+            process is writing to it.
     """
     _refuse(folder, resume)
     folder.mkdir(parents=True, exist_ok=True)
     with contextlib.ExitStack() as stack:
-        stack.enter_context(_at_work(folder))
-        # Another process may have been here meanwhile.
+        stack.enter_context(_locked(folder))
+        # Another process may have got here first.
         _refuse(folder, resume)
         if resume and (folder / UNFINISHED).exists():
             done = _resume(folder, suite, plan)
@@ -100,20 +100,20 @@ def start_run(
 
 def _refuse(folder: Path, resume: bool) -> None:
     """
-    Raise if *folder* is no place for a run.
+    Raise if a run cannot be put into *folder*.
     """
     if (folder / RUN).exists():
         hint = "it is complete: there is nothing to resume"
         if not resume:
-            hint = "no run replaces another: choose another --out (--repeats K pools K answers)"
-        raise StoreError(f"{folder} holds a run already; {hint}")
+            hint = "no run is replaced: choose another --out (--repeats K pools K answers)"
+        raise StoreError(f"{folder} already holds a run; {hint}")
     if (folder / UNFINISHED).exists():
         if not resume:
             raise StoreError(
-                f"{folder} holds an unfinished run; go on with --resume or choose another --out"
+                f"{folder} holds an unfinished run; add --resume or choose another --out"
             )
         return
-    # A kill right at the start may have left the suite alone: then nothing has been answered yet.
+    # A run killed right at the start may have left only the suite: nothing was answered yet.
     harmless = {LOCK, SUITE} if resume else {LOCK}
     if folder.exists() and (
         not folder.is_dir() or {path.name for path in folder.iterdir()} - harmless
@@ -123,7 +123,7 @@ def _refuse(folder: Path, resume: bool) -> None:
 
 def can_resume(folder: Path, *, suite: Mapping[str, Any], plan: Mapping[str, Any]) -> bool:
     """
-    Say whether *folder* holds an unfinished run begun with just this.
+    Return whether *folder* holds an unfinished run started with exactly this.
     """
     return (folder / UNFINISHED).exists() and all(
         (folder / name).read_text("utf-8") == text + "\n"
@@ -136,27 +136,26 @@ def discard_run(folder: Path) -> None:
     Remove the run in *folder*, complete or not. Anything else there is left alone.
 
     Raises:
-        StoreError: if another process is at work on it.
+        StoreError: if another process is writing to it.
     """
     if not folder.is_dir():
         return
-    with _at_work(folder):
+    with _locked(folder):
         # run.json first: a folder without it never looks complete.
         for name in (RUN, UNFINISHED, TRANSCRIPTS, SUITE):
             (folder / name).unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
-def _at_work(folder: Path) -> Iterator[None]:
+def _locked(folder: Path) -> Iterator[None]:
     lock = FileLock(folder / LOCK, timeout=0)
     try:
-        # Raised before filelock 4 where a file system knows no locks: a run there is no worse than
-        # it was without one.
+        # Raised before filelock 4 by file systems without locks: a run there goes without one.
         with contextlib.suppress(NotImplementedError):
             lock.acquire()
     except Timeout:
         raise StoreError(
-            f"{folder}: another process is at work on this run; wait for it or choose another --out"
+            f"{folder}: another process is writing to this run; wait for it or choose another --out"
         ) from None
     try:
         yield
@@ -166,7 +165,7 @@ def _at_work(folder: Path) -> Iterator[None]:
 
 def _resume(folder: Path, suite: Mapping[str, Any], plan: Mapping[str, Any]) -> frozenset[Key]:
     """
-    Make sure that the run in *folder* can be gone on with; give the answers that are there.
+    Check that the run in *folder* can be resumed, and return the keys of the answers it has.
     """
     for name, now in ((SUITE, suite), (UNFINISHED, plan)):
         with boundary(StoreError, f"{folder / name}: cannot be read; choose another --out"):
@@ -178,8 +177,8 @@ def _resume(folder: Path, suite: Mapping[str, Any], plan: Mapping[str, Any]) -> 
                 if then.get(key) != json.loads(canonical_json(now)).get(key)
             )
             raise StoreError(
-                f"{folder / name}: the unfinished run was begun with another "
-                f"{', '.join(changed)}; choose another --out to begin anew"
+                f"{folder / name}: the unfinished run was started with another "
+                f"{', '.join(changed)}; choose another --out to start over"
             )
     path = folder / TRANSCRIPTS
     path.touch()
@@ -189,8 +188,8 @@ def _resume(folder: Path, suite: Mapping[str, Any], plan: Mapping[str, Any]) -> 
 
 def _keep_answers(path: Path) -> frozenset[Key]:
     """
-    Drop the lines that say what broke, so that it is asked again, and all but the first answer to
-    one question; give the keys of those left.
+    Drop the lines that record an error, so that they are asked again, and duplicate answers after
+    the first; return the keys of those left.
     """
     kept = list(read_transcripts(path))
     answers: dict[Key, Transcript] = {}
@@ -205,13 +204,13 @@ def _keep_answers(path: Path) -> frozenset[Key]:
 
 def _drop_torn_line(path: Path) -> None:
     """
-    Cut off a last line that a kill left half written: its answer is simply made again.
+    Cut off a last line that a killed process left half written: its answer is simply made again.
     """
     with path.open("rb+") as stream:
         size = stream.seek(0, os.SEEK_END)
         keep = size
         while keep:
-            # Lines are short; step back in blocks until a line break is found.
+            # Lines are short: step back in blocks until a line break is found.
             start = max(0, keep - 65536)
             stream.seek(start)
             block = stream.read(keep - start)

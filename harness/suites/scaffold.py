@@ -24,7 +24,7 @@ def new_suite(root: Path, name: str) -> Path:
     Make ``root/name`` with a small suite that loads, checks clean and is meant to be edited.
 
     Raises:
-        UsageError: if the name is none for a suite, or the folder is there already.
+        UsageError: if the name is not valid for a suite, or the folder exists.
     """
     if not NAME.fullmatch(name):
         raise UsageError(
@@ -33,7 +33,7 @@ def new_suite(root: Path, name: str) -> Path:
         )
     folder = root / name
     if folder.exists():
-        raise UsageError(f"{folder} is there already; choose another name")
+        raise UsageError(f"{folder} already exists; choose another name")
     texts = {
         file: (resources.files("harness.suites") / "template" / template).read_text("utf-8")
         for file, template in _EXAMPLE.items()

@@ -64,7 +64,7 @@ def test_a_template_that_drops_tools_is_refused(tokenizer):
 def test_a_turn_that_ends_in_no_stop_token_is_refused(tokenizer):
     tokenizer.chat_template = hermes().replace("{{- '<|im_end|>' -}}\n{%- endgen", "{%- endgen")
 
-    with pytest.raises(TrainingError, match="no stop token"):
+    with pytest.raises(TrainingError, match="not a stop token"):
         encode_rows(tokenizer, TRAIN[:1], 1024)
 
 

@@ -35,7 +35,7 @@ def test_a_folder_in_the_way_is_left_alone(tmp_path: Path):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "mine").write_text("x")
 
-    with pytest.raises(UsageError, match="out is there already"):
+    with pytest.raises(UsageError, match="out already exists"):
         import_suite(
             "tool-rows", write(tmp_path, SOURCES["tool-rows"]), tmp_path / "out", today=TODAY
         )
@@ -49,7 +49,7 @@ def test_a_link_that_leads_to_itself_is_no_folder(
     (rows,) = write(tmp_path, SOURCES["chat-jsonl"])["rows"]
 
     assert 2 == main(["suite", "import", "chat-jsonl", str(rows), "--out", str(tmp_path / "out")])
-    assert f"cannot make {tmp_path}/out: " in capsys.readouterr().err
+    assert f"cannot create {tmp_path}/out: " in capsys.readouterr().err
 
 
 def test_an_empty_folder_is_filled(tmp_path: Path):

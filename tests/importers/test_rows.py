@@ -270,7 +270,7 @@ def test_nulls_that_a_table_put_into_calls_are_left_out_and_noted(tmp_path: Path
     [
         ({"messages": "hello"}, '"messages" must be a list'),
         ({"messages": [USER]}, "no answer of the assistant"),
-        ({"messages": [{"role": "robot", "content": ""}, SAID]}, "role 'robot' is none of"),
+        ({"messages": [{"role": "robot", "content": ""}, SAID]}, "unknown role 'robot'"),
         ({"messages": [USER, CALL], "tools": "{"}, "Expecting property name"),
         ({"messages": [USER, CALL], "tools": [{}]}, 'a tool needs a "name"'),
         (

@@ -128,7 +128,7 @@ def test_a_finished_run_is_never_overwritten(project: Path):
 
     assert 2 == again.wait()
     assert again.stderr is not None
-    assert "holds a run already" in again.stderr.read()
+    assert "already holds a run" in again.stderr.read()
     assert before == (project / "once" / "run.json").read_bytes()
 
 
@@ -168,5 +168,5 @@ def test_a_run_begun_without_the_clock_is_not_gone_on_with_by_it(project: Path):
 
     assert 2 == other.wait()
     assert other.stderr is not None
-    assert "begun with another latency" in other.stderr.read()
+    assert "started with another latency" in other.stderr.read()
     assert 0 == start(project, "timed", "--resume").wait()

@@ -155,7 +155,7 @@ def test_where_all_is_done_nothing_is_asked() -> None:
 def test_a_request_left_without_an_answer_is_an_error() -> None:
     backend = ToyBackend(drop=frozenset({Key("c1"), Key("c2")}))
 
-    with pytest.raises(BackendError, match=r"toy gave no answer for 2 of 3 .*'c1'"):
+    with pytest.raises(BackendError, match=r"toy returned no answer for 2 of 3 .*'c1'"):
         ran(backend, *cases(3))
 
 

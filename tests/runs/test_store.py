@@ -96,7 +96,7 @@ def test_a_complete_run_is_never_written_over(tmp_path: Path, resume: bool) -> N
     stored(tmp_path)
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
 
-    with pytest.raises(StoreError, match="holds a run already"):
+    with pytest.raises(StoreError, match="already holds a run"):
         start(tmp_path, resume=resume)
     assert before == {path.name: path.read_bytes() for path in tmp_path.iterdir()}
 
@@ -125,7 +125,7 @@ def test_an_unfinished_run_is_gone_on_with_only_when_asked_to(tmp_path: Path) ->
 
     with pytest.raises(StoreError, match="--resume"):
         start(tmp_path)
-    with pytest.raises(StoreError, match="unfinished; go on with"):
+    with pytest.raises(StoreError, match="unfinished; continue it with"):
         load_run(tmp_path)
     with start(tmp_path, resume=True) as writer:
         assert {Key("a")} == writer.done
@@ -149,7 +149,7 @@ def test_what_broke_is_asked_again_when_a_run_is_resumed(tmp_path: Path) -> None
 def test_two_processes_are_not_at_work_on_one_run(tmp_path: Path, resume: bool) -> None:
     with start(tmp_path / "run") as writer:
         writer.append([FIRST])
-        with pytest.raises(StoreError, match="another process is at work" if resume else "resume"):
+        with pytest.raises(StoreError, match="another process is writing" if resume else "resume"):
             start(tmp_path / "run", resume=resume)
         writer.append([SECOND])
 
@@ -161,7 +161,7 @@ def test_two_processes_are_not_at_work_on_one_run(tmp_path: Path, resume: bool) 
 def test_a_run_that_is_being_made_is_not_removed(tmp_path: Path) -> None:
     with start(tmp_path / "run") as writer:
         writer.append([FIRST])
-        with pytest.raises(StoreError, match="another process is at work"):
+        with pytest.raises(StoreError, match="another process is writing"):
             discard_run(tmp_path / "run")
         assert [FIRST] == list(read_transcripts(tmp_path / "run" / TRANSCRIPTS))
 
@@ -473,7 +473,7 @@ def test_a_run_that_cannot_be_copied_leaves_the_baseline_as_it_was(
     [
         (TRANSCRIPTS, line(FIRST) + b'{"case": "b", "out', r"transcripts\.jsonl:2: "),
         (SUITE, b"{", r"suite\.json: cannot be read"),
-        (SUITE, b"null", r"suite\.json: no suite"),
+        (SUITE, b"null", r"suite\.json: not a suite"),
     ],
 )
 def test_a_run_whose_evidence_cannot_be_read_replaces_no_baseline(

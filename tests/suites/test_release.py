@@ -40,7 +40,7 @@ def test_a_new_suite_loads_and_checks_clean(suite):
 
 
 def test_a_suite_is_never_overwritten(suite, tmp_path):
-    with pytest.raises(UsageError, match="is there already; choose another name"):
+    with pytest.raises(UsageError, match="already exists; choose another name"):
         new_suite(tmp_path, "toy")
     assert [suite] == list(tmp_path.iterdir())
 

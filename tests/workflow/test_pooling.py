@@ -130,7 +130,7 @@ def test_running_again_replaces_nothing_and_says_the_way_out(
 
     assert run("new", repeats, lambda _: ()) == 2
     error = capsys.readouterr().err
-    assert "new holds a run already; no run replaces another" in error
+    assert "new already holds a run; no run is replaced" in error
     assert "--out" in error
     assert "--repeats" in error
     assert before == {path.name: path.read_bytes() for path in Path("new").iterdir()}
