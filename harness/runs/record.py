@@ -1,14 +1,14 @@
 """
-A judged run as a value, and its one spelling on disk: run.json.
+A judged run as a value, and its one form on disk: run.json.
 
 The file is canonical JSON (`harness.canonical`), laid out one top-level key and one case a line so
 that two runs can be diffed by eye and by git. It is validated by schemas/run.json, which ships with
-the package. A file of an earlier ``format`` is migrated forward one step at a time; a later one is
+the package. A file of an earlier ``format`` is migrated (`harness.runs.migrations`); a later one is
 refused, as this version cannot know what it means.
 """
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -19,17 +19,13 @@ import jsonschema
 from harness.canonical import canonical_json, parse_json
 from harness.errors import RecordError
 from harness.provenance import harness_version
+from harness.runs.migrations import FORMAT, migrated
 from harness.scoring.breakdowns import Confusion, confusion
 from harness.scoring.cases import SCORER_VERSION
 from harness.scoring.metrics import METRICS, Counts, Quantile, measure
 from harness.scoring.results import CaseResult, Finding, Status, TurnResult
 from harness.stats import wilson
 from harness.suites.suite import Expects
-
-FORMAT = 1
-
-_MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
-"""From a format to the next. Empty while format 1 is the first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,7 +122,7 @@ def with_interval(name: str, measured: Counts | Quantile) -> MetricValue:
 
 def encode(record: RunRecord) -> str:
     """
-    Spell *record* as the text of run.json.
+    Return *record* as the text of run.json.
     """
     head = {
         "format": FORMAT,
@@ -167,12 +163,10 @@ def decode(text: str, source: str) -> RunRecord:
         raise RecordError(
             f"{source}: format {form} is newer than this harness reads ({FORMAT}); upgrade harness"
         )
-    while form < FORMAT:
-        data = _MIGRATIONS[form](data)
-        form += 1
     if error := jsonschema.exceptions.best_match(_validator().iter_errors(data)):
         where = "/".join(str(part) for part in error.absolute_path) or "the top level"
         raise RecordError(f"{source}: at {where}: {error.message[:200]}")
+    data = migrated(data)
     return RunRecord(
         harness_version=data["harness_version"],
         scorer_version=data["scorer_version"],

@@ -157,10 +157,10 @@ def _abstention(
     code = "call_after_result" if turn.follows_result else "unexpected_call"
     findings = _readability(reading)
     pairs = []
-    for attempt in reading.attempts:
+    for position, attempt in enumerate(reading.attempts):
         pairs.append((NONE, _called(attempt, declared)))
-        findings.append(_finding(code, f"{_show(attempt)}, where no call was expected"))
-        findings += _fitness(attempt, declared)
+        findings.append(_finding(code, f"{_show(attempt)}, where no call was expected", position))
+        findings += _fitness(attempt, position, declared)
     if expected.text is not None:
         for fault in expected.text.check(reading.text):
             findings.append(_finding("wrong_text", fault.detail))
@@ -209,22 +209,27 @@ def _paired(
         if not attempt.readable:
             continue
         if attempt.name == call.tool:
-            findings += _arguments(call, attempt.arguments or {}, declared[call.tool])
+            faults = _arguments(call, attempt.arguments or {}, declared[call.tool])
+            findings += [_finding(code, detail, position) for code, detail in faults]
         elif attempt.name in declared:
             findings.append(
-                _finding("wrong_tool", f"expected {call.tool}, called {_show(attempt)}")
+                _finding("wrong_tool", f"expected {call.tool}, called {_show(attempt)}", position)
             )
     places = [position for position in partner if position is not None]
     if expected.order == "strict" and places != sorted(places) and not _tool_faults(pairs):
         order = ", ".join(str(attempts[position].name) for position in sorted(places))
         findings.append(_finding("wrong_order", f"called in the order {order}"))
     for position, attempt in enumerate(attempts):
-        findings += _fitness(attempt, declared)
+        findings += _fitness(attempt, position, declared)
         if attempt.readable and attempt.name in expected.forbid:
-            findings.append(_finding("forbidden_tool", f"{attempt.name} must not be called"))
+            findings.append(
+                _finding("forbidden_tool", f"{attempt.name} must not be called", position)
+            )
         if expected.extra_calls == "forbid" and position not in places:
             kind = _kind(attempt, position, attempts, wanted, declared)
-            findings.append(_finding("extra_call", f"further call {_show(attempt)}", kind))
+            findings.append(
+                _finding("extra_call", f"further call {_show(attempt)}", position, kind)
+            )
     return _Judgement(tuple(findings), tuple(pairs))
 
 
@@ -281,26 +286,29 @@ def _cost(
     return _TOOL - _ARGUMENT
 
 
-def _arguments(call: ExpectedCall, given: Mapping[str, Any], tool: Tool) -> list[Finding]:
-    findings = []
+def _arguments(call: ExpectedCall, given: Mapping[str, Any], tool: Tool) -> list[tuple[str, str]]:
+    """
+    Return what is wrong with the arguments *given*, each as code and detail.
+    """
+    faults = []
     for name, constraint in call.arguments.items():
         where = f"{call.tool}.{name}"
         if constraint.absent:
             if name in given:
-                findings.append(_finding("unexpected_argument", f"{where} must not be there"))
+                faults.append(("unexpected_argument", f"{where} must not be there"))
         elif name not in given:
             if not constraint.optional:
-                findings.append(_finding("missing_argument", f"{where} is missing"))
+                faults.append(("missing_argument", f"{where} is missing"))
         else:
-            for fault in constraint.check(given[name]):
-                findings.append(_finding(fault.code, f"{where}: {fault.detail}"))
+            checked = constraint.check(given[name])
+            faults += [(fault.code, f"{where}: {fault.detail}") for fault in checked]
     allowed: Mapping[str, Any] = (
         tool.parameters.get("properties", {}) if call.other_arguments == "declared" else {}
     )
     for name in given:
         if name not in call.arguments and name not in allowed:
-            findings.append(_finding("unexpected_argument", f"{call.tool}.{name} was not expected"))
-    return findings
+            faults.append(("unexpected_argument", f"{call.tool}.{name} was not expected"))
+    return faults
 
 
 def _readability(reading: Reading) -> list[Finding]:
@@ -308,25 +316,27 @@ def _readability(reading: Reading) -> list[Finding]:
         _finding(
             "unfinished_call" if attempt.unfinished else "malformed_call",
             f"{attempt.problem}: {attempt.raw!r}",
+            position,
         )
-        for attempt in reading.attempts
+        for position, attempt in enumerate(reading.attempts)
         if not attempt.readable
     ]
 
 
-def _fitness(attempt: Attempt, declared: Mapping[str, Tool]) -> list[Finding]:
+def _fitness(attempt: Attempt, position: int, declared: Mapping[str, Tool]) -> list[Finding]:
     """
-    What is wrong with a readable call whatever was expected.
+    Return what is wrong with a readable call, whatever was expected.
     """
     if not attempt.readable or attempt.name is None:
         return []
     if attempt.name not in declared:
-        return [_finding("undeclared_tool", f"nobody declared {attempt.name!r}")]
+        return [_finding("undeclared_tool", f"nobody declared {attempt.name!r}", position)]
     errors = violations(declared[attempt.name], attempt.arguments or {})
     return [
         _finding(
             "schema_violation",
             ".".join([attempt.name, *map(str, error.absolute_path)]) + f": {error.message}",
+            position,
         )
         for error in errors
     ]
@@ -369,8 +379,8 @@ def _show(attempt: Attempt) -> str:
     return f"{attempt.name}({canonical_json(attempt.arguments)})"
 
 
-def _finding(code: str, detail: str, kind: str | None = None) -> Finding:
-    return Finding(code=code, detail=_cut(detail), kind=kind)
+def _finding(code: str, detail: str, call: int | None = None, kind: str | None = None) -> Finding:
+    return Finding(code=code, detail=_cut(detail), call=call, kind=kind)
 
 
 def _cut(text: str) -> str:

@@ -81,6 +81,9 @@ class Finding:
     """One sentence for a person; never parsed."""
     kind: str | None = None
     """For extra_call: one of `SECOND_CALL_KINDS`; else None."""
+    call: int | None = None
+    """Which call of the answer it is about, from 0, those that cannot be read counted too; None if
+    it is about the turn as a whole (or, in a run of format 1, where that is not known)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,23 +121,16 @@ class TurnResult:
         """
         Whether the first calls of this turn are calls of the expected tools, arguments aside.
 
-        More calls may follow: each is an extra_call. A tool fault that no extra call accounts for
-        is a fault of the first calls.
+        More calls may follow: each is an extra_call, and may be of any tool or unreadable.
         """
         if self.expects != "calls" or self.has("no_call", "wrong_tool", "missing_call"):
             return False
-        faults = {"undeclared_tool": 0, "malformed_call": 0, "unfinished_call": 0}
-        of_kind = {
-            "undeclared_tool": "undeclared_tool",
-            "malformed": "malformed_call",
-            "unfinished": "unfinished_call",
-        }
-        for finding in self.findings:
-            if finding.code in faults:
-                faults[finding.code] += 1
-            elif finding.code == "extra_call" and finding.kind in of_kind:
-                faults[of_kind[finding.kind]] -= 1
-        return not any(faults.values())
+        extra = {finding.call for finding in self.findings if finding.code == "extra_call"}
+        return not any(
+            finding.code in ("undeclared_tool", "malformed_call", "unfinished_call")
+            and finding.call not in extra
+            for finding in self.findings
+        )
 
     @property
     def second_call_kinds(self) -> tuple[str, ...]:

@@ -6,8 +6,8 @@ Many APIs forbid dots in the names of functions, so a tool ``math.sqrt`` is show
 back to the tool by that very map, so a name it was not shown is undeclared, the real name too.
 Two tools that would be shown under one name are an error: no call could be told apart.
 
-Suites, stored conversations and the tools of a record keep the real names; the details of findings
-quote the names the model was shown.
+Suites, stored conversations and the calls of a record keep the real names. The details of findings
+quote the names the model was shown; `Finding.call` says which of the calls they are about.
 """
 
 from collections.abc import Callable, Mapping, Sequence

@@ -47,6 +47,7 @@ TURNS = st.builds(
             code=st.sampled_from(sorted(FINDINGS)),
             detail=TEXT,
             kind=st.none() | st.sampled_from(SECOND_CALL_KINDS),
+            call=st.none() | st.integers(0, 9),
         ),
         max_size=2,
     ).map(tuple),
@@ -140,13 +141,14 @@ def test_a_file_holds_no_numbers_json_lacks() -> None:
         encode(replace(TOY, environment={"load": float("nan")}))
 
 
-def test_the_format_of_the_contract_is_read() -> None:
+@pytest.mark.parametrize("form", [1, 2])
+def test_the_format_of_the_contract_is_read(form: int) -> None:
     """
     Keys that the contract's example leaves out follow from those it has.
     """
     name = digest("x")
     example = {
-        "format": 1,
+        "format": form,
         "harness_version": "0.1.0",
         "scorer_version": 1,
         "suite": {"name": "tool-routing", "version": "1.0.0", "digest": name},
@@ -195,8 +197,8 @@ def test_the_format_of_the_contract_is_read() -> None:
 
 
 def test_a_later_format_is_refused_with_what_to_do() -> None:
-    with pytest.raises(RecordError, match=r"base/run.json: format 2 is newer .* upgrade harness"):
-        decode(changed(format=2), "base/run.json")
+    with pytest.raises(RecordError, match=r"base/run.json: format 3 is newer .* upgrade harness"):
+        decode(changed(format=3), "base/run.json")
 
 
 @pytest.mark.parametrize(
@@ -208,6 +210,7 @@ def test_a_later_format_is_refused_with_what_to_do() -> None:
         ('{"format": "1"}', 'no "format"'),
         ('{"format": 0}', 'no "format"'),
         (changed(format=True), "format"),
+        (changed(format=1, cases=[{"turns": 3}]), "cases/0"),
         (changed(cases=None), "cases"),
         (changed(cases=[{}]), "cases/0"),
         (changed(metrics={"accuracy": {"value": "high"}}), "metrics/accuracy"),

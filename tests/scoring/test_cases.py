@@ -416,6 +416,48 @@ def test_any_of_is_the_least_of_its_alternatives(
     assert first == judge_turn(turn(*alternatives), *attempts)
 
 
+# Which call a finding is about.
+
+
+@pytest.mark.parametrize(
+    ("expected", "attempts", "found"),
+    [
+        (calls("A"), [], [("no_call", None)]),
+        (calls("A", "B"), [attempt("A")], [("missing_call", None)]),
+        (calls("A", "B"), [attempt("A"), attempt("C")], [("wrong_tool", 1)]),
+        (calls("B", X1), [attempt("B"), attempt("A", x=2)], [("wrong_value", 1)]),
+        (calls("B", X1), [attempt("B"), attempt("A")], [("missing_argument", 1)]),
+        (calls("B", "A"), [attempt("B"), attempt("A", q=2)], [("unexpected_argument", 1)]),
+        (calls("A"), [attempt("A"), attempt("Z")], [("undeclared_tool", 1), ("extra_call", 1)]),
+        # The extra one is the one that fits worse, not the later one.
+        (calls(X1), [attempt("A", x=2), attempt("A", x=1)], [("extra_call", 0)]),
+        # Those that cannot be read count, too.
+        (calls("A"), [malformed(), attempt("A")], [("malformed_call", 0), ("extra_call", 1)]),
+        (calls("A"), [attempt("A"), unfinished()], [("unfinished_call", 1), ("extra_call", 1)]),
+        (calls("A", forbid=("B",), extra_calls="allow"), [attempt("A"), attempt("B")],
+         [("forbidden_tool", 1)]),
+        (calls("A", "B", order="strict"), [attempt("B"), attempt("A")], [("wrong_order", None)]),
+        (abstain(), [attempt("A"), malformed()],
+         [("malformed_call", 1), ("unexpected_call", 0), ("unexpected_call", 1)]),
+        (turn(abstain(), after_result=True), [attempt("A")], [("call_after_result", 0)]),
+        (abstain("never said"), [], [("wrong_text", None)]),
+    ],
+)  # fmt: skip
+def test_a_finding_names_the_call_it_is_about(
+    expected: Any, attempts: list[Attempt], found: list[tuple[str, int | None]]
+) -> None:
+    result = judge_turn(expected, *attempts)
+
+    assert found == [(finding.code, finding.call) for finding in result.findings]
+
+
+def test_a_schema_violation_names_the_call_it_is_about() -> None:
+    typed = tool("T", n={"type": "integer"})
+    result = judge_turn(calls("T", "T"), attempt("T", n=1), attempt("T", n="x"), tools=[typed])
+
+    assert [("schema_violation", 1)] == [(each.code, each.call) for each in result.findings]
+
+
 # What is derived from findings, against its direct definition.
 
 
