@@ -19,6 +19,7 @@ from harness.cli.options import (
     add_tool_names,
     positive,
     run_options,
+    target,
 )
 from harness.cli.output import percent, table, until_closed
 from harness.cli.parser import Commands
@@ -54,7 +55,7 @@ def add_parser(commands: Commands) -> None:
     add_asking(command)
     add_tool_names(command)
     command.add_argument(
-        "--json", metavar="FILE", help="write what was measured there; - prints it"
+        "--json", type=target, metavar="FILE", help="write what was measured there; - prints it"
     )
     add_quiet(command)
 

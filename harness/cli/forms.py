@@ -7,7 +7,7 @@ There is a flag for each renderer of this package, and ``--output`` for any that
 import argparse
 from typing import Any
 
-from harness.cli.options import members, path
+from harness.cli.options import members, target
 from harness.cli.output import PRINTED
 from harness.cli.parser import Parser
 from harness.errors import UsageError
@@ -78,11 +78,11 @@ class _Form(argparse.Action):
         self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, *_: Any
     ) -> None:
         try:
-            name, target = (self.const, values) if self.const else _named(values)
-            path(target)
+            name, file = (self.const, values) if self.const else _named(values)
+            target(file)
         except (argparse.ArgumentTypeError, UsageError) as error:
             raise argparse.ArgumentError(self, str(error)) from None
-        namespace.forms = [*namespace.forms, (name, target)]
+        namespace.forms = [*namespace.forms, (name, file)]
         _refuse_one_place_for_two(parser, namespace)
 
 
@@ -101,12 +101,12 @@ class _GitHub(argparse.Action):
 def _named(text: str) -> tuple[str, str]:
     from harness.renderers.registry import renderer
 
-    name, equals, target = text.partition("=")
+    name, equals, file = text.partition("=")
     if not equals:
         raise UsageError(f"{text!r} is not NAME=FILE, such as markdown=report.md")
     # Now, and not when there is something to show after minutes.
     renderer(name)
-    return name, target
+    return name, file
 
 
 def _refuse_one_place_for_two(
@@ -114,8 +114,8 @@ def _refuse_one_place_for_two(
 ) -> None:
     # Annotations for GitHub are printed, too.
     taken = {PRINTED: "github"} if namespace.github else {}
-    for name, target in namespace.forms:
-        if target in taken:
-            where = "printed" if target == PRINTED else f"written to {target}"
-            parser.error(f"{taken[target]} and {name} cannot both be {where}")
-        taken[target] = name
+    for name, file in namespace.forms:
+        if file in taken:
+            where = "printed" if file == PRINTED else f"written to {file}"
+            parser.error(f"{taken[file]} and {name} cannot both be {where}")
+        taken[file] = name

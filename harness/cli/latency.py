@@ -19,6 +19,7 @@ from harness.cli.options import (
     path,
     positive,
     run_options,
+    target,
 )
 from harness.cli.output import table, until_closed
 from harness.cli.parser import Commands
@@ -63,7 +64,9 @@ def add_parser(commands: Commands) -> None:
     add_policy(command)
     add_asking(command)
     add_tool_names(command)
-    command.add_argument("--json", metavar="FILE", help="write the verdict there; - prints it")
+    command.add_argument(
+        "--json", type=target, metavar="FILE", help="write the verdict there; - prints it"
+    )
     command.add_argument(
         "--benchmark-json",
         type=path,

@@ -174,7 +174,8 @@ def members(names: Iterable[str], added: Mapping[str, str]) -> str:
 
 def run_options(arguments: argparse.Namespace) -> "RunOptions":
     """
-    Return what *arguments* say of a run. An option is called as its field; a command has some.
+    Return what *arguments* say of a run: each option has the name of its field, and what a command
+    has no option for keeps its default.
     """
     from dataclasses import fields
 
@@ -193,6 +194,14 @@ def path(text: str) -> Path:
         # `Path("")` is the current folder, and what an unset variable leaves is not meant as that.
         raise argparse.ArgumentTypeError(f"{text!r} names nothing (is a variable unset?)")
     return Path(text)
+
+
+def target(text: str) -> str:
+    """
+    Return the file that an argument names, or ``-``, which stands for standard output.
+    """
+    path(text)
+    return text
 
 
 def positive(text: str) -> int:

@@ -18,7 +18,8 @@ from harness.renderers.registry import names
 from .conftest import answers, run, save
 
 ACME = '''
-from harness.diagnostics import Problem
+from harness.dialects.hermes import Hermes
+from harness.errors import BackendError
 from harness.importers.base import Imported, ImportedCase
 
 def csv(report):
@@ -43,6 +44,16 @@ class Lines:
 
 TOOL = {"type": "function", "function": {"name": "go", "description": "Go."}}
 LINES = Lines()
+
+class Acme(Hermes):
+    """Hermes by another name."""
+    name = "acme"
+    version = 7
+
+ACME = Acme()
+
+def open_backend(reference, options):
+    raise BackendError(f"acme was asked for {reference.target}")
 '''
 
 
@@ -59,6 +70,8 @@ def acme(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (info / "entry_points.txt").write_text(
         "[harness.renderers]\ncsv = acme_forms:csv\nlost = acme_forms:lost\n"
         "[harness.importers]\nlines = acme_forms:LINES\n"
+        "[harness.dialects]\nacme = acme_forms:ACME\n"
+        "[harness.backends]\nacme = acme_forms:open_backend\n"
     )
     return folder
 
@@ -134,8 +147,41 @@ def test_doctor_lists_what_other_packages_bring(project: Path, acme: Path):
     found = {" ".join(line.split()) for line in done.stdout.splitlines()}
     assert "ok renderer csv from acme-forms 1.2" in found
     assert "ok importer lines from acme-forms 1.2" in found
+    assert "ok dialect acme version 7, from acme-forms 1.2" in found
+    assert "ok backend acme from acme-forms 1.2" in found
     assert any(line.startswith("BROKEN renderer lost") for line in found)
     assert 2 == done.returncode
+
+
+def test_a_dialect_and_a_backend_of_another_package_are_used(project: Path, acme: Path):
+    rows = answers()
+    call = '<tool_call>\n{"name": "inside", "arguments": {"q": "0"}}\n</tool_call>'
+    rows[0] = {"case": "c0", "output": call}
+    (project / "raw.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+    words = ["run", "ask", "--checkpoint", "replay:raw.jsonl", "--dialect", "acme", "--out", "new"]
+    done = harness_command(acme, *words)
+    assert 0 == done.returncode, done.stderr
+    stored = json.loads((project / "new" / "run.json").read_text("utf-8"))
+    assert ("acme", 7) == tuple(stored["checkpoint"][k] for k in ("dialect", "dialect_version"))
+    assert "correct" == stored["cases"][0]["status"]
+
+    refused = harness_command(acme, "run", "ask", "--checkpoint", "acme:north")
+    assert (2, "harness: acme was asked for north\n") == (refused.returncode, refused.stderr)
+
+
+def test_two_packages_that_bring_one_name_are_named(acme: Path):
+    info = acme / "other-3.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: other\nVersion: 3\n")
+    (info / "entry_points.txt").write_text("[harness.renderers]\ncsv = other:csv\n")
+
+    gated = harness_command(acme, "gate", "new", "--baseline", "shipped")
+    assert (2, 1) == (gated.returncode, len(gated.stderr.splitlines()))
+    assert gated.stderr.startswith("harness: two packages bring a renderer 'csv': ")
+    doctor = harness_command(acme, "doctor")
+    assert "BROKEN  renderers " in doctor.stdout
+    assert "acme-forms 1.2" in doctor.stdout
 
 
 def test_every_form_of_this_package_has_a_flag_of_its_own():
