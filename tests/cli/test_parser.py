@@ -135,6 +135,16 @@ def test_an_unknown_flag_like_no_other_is_named_alone(capsys: pytest.CaptureFixt
     assert "harness run: error: unrecognized arguments: --zzzzzzz" == last
 
 
+@pytest.mark.parametrize("extra", ["z", "-z"])
+def test_what_is_too_much_shows_the_usage_of_its_command(
+    capsys: pytest.CaptureFixture[str], extra: str
+):
+    first, *_, last = refused(capsys, "suite", "check", "ask", extra)
+
+    assert first.startswith("usage: harness suite check [-h]")
+    assert f"harness suite check: error: unrecognized arguments: {extra}" == last
+
+
 @pytest.mark.parametrize(
     ("words", "usage", "hint"),
     [
