@@ -9,10 +9,14 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+Start = Callable[..., subprocess.Popen[str]]
 
 BACKEND = '''
 import hashlib, json, time
@@ -63,23 +67,36 @@ def project(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def start(project: Path, out: str, *more: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "harness", "run", "notes", "--quiet", "--out", out]
-    return subprocess.Popen(
-        [*command, "--checkpoint", "python:slowly:answer", *more],
-        cwd=project,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+@pytest.fixture
+def start(project: Path) -> Iterator[Start]:
+    """
+    Start a run in *project*; what still runs when the test is over is killed.
+    """
+    with ExitStack() as started:
+
+        def start(out: str, *more: str) -> subprocess.Popen[str]:
+            command = [sys.executable, "-m", "harness", "run", "notes", "--quiet", "--out", out]
+            run = started.enter_context(
+                subprocess.Popen(
+                    [*command, "--checkpoint", "python:slowly:answer", *more],
+                    cwd=project,
+                    env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.PIPE,
+                    text=True,
+                )
+            )
+            started.callback(run.kill)
+            return run
+
+        yield start
 
 
-def begun(project: Path, out: str) -> subprocess.Popen[str]:
+def begun(start: Start, project: Path, out: str) -> subprocess.Popen[str]:
     """
     Start a run and wait for its first answer.
     """
-    run = start(project, out)
+    run = start(out)
     transcripts = project / out / "transcripts.jsonl"
     while run.poll() is None and not (transcripts.exists() and transcripts.stat().st_size):
         time.sleep(0.005)
@@ -91,14 +108,14 @@ def without_times(path: Path) -> dict[str, Any]:
     return {key: value for key, value in record.items() if key not in ("started", "finished")}
 
 
-def test_a_run_killed_again_and_again_ends_like_one_that_was_not(project: Path):
-    whole = start(project, "whole")
+def test_a_run_killed_again_and_again_ends_like_one_that_was_not(start: Start, project: Path):
+    whole = start("whole")
     assert 0 == whole.wait(), whole.stderr.read() if whole.stderr else ""
 
     moments = random.Random(7)
     kills = 0
     for _ in range(12):
-        run = start(project, "killed", "--resume")
+        run = start("killed", "--resume")
         lines = project / "killed" / "transcripts.jsonl"
         # Wait until it answers, then kill it somewhere in the middle of its work.
         seen = lines.stat().st_size if lines.exists() else 0
@@ -113,7 +130,7 @@ def test_a_run_killed_again_and_again_ends_like_one_that_was_not(project: Path):
             break
     assert kills >= 2
     if not (project / "killed" / "run.json").exists():
-        last = start(project, "killed", "--resume")
+        last = start("killed", "--resume")
         assert 0 == last.wait(), last.stderr.read() if last.stderr else ""
 
     assert without_times(project / "whole" / "run.json") == without_times(
@@ -121,10 +138,10 @@ def test_a_run_killed_again_and_again_ends_like_one_that_was_not(project: Path):
     )
 
 
-def test_a_finished_run_is_never_overwritten(project: Path):
-    assert 0 == start(project, "once").wait()
+def test_a_finished_run_is_never_overwritten(start: Start, project: Path):
+    assert 0 == start("once").wait()
     before = (project / "once" / "run.json").read_bytes()
-    again = start(project, "once")
+    again = start("once")
 
     assert 2 == again.wait()
     assert again.stderr is not None
@@ -132,14 +149,14 @@ def test_a_finished_run_is_never_overwritten(project: Path):
     assert before == (project / "once" / "run.json").read_bytes()
 
 
-def test_another_checkpoint_cannot_go_on_with_a_run(project: Path):
-    run = begun(project, "mixed")
+def test_another_checkpoint_cannot_go_on_with_a_run(start: Start, project: Path):
+    run = begun(start, project, "mixed")
     transcripts = project / "mixed" / "transcripts.jsonl"
     run.send_signal(signal.SIGKILL)
     run.wait()
     kept = transcripts.read_bytes()
     (project / "slowly.py").write_text(BACKEND.replace('"hermes"', '"functiongemma"'))
-    other = start(project, "mixed", "--resume")
+    other = start("mixed", "--resume")
 
     assert 2 == other.wait()
     assert other.stderr is not None
@@ -147,9 +164,9 @@ def test_another_checkpoint_cannot_go_on_with_a_run(project: Path):
     assert kept == transcripts.read_bytes()
 
 
-def test_a_run_that_is_still_alive_is_not_gone_on_with_by_another(project: Path):
-    run = begun(project, "alive")
-    other = start(project, "alive", "--resume")
+def test_a_run_that_is_still_alive_is_not_gone_on_with_by_another(start: Start, project: Path):
+    run = begun(start, project, "alive")
+    other = start("alive", "--resume")
 
     assert 2 == other.wait()
     assert other.stderr is not None
@@ -160,13 +177,13 @@ def test_a_run_that_is_still_alive_is_not_gone_on_with_by_another(project: Path)
     assert 60 == len((project / "alive" / "transcripts.jsonl").read_text("utf-8").splitlines())
 
 
-def test_a_run_begun_without_the_clock_is_not_gone_on_with_by_it(project: Path):
-    run = begun(project, "timed")
+def test_a_run_begun_without_the_clock_is_not_gone_on_with_by_it(start: Start, project: Path):
+    run = begun(start, project, "timed")
     run.send_signal(signal.SIGKILL)
     run.wait()
-    other = start(project, "timed", "--resume", "--latency")
+    other = start("timed", "--resume", "--latency")
 
     assert 2 == other.wait()
     assert other.stderr is not None
     assert "started with another latency" in other.stderr.read()
-    assert 0 == start(project, "timed", "--resume").wait()
+    assert 0 == start("timed", "--resume").wait()
