@@ -1,10 +1,9 @@
 """
-What is wrong with a file, and where: problems with file and line, and the nearest known name.
+What is wrong with a file, and where: problems with file and line.
 """
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from difflib import get_close_matches
 
 from harness.errors import SuiteError
 
@@ -97,14 +96,3 @@ def raise_problems(problems: Iterable[Problem], *, limit: int = 10) -> None:
     if rest > 0:
         lines = [*lines[:limit], f"... and {rest} more; `harness suite check` lists them all"]
     raise SuiteError("\n".join(lines))
-
-
-def suggest(name: object, known: Iterable[str]) -> str:
-    """
-    Return the end of a sentence about an unknown name: the closest known one, or all of them.
-    """
-    names = sorted(known)
-    close = get_close_matches(str(name), names, n=1)
-    if close:
-        return f"; did you mean {close[0]!r}?"
-    return f"; choose from {', '.join(names)}" if names else "; there are none"

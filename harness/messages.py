@@ -6,11 +6,12 @@ raise ValueError with a reason, which the caller completes with file and line.
 """
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
 from harness.errors import UsageError, boundary
+from harness.wording import suggest
 
 ROLES = ("system", "developer", "user", "assistant", "tool")
 
@@ -35,15 +36,18 @@ class Tool:
     @classmethod
     def from_schema(cls, schema: Any) -> Self:
         """
-        Read an OpenAI function schema, with or without its ``{"type": "function"}`` wrapper.
+        Read a declaration of OpenAI, MCP or Anthropic, with or without ``{"type": "function"}``.
 
         Raises:
-            ValueError: if it has no name, or parameters that are not an object schema.
+            ValueError: if it has no name, a key that no API knows, or parameters that are not an
+                object schema.
         """
         if not isinstance(schema, Mapping):
             raise ValueError(f"a tool is an object, not {type(schema).__name__}")
-        function = schema.get("function", schema)
-        if not isinstance(function, Mapping) or not isinstance(function.get("name"), str):
+        for steps, hint in unknown_tool_keys(schema):
+            raise ValueError(f"a tool has no key {steps[-1]!r}{hint}")
+        function = _openai_function(schema)
+        if not isinstance(function.get("name"), str):
             raise ValueError('a tool needs a "name"')
         if not function["name"]:
             raise ValueError('a tool\'s "name" is empty')
@@ -54,8 +58,77 @@ class Tool:
             name=function["name"],
             description=str(function.get("description") or ""),
             parameters=parameters,
-            schema={"type": "function", "function": dict(function)},
+            schema={"type": "function", "function": function},
         )
+
+
+_TOOL_KEYS: Mapping[str, tuple[str, ...]] = {
+    # "return" is what transformers' get_json_schema adds.
+    "parameters": ("name", "description", "parameters", "strict", "return", "type"),
+    "inputSchema": (
+        *("name", "description", "inputSchema", "title", "outputSchema", "annotations", "icons"),
+        *("execution", "_meta"),
+    ),
+    "input_schema": (
+        *("name", "description", "input_schema", "type", "strict", "cache_control"),
+        *("input_examples", "defer_loading", "allowed_callers", "eager_input_streaming"),
+    ),
+}
+"""The keys of a function by the one that holds the schema of its arguments: OpenAI's, MCP's
+(https://modelcontextprotocol.io/specification, ``Tool``) and Anthropic's
+(https://docs.anthropic.com/en/api/messages, ``tools``)."""
+
+
+def schema_key(function: Mapping[str, Any]) -> str:
+    """
+    Return the key under which a function declares its arguments, or would.
+    """
+    return next((key for key in _TOOL_KEYS if function.get(key) is not None), "parameters")
+
+
+def unknown_tool_keys(schema: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], str]]:
+    """
+    Yield the way to each key of a declaration that no API knows, and a hint at what was meant.
+
+    None may be passed over: a misspelt ``parameters`` would declare a tool without arguments.
+    """
+    wrapped = "function" in schema
+    if wrapped:
+        for key in _unknown(schema, ("type", "function")):
+            yield (key,), suggest(key, ("type", "function"))
+    function = schema["function"] if wrapped else schema
+    if not isinstance(function, Mapping):
+        return
+    given = schema_key(function)
+    for key in _unknown(function, _TOOL_KEYS[given]):
+        hint = (
+            f"; {given!r} is there already"
+            if key in _TOOL_KEYS
+            else suggest(key, {*_TOOL_KEYS[given], *_TOOL_KEYS})
+        )
+        yield (("function", key) if wrapped else (key,)), hint
+
+
+def _unknown(part: Mapping[str, Any], known: Sequence[str]) -> list[str]:
+    # What is null says nothing: tables give each row the columns of all others.
+    return [key for key, value in part.items() if key not in known and value is not None]
+
+
+def _openai_function(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """
+    Return what a declaration says in OpenAI's keys, which chat templates show, in their order.
+    """
+    function = schema.get("function", schema)
+    if not isinstance(function, Mapping):
+        raise ValueError('a tool\'s "function" is an object')
+    given = schema_key(function)
+    if given == "parameters":
+        return {key: value for key, value in function.items() if key != "type"}
+    return {
+        "parameters" if key == given else key: value
+        for key, value in function.items()
+        if key in ("name", "description", given)
+    }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,7 +2,8 @@
 What one limit makes of one metric, and the words such a judgement is spelled in.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
+from difflib import get_close_matches
 
 LISTED = 8
 """How many ids a sentence names before it counts the rest."""
@@ -67,3 +68,14 @@ def chance(p: float) -> str:
     Spell a p-value.
     """
     return f"p {p:.2g}" if p >= 0.0001 else "p < 0.0001"
+
+
+def suggest(name: object, known: Iterable[str]) -> str:
+    """
+    Return the end of a sentence about an unknown name: the closest known one, or all of them.
+    """
+    names = sorted(known)
+    folded = {each.casefold(): each for each in names}
+    if close := get_close_matches(str(name).casefold(), folded, n=1):
+        return f"; did you mean {folded[close[0]]!r}?"
+    return f"; choose from {', '.join(names)}" if names else "; there are none"

@@ -2,6 +2,7 @@
 Foreign chat dictionaries as values, and back.
 """
 
+import re
 from typing import Any
 
 import pytest
@@ -30,6 +31,60 @@ def test_a_tool_may_say_nothing_but_its_name(absent: dict[str, Any]) -> None:
 
     assert "" == tool.description
     assert {"type": "object", "properties": {}} == tool.parameters
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+@pytest.mark.parametrize(
+    "foreign",
+    [
+        {"inputSchema": FUNCTION["parameters"], "annotations": {"title": "Search"}, "title": "S"},
+        {"input_schema": FUNCTION["parameters"], "cache_control": {"type": "ephemeral"}},
+    ],
+    ids=["MCP", "Anthropic"],
+)
+def test_a_tool_of_another_api_is_shown_as_openai_would(foreign: dict[str, Any], wrapped: bool):
+    function = {"name": "search", "description": "Look it up", **foreign}
+    tool = Tool.from_schema({"type": "function", "function": function} if wrapped else function)
+
+    assert FUNCTION["parameters"] == tool.parameters
+    assert {"type": "function", "function": FUNCTION} == tool.schema
+    assert list(FUNCTION) == list(tool.schema["function"])
+
+
+def test_the_type_of_a_function_stands_around_it():
+    """
+    OpenAI's Responses API writes it flat.
+    """
+    flat = Tool.from_schema({"type": "function", **FUNCTION, "strict": True})
+
+    assert {"type": "function", "function": {**FUNCTION, "strict": True}} == flat.schema
+
+
+@pytest.mark.parametrize(
+    ("schema", "message"),
+    [
+        ({"name": "f", "paramters": {}}, "'paramters'; did you mean 'parameters'?"),
+        ({"name": "f", "inputschema": {}}, "'inputschema'; did you mean 'inputSchema'?"),
+        ({"name": "f", "args": {}}, "'args'; choose from description, inputSchema, input_schema, "),
+        ({"nmae": "f"}, "'nmae'; did you mean 'name'?"),
+        ({"function": {"name": "f", "paramters": {}}}, "'paramters'; did you mean 'parameters'?"),
+        ({"function": {"name": "f"}, "parameters": {}}, "'parameters'; choose from function, type"),
+        (
+            {"name": "f", "parameters": {}, "inputSchema": {}},
+            "'inputSchema'; 'parameters' is there already",
+        ),
+        ({"name": "f", "inputSchema": {}, "strict": True}, "'strict'; choose from _meta, "),
+    ],
+)
+def test_a_key_that_no_api_knows_is_refused_by_name(schema: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=f"^a tool has no key {re.escape(message)}"):
+        Tool.from_schema(schema)
+
+
+def test_keys_that_are_null_say_nothing() -> None:
+    padded = {**FUNCTION, "inputSchema": None, "returns": None}
+
+    assert FUNCTION["parameters"] == Tool.from_schema(padded).parameters
 
 
 @pytest.mark.parametrize(

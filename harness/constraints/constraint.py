@@ -46,11 +46,17 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import SchemaError, ValidationError
 from jsonschema.validators import extend
 from referencing import Registry
-from referencing.exceptions import Unresolvable
-from referencing.jsonschema import DRAFT202012
 
 from harness.constraints.datetimes import read_moment
 from harness.constraints.keywords import CHECKS, SchemaValidator, finite, json_type
+from harness.constraints.references import (
+    SCHEMA_LISTS,
+    SCHEMA_MAPS,
+    SCHEMAS,
+    endless_reference,
+    missing_reference,
+    subschemas,
+)
 
 FaultCode = Literal["wrong_type", "wrong_value"]
 
@@ -59,19 +65,13 @@ EXTRA_KEYWORDS = (*TEXT_KEYWORDS, "close_to", "tolerance", "normalized_as")
 FORMATS = ("date", "email", "ipv4", "ipv6", "regex", "uuid")
 """The values of ``format`` that jsonschema checks whatever else is installed."""
 
-_SCHEMA_MAPS = ("properties", "patternProperties", "$defs", "dependentSchemas")
-_SCHEMA_LISTS = ("allOf", "anyOf", "oneOf", "prefixItems")
-_SCHEMAS = """
-items additionalProperties unevaluatedItems unevaluatedProperties contains propertyNames
-not if then else
-""".split()
 _PLAIN = """
 type const enum multipleOf maximum exclusiveMaximum minimum exclusiveMinimum maxLength minLength
 pattern maxItems minItems uniqueItems maxContains minContains maxProperties minProperties required
 dependentRequired format title description default examples deprecated readOnly writeOnly
 contentEncoding contentMediaType $ref $comment
 """.split()
-KEYWORDS = frozenset((*_SCHEMA_MAPS, *_SCHEMA_LISTS, *_SCHEMAS, *_PLAIN, *EXTRA_KEYWORDS))
+KEYWORDS = frozenset((*SCHEMA_MAPS, *SCHEMA_LISTS, *SCHEMAS, *_PLAIN, *EXTRA_KEYWORDS))
 """Every keyword a constraint may use, ``optional`` and ``absent`` aside."""
 _FLAGS = ("optional", "absent")
 
@@ -149,11 +149,11 @@ def check_constraint(spec: Any) -> None:
     except SchemaError as exc:
         where = "".join(f"{step}: " for step in exc.absolute_path)
         raise ValueError(f"not valid JSON Schema: {where}{exc.message}") from exc
-    _check_keywords(schema, schema)
-    try:
-        make_constraint(spec).check(None)
-    except RecursionError as exc:
-        raise ValueError('"$ref" leads back to itself') from exc
+    _check_keywords(schema)
+    if (reference := missing_reference(schema)) is not None:
+        raise ValueError(f'"$ref": {reference!r} leads nowhere in this constraint')
+    if (reference := endless_reference(schema)) is not None:
+        raise ValueError(f'"$ref": {reference!r} leads back to itself')
 
 
 def make_constraint(spec: Any) -> Constraint:
@@ -227,7 +227,7 @@ def absent() -> dict[str, Any]:
     return {"absent": True}
 
 
-def _check_keywords(schema: Any, root: Mapping[str, Any]) -> None:
+def _check_keywords(schema: Any) -> None:
     """
     Refuse what a schema of JSON Schema's own shape may hold and a constraint may not.
     """
@@ -242,25 +242,8 @@ def _check_keywords(schema: Any, root: Mapping[str, Any]) -> None:
                 '{"const": {...}}'
             )
     _check_extras(schema)
-    if "$ref" in schema:
-        _check_reference(schema["$ref"], root)
-    for name in _SCHEMA_MAPS:
-        for inner in schema.get(name, {}).values():
-            _check_keywords(inner, root)
-    for name in _SCHEMA_LISTS:
-        for inner in schema.get(name, ()):
-            _check_keywords(inner, root)
-    for name in _SCHEMAS:
-        if name in schema:
-            _check_keywords(schema[name], root)
-
-
-def _check_reference(reference: str, root: Mapping[str, Any]) -> None:
-    resource = DRAFT202012.create_resource(root)
-    try:
-        Registry().with_resource("", resource).resolver().lookup(reference)
-    except Unresolvable as exc:
-        raise ValueError(f'"$ref": {reference!r} leads nowhere in this constraint') from exc
+    for inner in subschemas(schema):
+        _check_keywords(inner)
 
 
 def _check_extras(schema: Mapping[str, Any]) -> None:

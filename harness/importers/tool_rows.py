@@ -14,12 +14,14 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from harness.diagnostics import Problem, raise_problems
+from harness.diagnostics import Problem, placed, raise_problems
 from harness.documents import decode_json, read_document
 from harness.errors import UsageError, boundary
 from harness.importers.base import Imported, Sources
 from harness.importers.conversations import Conversation, cases, chat_rows, conversation
 from harness.importers.reading import Row, each_row, json_rows, unknown_keys
+from harness.suites.schema import named
+from harness.suites.tools import tool_flaws
 
 _COLUMNS = ("user_content", "tool_name", "tool_arguments")
 
@@ -62,6 +64,7 @@ def _tools(file: Path) -> list[Any]:
     raise_problems(source.problems)
     if not isinstance(source.value, list):
         raise UsageError(f"{file}: it must hold a list of function schemas")
+    raise_problems(placed(named(source.value, tool_flaws(source.value, ())), source.places))
     return source.value
 
 

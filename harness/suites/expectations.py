@@ -29,9 +29,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from harness.constraints.constraint import check_constraint, make_constraint
-from harness.diagnostics import Flaw, Steps, suggest
+from harness.diagnostics import Flaw, Steps
 from harness.messages import Tool
 from harness.suites.suite import Abstention, Calls, Expectation, ExpectedCall
+from harness.wording import suggest
 
 NOT_OFFERED = "a tool the case does not offer"
 

@@ -16,13 +16,14 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from harness.diagnostics import Flaw, Places, Problem, in_order, placed, raise_problems, suggest
+from harness.diagnostics import Flaw, Places, Problem, in_order, placed, raise_problems
 from harness.documents import Document, read_document
 from harness.errors import UsageError
 from harness.suites.build import build
 from harness.suites.parse import as_document
 from harness.suites.suite import Suite
 from harness.suites.validate import validate
+from harness.wording import suggest
 
 SUITE_FILE = "suite.yaml"
 VERSIONS_FILE = "versions.json"

@@ -18,7 +18,8 @@ from referencing import Registry, Resource
 from referencing.jsonschema import DRAFT202012
 
 from harness.constraints.keywords import json_type
-from harness.diagnostics import Flaw, Steps, suggest
+from harness.diagnostics import Flaw, Steps
+from harness.wording import suggest
 
 
 def shape_flaws(document: Any) -> Iterator[Flaw]:

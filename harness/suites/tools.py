@@ -7,12 +7,12 @@ from typing import Any
 
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import SchemaError
-from referencing import Registry, Resource
-from referencing.exceptions import Unresolvable
-from referencing.jsonschema import DRAFT202012
 
-from harness.diagnostics import Flaw, Steps, suggest
-from harness.messages import Tool
+from harness.constraints.constraint import KEYWORDS
+from harness.constraints.references import MAX_STEPS, endless_reference, missing_reference
+from harness.diagnostics import Flaw, Steps
+from harness.messages import Tool, schema_key, unknown_tool_keys
+from harness.wording import suggest
 
 
 def tool_flaws(
@@ -33,15 +33,11 @@ def tool_flaws(
                 continue
             name = entry
         else:
-            try:
-                tool = Tool.from_schema(entry)
-            except ValueError as exc:
-                yield at, f"is not a tool: {exc}"
+            wrong = list(_declaration_flaws(entry, at))
+            yield from wrong
+            if wrong:
                 continue
-            if (flaw := _schema_flaw(tool, entry, at)) is not None:
-                yield flaw
-                continue
-            name = tool.name
+            name = Tool.from_schema(entry).name
         if name in names:
             yield at, f"offers a second tool {name!r}; names must differ"
         names.add(name)
@@ -63,42 +59,48 @@ def by_name(tools: Sequence[Tool]) -> Mapping[str, Tool]:
     return {tool.name: tool for tool in tools}
 
 
-def _schema_flaw(tool: Tool, entry: Mapping[str, Any], steps: Steps) -> Flaw | None:
-    inner = (*steps, "function", "parameters") if "function" in entry else (*steps, "parameters")
+def _declaration_flaws(entry: Any, steps: Steps) -> Iterator[Flaw]:
+    unknown = list(unknown_tool_keys(entry)) if isinstance(entry, Mapping) else []
+    for way, hint in unknown:
+        yield (*steps, *way), f"is not a key of a tool{hint}"
+    if unknown:
+        return
+    try:
+        tool = Tool.from_schema(entry)
+    except ValueError as exc:
+        yield steps, f"is not a tool: {exc}"
+        return
+    if "function" in entry:
+        steps = (*steps, "function")
+        entry = entry["function"]
+    steps = (*steps, schema_key(entry))
     try:
         Draft202012Validator.check_schema(tool.parameters)
     except SchemaError as exc:
         at = tuple(exc.absolute_path)
-        return (*inner, *at), f"of tool {tool.name!r} is not valid JSON Schema: {exc.message}"
-    if (missing := _missing_reference(tool.parameters)) is not None:
-        return inner, f"of tool {tool.name!r} refer to {missing!r}, which is not in it"
-    return None
+        yield (*steps, *at), f"of tool {tool.name!r} is not valid JSON Schema: {exc.message}"
+        return
+    if (missing := missing_reference(tool.parameters)) is not None:
+        yield steps, f"of tool {tool.name!r} refer to {missing!r}, which is not in it"
+    elif (endless := endless_reference(tool.parameters)) is not None:
+        yield (
+            steps,
+            f"of tool {tool.name!r} refer to {endless!r} in a circle, or through more than "
+            f"{MAX_STEPS} others",
+        )
+    elif _says_nothing(tool.parameters):
+        yield (
+            steps,
+            f"of tool {tool.name!r} hold no keyword of JSON Schema, so they declare nothing; write "
+            '{"type": "object", "properties": {...}}',
+        )
 
 
-def _missing_reference(schema: Mapping[str, Any]) -> str | None:
+def _says_nothing(parameters: Mapping[str, Any]) -> bool:
     """
-    Return a reference that leads nowhere or out of the schema; nothing is fetched from anywhere.
+    Whether arguments are declared where properties should be, one level too high.
     """
-    references = list(_references(schema))
-    if not references:
-        return None
-    resource = Resource.from_contents(schema, default_specification=DRAFT202012)
-    resolver = Registry().with_resource("", resource).resolver()
-    for reference in references:
-        try:
-            resolver.lookup(reference)
-        except Unresolvable:
-            return reference
-    return None
-
-
-def _references(schema: Any) -> Iterator[str]:
-    if isinstance(schema, list):
-        for inner in schema:
-            yield from _references(inner)
-    elif isinstance(schema, Mapping):
-        for key, inner in schema.items():
-            if key in ("$ref", "$dynamicRef") and isinstance(inner, str):
-                yield inner
-            else:
-                yield from _references(inner)
+    known = {*KEYWORDS, "$schema", "$id", "$anchor", "$dynamicRef", "$dynamicAnchor", "definitions"}
+    return not known & parameters.keys() and any(
+        isinstance(value, Mapping) for value in parameters.values()
+    )

@@ -8,11 +8,12 @@ begins with and what the turns before it say in ``then``, whatever a model answe
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from harness.diagnostics import Flaw, Steps, suggest
+from harness.diagnostics import Flaw, Steps
 from harness.documents import TOO_DEEP, unstorable_parts
 from harness.messages import Message, Tool
 from harness.suites.expectations import NOT_OFFERED, expectation, expectation_flaws
 from harness.suites.suite import Turn
+from harness.wording import suggest
 
 
 def turn_flaws(row: Mapping[str, Any], steps: Steps, tools: Mapping[str, Tool]) -> Iterator[Flaw]:

@@ -43,13 +43,13 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal, Self, TypeVar, get_args
 
-from harness.diagnostics import suggest
 from harness.dialects.base import Dialect
 from harness.dialects.registry import dialect
 from harness.errors import UsageError
 from harness.messages import ToolCall
 from harness.testing.shared_answers import SharedAnswer, document, pairs, shared_answers
 from harness.transcript import Key, Transcript
+from harness.wording import suggest
 
 KEY = Key("it")
 """The one turn that every answer of a sample is for."""

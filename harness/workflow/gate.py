@@ -11,12 +11,12 @@ from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
-from harness.diagnostics import suggest
 from harness.errors import PolicyError
 from harness.gating.decision import Gated, decide
 from harness.gating.policy import Policy
 from harness.provenance import date_today
 from harness.runs.store import StoredRun, load_run
+from harness.wording import suggest
 from harness.workflow.compare import compare
 from harness.workflow.options import Progress
 from harness.workflow.project import Project, open_project

@@ -19,12 +19,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from harness.diagnostics import suggest
 from harness.errors import PolicyError, StoreError, UsageError, boundary
 from harness.gating.policy import Policy, default_policy, read_policy
 from harness.runs.record import RunRecord
 from harness.runs.store import RUN, UNFINISHED, StoredRun, load_run
 from harness.suites.files import SUITE_FILE, find_suites, suite_path
+from harness.wording import suggest
 
 _KEYS = ("suites", "baselines", "reports")
 _PACKAGE = Path(__file__).parents[1]

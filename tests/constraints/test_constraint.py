@@ -182,6 +182,7 @@ def test_a_wrong_type_is_told_before_a_wrong_value() -> None:
         ({"$ref": "#/$defs/nothing"}, "leads nowhere"),
         ({"items": {"$ref": "https://example.com/schema"}}, "leads nowhere"),
         ({"$ref": "#"}, "back to itself"),
+        ({"items": {"$ref": "#/$defs/a"}, "$defs": {"a": {"$ref": "#/$defs/a"}}}, "back to itself"),
     ],
     ids=repr,
 )

@@ -70,8 +70,12 @@ def test_tools_that_are_to_be_trained_in_are_not_declared(tmp_path):
         ({"messages": [{"role": "assistant", "content": "hello"}]}, "no message has the role user"),
         (line(tools=[SUM.schema]), "'search', which is not one of its tools"),
         (line(tools="search"), '"tools" is a list'),
+        (line(tools=[{"name": "search", "paramters": {}}]), "no key 'paramters'; did you mean"),
     ],
-    ids=["no messages", "unknown key", "no answer", "no user", "unknown tool", "tools no list"],
+    ids=[
+        *("no messages", "unknown key", "no answer", "no user", "unknown tool", "tools no list"),
+        "tool with an unknown key",
+    ],
 )
 def test_a_wrong_row_is_an_error_with_its_line(tmp_path, wrong, said):
     file = write(tmp_path, line(), wrong)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from harness.errors import UsageError
+from harness.errors import SuiteError, UsageError
 from harness.finetuning.rows import read_rows
 from harness.importers.base import Imported
 from harness.importers.convert import ImportedSuite, import_suite
@@ -55,6 +55,18 @@ def test_an_object_as_an_argument_is_a_constant(tmp_path: Path):
     assert {"o": {"const": {"a": 1}}} == row["expect"]["calls"][0]["arguments"]
 
 
+@pytest.mark.parametrize("key", ["inputSchema", "input_schema"])
+def test_tools_of_mcp_and_anthropic_keep_their_arguments(tmp_path: Path, key: str):
+    function = TOOL["function"]
+    foreign = {key if k == "parameters" else k: value for k, value in function.items()}
+    expected = chat(tmp_path, {"messages": [USER, CALL], "tools": [TOOL]})
+
+    imported = chat(tmp_path, {"messages": [USER, CALL], "tools": [foreign]})
+
+    assert expected.tools == imported.tools
+    assert () == imported.notes
+
+
 def test_text_alone_is_an_abstention(tmp_path: Path):
     row = only(chat(tmp_path, {"messages": [USER, SAID], "tools": [TOOL]}))
 
@@ -74,6 +86,10 @@ def test_every_answer_of_a_conversation_is_a_turn(tmp_path: Path):
     [
         ({"tools": "[" * 3000}, '"tools" cannot be read: nested more than 64 levels deep'),
         ({"tools": [DEEP]}, '"tools" cannot be read: nested more than 64 levels deep'),
+        (
+            {"tools": [{"function": {"name": "search", "paramters": {}}}]},
+            "a tool has no key 'paramters'; did you mean 'parameters'?",
+        ),
         ({"arguments": "[" * 3000}, "arguments of 'search' cannot be read: nested more than 64"),
         ({"arguments": '{"a": 1e999}'}, "'search' cannot be read: the number 1e999 is beyond"),
     ],
@@ -388,6 +404,16 @@ def test_arguments_that_are_no_object_are_listed(tmp_path: Path, arguments: str)
 def test_a_table_without_the_columns_is_an_error(tmp_path: Path):
     with pytest.raises(UsageError, match=r"rows\.csv:1: there is no column 'tool_name'"):
         tool_rows(tmp_path, "user_content\nHello\n")
+
+
+def test_a_file_of_tools_that_is_wrong_is_an_error_with_its_line(tmp_path: Path):
+    tools = '[{"name": "search",\n"paramters": {"type": "object"}}]'
+    (tmp_path / "rows.csv").write_text("user_content,tool_name,tool_arguments\nHello!,,\n")
+    (tmp_path / "tools.json").write_text(tools, "utf-8")
+    sources = {kind: (next(tmp_path.glob(f"{kind}.*")),) for kind in ("rows", "tools")}
+
+    with pytest.raises(SuiteError, match=r"json:2: \[0\]\.paramters is not a key of a tool; did"):
+        importer("tool-rows").read(sources, TODAY)
 
 
 HEADER = "user_content,tool_name,tool_arguments\n"

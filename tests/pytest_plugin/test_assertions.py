@@ -294,6 +294,12 @@ def test_an_answer_of_a_server_is_read_and_shown():
     [
         ("hi", {}, UsageError, "give suite=NAME, or tools"),
         ("hi", {"tools": [{"description": "nameless"}]}, SuiteError, "name"),
+        (
+            "hi",
+            {"tools": [{"name": "f", "paramters": {}}]},
+            SuiteError,
+            r"this question: tools\[0\]\.paramters is not a key of a tool; did you mean 'param",
+        ),
         ([{"role": "narrator", "content": "x"}], {"tools": TOOLS}, SuiteError, "role"),
         ("", {"tools": TOOLS}, SuiteError, "prompt"),
     ],

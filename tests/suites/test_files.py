@@ -179,6 +179,10 @@ BAD_CASES = {
         case(tools=["get_weather", {"parameters": {}}]),
         "case 'a': tools[1] is not a tool: a tool needs a \"name\"",
     ),
+    "case tool with an unknown key": (
+        case(tools=["get_weather", {"name": "f", "paramters": {}}]),
+        "case 'a': tools[1].paramters is not a key of a tool; did you mean 'parameters'?",
+    ),
     "forbid unknown": (
         case(expect={**EXPECT, "forbid": ["get_stock"]}),
         "case 'a': expect.forbid[0] names 'get_stock', a tool the case does not "
@@ -499,6 +503,43 @@ def test_a_bad_suite_yaml_is_refused_with_its_line(tmp_path, line, old, new, com
             "a text holds half a surrogate pair, which is not a character; write it whole",
         ),
         (
+            5,
+            {"function": {"name": "f", "paramters": {"properties": {"x": {}}}}},
+            "tools[0].function.paramters is not a key of a tool; did you mean 'parameters'?",
+        ),
+        (
+            4,
+            {"name": "f", "input_shema": {"properties": {"x": {}}}},
+            "tools[0].input_shema is not a key of a tool; did you mean 'input_schema'?",
+        ),
+        (
+            6,
+            {"name": "f", "inputSchema": {"type": "object", "properties": 1}},
+            "tools[0].inputSchema.properties of tool 'f' is not valid JSON Schema: 1 is not of "
+            "type 'object'",
+        ),
+        (
+            4,
+            {"name": "f", "parameters": {"x": {"type": "string"}}},
+            "tools[0].parameters of tool 'f' hold no keyword of JSON Schema, so they declare "
+            'nothing; write {"type": "object", "properties": {...}}',
+        ),
+        (
+            4,
+            {
+                "name": "f",
+                "parameters": {
+                    "properties": {"x": {"$ref": "#/$defs/a"}},
+                    "$defs": {
+                        "a": {"anyOf": [{"$ref": "#/$defs/b"}, {"type": "null"}]},
+                        "b": {"$ref": "#/$defs/a"},
+                    },
+                },
+            },
+            "tools[0].parameters of tool 'f' refer to '#/$defs/a' in a circle, or through more "
+            "than 32 others",
+        ),
+        (
             66,
             {"name": "f", "parameters": {"not": nested(lambda inner: {"not": inner}, 100, {})}},
             "nested more than 64 levels deep; make it flatter",
@@ -514,6 +555,38 @@ def test_a_bad_tool_is_refused_with_its_line(tmp_path, line, change, complaint):
     write(tmp_path, tools=[change, TIME])
 
     assert [f"tools.json:{line}: {complaint}"] == complaints(tmp_path)
+
+
+def test_a_schema_may_ask_for_itself_of_the_parts_of_a_value(tmp_path):
+    tree = {"properties": {"children": {"items": {"$ref": "#"}}}}
+
+    assert load_suite(write(tmp_path, tools=[WEATHER, {"name": "f", "parameters": tree}])).tools
+
+
+def test_references_that_follow_each_other_too_long_are_refused(tmp_path):
+    defs = {f"d{n}": {"$ref": f"#/$defs/d{n + 1}"} for n in range(400)} | {"d400": {}}
+    tool = {"name": "f", "parameters": {"properties": {"x": {"$ref": "#/$defs/d0"}}, "$defs": defs}}
+
+    assert [
+        "tools.json:4: tools[0].parameters of tool 'f' refer to '#/$defs/d32' in a circle, or "
+        "through more than 32 others"
+    ] == complaints(write(tmp_path, tools=[tool, WEATHER]))
+
+
+def test_a_suite_may_declare_tools_as_mcp_and_anthropic_do(tmp_path):
+    function = WEATHER["function"]
+    plain = {key: value for key, value in function.items() if key != "parameters"}
+    suites = []
+    for name, tool in (
+        ("openai", WEATHER),
+        ("mcp", {**plain, "inputSchema": function["parameters"]}),
+        ("anthropic", {**plain, "input_schema": function["parameters"]}),
+    ):
+        (tmp_path / name).mkdir()
+        suites.append(load_suite(write(tmp_path / name, tools=[tool, TIME])))
+
+    assert 1 == len({suite.cases[0].digest for suite in suites})
+    assert ["city"] == suites[1].tools[0].parameters["required"]
 
 
 def test_a_tool_declared_twice_is_refused(tmp_path):

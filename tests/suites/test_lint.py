@@ -114,6 +114,21 @@ def test_what_cannot_be_read_is_told_by_file_and_line(tmp_path, keys, message):
     assert [f"cases.jsonl:2: invalid: {message}"] == findings(tmp_path)
 
 
+def test_references_of_a_tool_in_a_circle_are_a_finding(tmp_path):
+    """
+    They are followed when an enum is held against its own schema.
+    """
+    a = {"enum": ["x"], "$ref": "#/$defs/a"}
+    write(
+        tmp_path,
+        tools=[{"name": "play", "parameters": {"properties": {"a": a}, "$defs": {"a": a}}}],
+    )
+
+    [found] = findings(tmp_path)
+
+    assert found.startswith("tools.json:1: invalid: tools[0].parameters of tool 'play' refer to")
+
+
 def test_a_tool_whose_schema_is_none_is_told_by_line(tmp_path):
     write(tmp_path, tools=[{"name": "play", "parameters": {"properties": {"a": {"type": "x"}}}}])
 
