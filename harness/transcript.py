@@ -45,6 +45,9 @@ class Transcript:
     key: Key
     output: str | None = None
     """Raw text with special tokens, as the model wrote it."""
+    opened: str | None = None
+    """The text of the answer that the prompt itself had begun, such as ``<think>``: the model wrote
+    `output`, or the content of `message`, behind it. None where it began none or is unknown."""
     message: Mapping[str, Any] | None = None
     """An OpenAI assistant message, from a server or a replay of one."""
     error: str | None = None
@@ -66,7 +69,8 @@ class Transcript:
             line["repeat"] = self.key.repeat
         if self.key.turn:
             line["turn"] = self.key.turn
-        for name in ("output", "message", "error", "output_tokens", "finish_reason", "margin"):
+        answer = ("output", "opened", "message", "error")
+        for name in (*answer, "output_tokens", "finish_reason", "margin"):
             value = getattr(self, name)
             if value is not None:
                 line[name] = value
@@ -98,7 +102,8 @@ class Transcript:
                 f"case {case!r}: give exactly one of output, message and error, "
                 f"not {' and '.join(given) or 'none'}"
             )
-        for name, kind in (("output", str), ("message", Mapping), ("error", str)):
+        kinds = {"output": str, "opened": str, "message": Mapping, "error": str}
+        for name, kind in kinds.items():
             if row.get(name) is not None and not isinstance(row[name], kind):
                 raise ValueError(f"case {case!r}: {name!r} has the wrong type")
         if row.get("message") is not None and not is_answer(row["message"]):
@@ -111,6 +116,7 @@ class Transcript:
         return cls(
             key=Key(case, _count(row, "repeat", 0) or 0, _count(row, "turn", 0) or 0),
             output=row.get("output"),
+            opened=row.get("opened") or None,
             message=row.get("message"),
             error=row.get("error"),
             output_tokens=tokens,

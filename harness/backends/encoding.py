@@ -10,9 +10,13 @@ from harness.backends.engine.decoding import Answer, Prompt, Stops
 from harness.backends.margins import margin, watched_tokens
 from harness.checkpoints.chat_template import chat_template, conversation, preflight, render
 from harness.dialects.base import Dialect
+from harness.dialects.reading import opened_by
 from harness.errors import BackendError, TemplateError, boundary
 from harness.messages import Tool
 from harness.transcript import Timing, Transcript
+
+_TAIL = 24
+# Tokens at the end of a prompt in which text of the answer may begin.
 
 
 class PromptEncoding:
@@ -105,16 +109,25 @@ class PromptEncoding:
             text: str = self.tokenizer.decode(
                 answer.ids, skip_special_tokens=False, clean_up_tokenization_spaces=False
             )
+        opened = self._opened(prompt)
         return Transcript(
             key=prompt.key,
             output=text,
+            opened=opened,
             output_tokens=len(answer.ids),
             finish_reason="stop" if answer.stopped else "length",
             timing=timing,
             margin=margin(
-                self.tokenizer, self._dialect, prompt.tools, text, answer, prompt.watched
+                self.tokenizer, self._dialect, prompt.tools, text, answer, prompt.watched, opened
             ),
         )
+
+    def _opened(self, prompt: Prompt) -> str | None:
+        # The longest tag has a few tokens, and white space may follow it.
+        end = self.tokenizer.decode(
+            prompt.ids[-_TAIL:], skip_special_tokens=False, clean_up_tokenization_spaces=False
+        )
+        return opened_by(str(end))
 
     def _draft(self, request: Request) -> Sequence[int]:
         # Where the model writes the same text in other tokens, the draft is dropped there: no harm.

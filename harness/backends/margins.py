@@ -14,6 +14,7 @@ from typing import Any
 
 from harness.backends.engine.decoding import Answer
 from harness.dialects.base import Dialect
+from harness.dialects.reading import read_text
 from harness.messages import Tool
 
 MOST_TOOLS = 64
@@ -46,16 +47,17 @@ def margin(
     text: str,
     answer: Answer,
     tokens: Sequence[int],
+    opened: str | None = None,
 ) -> float | None:
     """
     Return the margin of the first call in *text*, the decoded answer, to two decimals.
 
-    *tokens* are those of `watched_tokens`. None without a call of a declared tool, or where the
-    tokens of the names cannot be determined.
+    *tokens* are those of `watched_tokens`, *opened* what the prompt had begun of the answer. None
+    without a call of a declared tool, or where the tokens of the names cannot be determined.
     """
     if not answer.watched:
         return None
-    attempt = next(iter(dialect.read(text, tools).attempts), None)
+    attempt = next(iter(read_text(dialect, text, tools, opened=opened).attempts), None)
     names = {tool.name for tool in tools}
     if attempt is None or attempt.name not in names:
         return None

@@ -172,6 +172,18 @@ def members(names: Iterable[str], added: Mapping[str, str]) -> str:
     return ", ".join(listed).replace("%", "%%")
 
 
+def add_opened(command: Parser) -> None:
+    """
+    ``--opened``.
+    """
+    command.add_argument(
+        "--opened",
+        metavar="TEXT",
+        help="what the prompts had begun of the answers, such as '<think>', for stored answers "
+        "that do not say (default: nothing)",
+    )
+
+
 def run_options(arguments: argparse.Namespace) -> "RunOptions":
     """
     Return what *arguments* say of a run: each option has the name of its field, and what a command

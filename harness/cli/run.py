@@ -9,6 +9,7 @@ from harness.cli.options import (
     add_batch_size,
     add_checkpoint,
     add_command,
+    add_opened,
     add_out,
     add_quiet,
     add_root,
@@ -54,6 +55,7 @@ def add_parser(commands: Commands) -> None:
         "--latency", action="store_true", help="also time 24 fixed cases, one answer at a time"
     )
     add_tool_names(command)
+    add_opened(command)
     add_quiet(command)
 
 

@@ -7,6 +7,7 @@ import argparse
 from harness.cli.options import (
     add_command,
     add_dialect,
+    add_opened,
     add_out,
     add_quiet,
     add_root,
@@ -30,6 +31,7 @@ def add_parser(commands: Commands) -> None:
     add_root(command)
     add_dialect(command, "that of the run")
     add_tool_names(command)
+    add_opened(command)
     add_out(command, "the new run's folder")
     add_quiet(command)
 
@@ -49,6 +51,7 @@ def run(arguments: argparse.Namespace) -> int:
             project=project,
             dialect=arguments.dialect,
             tool_names=arguments.tool_names,
+            opened=arguments.opened,
             out=arguments.out,
             progress=progress,
         )

@@ -9,7 +9,8 @@ remembered, ``[CALL_ID]`` and nine letters before ``[ARGS]``: dialect ``mistral-
 Both forms occur with either tokenizer. Newer runtimes read the list, too; older ones knew no name
 before an object, so ``mistral`` reads that leniently. Text may stand before a call and after it.
 Objects end where their JSON ends, so calls in a row and text behind them are all kept (mlx-lm
-issues 1374 and 1448); an apostrophe in a string is never taken for a quote.
+issues 1374 and 1448); an apostrophe in a string is never taken for a quote. What stands in
+``[THINK]...[/THINK]`` is neither call nor text.
 """
 
 import re
@@ -30,7 +31,13 @@ from harness.dialects.readers.json_text import JsonReader
 from harness.dialects.readers.tags import Bare, Tags, Written, read_tagged
 from harness.messages import Tool, ToolCall
 
-_TAGS = Tags(opener="[TOOL_CALLS]", closer="", ends=("</s>",), spaced=False)
+_TAGS = Tags(
+    opener="[TOOL_CALLS]",
+    closer="",
+    ends=("</s>",),
+    spaced=False,
+    reasoning=("[THINK]", "[/THINK]"),
+)
 _NAME = re.compile(r"[^\s\[\]{}\"']*")
 _ID = re.compile(r"\[CALL_ID\][A-Za-z0-9]*")
 _LISTED = re.compile(r"\[TOOL_CALLS\]\s*\[(?!ARGS|CALL_ID)")
@@ -43,7 +50,7 @@ class Mistral:
     """
 
     name = "mistral"
-    version = 1
+    version = 2
     stops = ("</s>",)
 
     def recognises(self, template: str) -> bool:
@@ -85,7 +92,7 @@ class MistralV11:
     """
 
     name = "mistral-v11"
-    version = 1
+    version = 2
     stops = ("</s>",)
 
     def recognises(self, template: str) -> bool:

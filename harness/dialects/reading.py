@@ -2,7 +2,9 @@
 Transcript -> reading: a stored answer read by a dialect, strictly and leniently.
 """
 
+import re
 from collections.abc import Sequence
+from dataclasses import replace
 
 from harness.dialects.anthropic import ANTHROPIC, holds_calls
 from harness.dialects.base import Dialect, Reading
@@ -41,4 +43,62 @@ def read(
         output = content
     if output is None:
         raise ValueError(f"case {transcript.key.case!r} has neither output nor message")
-    return dialect.read_leniently(output, tools) if lenient else dialect.read(output, tools)
+    return read_text(dialect, output, tools, opened=transcript.opened, lenient=lenient)
+
+
+REASONING = {
+    "<think>": "</think>",
+    "[THINK]": "[/THINK]",
+    "<|START_THINKING|>": "<|END_THINKING|>",
+    "<seed:think>": "</seed:think>",
+}
+"""The tags around thinking in the formats of all families."""
+
+_OPENED = re.compile(rf"(?:{'|'.join(map(re.escape, REASONING))})\s*\Z")
+
+
+def opened_by(prompt: str) -> str | None:
+    """
+    Return the text with which a rendered prompt has begun the answer: thinking that is still open
+    where the prompt ends. None where there is none.
+    """
+    found = _OPENED.search(prompt)
+    return found.group() if found else None
+
+
+def read_text(
+    dialect: Dialect,
+    output: str,
+    tools: Sequence[Tool] = (),
+    *,
+    opened: str | None = None,
+    lenient: bool = False,
+) -> Reading:
+    """
+    Read an answer's text by *dialect*, behind the text that the prompt had *opened*.
+
+    Thinking that the prompt opened and the answer closes is no part of the answer, whatever the
+    dialect knows of thinking. Where it is never closed, the dialect reads both as one text. The
+    places of calls are those in *output*.
+    """
+    reader = dialect.read_leniently if lenient else dialect.read
+    before, text = "", output
+    opener = _OPENED.search(opened) if opened else None
+    if opener is not None:
+        closer = REASONING[opener.group().rstrip()]
+        thought, tag, rest = output.partition(closer)
+        # How far the text that is read begins before (or, negative, behind) the output's start.
+        if tag:
+            before, text, shift = "", rest, -len(thought) - len(tag)
+        else:
+            before, text, shift = opener.group(), output, len(opener.group())
+    elif opened:
+        before, shift = opened, len(opened)
+    else:
+        return reader(output, tools)
+    reading = reader(before + text, tools)
+    attempts = tuple(
+        replace(each, start=max(each.start - shift, 0), raw=each.raw[max(shift - each.start, 0) :])
+        for each in reading.attempts
+    )
+    return replace(reading, attempts=attempts)

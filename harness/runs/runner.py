@@ -49,6 +49,15 @@ def shuffled(asked: Iterable[Key], order: int) -> list[Key]:
     return sorted(asked, key=lambda key: digest([order, *key]))
 
 
+def with_opened(transcript: Transcript, opened: str | None) -> Transcript:
+    """
+    Return *transcript* with what the prompt had *opened*, if it is an answer that does not say.
+    """
+    if opened is None or transcript.opened is not None or transcript.error is not None:
+        return transcript
+    return replace(transcript, opened=opened)
+
+
 def latency_sample(cases: Sequence[Case]) -> tuple[Case, ...]:
     """
     Choose the cases to time: `LATENCY_SAMPLE` of them evenly spread over suite order, or all.
@@ -71,6 +80,7 @@ def run(
     latency: bool = False,
     order: int | None = None,
     drafts: Mapping[Key, str] = MappingProxyType({}),
+    opened: str | None = None,
     progress: Callable[[int], None] = lambda _: None,
 ) -> None:
     """
@@ -82,7 +92,8 @@ def run(
     With *order* all turns of all repeats are `shuffled` by it and handed over few at a time, so
     that each shares its batch with other prompts than in suite order.
 
-    *drafts* are earlier answers for a backend to verify (`Request.draft`).
+    *drafts* are earlier answers for a backend to verify (`Request.draft`). *opened* is what the
+    prompts had begun of the answers, for a backend whose transcripts do not say (`with_opened`).
 
     *progress* is called with the number of answers just made.
 
@@ -114,7 +125,7 @@ def run(
                 replace(transcript, timing=timings[transcript.key])
                 if transcript.key in timings
                 else transcript
-                for transcript in group
+                for transcript in (with_opened(each, opened) for each in group)
             ]
             for transcript in timed:
                 if transcript.key not in missing:

@@ -46,6 +46,8 @@ class RunOptions:
     latency: bool = False
     tool_names: str | None = None
     """The style in which the model is shown the names of tools; None: as they are."""
+    opened: str | None = None
+    """What the prompts had begun of stored answers that do not say so, such as ``<think>``."""
     order: int | None = None
     """Which shuffle the cases are asked in; None: as the suite has them."""
     draft: str | None = None

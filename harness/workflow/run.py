@@ -11,11 +11,12 @@ from datetime import date
 from pathlib import Path
 from typing import Any, Self
 
-from harness.backends.base import Backend, Generation
+from harness.backends.base import Backend, Generation, Templated
 from harness.backends.registry import open_backend
 from harness.canonical import digest
 from harness.checkpoints.checkpoint import Checkpoint
 from harness.dialects.registry import spoken_by
+from harness.errors import UsageError
 from harness.provenance import date_today, environment, hardware, now, packages
 from harness.runs.record import Selection, make_record
 from harness.runs.runner import keys, latency_sample
@@ -117,6 +118,11 @@ def run_opened(plan: RunPlan, backend: Backend, progress: Progress) -> StoredRun
         BackendError: if the backend breaks; what was answered is kept and can be resumed.
     """
     options, whole = plan.options, plan.suite
+    if options.opened is not None and isinstance(backend, Templated):
+        raise UsageError(
+            "opened is for answers whose prompts are unknown; this checkpoint's own template says "
+            "how they end"
+        )
     shown = shown_suite(whole.with_cases(plan.cases), options.tool_names)
     checkpoint = replace(backend.checkpoint, not_shown=left_out(backend, shown))
     made_with = _made_with(plan, backend, checkpoint)
@@ -128,6 +134,7 @@ def run_opened(plan: RunPlan, backend: Backend, progress: Progress) -> StoredRun
         "generation": made_with["generation"],
         "repeats": options.repeats,
         "packages": packages(),
+        **({"opened": options.opened} if options.opened is not None else {}),
         # Some of the first answers are timed: a run that was begun without is not resumed.
         **({"latency": True} if options.latency else {}),
     }
@@ -167,6 +174,7 @@ def run_opened(plan: RunPlan, backend: Backend, progress: Progress) -> StoredRun
             latency=options.latency,
             order=options.order,
             drafts=plan.drafts,
+            opened=options.opened,
             progress=progress.advance,
         )
         # Judged as stored, so that judging the stored text again finds the same.

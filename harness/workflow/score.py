@@ -16,6 +16,7 @@ from harness.dialects.registry import own_template, spoken_by
 from harness.errors import StoreError, TranscriptError, UsageError
 from harness.provenance import date_today
 from harness.runs.record import make_record
+from harness.runs.runner import with_opened
 from harness.runs.store import StoredRun, gap_in_repeats, read_transcripts_by_key
 from harness.runs.writer import start_run
 from harness.scoring.score import judge, only
@@ -34,6 +35,7 @@ def score(
     project: Project | None = None,
     dialect: str | None = None,
     tool_names: str | None = None,
+    opened: str | None = None,
     out: Path | None = None,
     progress: Progress | None = None,
     today: date | None = None,
@@ -43,7 +45,8 @@ def score(
 
     A run's text is judged by the suite given now; its checkpoint, backend, environment and times
     stay what they were. A bare transcript file is a replay. *tool_names* says in which style the
-    model was shown its tools, where the run does not say so itself.
+    model was shown its tools, and *opened* with which text the prompts had begun the answers
+    (``"<think>\\n"``), where the run or the file does not say so itself.
 
     Raises:
         UsageError: if a case now asks something else than its stored answer replied to.
@@ -51,7 +54,7 @@ def score(
     """
     if source.is_file() and source.name != "run.json":
         repeats = _repeats(source)
-        options = RunOptions(dialect=dialect, repeats=repeats, tool_names=tool_names)
+        options = RunOptions(dialect=dialect, repeats=repeats, tool_names=tool_names, opened=opened)
         return run(
             suite,
             f"replay:{source}",
@@ -65,7 +68,10 @@ def score(
     stored = project.run(str(source))
     whole = load_suite(project.suite(suite), today=today or date_today())
     asked = {case.id: case for case in load_suite_copy(stored.suite_path).cases}
-    transcripts = read_transcripts_by_key(stored.folder)
+    transcripts = {
+        key: with_opened(each, opened)
+        for key, each in read_transcripts_by_key(stored.folder).items()
+    }
     _check_same_questions(whole, asked, transcripts, stored)
     kept = stored.record.checkpoint
     reader = spoken_by(kept) if dialect in (None, kept["dialect"]) else find_dialect(dialect)

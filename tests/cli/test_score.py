@@ -63,8 +63,8 @@ def test_a_number_beyond_all_others_is_refused_by_file_and_line(
         file.write_text("\n".join(lines) + "\n", "utf-8")
 
     for arguments, place in (
-        (["score", "old", "--suite", "ask"], "transcripts.jsonl:5: 1e999 is beyond"),
-        (["score", "huge.jsonl", "--suite", "ask"], "huge.jsonl:5: 1e999 is beyond"),
+        (["score", "old", "--suite", "ask"], "transcripts.jsonl:5: 1e999 is too large"),
+        (["score", "huge.jsonl", "--suite", "ask"], "huge.jsonl:5: 1e999 is too large"),
     ):
         assert main(arguments) == 2
         assert place in capsys.readouterr().err

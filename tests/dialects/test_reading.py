@@ -6,13 +6,24 @@ from typing import Any
 
 import pytest
 
+from harness.dialects.command import COMMAND_A
 from harness.dialects.hermes import HERMES
+from harness.dialects.mistral import MISTRAL_V11
 from harness.dialects.native import NATIVE
-from harness.dialects.reading import read
+from harness.dialects.reading import opened_by, read
+from harness.dialects.registry import dialect, names
+from harness.messages import Tool, ToolCall
 from harness.transcript import Key, Transcript
 
 CALL = '<tool_call>{"name": "f", "arguments": {"q": "a"}}</tool_call>'
 FENCED = '```json\n{"name": "f", "arguments": {"q": "a"}}\n```'
+
+
+TOOLS = [
+    Tool.from_schema(
+        {"name": "f", "parameters": {"type": "object", "properties": {"q": {"type": "string"}}}}
+    )
+]
 
 
 def _transcript(**fields: Any) -> Transcript:
@@ -65,3 +76,75 @@ def test_the_finish_reason_reaches_the_reader():
 def test_an_error_is_never_read(lenient: bool):
     with pytest.raises(ValueError, match=r"c-1.*timed out"):
         read(HERMES, _transcript(error="timed out"), lenient=lenient)
+
+
+# Thinking that the prompt opened
+
+
+DRAFT = f"Shall I? {CALL} No."
+"""Thinking with a call that is drafted and dropped."""
+
+
+# Of answers that are messages the thinking is a field of its own.
+@pytest.mark.parametrize("name", sorted({*names()} - {"native", "anthropic"}))
+def test_a_call_drafted_in_thinking_that_the_prompt_opened_is_no_call(name: str):
+    """
+    Whatever the dialect knows of thinking; the call behind it is read, at its place in the output.
+    """
+    made = dialect(name)
+    call = ToolCall(name="f", arguments={"q": "a"})
+    drafted, written = made.render([call]), made.render([call])
+    output = f"Maybe {drafted} or not.</think>\n\n{written}"
+
+    reading = read(made, _transcript(output=output, opened="<think>\n"), TOOLS)
+
+    assert ["f"] == [attempt.name for attempt in reading.attempts]
+    (attempt,) = reading.attempts
+    assert output.index("</think>") < attempt.start
+    assert attempt.raw == output[attempt.start : attempt.end]
+    assert "Maybe" not in reading.text
+
+
+@pytest.mark.parametrize(
+    ("made", "opened", "closed"),
+    [
+        (HERMES, "<think>\n", "</think>"),
+        (HERMES, "<think>", "</think>"),
+        (MISTRAL_V11, "[THINK]", "[/THINK]"),
+        (COMMAND_A, "<|START_THINKING|>", "<|END_THINKING|>"),
+    ],
+)
+def test_an_abstentions_text_is_what_follows_the_thinking(made: Any, opened: str, closed: str):
+    transcript = _transcript(output=f"It rains.{closed}Take a coat.", opened=opened)
+
+    assert "Take a coat." == read(made, transcript).text
+    assert "Take a coat." == read(made, transcript, lenient=True).text
+
+
+def test_thinking_that_the_prompt_opened_in_a_message_is_no_part_of_it():
+    transcript = _transcript(message={"content": f"{DRAFT}</think>No."}, opened="<think>\n")
+
+    assert ((), "No.") == (read(HERMES, transcript).attempts, read(HERMES, transcript).text)
+
+
+def test_mistrals_thinking_is_neither_call_nor_text():
+    call = MISTRAL_V11.render([ToolCall(name="f", arguments={"q": "a"})])
+    reading = MISTRAL_V11.read(f"[THINK]Try {call.removesuffix('</s>')}?[/THINK]Well: {call}")
+
+    assert ["f"] == [attempt.name for attempt in reading.attempts]
+    assert "Well:" == reading.text
+
+
+@pytest.mark.parametrize(
+    ("prompt", "expected"),
+    [
+        ("<|im_start|>assistant\n<think>\n", "<think>\n"),
+        ("<|im_start|>assistant\n<think>", "<think>"),
+        ("[/INST][THINK]", "[THINK]"),
+        ("<|im_start|>assistant\n<think>\n\n</think>\n\n", None),
+        ("<|im_start|>assistant\n", None),
+        ("What does <think> mean?<|im_end|>", None),
+    ],
+)
+def test_what_a_prompt_has_begun_of_the_answer(prompt: str, expected: str | None):
+    assert expected == opened_by(prompt)
