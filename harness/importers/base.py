@@ -1,9 +1,9 @@
 """
 What an importer is: foreign rows in, cases of a suite and notes out.
 
-An importer reads files and writes none; `harness.importers.convert` checks what it gives and makes
-the folder. What has no place in a suite is a note with file and line, never dropped in silence; a
-row that is broken in itself is kept as a case in quarantine.
+An importer reads files and writes none; `harness.importers.convert` checks its result and makes the
+folder. What has no place in a suite becomes a note with file and line and is never silently
+dropped; a row that is faulty itself is kept as a quarantined case.
 """
 
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ Sources = Mapping[str, tuple[Path, ...]]
 """The files of each kind: ``{"questions": (...), "answers": (...)}``."""
 
 QUARANTINED_FOR = timedelta(days=365)
-"""How long an imported case may stay in quarantine before somebody must look at it."""
+"""How long an imported case may stay in quarantine before someone must look at it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,19 +35,19 @@ class ImportedCase:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Imported:
     """
-    What became of the source files.
+    The content of the source files.
     """
 
     cases: tuple[ImportedCase, ...]
     description: str
     tools: tuple[Mapping[str, Any], ...] = ()
-    """Tools of the whole suite; empty where each case declares its own."""
+    """Tools of the whole suite; empty if each case declares its own."""
     license: str | None = None
     train: tuple[Mapping[str, Any], ...] = ()
     """Chat rows for train.jsonl."""
     valid: tuple[Mapping[str, Any], ...] = ()
     notes: tuple[Problem, ...] = ()
-    """What could not be carried over, or not as it stood."""
+    """What could not be carried over unchanged."""
 
 
 @runtime_checkable
@@ -59,32 +59,32 @@ class Importer(Protocol):
 
     - every row of the sources becomes a case or a training row, or a note names its file and line;
     - a line that cannot be read is a note and does not stop the others;
-    - the same sources on the same day give the same value.
+    - the same sources on the same day make the same value.
     """
 
     @property
     def name(self) -> str:
         """
-        The word for ``harness suite import``.
+        The name for ``harness suite import``.
         """
 
     @property
     def takes(self) -> Mapping[str, bool]:
         """
-        The kinds of files it takes, and whether each must be given.
+        The kinds of files it takes, and whether each is required.
         """
 
     def read(self, sources: Sources, today: date) -> Imported:
         """
-        Read *sources*, which hold the kinds in `takes` alone.
+        Read *sources*, which hold only kinds in `takes`.
 
         Raises:
-            UsageError: where the files together make no suite.
+            UsageError: if the files together do not make a suite.
         """
 
 
 def quarantine(reason: str, today: date) -> dict[str, str]:
     """
-    Write the quarantine of a row that is broken in itself.
+    Return the ``quarantine`` of a row that is faulty itself.
     """
     return {"reason": reason, "until": (today + QUARANTINED_FOR).isoformat()}

@@ -66,7 +66,7 @@ class Bfcl:
         cases = each_row(_by_id(questions, notes).values(), notes, read)
         asked = {case.row["id"] for case in cases}
         notes += [
-            answer.note(f"answers {identity!r}, no question that was carried over")
+            answer.note(f"answers {identity!r}, which is not among the imported questions")
             for identity, answer in answers.items()
             if identity not in asked
         ]
@@ -87,7 +87,7 @@ def _by_id(rows: Sequence[Row], notes: list[Problem]) -> dict[str, Row]:
         elif found.setdefault(identity, row) is not row:
             first = found[identity]
             notes.append(
-                row.note(f"left out: {identity!r} is there already ({first.file}:{first.line})")
+                row.note(f"left out: {identity!r} is a duplicate ({first.file}:{first.line})")
             )
     return found
 
@@ -114,8 +114,8 @@ def _case(
     ):
         notes.append(
             question.note(
-                f"left out: {identity!r} is no single-turn question: it needs one list of messages "
-                'and a list "function"'
+                f"left out: {identity!r} is not a single-turn question: it needs one list of "
+                'messages and a list "function"'
             )
         )
         return None
@@ -130,7 +130,7 @@ def _case(
     try:
         expectation = _expectation(question, answer, declared)
     except Exception as exc:
-        # What is no JSON Schema may break whatever reads it. It is looked for here alone, as that
+        # What is not a JSON Schema may break any reader of it. It is checked only now, as that
         # takes longer than all the rest.
         if (reason := _Functions.of(functions).unsound(exc)) is None:
             raise
@@ -139,7 +139,7 @@ def _case(
     if declared.foreign:
         declared.broken.append(
             f"it has types of another language ({', '.join(sorted(declared.foreign))}), whose "
-            "values the leaderboard converts before it compares them"
+            "values the leaderboard converts before comparing them"
         )
     if declared.broken:
         row["quarantine"] = quarantine("; ".join(dict.fromkeys(declared.broken)), today)
@@ -156,14 +156,14 @@ def _case(
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Functions:
     """
-    The functions of one question as tools, and what was noted about them on the way.
+    The functions of one question as tools, and the notes about them.
     """
 
     tools: dict[str, dict[str, Any]]
     foreign: set[str] = field(default_factory=set)
     notes: list[str] = field(default_factory=list)
     broken: list[str] = field(default_factory=list)
-    """Why no answer can be known to be right."""
+    """Why no answer can be judged."""
 
     @classmethod
     def of(cls, functions: Sequence[Mapping[str, Any]]) -> "_Functions":
@@ -183,30 +183,31 @@ class _Functions:
 
     def unsound(self, exc: Exception) -> str | None:
         """
-        Say which declaration is no JSON Schema and so may have raised *exc*; None if all are one.
+        Return which declaration is not a JSON Schema and so may have raised *exc*; None if all are.
         """
         for name, tool in self.tools.items():
             try:
                 SchemaValidator.check_schema(tool["function"].get("parameters", {}))
             except SchemaError as error:
                 where = ".".join(map(str, ("parameters", *error.absolute_path)))
-                return f"declares {name!r} with {where}, which is no JSON Schema: {error.message}"
+                reason = f"which is not a JSON Schema: {error.message}"
+                return f"declares {name!r} with {where}, {reason}"
         if isinstance(exc, Unresolvable):
-            return "has a declaration with a reference that leads nowhere in it"
+            return "has a declaration with a reference to something that does not exist"
         if isinstance(exc, RecursionError):
-            return "has a declaration that refers to itself without end"
+            return "has a declaration that refers to itself endlessly"
         return None
 
 
 _NOTHING: dict[str, Any] = {"abstain": True}
-"""What a case expects that has no answer: it must hold something that can be read."""
+"""What a case without an answer expects: some valid expectation is required."""
 
 
 def _expectation(question: Row, answer: Row | None, declared: _Functions) -> dict[str, Any]:
     identity = str(question.value["id"])
     if answer is None:
         if not _needs_no_answer(question):
-            declared.broken.append("no answer to it was given")
+            declared.broken.append("it has no answer")
             return _NOTHING
         if "irrelevance" in identity or identity.startswith("relevance"):
             return {"abstain": True}  # relevance_0 and so on are of the irrelevance set of 2024
@@ -222,14 +223,14 @@ def _expectation(question: Row, answer: Row | None, declared: _Functions) -> dic
 
 def _call(call: Any, declared: _Functions) -> dict[str, Any] | None:
     if not isinstance(call, Mapping) or len(call) != 1:
-        declared.broken.append(f"its answer holds {_short(call)}, which is no call of one function")
+        declared.broken.append(f"its answer {_short(call)} is not a call of one function")
         return None
     ((name, given),) = call.items()
     if name not in declared.tools:
         declared.broken.append(f"its answer calls {name!r}, which it does not declare")
         if len(declared.tools) != 1:
             return None
-        # Of a question with one function the leaderboard itself does not look at this name.
+        # If a question has one function, the leaderboard itself ignores this name.
         (name,) = declared.tools
     if not lists_values(given):
         declared.broken.append(
@@ -244,7 +245,7 @@ def _call(call: Any, declared: _Functions) -> dict[str, Any] | None:
             _widen(name, argument, accepted, declared)
         elif OMITTED in accepted:
             declared.notes.append(
-                f"{name}.{argument} is not declared; that it may be given is left out"
+                f"{name}.{argument} is not declared, so it is left out of the optional arguments"
             )
         else:
             declared.broken.append(f"its answer asks for {name}.{argument}, which is not declared")
@@ -253,9 +254,9 @@ def _call(call: Any, declared: _Functions) -> dict[str, Any] | None:
 
 def _widen(name: str, argument: str, accepted: list[Any], declared: _Functions) -> None:
     """
-    Where no accepted value has the declared type, declare its type too, or no call could be right.
+    If no accepted value has the declared type, declare its type too: no call could be right else.
 
-    A single accepted value that the declaration refuses is noted: it is a schema violation here.
+    An accepted value that the declaration refuses is noted: it is a schema violation here.
     """
     properties = declared.properties(name)
     was, values = properties[argument], examples(accepted)
@@ -264,16 +265,16 @@ def _widen(name: str, argument: str, accepted: list[Any], declared: _Functions) 
             properties[argument] = widened(properties[argument], value)
         declared.notes.append(
             f"no accepted value of {name}.{argument} has the declared type: "
-            f"{canonical_json(was)} is made {canonical_json(properties[argument])}"
+            f"{canonical_json(was)} is changed to {canonical_json(properties[argument])}"
         )
-    # Of the whole, as a declaration may refer to another part of it.
+    # On the whole, as a declaration may refer to another part of it.
     whole = SchemaValidator(declared.tools[name]["function"]["parameters"], registry=Registry())
     validator = whole.evolve(schema=properties[argument])
     refused = [value for value in values if not validator.is_valid(value)]
     if refused:
         declared.notes.append(
             f"{name}.{argument} may be {' or '.join(map(canonical_json, refused))} by the answer, "
-            "which its own declaration refuses: such a call is a schema violation here"
+            "but its declaration refuses that: such a call is a schema violation here"
         )
 
 

@@ -1,9 +1,9 @@
 """
 The leaderboard's accepted values of one argument as a constraint.
 
-An answer lists for each argument the values that are right; ``""`` among them means that the
-argument may be left out. What is right is what ``ast_checker`` of the leaderboard (package
-``bfcl-eval``, ast_eval/ast_checker.py) takes for right:
+An answer lists the correct values of each argument; ``""`` among them means that the argument may
+be left out. Correct is what ``ast_checker`` of the leaderboard (package ``bfcl-eval``,
+ast_eval/ast_checker.py) accepts:
 
 - texts, and texts directly in a list, are compared normalised; deeper ones are compared exactly;
 - an argument declared as text may be ``""`` where ``""`` is listed, and a list may be empty;
@@ -22,7 +22,7 @@ OMITTED = ""
 
 def lists_values(given: Any) -> bool:
     """
-    Whether *given* lists accepted values for each of its keys, dictionaries among them too.
+    Return whether *given* lists accepted values for each of its keys, in nested dictionaries too.
     """
     return isinstance(given, Mapping) and all(
         isinstance(values, list) and all(map(_is_readable, values)) for values in given.values()
@@ -37,7 +37,7 @@ def _is_readable(value: Any) -> bool:
 
 def constraint(accepted: Sequence[Any], declared: Any) -> Any:
     """
-    Write the constraint for an argument of the *declared* (JSON Schema) type.
+    Return the constraint for an argument of the *declared* (JSON Schema) type.
     """
     kind = declared.get("type", "string") if isinstance(declared, Mapping) else "string"
     values = [value for value in accepted if value != OMITTED]
@@ -56,7 +56,7 @@ def constraint(accepted: Sequence[Any], declared: Any) -> Any:
 
 def examples(accepted: Sequence[Any]) -> list[Any]:
     """
-    Give values that are accepted, one for each alternative; none where all may be left out.
+    Return accepted values, one for each alternative; empty if all may be left out.
     """
     return [_example(value) for value in accepted if value != OMITTED]
 
@@ -72,7 +72,7 @@ def _example(value: Any) -> Any:
 
 def _one_of(values: Sequence[Any], *, texts: bool) -> Any:
     """
-    Write that a value is one of *values*; *texts* says whether a text is compared normalised.
+    Return the constraint that a value is one of *values*; if *texts*, text is compared normalised.
     """
     normalised: list[Any] = []
     exact: list[Any] = []
@@ -131,7 +131,7 @@ def _choice(values: list[Any]) -> dict[str, Any]:
 
 
 def _add(values: list[Any], value: Any) -> None:
-    # Not `value in values`: to Python true is 1.
+    # Not `value in values`: in Python, true equals 1.
     if not any(type(value) is type(known) and value == known for known in values):
         values.append(value)
 
@@ -142,7 +142,7 @@ def _of_dictionaries(value: Any) -> bool:
 
 def _of_texts(value: Any) -> bool:
     """
-    Whether *value* is a list with texts in it and nothing deeper.
+    Return whether *value* is a list with texts in it and nothing nested.
     """
     return (
         isinstance(value, list)

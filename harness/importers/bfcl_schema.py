@@ -2,7 +2,7 @@
 The leaderboard's function declarations as OpenAI function schemas.
 
 Its types are Python's: ``dict``, ``float`` and ``tuple`` are ``object``, ``number`` and ``array``
-of JSON Schema, and ``any`` is no type at all. Java and JavaScript types have no counterpart: the
+of JSON Schema, and ``any`` is no restriction. Java and JavaScript types have no counterpart: the
 leaderboard converts answers of such questions before it compares them.
 """
 
@@ -24,7 +24,7 @@ _LISTS = ("anyOf", "oneOf", "allOf", "prefixItems")
 
 def tool_schema(function: Mapping[str, Any], foreign: Callable[[str], None]) -> dict[str, Any]:
     """
-    Give a function's OpenAI schema; *foreign* is told each type that has no counterpart.
+    Return a function's OpenAI schema; *foreign* is called with each type without a counterpart.
     """
     declared = dict(function)
     if isinstance(declared.get("parameters"), Mapping):
@@ -34,7 +34,7 @@ def tool_schema(function: Mapping[str, Any], foreign: Callable[[str], None]) -> 
 
 def json_schema(declared: Any, foreign: Callable[[str], None]) -> Any:
     """
-    Give a declaration with JSON Schema's types; whatever else it holds stays as it is.
+    Return a declaration with JSON Schema's types; the rest stays as it is.
     """
     if not isinstance(declared, Mapping):
         return declared
@@ -58,7 +58,7 @@ def json_schema(declared: Any, foreign: Callable[[str], None]) -> Any:
 
 def fits(schema: Any, value: Any) -> bool:
     """
-    Whether *value* has the types that *schema* declares.
+    Return whether *value* has the types that *schema* declares.
     """
     if not isinstance(schema, Mapping):
         return True
@@ -74,7 +74,7 @@ def fits(schema: Any, value: Any) -> bool:
 
 def widened(schema: Mapping[str, Any], value: Any) -> dict[str, Any]:
     """
-    Give *schema* with as many types more as *value* needs to fit.
+    Return *schema* with the types added that *value* needs to fit.
     """
     wider = dict(schema)
     if not _has_type(schema.get("type"), value):

@@ -1,13 +1,13 @@
 """
-Chat conversations as cases: each thing the assistant said is what was to be expected there.
+Chat conversations as cases: each answer of the assistant is what its turn expects.
 
 The calls of a reference answer become expected calls whose arguments must be equal to the
-reference's; an answer of text alone becomes an abstention. Equality is the lower bound of what is
-right, and is meant to be loosened by hand where a text may be worded freely.
+reference's; an answer of text alone becomes an abstention. Equality is the strictest reading, meant
+to be loosened by hand where a text may be worded freely.
 
-A reference whose calls stand as text in its content is read with the dialects there are. Where
-these leave a doubt, the row is left out: taken as plain text it would become an abstention, the
-opposite of what it says.
+A reference whose calls are text in its content is read with all known dialects. If these leave a
+doubt, the row is left out: taken as plain text it would become an abstention, the opposite of what
+it says.
 """
 
 from collections.abc import Mapping, Sequence
@@ -31,22 +31,22 @@ _MESSAGE_KEYS = ("role", "content", "tool_calls", "name", "tool_call_id", *REASO
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Conversation:
     """
-    One row: messages in the Hugging Face chat shape and the tools they may use.
+    One row: messages in the Hugging Face chat format and the tools they may use.
     """
 
     row: Row
     messages: tuple[Mapping[str, Any], ...]
     tools: tuple[Mapping[str, Any], ...]
     unjudged: frozenset[int] = frozenset()
-    """Which assistant messages are history only, by their places."""
+    """The indices of assistant messages that are only history."""
 
 
 def conversation(row: Row, messages: Any, tools: Any, notes: list[Problem]) -> Conversation:
     """
-    Return the conversation that a row holds.
+    Return the conversation in a row.
 
     Raises:
-        ValueError: if it holds none.
+        ValueError: if there is none.
     """
     if not isinstance(messages, list) or not all(isinstance(m, Mapping) for m in messages):
         raise ValueError('"messages" must be a list of messages')
@@ -64,7 +64,7 @@ def conversation(row: Row, messages: Any, tools: Any, notes: list[Problem]) -> C
     judged = {index for index, m in enumerate(plain) if m["role"] == "assistant"}
     unjudged &= judged
     if not judged - unjudged:
-        raise ValueError("no answer of the assistant to expect")
+        raise ValueError("no answer of the assistant")
     return Conversation(
         row=row,
         messages=tuple(plain),
@@ -79,7 +79,7 @@ def _properties(tool: Tool) -> Mapping[str, Any]:
 
 
 def _tool_list(tools: Any) -> list[Any]:
-    # Datasets store schemas as JSON text, whole or one by one, to give the column one type.
+    # Datasets store schemas as JSON text, whole or one by one, so that the column has one type.
     if isinstance(tools, str):
         tools = _decoded(tools)
     if tools is None:
@@ -129,7 +129,7 @@ def _call(given: Any) -> Any:
             raise ValueError(f"the arguments of {name!r} cannot be read: {exc}") from exc
         if isinstance(function["arguments"], str):
             raise ValueError(
-                f"the arguments of {function.get('name')!r} are JSON text within JSON text; encode "
+                f"the arguments of {function.get('name')!r} are JSON inside JSON text; encode "
                 "them once"
             )
     return {**given, "function": function}
@@ -139,7 +139,7 @@ def _with_calls_in_text(
     message: dict[str, Any], tools: Sequence[Tool], row: Row, notes: list[Problem]
 ) -> dict[str, Any]:
     """
-    Return a message with the calls that its content writes as text in the place of that text.
+    Return a message with the calls that are text in its content instead of that text.
 
     Raises:
         ValueError: if the content attempts calls and the dialects do not agree on which.
@@ -152,14 +152,14 @@ def _with_calls_in_text(
         names = " and ".join(name for name, _ in found)
         raise ValueError(f"its content writes calls that {names} read differently; use tool_calls")
     if not found:
-        mended, doubt = _read_as_text(text, tools, lenient=True)
-        if mended:
-            doubt = f"dialect {mended[0][0]} reads it leniently alone"
+        repaired, doubt = _read_as_text(text, tools, lenient=True)
+        if repaired:
+            doubt = f"dialect {repaired[0][0]} reads it only leniently"
         if problem := problem or doubt:
             raise ValueError(f"its content attempts a call as text ({problem}); use tool_calls")
         return message
     ((name, reading),) = found
-    notes.append(row.note(f"a call that stood as text in the content was read as {name}"))
+    notes.append(row.note(f"a call written as text in the content was read as {name}"))
     kept = {key: value for key, value in message.items() if key != "content"}
     if reading.text:
         kept["content"] = reading.text
@@ -175,7 +175,7 @@ def _read_as_text(
 ) -> tuple[list[tuple[str, Reading]], str | None]:
     """
     Return the different readings of *text* as declared calls, each with the first dialect that has
-    it, and why an attempt in it cannot be read as such, where there is one.
+    it, and, if an attempt in it cannot be read, why.
     """
     offered = {tool.name for tool in tools}
     found: dict[str, tuple[str, Reading]] = {}
@@ -183,7 +183,7 @@ def _read_as_text(
     for name in dialects():
         reader = dialect(name)
         reading = reader.read_leniently(text, tools) if lenient else reader.read(text, tools)
-        # A name that nobody declares, without any mark of a call, is prose or code: ``print(x)``.
+        # An undeclared name without any sign of a call is prose or code: ``print(x)``.
         attempts = [each for each in reading.attempts if each.name in offered or _marked(each)]
         undeclared = next((each.name for each in attempts if each.name not in offered), None)
         if not attempts:
@@ -210,7 +210,7 @@ def _drop_padding(
     notes: list[Problem],
 ) -> None:
     """
-    Take away nulls for arguments that a tool does not have: tables give every call every column.
+    Remove nulls for undeclared arguments: in a table every call has every column.
     """
     for call in message.get("tool_calls", ()):
         name, arguments = call["function"]["name"], call["function"].get("arguments")
@@ -218,7 +218,7 @@ def _drop_padding(
             continue
         for key in [k for k, v in arguments.items() if v is None and k not in properties[name]]:
             del arguments[key]
-            notes.append(row.note(f"{name}.{key}: null for an argument not declared is left out"))
+            notes.append(row.note(f"{name}.{key}: null for an undeclared argument is left out"))
 
 
 def cases(
@@ -228,9 +228,9 @@ def cases(
     other_arguments: Literal["declared", "forbid"] = "declared",
 ) -> tuple[tuple[ImportedCase, ...], tuple[Mapping[str, Any], ...]]:
     """
-    Give the cases of *conversations*, and the tools they share.
+    Return the cases of *conversations*, and the tools they share.
 
-    Tools are declared once where all conversations declare them alike, else with each case.
+    Tools are declared once if all conversations declare the same, else with each case.
     """
     shared: dict[str, Mapping[str, Any]] = {}
     alike = True
@@ -238,7 +238,7 @@ def cases(
         for tool in each.tools:
             name = tool["function"]["name"]
             first = shared.setdefault(name, tool)
-            # In the order of their keys, too: a model is shown declarations in it.
+            # The order of their keys counts, too: the model sees declarations in that order.
             alike = alike and as_written(first) == as_written(tool)
     taken: set[str] = set()
     made = []
@@ -257,7 +257,7 @@ def cases(
 
 def chat_rows(conversations: Sequence[Conversation]) -> tuple[Mapping[str, Any], ...]:
     """
-    Give *conversations* as rows for train.jsonl, each up to the last answer to learn.
+    Return *conversations* as rows for train.jsonl, each up to its last learned answer.
     """
     return tuple(
         {

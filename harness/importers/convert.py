@@ -1,8 +1,8 @@
 """
 Foreign files -> a suite's folder: ``harness suite import``.
 
-An importer reads; here what it gave is held against what a suite may be, and written. A case that
-cannot be one is left out with a note that names the line it comes from.
+An importer reads; here its result is checked and written as a suite. A case that would not be valid
+is left out with a note that names the line it comes from.
 """
 
 import json
@@ -27,7 +27,7 @@ from harness.suites.suite import Suite
 from harness.suites.validate import validate
 
 _FLAGS = {"rows": "files of rows"}
-"""What each kind of file is called on the command line, where that is no flag of its own."""
+"""What each kind of file is called on the command line, if it has no flag of its own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,12 +47,12 @@ def import_suite(
     format_name: str, sources: Sources, out: Path, *, name: str | None = None, today: date
 ) -> ImportedSuite:
     """
-    Read *sources* by the importer called *format_name* and make the folder *out*.
+    Read *sources* with the importer called *format_name* and create the folder *out*.
 
-    The suite is called *name*, or as the folder.
+    The suite is called *name*, by default like the folder.
 
     Raises:
-        UsageError: if files are missing or of no use to this format, nothing in them can be
+        UsageError: if files are missing or not used by this format, nothing in them can be
             carried over, or the folder is in the way.
     """
     reader = importer(format_name)
@@ -94,7 +94,7 @@ def _checked(
     imported: Imported, name: str
 ) -> tuple[Suite, tuple[ImportedCase, ...], tuple[Problem, ...]]:
     """
-    Give the suite, its cases, and a note for each of those that cannot be one.
+    Return the suite, its cases, and a note for each row that cannot be a case.
     """
     head = {
         "format": 1,
@@ -108,7 +108,7 @@ def _checked(
     left_out: list[Problem] = []
     suite, problems = _read(head, cases)
     if suite is None and cases:
-        # Each alone, which tells whose fault it is and takes longer.
+        # Each by itself, which finds the faulty ones and takes longer.
         sound = []
         for case in cases:
             alone, found = _read(head, [case])
@@ -175,7 +175,7 @@ def _readme(suite: Suite, notes: Sequence[Problem], given: Sources, format_name:
         "",
         f"{suite.description} Imported by `harness suite import {format_name}` from {files}.",
         "",
-        f"## Not carried over, or not as it stood: {len(notes) or 'nothing'}",
+        f"## Not carried over unchanged: {len(notes) or 'nothing'}",
         "",
     ]
     lines += [

@@ -3,8 +3,8 @@ Google's Mobile Actions: chat rows with tools and a mark that splits them.
 
 A row is ``{"metadata": "train" or "eval", "tools": [...], "messages": [...]}``, the arguments of
 calls JSON text or an object (https://huggingface.co/datasets/google/mobile-actions). Types are in
-capitals, as the Gemini API has them, and are JSON Schema's here; nulls that a table put into
-declarations are left out. Rows to evaluate become cases, the others train.jsonl. As in Google's own
+capitals, as in the Gemini API, and become those of JSON Schema; nulls that a table put into
+declarations are left out. Evaluation rows become cases, the others train.jsonl. As in Google's own
 evaluation, calls must come in the order of the reference, with its arguments and no others.
 """
 
@@ -56,7 +56,7 @@ class MobileActions:
 
 def _declared(schema: Any) -> Any:
     """
-    Give declarations with JSON Schema's type names and without nulls.
+    Return declarations with JSON Schema's type names and without nulls.
     """
     if isinstance(schema, list):
         return [_declared(item) for item in schema]

@@ -1,5 +1,5 @@
 """
-Rows of JSON with their lines, for importers: what cannot be read is a note.
+Rows of JSON with their line numbers, for importers: what cannot be read becomes a note.
 """
 
 from collections.abc import Callable, Iterable
@@ -26,14 +26,14 @@ class Row:
 
     def note(self, message: str) -> Problem:
         """
-        Say something about this row.
+        Return a note about this row.
         """
         return Problem(file=self.file, line=self.line, message=message)
 
 
 def json_rows(files: Iterable[Path], notes: list[Problem]) -> list[Row]:
     """
-    Read JSON lines, whatever the file is called, or one JSON list.
+    Read JSON lines, whatever the name of the file, or one JSON list.
 
     Raises:
         UsageError: if a file is missing or cannot be opened.
@@ -79,7 +79,7 @@ def each_row(
 
 def unknown_keys(rows: Iterable[Row], known: Iterable[str]) -> list[Problem]:
     """
-    Note each key that is not among *known* once, with the first row that has it.
+    Return one note for each key that is not in *known*, at the first row that has it.
     """
     taken = set(known)
     first: dict[str, Row] = {}

@@ -1,8 +1,8 @@
 """
-The importers there are.
+The registered importers.
 
 Those of this package are in a table; other packages add theirs by entry points in group
-``harness.importers``, whose name is the word for ``harness suite import`` and whose object is an
+``harness.importers``, whose name is that for ``harness suite import`` and whose object is an
 `Importer`.
 """
 

@@ -1,5 +1,5 @@
 """
-One question and one call a row: ``user_content``, ``tool_name``, ``tool_arguments``.
+One question and one call per row: ``user_content``, ``tool_name``, ``tool_arguments``.
 
 The arguments are a JSON object as text, as in the data of Google's guide to fine-tuning
 FunctionGemma (https://ai.google.dev/gemma/docs/functiongemma/finetuning-with-functiongemma), or an
@@ -40,7 +40,7 @@ class ToolRows:
 
         Raises:
             SuiteError: if the file of tools cannot be read.
-            UsageError: if it holds no list.
+            UsageError: if it is not a list.
         """
         notes: list[Problem] = []
         tools = [tool for file in sources["tools"] for tool in _tools(file)]
@@ -83,7 +83,7 @@ def _conversations(
 def _messages(row: Mapping[str, Any]) -> list[dict[str, Any]]:
     asked, tool = row.get("user_content"), row.get("tool_name")
     if not isinstance(asked, str) or not asked.strip():
-        raise ValueError('"user_content" must be what the user says')
+        raise ValueError('"user_content" must be non-empty text')
     question = {"role": "user", "content": asked}
     if tool is None or tool == "":
         return [question, {"role": "assistant", "content": ""}]
@@ -111,18 +111,19 @@ def _csv_rows(file: Path) -> list[Row]:
         columns = reader.fieldnames or ()
         before = reader.line_num
         for values in reader:
-            # A cell beyond the header is under None, and a missing one is None.
+            # A cell past the header has the key None, and a missing cell the value None.
             named = {str(key or "(no column)"): value for key, value in values.items() if value}
             rows.append(Row(value=named, file=str(file), line=before + 1))
             before = reader.line_num
     except csv.Error as exc:
-        # Where a quote is never closed the reader stands at the end, far from the row at fault.
+        # If a quote is never closed the reader is at the end, far from the faulty row.
         raise UsageError(
-            f"{file}:{before + 1}: no CSV: {exc}; mend the row that begins here, its quotes first"
+            f"{file}:{before + 1}: not valid CSV: {exc}; fix the row that begins here, starting "
+            "with its quotes"
         ) from exc
     missing = [name for name in _COLUMNS if name not in columns]
     if missing:
-        raise UsageError(f"{file}:1: there is no column {missing[0]!r}; the first line names them")
+        raise UsageError(f"{file}:1: no column {missing[0]!r}; the first line names the columns")
     return rows
 
 
@@ -134,7 +135,7 @@ def _text(file: Path) -> str:
     except UnicodeDecodeError as exc:
         line = exc.object[: exc.start].count(b"\n") + 1
         raise UsageError(
-            f"{file}:{line}: no UTF-8 text: {exc.reason}; save the file as UTF-8"
+            f"{file}:{line}: not UTF-8 text: {exc.reason}; save the file as UTF-8"
         ) from exc
 
 

@@ -268,7 +268,7 @@ def test_an_answer_that_names_an_undeclared_function_is_kept_in_quarantine(tmp_p
         ([{"add": {"c": [1]}}], "add.c, which is not declared"),
         ([{"add": {"a": 1}}], "lists no accepted values"),
         ([{"add": {"a": [{"x": 1}]}}], "lists no accepted values"),
-        (["add(a=1)"], "no call of one function"),
+        (["add(a=1)"], "is not a call of one function"),
         ([], 'no "ground_truth"'),
     ],
 )
@@ -294,8 +294,8 @@ def test_a_question_without_its_answer_is_kept_in_quarantine(tmp_path: Path):
 
     assert [False, True] == ["quarantine" in case.row for case in imported.cases]
     assert [
-        "'simple_1' is in quarantine: no answer to it was given",
-        "answers 'simple_9', no question that was carried over",
+        "'simple_1' is in quarantine: it has no answer",
+        "answers 'simple_9', which is not among the imported questions",
     ] == [note.message for note in imported.notes]
 
 
@@ -309,14 +309,14 @@ def test_a_question_of_several_turns_is_listed(tmp_path: Path):
     imported = read(tmp_path, [several, question("irrelevance_0", ADD)])
 
     assert 1 == len(imported.cases)
-    assert "left out: 'multi_turn_0' is no single-turn question" in str(imported.notes[0])
+    assert "left out: 'multi_turn_0' is not a single-turn question" in str(imported.notes[0])
 
 
 def test_a_second_row_of_one_id_is_listed(tmp_path: Path):
     imported = read(tmp_path, [question("irrelevance_0", ADD)] * 2)
 
     assert 1 == len(imported.cases)
-    assert f"is there already ({tmp_path}/q.json:1)" in str(imported.notes[0])
+    assert f"is a duplicate ({tmp_path}/q.json:1)" in str(imported.notes[0])
 
 
 def test_an_argument_nobody_declares_that_may_be_left_out_must_be(tmp_path: Path):
@@ -324,7 +324,7 @@ def test_an_argument_nobody_declares_that_may_be_left_out_must_be(tmp_path: Path
     truth = [answer("simple_0", {"add": {"a": [1], "c": ["", 2]}})]
 
     assert "correct" == status(tmp_path, asked, truth, call("add", a=1))
-    assert ["'simple_0': add.c is not declared; that it may be given is left out"] == [
+    assert ["'simple_0': add.c is not declared, so it is left out of the optional arguments"] == [
         note.message for note in read(tmp_path, asked, truth).notes
     ]
 
@@ -336,7 +336,7 @@ def test_a_declaration_that_refuses_every_accepted_value_is_widened_and_noted(tm
     assert "correct" == status(tmp_path, asked, truth, call("f", t=[[1, 2], [3, 4]]))
     (note,) = read(tmp_path, asked, truth).notes
     assert "no accepted value of f.t has the declared type" in note.message
-    assert json.loads(note.message.rpartition(" is made ")[2]) == {
+    assert json.loads(note.message.rpartition(" is changed to ")[2]) == {
         "type": "array",
         "items": {"type": ["integer", "array"]},
     }
@@ -352,18 +352,24 @@ def test_one_accepted_value_that_the_declaration_refuses_is_noted(tmp_path: Path
     assert 'f.u may be "ft" by the answer' in note.message
 
 
-# Declarations that are no JSON Schema.
+# Declarations that are not JSON Schemas.
 
 
 @pytest.mark.parametrize(
     ("declared", "reason"),
     [
-        (3, "declares 'f' with parameters.properties.a, which is no JSON Schema: 3 is not of"),
-        ({"type": 3}, "with parameters.properties.a.type, which is no JSON Schema: 3 is not"),
-        ({"type": "string", "pattern": "("}, "properties.a.pattern, which is no JSON Schema"),
-        ({"$ref": "#/$defs/x"}, "has a declaration with a reference that leads nowhere in it"),
-        ({"$dynamicRef": "#x"}, "has a declaration with a reference that leads nowhere in it"),
-        ({"$ref": "#/properties/a"}, "has a declaration that refers to itself without end"),
+        (3, "declares 'f' with parameters.properties.a, which is not a JSON Schema: 3 is not of"),
+        ({"type": 3}, "with parameters.properties.a.type, which is not a JSON Schema: 3 is not"),
+        ({"type": "string", "pattern": "("}, "properties.a.pattern, which is not a JSON Schema"),
+        (
+            {"$ref": "#/$defs/x"},
+            "has a declaration with a reference to something that does not exist",
+        ),
+        (
+            {"$dynamicRef": "#x"},
+            "has a declaration with a reference to something that does not exist",
+        ),
+        ({"$ref": "#/properties/a"}, "has a declaration that refers to itself endlessly"),
     ],
 )
 def test_a_question_whose_declaration_is_no_schema_is_left_out(

@@ -198,7 +198,7 @@ def test_a_reference_call_that_stands_as_text_is_a_call(tmp_path: Path, dialect:
     expected = only(chat(tmp_path, {"messages": [USER, CALL], "tools": [TOOL]}))
     assert [expected] == [case.row for case in imported.cases]
     (note,) = imported.notes
-    assert f"{tmp_path}/chat.jsonl:1: a call that stood as text" in str(note)
+    assert f"{tmp_path}/chat.jsonl:1: a call written as text" in str(note)
 
 
 @pytest.mark.parametrize(
@@ -244,7 +244,7 @@ def test_arguments_encoded_twice_leave_out_their_row_alone(tmp_path: Path):
     imported = chat(tmp_path, row, {"messages": [USER, CALL], "tools": [TOOL]})
 
     assert 1 == len(imported.cases)
-    assert "chat.jsonl:1: left out: the arguments of 'search' are JSON text within" in str(
+    assert "chat.jsonl:1: left out: the arguments of 'search' are JSON inside" in str(
         imported.notes[0]
     )
 
@@ -276,7 +276,7 @@ def test_nulls_that_a_table_put_into_calls_are_left_out_and_noted(tmp_path: Path
     imported = chat(tmp_path, {"messages": [USER, padded], "tools": [TOOL]})
 
     assert {"query": "pears"} == imported.cases[0].row["expect"]["calls"][0]["arguments"]
-    assert ["search.city: null for an argument not declared is left out"] == [
+    assert ["search.city: null for an undeclared argument is left out"] == [
         note.message for note in imported.notes
     ]
 
@@ -386,7 +386,7 @@ def test_lines_of_csv_are_counted_across_cells_of_several_lines(tmp_path: Path):
     imported = tool_rows(tmp_path, table)
 
     assert 2 == imported.cases[0].line
-    assert [f'{tmp_path}/rows.csv:4: left out: "user_content" must be what the user says'] == [
+    assert [f'{tmp_path}/rows.csv:4: left out: "user_content" must be non-empty text'] == [
         str(note) for note in imported.notes
     ]
 
@@ -402,7 +402,7 @@ def test_arguments_that_are_no_object_are_listed(tmp_path: Path, arguments: str)
 
 
 def test_a_table_without_the_columns_is_an_error(tmp_path: Path):
-    with pytest.raises(UsageError, match=r"rows\.csv:1: there is no column 'tool_name'"):
+    with pytest.raises(UsageError, match=r"rows\.csv:1: no column 'tool_name'"):
         tool_rows(tmp_path, "user_content\nHello\n")
 
 
@@ -435,7 +435,7 @@ def test_a_table_in_another_encoding_is_an_error_with_its_line(
     with pytest.raises(UsageError) as caught:
         importer("tool-rows").read(sources, TODAY)
 
-    assert f"{tmp_path}/rows.csv:{line}: no UTF-8 text: {reason}; save the file as UTF-8" == (
+    assert f"{tmp_path}/rows.csv:{line}: not UTF-8 text: {reason}; save the file as UTF-8" == (
         str(caught.value)
     )
 
@@ -453,8 +453,8 @@ def test_a_table_that_is_no_csv_is_an_error_with_its_line(tmp_path: Path, text: 
     with pytest.raises(UsageError) as caught:
         tool_rows(tmp_path, text)
 
-    assert str(caught.value).startswith(f"{tmp_path}/rows.csv:{line}: no CSV: ")
-    assert str(caught.value).endswith("; mend the row that begins here, its quotes first")
+    assert str(caught.value).startswith(f"{tmp_path}/rows.csv:{line}: not valid CSV: ")
+    assert str(caught.value).endswith("; fix the row that begins here, starting with its quotes")
 
 
 # Mobile Actions.
