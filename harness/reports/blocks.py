@@ -1,8 +1,8 @@
 """
 A report as blocks that know nothing of terminals or Markdown.
 
-A plain ``str`` in a block is ours. Whatever came from a model, a suite or a command line is a
-`Quote`, so that each way of showing it can make it harmless in its own way.
+A plain ``str`` in a block is written by the harness. Text from a model, a suite or a command line
+is a `Quote`, so that each renderer can escape it in its own way.
 """
 
 from collections.abc import Iterable
@@ -12,7 +12,7 @@ from typing import Literal
 from harness.reports.escape import cut
 
 Mood = Literal["good", "bad", "doubtful", "title"]
-"""What a colour may underline; the words say it too."""
+"""What a colour may stress; the words say it too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ Inline = Part | tuple[Part, ...]
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Paragraph:
     """
-    One line of text, wrapped where it must be; with a mood it is what matters most.
+    One line of text, wrapped where needed; with a mood it is what matters most.
     """
 
     text: Inline
@@ -42,7 +42,7 @@ class Paragraph:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Points:
     """
-    Sentences, one a line.
+    Sentences, one per line.
     """
 
     texts: tuple[Inline, ...]
@@ -57,13 +57,13 @@ class Table:
     header: tuple[Inline, ...]
     rows: tuple[tuple[Inline, ...], ...]
     right: frozenset[int] = frozenset()
-    """The columns that hold numbers: aligned to the right."""
+    """The columns of numbers: aligned right."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
     """
-    One case with what is to be said about it.
+    One case with the facts about it.
     """
 
     name: str
@@ -81,15 +81,15 @@ class Listing:
 
     entries: tuple[Entry, ...]
     first: int | None = None
-    """How many of them fit the purpose where they are read from top to bottom; None for all."""
+    """How many of them to show where a report is read from top to bottom; None for all."""
     more: Inline = ""
-    """How to see one that is not shown."""
+    """How to see those that are not shown."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Names:
     """
-    Ids of cases, nothing more about them.
+    Ids of cases, without details.
     """
 
     names: tuple[str, ...]
@@ -107,26 +107,26 @@ class Section:
     title: str
     blocks: tuple[Block, ...]
     open: bool = False
-    """Whether it is shown at once where other parts are folded."""
+    """Whether it is unfolded where other parts are folded."""
 
 
 def parts(text: Inline) -> tuple[Part, ...]:
     """
-    Give any line as its parts.
+    Return any line as its parts.
     """
     return text if isinstance(text, tuple) else (text,)
 
 
 def plain(text: Inline) -> str:
     """
-    Give any line as one text, foreign parts as they are: not yet harmless.
+    Return any line as one text, foreign parts as they are: not escaped.
     """
     return "".join(part.text if isinstance(part, Quote) else part for part in parts(text))
 
 
 def quotes(texts: Iterable[str], between: str = ", ") -> tuple[Part, ...]:
     """
-    Give foreign texts as one line, each cut to a readable length.
+    Return foreign texts as one line, each cut to a readable length.
     """
     line: list[Part] = []
     for text in texts:

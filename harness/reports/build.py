@@ -1,5 +1,5 @@
 """
-What the steps of `harness.workflow.run` gave, as the `Report` that every renderer takes.
+The results of the workflow's steps as the `Report` that every renderer takes.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,7 +20,7 @@ from harness.suites.suite import Case, Suite
 from harness.transcript import Key, Transcript
 
 Subject = Report | StoredRun | Compared
-"""What there are reports on: a run, two runs compared, a verdict; a report is its own."""
+"""What a report can be made of: a run, two compared runs, a verdict, or a report itself."""
 
 
 def view(
@@ -30,9 +30,9 @@ def view(
     instead: Mapping[Key, Transcript] = MappingProxyType({}),
 ) -> RunView:
     """
-    Give a run with what people want to see beside its record: prompts, raw answers, errors.
+    Return a run with what people want to see besides its record: prompts, raw answers, errors.
 
-    The answers in *instead* are shown where they took the place of the stored ones.
+    The answers in *instead* replace the stored ones.
     """
     suite = load_suite_copy(run.suite_path)
     answers, errors = {}, {}
@@ -76,9 +76,10 @@ def _said_last(case: Case) -> list[tuple[str, str]]:
 
 def _training(checkpoint: Mapping[str, Any]) -> Finetuned | None:
     """
-    Find how a checkpoint was trained: beside its weights, while they are still those that were run.
+    Return how a checkpoint was trained, if that is stored with weights that are still those of the
+    run; else None.
     """
-    # A report is of the run: whatever has become of the folder since must not stop it.
+    # A report is about the run: whatever happened to the folder since must not stop it.
     try:
         reference = parse_reference(str(checkpoint["reference"]))
         reference = reference.inner or reference

@@ -1,5 +1,5 @@
 """
-Tables of what differs between two runs, and what the gate made of it. Shown, not decided.
+Tables of what differs between two runs, and of the gate's verdict on it. Nothing is decided here.
 """
 
 import re
@@ -19,7 +19,7 @@ from harness.reports.tables import short
 from harness.scoring.metrics import RATES
 
 REASON = 600
-"""How much of a sentence of the verdict a report shows: it names cases."""
+"""How much of a reason of the verdict a report shows, in characters: it names cases."""
 _SETTING = 60
 _LEAST_SURE = 5
 _DIGEST = re.compile("sha256:[0-9a-f]{64}")
@@ -45,9 +45,9 @@ _EFFECTS: dict[Effect, str] = {
 
 def margins(comparison: Comparison) -> Table:
     """
-    The answers that became least sure of the tool they call, and the median of all.
+    Return the answers whose margin shrank most, and the median of all margins.
 
-    Nothing where no margin shrank.
+    Empty if no margin shrank.
     """
     shrunk = [drift for drift in comparison.drifts if drift.new < drift.old]
     if not shrunk:
@@ -68,7 +68,7 @@ def margins(comparison: Comparison) -> Table:
 
 def by_tag(report: Report, comparison: Comparison) -> Table:
     """
-    Accuracy of each tag's pairs, old and new; the tags that lost most come first.
+    Return the accuracy of each tag's pairs, old and new; the tags that lost most come first.
     """
     old = {(case.id, case.repeat): case for case in report.old.record.cases}
     rows: list[tuple[float, tuple[Inline, ...]]] = []
@@ -105,7 +105,7 @@ def by_tag(report: Report, comparison: Comparison) -> Table:
 
 def differences(comparison: Comparison, effects: Collection[Effect] = tuple(_EFFECTS)) -> Table:
     """
-    What the runs were made with, where it differs, and what follows from that; of these *effects*.
+    Return how the settings of the runs differ and what follows, for differences with *effects*.
     """
     return Table(
         header=("field", "old", "new", "effect"),
@@ -124,7 +124,7 @@ def differences(comparison: Comparison, effects: Collection[Effect] = tuple(_EFF
 
 def summary(report: Report, comparison: Comparison) -> tuple[Block, ...]:
     """
-    The verdict in one sentence, then what else decided or should be known.
+    Return the verdict in one sentence, then further reasons and notes.
     """
     pairs = f"{plural(comparison.scored_pairs, 'answer')} compared pair by pair"
     if comparison.pairs > comparison.scored_pairs:
@@ -154,7 +154,7 @@ def summary(report: Report, comparison: Comparison) -> tuple[Block, ...]:
 
 def metrics(comparison: Comparison, verdict: Verdict | None) -> Table:
     """
-    Every metric over its pairs, old and new, with its limit and what became of it.
+    Return every metric over its pairs, old and new, with its limit and the outcome.
     """
     judged = verdict.metrics if verdict else {}
     header: tuple[Inline, ...] = ("metric", "pairs", "old", "new", "change")
@@ -174,7 +174,7 @@ def metrics(comparison: Comparison, verdict: Verdict | None) -> Table:
 
 def slices(verdict: Verdict | None) -> Table:
     """
-    The slices that have limits of their own, and what became of each.
+    Return the slices that have limits of their own, and the outcome of each.
     """
     judged = verdict.slices if verdict else {}
     return Table(
@@ -190,7 +190,7 @@ def slices(verdict: Verdict | None) -> Table:
 
 def against_anchor(verdict: Verdict | None) -> tuple[Block, ...]:
     """
-    What became of the limits against the pinned baseline, and which cases broke since.
+    Return the outcome of the limits against the anchor, and which cases broke since.
     """
     anchor = verdict.anchor if verdict else None
     if anchor is None:
@@ -215,21 +215,21 @@ def against_anchor(verdict: Verdict | None) -> tuple[Block, ...]:
 
 def notes(comparison: Comparison, verdict: Verdict | None) -> tuple[Paragraph, ...]:
     """
-    What must be known to read the table of metrics.
+    Return what a reader of the table of metrics must know.
     """
     if verdict is not None:
         aside = any(metric.advisory for metric in verdict.metrics.values())
-        return (Paragraph(text="In brackets: advisory, no part of the verdict."),) if aside else ()
+        return (Paragraph(text="In brackets: advisory, not part of the verdict."),) if aside else ()
     timed = any(unit(name) == "ms" and paired.pairs for name, paired in comparison.metrics.items())
     if timed and not comparison.same_hardware:
-        text = "Times are not comparable: the hardware is not known to be the same."
+        text = "Times are not comparable: the hardware may differ."
         return (Paragraph(text=text),)
     return ()
 
 
 def offenders(comparison: Comparison) -> tuple[Block, ...]:
     """
-    The cases that make a needless call now and did not, and the other way round.
+    Return the cases that newly make a needless call, and those that no longer do.
     """
     blocks: list[Block] = []
     for name, rate in RATES.items():
@@ -266,7 +266,7 @@ _JUDGED: tuple[Inline, ...] = (
 
 def _from_verdict(name: str, metric: MetricVerdict) -> tuple[Inline, ...]:
     """
-    Spell a row of which only the verdict is at hand, not the pairs.
+    Return a row for a metric of which only the verdict is known, not the pairs.
     """
     rate = unit(name) == "rate"
     share = metric.delta

@@ -1,9 +1,9 @@
 """
-Foreign text made harmless to show. What a model wrote may be anything: terminal escapes, hidden
-direction marks, HTML, a mention of somebody, characters XML forbids.
+Foreign text made safe to show. What a model wrote may be anything: terminal escapes, hidden
+direction marks, HTML, a mention of a person, characters that XML forbids.
 
 Nothing is dropped: a character that cannot be shown as itself is shown as Python's ``repr`` would
-spell it (``\\x1b``, ``\\u202e``). Backslashes are not doubled, as answers hold JSON that must stay
+write it (``\\x1b``, ``\\u202e``). Backslashes are not doubled, as answers hold JSON that must stay
 readable.
 """
 
@@ -23,7 +23,7 @@ _AUTOLINK = re.compile(r".*www\.|gh-\d|[0-9a-f]{7,}|--|[-+]+$", re.IGNORECASE)
 
 def visible(text: str, keep: str = "") -> str:
     """
-    Spell every character that is not printable as an escape, but for those in *keep*.
+    Return *text* with every character that is not printable escaped, except those in *keep*.
 
     Printable is what `str.isprintable` says: no control or format character (ESC, direction marks,
     zero-width ones), no lone surrogate, no unassigned one, no white space but the plain space.
@@ -35,7 +35,7 @@ def visible(text: str, keep: str = "") -> str:
 
 def line(text: str) -> str:
     """
-    Give *text* as one line for a terminal or a file: newlines are shown as ⏎.
+    Return *text* as one line for a terminal or a file: newlines are shown as ⏎.
     """
     if text.isprintable():
         return text
@@ -44,7 +44,7 @@ def line(text: str) -> str:
 
 def cut(text: str, limit: int = CUT) -> str:
     """
-    Give at most *limit* characters of *text*, and say how many more there are.
+    Return at most *limit* characters of *text*, and how many more there are.
     """
     if len(text) <= limit:
         return text
@@ -53,7 +53,7 @@ def cut(text: str, limit: int = CUT) -> str:
 
 def code(text: str) -> str:
     """
-    Give *text* as one Markdown code span: no HTML, link, mention or image comes alive in one.
+    Return *text* as a Markdown code span: no HTML, link, mention or image is active in one.
 
     The fence is longer than any run of backticks inside (CommonMark 0.31, section 6.1).
     """
@@ -68,24 +68,24 @@ def code(text: str) -> str:
 
 def prose(text: str) -> str:
     """
-    Give our own sentence for Markdown; spaces stay where they are.
+    Return a sentence of the harness's own for Markdown; spaces stay where they are.
 
-    A word with anything but ASCII letters, digits and plain punctuation in it (the name of a
-    metric, or what somebody smuggled in) becomes a code span.
+    A word that contains anything but ASCII letters, digits and plain punctuation (the name of a
+    metric, or injected text) becomes a code span.
     """
     return " ".join(map(_word, line(text).split(" ")))
 
 
 def cell(markdown: str) -> str:
     """
-    Keep *markdown* inside its table cell, code spans included (GFM, section 4.10).
+    Return *markdown* escaped for a table cell, code spans included (GFM, section 4.10).
     """
     return markdown.replace("|", "\\|")
 
 
 def xml(text: str) -> str:
     """
-    Give *text* with only characters that XML 1.0 allows; newlines stay.
+    Return *text* with only characters that XML 1.0 allows; newlines stay.
     """
     return visible(text.replace("\r\n", "\n"), keep="\n")
 

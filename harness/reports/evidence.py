@@ -1,5 +1,5 @@
 """
-Cases with their evidence: what was asked, what came, what was wrong with it.
+Cases with their evidence: what was asked, what was answered, and what was wrong with it.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,14 +13,14 @@ from harness.scoring.results import WARNINGS, CaseResult, Finding, TurnResult
 from harness.transcript import Key
 
 _FINDINGS = 5
-"""How many findings of one answer are spelled out."""
+"""How many findings of one answer are written out."""
 
 Field = tuple[str, Inline]
 
 
 def failures(run: RunView) -> tuple[Entry, ...]:
     """
-    Give the cases of *run* that are not correct; those that must pass come first.
+    Return the cases of *run* that are not correct; those that must pass come first.
     """
     failed = [
         case for case in run.record.cases if case.status != "correct" and not case.quarantined
@@ -39,21 +39,21 @@ def failures(run: RunView) -> tuple[Entry, ...]:
 
 def broken(report: Report, comparison: Comparison) -> tuple[Entry, ...]:
     """
-    Give the cases that were correct and are not any more.
+    Return the cases that were correct and no longer are.
     """
     return _flips(report, comparison.rates["accuracy"].broken, was_correct=True)
 
 
 def fixed(report: Report, comparison: Comparison) -> tuple[Entry, ...]:
     """
-    Give the cases that are correct and were not.
+    Return the cases that are correct and were not.
     """
     return _flips(report, comparison.rates["accuracy"].fixed, was_correct=False)
 
 
 def named(report: Report, names: Sequence[str]) -> tuple[Entry, ...]:
     """
-    Give the cases of these ids, as the new run answered them.
+    Return the cases with these ids, as the new run answered them.
     """
     results = _by_id(report.new)
     return tuple(
@@ -118,7 +118,7 @@ def _failed_turns(run: RunView, case: CaseResult) -> Iterator[Field]:
             continue
         if turn.calls:
             yield f"called{where}", calls(turn.calls)
-        # What was called says it all, unless something in the answer could not be read.
+        # The calls say it all, unless something in the answer could not be read.
         if not turn.calls or turn.status in ("malformed", "truncated"):
             yield f"answered{where}", _answer(run, case, index, turn)
         yield from _findings(turn, "wrong")
@@ -140,7 +140,7 @@ def _answer(run: RunView, case: CaseResult, index: int, turn: TurnResult) -> Inl
 
 
 def _findings(turn: TurnResult, label: str) -> Iterator[Field]:
-    # A warning beside a fault explains it; alone it is no fault.
+    # A warning beside a fault explains it; alone it is not a fault.
     found: Sequence[Finding] = sorted(turn.findings, key=lambda each: each.code in WARNINGS)
     for each in found[:_FINDINGS]:
         yield ("noted" if each.code in WARNINGS else label), finding(each)

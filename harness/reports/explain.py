@@ -1,6 +1,6 @@
 """
-One case of a run in full: what was sent, what came, how it was read, what was found, and where the
-answer first departs from another run's.
+One case of a run in full: what was sent, what was answered, how it was read, what was found, and
+where the answer first differs from another run's.
 """
 
 from collections.abc import Iterator
@@ -24,7 +24,7 @@ from harness.transcript import Key, Transcript
 from harness.wording import count
 
 COLOURS = {"call": "32", "unreadable": "31", "unfinished": "33"}
-"""How a terminal colours what an answer was read as (ECMA-48, select graphic rendition)."""
+"""The terminal colour of what each part of an answer was read as (ECMA-48, SGR)."""
 
 AROUND = 3
 """How many tokens are shown on either side of the first that differs."""
@@ -34,16 +34,16 @@ def explain_case(
     run: StoredRun, identity: str, *, against: StoredRun | None = None, colour: bool = False
 ) -> Iterator[str]:
     """
-    Give the lines that explain case *identity* of *run*, each safe for a terminal.
+    Return the lines that explain case *identity* of *run*, each safe for a terminal.
 
-    With *against*, say where the answer first departs from that run's. With *colour*, the raw
+    With *against*, they say where the answer first differs from that run's. With *colour*, the raw
     answer is coloured by what it was read as; the lines below it say the same in words.
 
     Raises:
         UsageError: if the run's suite has no such case.
         StoreError: if the run was judged by another suite than the one beside it.
     """
-    # As the model was shown it, under the names its tools had there.
+    # As the model saw it, with the names its tools had there.
     suite = load_suite_copy(run.suite_path)
     case = shown_case(suite.case(identity), run.record.backend.get("tool_names"))
     transcripts = read_transcripts_by_key(run.folder)
@@ -75,7 +75,7 @@ def explain_case(
             else:
                 for message in turn.messages:
                     yield from _block(message.role, _said(message))
-                yield from _block("rendered", f"not to be had: {why}")
+                yield from _block("rendered", f"unavailable: {why}")
             yield "came"
             transcript = transcripts.get(key)
             if transcript is None or transcript.error is not None:
@@ -88,7 +88,7 @@ def explain_case(
             yield from _read(reading)
             lenient = read(reader, transcript, case.tools, lenient=True)
             if lenient.repairs:
-                yield f"read leniently, mending: {', '.join(lenient.repairs)}"
+                yield f"read leniently, repairing: {', '.join(lenient.repairs)}"
                 yield from _read(lenient)
             yield from _found(judged)
             if against is not None:
@@ -121,7 +121,7 @@ def _answer(transcript: Transcript, reading: Reading, *, colour: bool) -> Iterat
 
 def _departure(here: Transcript, there: Transcript | None, tokenizer: Any) -> str:
     """
-    Say where the answer first differs from the other run's.
+    Return where the answer first differs from the other run's.
     """
     if there is None or there.error is not None:
         return "it has no answer to this turn"

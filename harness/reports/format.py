@@ -1,5 +1,5 @@
 """
-Numbers, calls and cases in words: how every report spells them.
+Numbers, calls and cases in words, formatted alike in every report.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,29 +13,29 @@ from harness.scoring.metrics import METRICS
 from harness.scoring.results import CaseResult, Finding
 
 ABSENT = "–"
-"""Stands where there is no value."""
+"""Shown where there is no value."""
 
 _SHOWN = 5
-"""How many calls or findings of one answer are spelled out."""
+"""How many calls or findings of one answer are written out."""
 
 
 def unit(name: str) -> str:
     """
-    Give what a metric is counted in; a metric of another version of the harness is a plain number.
+    Return the unit of a metric; a metric of another version of the harness is a plain number.
     """
     return METRICS[name].unit if name in METRICS else "number"
 
 
 def title(name: str) -> Part:
     """
-    Give a metric's name for people.
+    Return a metric's name for people.
     """
     return METRICS[name].title if name in METRICS else Quote(cut(name))
 
 
 def value(name: str, number: float | None) -> str:
     """
-    Spell a metric's value in its unit.
+    Return a metric's value in its unit.
     """
     if number is None:
         return ABSENT
@@ -50,7 +50,7 @@ def value(name: str, number: float | None) -> str:
 
 def change(name: str, number: float | None, *, relative: bool) -> str:
     """
-    Spell a difference: percentage points between rates, per cent where it is *relative*.
+    Return a difference: in percentage points between rates, in per cent if it is *relative*.
     """
     if number is None:
         return ABSENT
@@ -63,7 +63,7 @@ def change(name: str, number: float | None, *, relative: bool) -> str:
 
 def interval(name: str, low: float | None, high: float | None) -> str:
     """
-    Spell the interval of a value; empty where there is none.
+    Return the interval of a value; empty if there is none.
     """
     if low is None or high is None:
         return ""
@@ -74,28 +74,28 @@ def interval(name: str, low: float | None, high: float | None) -> str:
 
 def counted(metric: MetricValue) -> str:
     """
-    Spell what a metric was counted over.
+    Return what a metric was counted over.
     """
     return f"{metric.eligible:,}" if metric.hits is None else f"{metric.hits:,}/{metric.eligible:,}"
 
 
 def plural(count: int, noun: str) -> str:
     """
-    Spell a number of things.
+    Return a number with its noun in the right form.
     """
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def case_name(case: CaseResult) -> str:
     """
-    Give a case's id, and which repeat of it this is where there are several.
+    Return a case's id, with the number of the repeat if there are several.
     """
     return f"{case.id} (repeat {case.repeat + 1})" if case.repeat else case.id
 
 
 def call(made: Mapping[str, Any]) -> str:
     """
-    Spell a call as people write one: ``search(query="x", limit=3)``.
+    Return a call as people write it: ``search(query="x", limit=3)``.
     """
     arguments = made.get("arguments") or {}
     inside = ", ".join(f"{name}={canonical_json(each)}" for name, each in arguments.items())
@@ -104,7 +104,7 @@ def call(made: Mapping[str, Any]) -> str:
 
 def calls(made: Sequence[Mapping[str, Any]]) -> tuple[Part, ...]:
     """
-    Spell the calls of one answer in one line.
+    Return the calls of one answer in one line.
     """
     if not made:
         return ("no call that can be read",)
@@ -113,7 +113,7 @@ def calls(made: Sequence[Mapping[str, Any]]) -> tuple[Part, ...]:
 
 def finding(found: Finding) -> tuple[Part, ...]:
     """
-    Spell one finding: its code, its kind, what exactly.
+    Return one finding: its code, kind and detail.
     """
     kind = f" ({found.kind})" if found.kind else ""
     return (Quote(cut(f"{found.code}{kind}")), ": ", Quote(cut(found.detail)))
@@ -121,7 +121,7 @@ def finding(found: Finding) -> tuple[Part, ...]:
 
 def settings(block: Mapping[str, Any], *, but: Sequence[str] = ()) -> tuple[Part, ...]:
     """
-    Spell a block of run.json in one line.
+    Return a block of run.json in one line.
     """
     return quotes(
         [
@@ -140,7 +140,7 @@ def _listed(texts: Sequence[str], noun: str) -> tuple[Part, ...]:
 
 def _short(number: float) -> str:
     """
-    Give a number with as many decimals as a reader can use.
+    Return a number with as many decimals as a reader can use.
     """
     decimals = 0 if number == int(number) or abs(number) >= 100 else 1 if abs(number) >= 1 else 3
     return f"{number:,.{decimals}f}"

@@ -1,5 +1,5 @@
 """
-The acceptances of baselines -> how metrics went over them, as rows and as a picture.
+The history of baselines: how metrics changed over accepted runs, as rows and as a picture.
 """
 
 from collections.abc import Mapping, Sequence
@@ -30,11 +30,11 @@ class Acceptance:
     reason: str | None
     metrics: Mapping[str, float | None]
     intervals: Mapping[str, Sequence[float]]
-    """Low and high of the rates; acceptances by version 0.1.0 noted none."""
+    """Low and high of the rates; version 0.1.0 stored none."""
 
     def spell(self, name: str) -> str | None:
         """
-        Spell the metric *name* with its interval; None where it has no value.
+        Return the metric *name* with its interval; None if it has no value.
         """
         value, ends = self.metrics.get(name), self.intervals.get(name)
         if value is None or name not in RATES:
@@ -45,19 +45,19 @@ class Acceptance:
 
 def titles(names: Sequence[str]) -> list[str]:
     """
-    Give the titles of the metrics *names*.
+    Return the titles of the metrics *names*.
 
     Raises:
-        UsageError: for a metric nobody knows.
+        UsageError: for an unknown metric.
     """
     if unknown := [name for name in names if name not in METRICS]:
-        raise UsageError(f"{unknown[0]!r} is no metric; there are {', '.join(METRICS)}")
+        raise UsageError(f"unknown metric {unknown[0]!r}; choose from {', '.join(METRICS)}")
     return [METRICS[name].title for name in names]
 
 
 def acceptances(baselines: Sequence[StoredRun]) -> list[Acceptance]:
     """
-    Give every acceptance of *baselines*, baseline by baseline, oldest first.
+    Return every acceptance of *baselines*, baseline by baseline, oldest first.
 
     Raises:
         StoreError: naming the file of an entry that cannot be read.
@@ -73,17 +73,17 @@ def acceptances(baselines: Sequence[StoredRun]) -> list[Acceptance]:
 
 def draw_history(file: Path, found: Sequence[Acceptance], names: Sequence[str]) -> None:
     """
-    Draw the metrics *names* over time as a PNG: a panel a metric, a line a baseline.
+    Draw the metrics *names* over time as a PNG: one panel per metric, one line per baseline.
 
-    A point has its 95 % interval where one was noted. Where the suite's version changed the line is
-    broken: other cases, another scale.
+    A point has its 95 % interval if one was stored. The line breaks where the suite's version
+    changed: other cases make another scale.
 
     Raises:
         StoreError: if there is nothing to draw or *file* cannot be written.
     """
     if not found:
-        raise StoreError("no baseline was accepted yet: there is nothing to draw")
-    # Not pyplot: its state is the process's, and a user's own figures and backend are in it.
+        raise StoreError("no baseline has been accepted yet: there is nothing to draw")
+    # Not pyplot: its state is global and may hold a user's own figures and backend.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
     from matplotlib.figure import Figure
@@ -100,7 +100,7 @@ def draw_history(file: Path, found: Sequence[Acceptance], names: Sequence[str]) 
                 times = [each.saved for each in stretch]
                 values = [each.metrics[name] for each in stretch]
                 axes.plot(times, values, marker="o", color=colour, label=label)
-                label = "_again"  # the leading underscore keeps it out of the legend
+                label = "_again"  # a leading underscore keeps a label out of the legend
                 for each in stretch:
                     if ends := each.intervals.get(name):
                         axes.plot([each.saved] * 2, ends, color=colour, alpha=0.35, linewidth=4)
@@ -148,7 +148,7 @@ def _acceptance(stored: StoredRun, entry: Mapping[str, Any]) -> Acceptance:
 
 def _stretches(found: Sequence[Acceptance], name: str) -> list[list[Acceptance]]:
     """
-    Cut the acceptances that have a value where the suite's version changed.
+    Split the acceptances that have a value where the suite's version changed.
     """
     stretches: list[list[Acceptance]] = []
     for each in found:

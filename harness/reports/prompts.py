@@ -1,8 +1,8 @@
 """
-What a stored run's model was shown, rendered again from its own tokenizer and template.
+The prompts of a stored run, rendered again from the checkpoint's own tokenizer and template.
 
-No weights are read, the hub is not asked, and only files that still have the digests of the run
-are taken: a prompt rendered by another template would be a false witness.
+No weights are read, the hub is not asked, and files are used only if they still have the digests of
+the run: a prompt rendered with another template would be false evidence.
 """
 
 from typing import Any
@@ -21,7 +21,7 @@ from harness.transcript import Key
 
 def tokenizer_of(record: RunRecord) -> tuple[Any, str]:
     """
-    Return the tokenizer of the checkpoint that *record* was made with, or None and why not.
+    Return the tokenizer of the checkpoint that *record* was made with, or None and the reason.
     """
     block = record.checkpoint
     if block.get("template") is None:
@@ -33,13 +33,13 @@ def tokenizer_of(record: RunRecord) -> tuple[Any, str]:
         return None, str(exc)
     for part, digest in found.items():
         if digest != block.get(part):
-            return None, f"the {part} of {block['reference']} is not the run's any more"
+            return None, f"the {part} of {block['reference']} has changed since the run"
     return tokenizer, ""
 
 
 def rendered_prompt(tokenizer: Any, suite: Suite, case: Case, key: Key) -> str:
     """
-    Return the prompt of one turn as the model is shown it, special tokens included.
+    Return the prompt of one turn as the model sees it, special tokens included.
 
     Raises:
         TemplateError: if the template refuses the conversation.

@@ -16,7 +16,7 @@ from harness.transcript import Key
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
     """
-    One turn as the suite has it.
+    One turn, as in the suite.
     """
 
     role: str
@@ -24,7 +24,7 @@ class Asked:
     text: str
     """What they said."""
     expected: Mapping[str, Any]
-    """The expectation as the suite spells it (docs/suites.md)."""
+    """The expectation, as in the suite (docs/suites.md)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,18 +34,18 @@ class RunView:
     """
 
     name: str
-    """What a person calls it: a baseline's name, a run's folder."""
+    """The name people use: a baseline's name, a run's folder."""
     record: RunRecord
     prompts: Mapping[str, str] = field(default_factory=dict)
     """Case id -> what the user said."""
     answers: Mapping[Key, str] = field(default_factory=dict)
-    """The raw text of the answers at hand. Where one is missing, its calls are shown."""
+    """The raw text of the answers. Where one is missing, its calls are shown."""
     errors: Mapping[Key, str] = field(default_factory=dict)
     """What broke, for answers that could not be made."""
     turns: Mapping[str, tuple[Asked, ...]] = field(default_factory=dict)
     """Case id -> what each of its turns asked and expected."""
     training: Finetuned | None = None
-    """How the checkpoint was trained, where that was done here and its weights are still there."""
+    """How the checkpoint was trained, if that is known and its weights are unchanged."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,8 +53,8 @@ class Report:
     """
     Everything a renderer may show.
 
-    One run alone; two runs, old and new, with their comparison and maybe a verdict; or any number
-    of runs side by side.
+    One run; two runs, old and new, with their comparison and perhaps a verdict; or any number of
+    runs side by side.
     """
 
     title: str
@@ -73,13 +73,13 @@ class Report:
     @property
     def old(self) -> RunView:
         """
-        The first run: what the other is compared with.
+        The first run: the one that the other is compared with.
         """
         return self.runs[0]
 
     @property
     def new(self) -> RunView:
         """
-        The last run: the one at hand.
+        The last run: the new one.
         """
         return self.runs[-1]

@@ -1,7 +1,7 @@
 """
-The parts of a report in the order they are read: what decides first, evidence next, settings last.
+The parts of a report in reading order: what decides first, then evidence, settings last.
 
-Terminal and Markdown both show these, so neither can say what the other does not.
+Terminal and Markdown both show these, so they always say the same.
 """
 
 from harness.comparison.compare import Comparison
@@ -14,14 +14,14 @@ FIRST = 20
 """How many failures a screen shows."""
 
 FIRST_FIXED = 5
-"""How many mended cases: they block nothing, and after a training they are many."""
+"""How many fixed cases: they block nothing, and there are many after training."""
 
 _EXPLAIN = "run.json lists all of them; harness explain RUN CASE shows one in full."
 
 
 def sections(report: Report) -> tuple[Section, ...]:
     """
-    Give the parts of *report* that have something to show.
+    Return the parts of *report* that have something to show.
     """
     if report.comparison is not None:
         found = _compared(report, report.comparison)
@@ -145,7 +145,7 @@ def _compared(report: Report, comparison: Comparison) -> list[Section]:
 
 def says_something(block: Block) -> bool:
     """
-    Say whether there is anything in a block.
+    Return whether there is anything in a block.
     """
     match block:
         case Paragraph():

@@ -1,5 +1,5 @@
 """
-Tables of one or several runs. Computed for showing only: nothing here is judged or decided.
+Tables of one or several runs. Nothing is judged or decided here.
 """
 
 from collections import Counter
@@ -24,7 +24,7 @@ from harness.scoring.metrics import METRICS, Counts
 from harness.scoring.results import PRECEDENCE, SECOND_CALL_KINDS
 
 _MATRIX_COLUMNS = 7
-"""More called tools than this make a list of the commonest mix-ups instead of a matrix."""
+"""With more called tools than this, a list of the most common mix-ups replaces the matrix."""
 _NAME = 48
 """How much of a tool's, tag's or run's name a table shows."""
 _PROMPT = 80
@@ -32,14 +32,14 @@ _PROMPT = 80
 
 def short(text: str, limit: int = _NAME) -> Quote:
     """
-    Give a foreign name, cut to what a table can hold.
+    Return a foreign name, cut to what a table can hold.
     """
     return Quote(text if len(text) <= limit else f"{text[: limit - 1]}…")
 
 
 def heads(runs: Sequence[RunView], notes: Sequence[str]) -> Listing:
     """
-    What each run was made with; *notes* say which run is which.
+    Return the settings of each run; *notes* say which run is which.
     """
     return Listing(
         entries=tuple(
@@ -63,7 +63,7 @@ def heads(runs: Sequence[RunView], notes: Sequence[str]) -> Listing:
 
 def metrics_of(record: RunRecord) -> Table:
     """
-    Every metric that something was eligible for.
+    Return every metric with something eligible.
     """
     return Table(
         header=("metric", "value", "of", "95% interval"),
@@ -83,7 +83,7 @@ def metrics_of(record: RunRecord) -> Table:
 
 def without_value(records: Iterable[RunRecord]) -> tuple[Part, ...]:
     """
-    Name the metrics that nothing was eligible for in any of *records*; empty if there is none.
+    Return which metrics had nothing eligible in any of *records*; empty if there are none.
     """
     eligible = Counter[str]()
     for record in records:
@@ -96,7 +96,7 @@ def without_value(records: Iterable[RunRecord]) -> tuple[Part, ...]:
 
 def metrics_side_by_side(runs: Sequence[RunView]) -> Table:
     """
-    Every metric, a column for each run.
+    Return every metric, with a column for each run.
     """
     names = {name for run in runs for name, metric in run.record.metrics.items() if metric.eligible}
     rows = []
@@ -108,7 +108,7 @@ def metrics_side_by_side(runs: Sequence[RunView]) -> Table:
 
 def statuses(runs: Sequence[RunView], names: tuple[Inline, ...]) -> Table:
     """
-    How many answers have each status, read strictly and (where a mend changed it) leniently.
+    Return how many answers have each status, read strictly and, where that differs, leniently.
 
     *names* stand over the runs' columns.
     """
@@ -135,7 +135,7 @@ def statuses(runs: Sequence[RunView], names: tuple[Inline, ...]) -> Table:
 
 def second_calls_by_kind(runs: Sequence[RunView], names: tuple[Inline, ...]) -> Table:
     """
-    Cases with a needless further call, by what the first such call was.
+    Return the cases with a needless further call, by the kind of the first such call.
     """
     counts = [second_calls(run.record.cases) for run in runs]
     return Table(
@@ -151,9 +151,9 @@ def second_calls_by_kind(runs: Sequence[RunView], names: tuple[Inline, ...]) -> 
 
 def confusion(old: Confusion | None, new: Confusion) -> Table:
     """
-    Expected tool by called tool; with *old*, what changed is ``old → new``.
+    Return expected tool by called tool; with *old*, a change is shown as ``old → new``.
 
-    Where too many tools were called for a matrix, a list of the mix-ups, the commonest first.
+    If too many tools were called for a matrix, the mix-ups are listed, the most common first.
     """
     before = old or {}
     expected = tools_of({*before, *new})
@@ -187,14 +187,14 @@ def confusion(old: Confusion | None, new: Confusion) -> Table:
 
 def tools_of(names: Iterable[str]) -> list[str]:
     """
-    Give the rows or columns of a matrix in order: tools first, then what is none, ``(none)``.
+    Return the rows or columns of a matrix in order: tools first, then ``(none)`` and the like.
     """
     return sorted(set(names), key=lambda name: (name.startswith("("), name))
 
 
 def tags_side_by_side(runs: Sequence[RunView]) -> Table:
     """
-    Accuracy over the scored cases of each tag, a column for each run.
+    Return the accuracy over the scored cases of each tag, with a column for each run.
     """
     of_runs = [by_tag(run.record) for run in runs]
     return Table(
@@ -209,7 +209,7 @@ def tags_side_by_side(runs: Sequence[RunView]) -> Table:
 
 def accuracy_by_tag(record: RunRecord) -> Table:
     """
-    Accuracy over the scored cases of each tag.
+    Return the accuracy over the scored cases of each tag.
     """
     rows = []
     for tag, metric in by_tag(record).items():
@@ -224,7 +224,7 @@ def accuracy_by_tag(record: RunRecord) -> Table:
 
 def by_tag(record: RunRecord) -> dict[str, MetricValue]:
     """
-    Give the accuracy of each tag, sorted by tag.
+    Return the accuracy of each tag, sorted by tag.
     """
     hits, eligible = Counter[str](), Counter[str]()
     for case in record.cases:
@@ -240,7 +240,7 @@ def by_tag(record: RunRecord) -> dict[str, MetricValue]:
 
 def disagreements(runs: Sequence[RunView]) -> Table:
     """
-    The cases that do not have the same status in all runs.
+    Return the cases that do not have the same status in all runs.
     """
     results = [{(case.id, case.repeat): case for case in run.record.cases} for run in runs]
     prompts: dict[str, str] = {}
@@ -262,14 +262,14 @@ def disagreements(runs: Sequence[RunView]) -> Table:
 
 def columns(runs: Sequence[RunView]) -> tuple[Part, ...]:
     """
-    Name each run over its column.
+    Return the name of each run, as column headers.
     """
     return tuple(short(run.name) for run in runs)
 
 
 def ordered(metrics: Mapping[str, MetricValue]) -> list[tuple[str, MetricValue]]:
     """
-    Give metrics in the order reports show them; unknown ones last.
+    Return metrics in the order reports show them; unknown ones last.
     """
     return [(name, metrics[name]) for name in _in_order(metrics)]
 

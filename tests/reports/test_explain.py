@@ -51,7 +51,7 @@ def test_without_a_tokenizer_the_messages_stand_and_why(project: Path):
     said = "\n".join(explain_case(answered(project, "old", CALL), "c1"))
 
     assert "user      Look for a." in said
-    assert "rendered  not to be had: replay:" in said
+    assert "rendered  unavailable: replay:" in said
 
 
 @pytest.mark.model
@@ -69,7 +69,7 @@ def test_the_prompt_is_rendered_by_the_checkpoint_that_was_run(project: Path, ti
 
     template = copy / "chat_template.jinja"
     template.write_text(template.read_text("utf-8") + "{# other #}", encoding="utf-8")
-    assert "is not the run's any more" in "\n".join(explain_case(run, "c1"))
+    assert "has changed since the run" in "\n".join(explain_case(run, "c1"))
 
 
 def test_what_the_template_does_not_show_is_told_stored_and_explained(

@@ -69,7 +69,7 @@ def test_other_metrics_can_be_asked_for(project: Path, capsys: pytest.CaptureFix
     assert "rightly no call" in head
     assert "malformed calls" in head
     assert 2 == main(["baseline", "history", "--metric", "speed"])
-    assert "'speed' is no metric; there are accuracy" in capsys.readouterr().err
+    assert "unknown metric 'speed'; choose from accuracy" in capsys.readouterr().err
 
 
 def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
