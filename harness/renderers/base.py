@@ -1,8 +1,8 @@
 """
-What a renderer is given, and what it is.
+What a renderer is: a function from a `Report` to text.
 
-A renderer decides nothing: it spells what is in the `Report`, and every text in it that a model, a
-suite or a file name brought goes through `harness.reports.escape`.
+A renderer decides nothing: it writes what is in the `Report`, and escapes every text that comes
+from a model, a suite or a file name with `harness.reports.escape`.
 """
 
 from typing import Protocol
@@ -16,12 +16,12 @@ class Renderer(Protocol):
 
     The contract, held by one test for all members:
 
-    - any `Report` gives text, of one run, of a comparison or of many runs, and never an error;
-    - the same report gives the same text;
+    - any `Report`, of one run, a comparison or many runs, becomes text and never raises;
+    - the same report makes the same text;
     - the text can be written as UTF-8, whatever a model wrote.
     """
 
     def __call__(self, report: Report) -> str:
         """
-        Spell *report*.
+        Return *report* as text.
         """

@@ -1,7 +1,7 @@
 """
-What a job on GitHub Actions says about a report: annotations, and the outputs of its step.
+A report for GitHub Actions: annotations, and the outputs of the step.
 
-Annotations are workflow commands, one a line; GitHub keeps ten errors and ten warnings of a step.
+Annotations are workflow commands, one per line; GitHub keeps ten errors and ten warnings per step.
 Outputs are ``name=value`` lines for ``$GITHUB_OUTPUT``.
 https://docs.github.com/actions/reference/workflows-and-actions/workflow-commands
 """
@@ -16,7 +16,7 @@ from harness.reports.evidence import broken
 from harness.reports.report import Report
 
 SUMMARY_LIMIT = 1_000_000
-"""A step's summary holds 1 MiB."""
+"""A step's summary may have 1 MiB."""
 
 _MOST = 9
 """Cases with an annotation of their own: the tenth is the verdict."""
@@ -27,15 +27,15 @@ Level = Literal["error", "warning", "notice"]
 
 def render(report: Report) -> str:
     """
-    Spell *report* as annotations, one workflow command a line.
+    Return *report* as annotations, one workflow command per line.
     """
     return "".join(f"{line}\n" for line in _annotations(report))
 
 
 def outputs(report: Report) -> str:
     """
-    Spell what later steps may ask of *report*, for ``$GITHUB_OUTPUT``: verdict, exit, reason, and
-    how many cases are broken and fixed; of what it has.
+    Return the outputs for later steps, for ``$GITHUB_OUTPUT``: verdict, exit, reason, and how many
+    cases are broken and fixed, as far as *report* has them.
     """
     lines = []
     if report.verdict is not None:
@@ -47,7 +47,7 @@ def outputs(report: Report) -> str:
     if report.comparison is not None:
         rate = report.comparison.rates["accuracy"]
         lines += [f"broken={len(rate.broken)}", f"fixed={len(rate.fixed)}"]
-    # A value is one line whatever is in it, so that none can begin another output.
+    # A value is always one line, so that none can begin another output.
     return "".join(f"{line}\n" for line in lines)
 
 

@@ -1,7 +1,7 @@
 """
 A report as JSON, for programs: the verdict, the comparison, or the runs' numbers.
 
-Text is spelled in ASCII with JSON's own escapes, so that nothing in it can act on a terminal.
+Text is ASCII with JSON's own escapes, so that nothing in it can act on a terminal.
 """
 
 import json
@@ -16,7 +16,7 @@ from harness.runs.record import MetricValue, RunRecord, encode
 
 def render(report: Report) -> str:
     """
-    Spell *report* as one JSON object: with a verdict `Verdict.to_json`, of one run its run.json.
+    Return *report* as one JSON object: a verdict as `Verdict.to_json`, one run as its run.json.
     """
     data: Mapping[str, Any]
     if report.verdict is not None:
@@ -32,7 +32,7 @@ def render(report: Report) -> str:
 
 def compared(comparison: Comparison) -> dict[str, Any]:
     """
-    Spell a comparison in the words of the verdict's JSON, without what only a policy can say.
+    Return a comparison with the keys of the verdict's JSON, without those that need a policy.
     """
     rate = comparison.rates["accuracy"]
     return {

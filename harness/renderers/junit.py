@@ -1,7 +1,7 @@
 """
-A report as JUnit XML, the form every CI server reads.
+A report as JUnit XML, the format every CI server reads.
 
-One test suite for the run at hand, or for each of several side by side; one test case for each
+One test suite for the new run, or for each of several side by side; one test case for each
 answered case. Wrong behaviour is a <failure>, broken infrastructure an <error>, quarantine a
 <skipped>. The gate is one more test case. There is no official schema; this keeps to what CI
 servers agree on (https://github.com/testmoapp/junitxml).
@@ -20,12 +20,12 @@ from harness.scoring.results import WARNINGS, CaseResult, Finding
 from harness.transcript import Key
 
 _ANSWER = 20_000
-"""How much of one answer a test case holds: more than a screen does, as this is a file."""
+"""How many characters of one answer a test case holds: more than a screen shows."""
 
 
 def render(report: Report) -> str:
     """
-    Spell *report* as an XML document.
+    Return *report* as an XML document.
     """
     root = Element("testsuites", name=_name(report.title))
     for run in (report.new,) if report.comparison else report.runs:
@@ -103,7 +103,7 @@ def _errors(run: RunView, case: CaseResult) -> Iterator[str]:
 
 def _count(parent: Element) -> None:
     """
-    Sum what became of the test cases in *parent* into its attributes.
+    Set the attributes of *parent* that count the outcomes of its test cases.
     """
     wanted = {"failures": "failure", "errors": "error", "skipped": "skipped"}
     cases = list(parent.iter("testcase"))

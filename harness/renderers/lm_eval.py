@@ -1,9 +1,9 @@
 """
-A run in the shape of lm-evaluation-harness's results file, for whatever reads those.
+A run in the format of lm-evaluation-harness's results file, for tools that read those.
 
 The suite is one task without few-shot examples; ``EvalResults`` of ``lm_eval/result_schema.py``
 (0.4.13) names the keys. A rate's standard error is that of a mean of zeros and ones, as lm-eval's
-``mean_stderr`` takes it. What a run does not know is left out: every key may be.
+``mean_stderr`` computes it. What is unknown is left out: every key is optional.
 """
 
 import json
@@ -22,14 +22,14 @@ FILTER = "none"
 
 def render(report: Report) -> str:
     """
-    Spell the run at hand, the last of *report*, as the JSON of a results file.
+    Return the last run of *report* as the JSON of a results file.
     """
     return json.dumps(results(report.new.record), indent=2, sort_keys=True, allow_nan=False) + "\n"
 
 
 def results(record: RunRecord) -> dict[str, Any]:
     """
-    Give *record* as ``EvalResults``.
+    Return *record* as ``EvalResults``.
     """
     task, checkpoint, backend = record.suite.name, record.checkpoint, record.backend
     reference = str(checkpoint["reference"])
@@ -92,7 +92,7 @@ def _of(metrics: dict[str, MetricValue]) -> Iterator[tuple[str, float]]:
 
 
 def _moment(text: str) -> float | None:
-    # Written by us, but a file may have been made by hand.
+    # The harness writes it, but a file may have been made by hand.
     try:
         return datetime.fromisoformat(text).timestamp()
     except ValueError:

@@ -1,5 +1,5 @@
 """
-A report as GitHub-flavoured Markdown for a pull request: a short top, the rest folded.
+A report as GitHub-flavoured Markdown for a pull request: a short summary, the rest folded.
 """
 
 from collections.abc import Sequence
@@ -24,10 +24,10 @@ from harness.reports.report import Report
 from harness.reports.sections import sections
 
 LIMIT = 60_000
-"""A comment on GitHub holds 65,536 characters; the rest is for what others put around it."""
+"""A comment on GitHub holds 65,536 characters; the rest is left for text around the report."""
 
 _TABLES_SHARE = 0.5
-"""How much of the limit tables may fill, so that the cases keep a place."""
+"""How much of the limit tables may fill, so that there is room for cases."""
 _HIDDEN = "… and {hidden:,} more {what} not shown here"
 
 
@@ -53,7 +53,7 @@ class _Rows:
 
     def fill(self, room: int) -> int:
         """
-        Show as many rows as fit into *room* characters and give what they take.
+        Show as many rows as fit into *room* characters and return how many these take.
         """
         taken = 0
         for row in self.rows:
@@ -98,7 +98,7 @@ class _Fold:
 
 def render(report: Report, *, limit: int = LIMIT) -> str:
     """
-    Spell *report* in at most *limit* characters, cut by whole rows, with the number left out.
+    Return *report* in at most *limit* characters, cut by whole rows, with the number left out.
     """
     title = f"### {safe.prose(safe.cut(report.title))}"
     folds = [

@@ -1,8 +1,8 @@
 """
-A run as the metadata block of a Hugging Face model card, which the hub shows as evaluation results.
+A run as the metadata block of a Hugging Face model card: the hub shows it as evaluation results.
 
-The form is that of ``model-index`` (https://huggingface.co/docs/hub/model-cards), as ``ModelCard``
-of huggingface_hub reads it. The rates are there, each with what it was counted over in its name.
+The format is ``model-index`` (https://huggingface.co/docs/hub/model-cards), as ``ModelCard`` of
+huggingface_hub reads it. It holds the rates, each with what it was counted over in its name.
 """
 
 from typing import Any
@@ -19,7 +19,7 @@ TASK = {"type": "text-generation", "name": "Tool calling"}
 
 def render(report: Report) -> str:
     """
-    Spell the run at hand, the last of *report*, as the YAML block a model card begins with.
+    Return the last run of *report* as the YAML block that begins a model card.
     """
     document = {"model-index": [_index(report.new.record)]}
     text = write_yaml(document, width=1_000_000)

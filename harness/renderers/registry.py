@@ -1,5 +1,5 @@
 """
-The renderers there are.
+The registered renderers.
 
 Those of this package are in a table; other packages add theirs by entry points in group
 ``harness.renderers``, whose object is a `harness.renderers.base.Renderer`.
@@ -46,11 +46,11 @@ def renderer(name: str) -> "Renderer":
 
 def render(subject: "Subject", name: str) -> str:
     """
-    Return the report on *subject* as the renderer called *name* spells it, such as ``"markdown"``.
+    Return the report on *subject* as written by the renderer called *name*, such as ``"markdown"``.
 
     Raises:
         UsageError: if there is no such renderer, or it cannot be loaded.
-        HarnessError: if what is stored of a run cannot be read.
+        HarnessError: if a stored file of a run cannot be read.
     """
     from harness.reports.build import report_on
 

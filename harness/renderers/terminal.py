@@ -38,9 +38,9 @@ _Paint = Callable[[str, Mood | None], str]
 
 def render(report: Report, *, width: int = WIDTH, colour: bool = False) -> str:
     """
-    Spell *report* in lines of at most *width* columns, as far as its tables fit into that.
+    Return *report* in lines of at most *width* columns, as far as its tables fit.
 
-    The text holds no control character but newlines; with *colour* also the codes for bold, red,
+    The text has no control characters but newlines; with *colour* also the codes for bold, red,
     green and yellow (ECMA-48, SGR).
     """
     paint = _paint if colour else _leave
@@ -91,7 +91,7 @@ def _table(table: Table, width: int) -> Sequence[str]:
     rows = [[_spell(cell) for cell in row] for row in table.rows]
     natural = [max(map(wide, column)) for column in zip(header, *rows, strict=True)]
     widths = _fit(natural, width)
-    # tabulate pads a header of its own by two columns, which a narrow screen cannot spare.
+    # tabulate pads its own headers by two columns, which a narrow screen cannot spare.
     rule = ["-" * each for each in widths]
     return tabulate(
         [*_broken([header], widths), rule, *_broken(rows, widths)],
@@ -113,7 +113,7 @@ def _broken(rows: Sequence[Sequence[str]], widths: Sequence[int]) -> list[list[s
 
 def _fit(widths: Sequence[int], width: int) -> list[int]:
     """
-    Narrow the widest columns until the table fits, or all are as narrow as can still be read.
+    Narrow the widest columns until the table fits, or all are at the minimum readable width.
     """
     available = width - 2 * (len(widths) - 1)
     cap = max(widths)
@@ -123,7 +123,7 @@ def _fit(widths: Sequence[int], width: int) -> list[int]:
 
 
 def _wrap(text: str, width: int, *, hanging: int = 0) -> list[str]:
-    # It breaks at hyphens unless told not to; ids and arguments are full of them.
+    # textwrap breaks at hyphens by default; ids and arguments are full of them.
     return wrap(
         text,
         width,

@@ -216,7 +216,7 @@ def test_what_is_not_there_is_said_in_a_sentence(gate_report: Report):
 
     assert "No answer was timed" in texts
     assert "No answer has a margin" in texts
-    assert "No checkpoint of this report was trained here" in texts
+    assert "No training log was found for these checkpoints" in texts
 
 
 def test_a_training_shows_its_curves(gate_report: Report, tmp_path: Any):

@@ -1,8 +1,8 @@
 """
 The cases of a report as the data that its page searches, sorts and opens.
 
-Foreign text is spelled as everywhere (`harness.reports.escape`), and arguments are spelled as JSON
-here: a browser would round their numbers.
+Foreign text is escaped as everywhere (`harness.reports.escape`), and arguments are written as JSON
+text here: a browser would round their numbers.
 """
 
 import json
@@ -16,9 +16,9 @@ from harness.scoring.results import PRECEDENCE, CaseResult, TurnResult
 from harness.transcript import Key
 
 BUDGET = 13_000_000
-"""How many bytes the data may take: with the rest the page stays under 15 MB."""
+"""How many bytes the data may take, so that the page stays under 15 MB."""
 _LIMITS = (20_000, 10_000, 5_000, 2_000, 1_000, 500, 200, 100, 50)
-"""How much of one text is shown: the most that stays within the budget."""
+"""How many characters of a text to try to show: the most that stays within the budget."""
 _NAME = 200
 _CALLS = 50
 """How many calls, arguments or findings of one answer are shown."""
@@ -28,10 +28,10 @@ Identity = tuple[str, int]
 
 def embedded_cases(report: Report, budget: int = BUDGET) -> str:
     """
-    Give every case of *report* as JSON that can stand in a ``<script>``: no ``<``, ``>`` or ``&``.
+    Return every case of *report* as JSON that is safe in a ``<script>``: no ``<``, ``>`` or ``&``.
 
-    Of a long text the page holds a part, the same length of each, so that all stay within *budget*
-    bytes; what is cut says so.
+    Long texts are cut to the same length, so that all stay within *budget* bytes; what is cut says
+    so.
     """
     text = ""
     for limit in _LIMITS[_first(report, budget) :]:
@@ -46,7 +46,7 @@ def embedded_cases(report: Report, budget: int = BUDGET) -> str:
 
 def _first(report: Report, budget: int) -> int:
     """
-    Skip the limits under which the answers alone are too long already.
+    Yield the limits under which the answers alone are not already too long.
     """
     sizes = [len(text) for run in report.runs for text in run.answers.values()]
     sums = (sum(min(size, limit) for size in sizes) for limit in _LIMITS)
@@ -55,13 +55,13 @@ def _first(report: Report, budget: int) -> int:
 
 def case_data(report: Report, limit: int) -> dict[str, Any]:
     """
-    Give every case of *report* with what each run made of it, at most *limit* characters of a text.
+    Return every case of *report* with the result of each run, at most *limit* characters of a text.
 
-    Keys that would hold nothing are left out.
+    Empty keys are left out.
     """
     spell = _Spelling(limit)
     results = [{(case.id, case.repeat): case for case in run.record.cases} for run in report.runs]
-    # The run at hand leads: its order is the suite's as it is now.
+    # The new run comes first: its order is that of the current suite.
     order = dict.fromkeys(key for cases in reversed(results) for key in cases)
     flips = dict(_flips(report, results))
     return {
@@ -77,7 +77,7 @@ def case_data(report: Report, limit: int) -> dict[str, Any]:
 
 class _Spelling:
     """
-    Foreign text, cut and harmless.
+    Return foreign text, cut and escaped.
     """
 
     def __init__(self, limit: int) -> None:
@@ -209,7 +209,7 @@ def _call(tool: str, arguments: Mapping[str, Any], spell: _Spelling) -> list[Any
 
 
 def _some(**fields: Any) -> dict[str, Any]:
-    # Ten thousand cases: what says nothing is not written. Zero says something.
+    # There may be ten thousand cases: what is empty is not written. Zero is not empty.
     return {
         name: value
         for name, value in fields.items()

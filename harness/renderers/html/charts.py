@@ -1,7 +1,7 @@
 """
-The pictures of a report, drawn by matplotlib.
+The charts of a report, drawn with matplotlib.
 
-Each is as wide as a phone, so that its letters are as large there as anywhere.
+Each is as wide as a phone, so that its text is readable there.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -38,10 +38,10 @@ _COLOURS = {"pass": GOOD, "regressed": BAD}
 
 def gated(metrics: Mapping[str, MetricVerdict]) -> str:
     """
-    Draw what each limit is about: the change as a dot, its interval as a bar, and beyond the limit
+    Return a chart of each limit: the change as a dot, its interval as a bar, and beyond the limit
     what is not allowed.
 
-    Empty where there is no change to draw.
+    Empty if there is no change to draw.
     """
     shown = [(name, each) for name, each in metrics.items() if each.delta is not None]
     if not shown:
@@ -89,7 +89,7 @@ def _change(name: str, metric: MetricVerdict) -> tuple[float, float | None, floa
 
 def rates(metrics: Sequence[tuple[str, Sequence[MetricValue | None]]]) -> str:
     """
-    Draw each rate of every run with its interval. Empty where there is none.
+    Return a chart of each rate of every run with its interval; empty if there is none.
     """
     shown = [
         (name, of_runs)
@@ -118,7 +118,7 @@ def rates(metrics: Sequence[tuple[str, Sequence[MetricValue | None]]]) -> str:
 
 def histogram(values: Sequence[Sequence[float]], label: str, title: str) -> str:
     """
-    Draw how often a number comes in each run. Empty where no run has any.
+    Return a histogram of a number in each run; empty if no run has any.
     """
     every = [each for of_run in values for each in of_run]
     if not every:
@@ -131,7 +131,7 @@ def histogram(values: Sequence[Sequence[float]], label: str, title: str) -> str:
         for place, of_run in enumerate(values):
             if of_run:
                 colour = PALETTE[place % len(PALETTE)]
-                # The first is filled, so that it is seen where another is the same.
+                # The first is filled, so that it can be seen where another is the same.
                 if not place:
                     axes.hist(of_run, edges, color=colour, alpha=0.35, linewidth=0)
                 axes.hist(of_run, edges, color=colour, histtype="step", linewidth=1.6)
@@ -144,7 +144,7 @@ def histogram(values: Sequence[Sequence[float]], label: str, title: str) -> str:
 
 def _edges(low: float, high: float, *, whole: bool) -> list[float]:
     """
-    Give the borders of the bins; each holds equally many whole numbers, where all are whole.
+    Return the edges of the bins; if all numbers are whole, each bin holds equally many.
     """
     if whole:
         each = ceil((high - low + 1) / _BINS)
@@ -155,7 +155,7 @@ def _edges(low: float, high: float, *, whole: bool) -> list[float]:
 
 def slices(rows: Sequence[tuple[str, Sequence[float | None]]]) -> str:
     """
-    Draw the accuracy of each tag in every run. Empty where there is none.
+    Return a chart of the accuracy of each tag in every run; empty if there is none.
     """
     if not rows:
         return ""
@@ -181,7 +181,7 @@ def slices(rows: Sequence[tuple[str, Sequence[float | None]]]) -> str:
 
 def losses(training: Finetuned) -> str:
     """
-    Draw training and validation loss by epoch.
+    Return a chart of training and validation loss by epoch.
     """
     epochs = [loss.epoch for loss in training.losses]
 
@@ -204,7 +204,7 @@ def losses(training: Finetuned) -> str:
 def _drawn(
     draw: Callable[[Any], None], height: float, title: str, texts: Mapping[int, str] | None = None
 ) -> str:
-    # Not pyplot: its state is the process's, and a user's own figures and backend are in it.
+    # Not pyplot: its state is global and may hold a user's own figures and backend.
     import matplotlib
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure

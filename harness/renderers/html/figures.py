@@ -1,5 +1,5 @@
 """
-The pictures and matrices of the HTML page, made of a report.
+The charts and matrices of the HTML page, made from a report.
 """
 
 from collections.abc import Iterator, Sequence
@@ -16,21 +16,21 @@ from harness.scoring.breakdowns import Confusion
 from harness.scoring.results import TurnResult
 
 _SLICES = 12
-"""How many tags the picture shows; the table has them all."""
+"""How many tags the chart shows; the table has them all."""
 _SHADES = 5
 """How many shades the cells of a matrix have."""
 _TOOLS = 14
-"""More tools than this make a matrix nobody reads; then the mix-ups are listed alone."""
+"""With more tools than this a matrix is unreadable: only the mix-ups are listed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Figure:
     """
-    A picture.
+    A chart.
     """
 
     svg: str
-    """Of our own making, names in it already harmless."""
+    """Written by the harness; the names in it are already escaped."""
     caption: str
     legend: tuple[str, ...] = ()
     """The names of the runs, in the order of their colours: foreign text."""
@@ -61,7 +61,7 @@ class Cell:
 
 def names(report: Report) -> tuple[str, ...]:
     """
-    Give what each run is called in columns.
+    Return what each run is called in columns.
     """
     if report.comparison is not None:
         return ("old", "new")
@@ -70,7 +70,7 @@ def names(report: Report) -> tuple[str, ...]:
 
 def rates(runs: Sequence[RunView], labels: tuple[str, ...]) -> Figure:
     """
-    Draw the rates of each run.
+    Return a chart of the rates of each run.
     """
     wanted = list(
         dict.fromkeys(name for run in runs for name, _ in tables.ordered(run.record.metrics))
@@ -87,7 +87,7 @@ def rates(runs: Sequence[RunView], labels: tuple[str, ...]) -> Figure:
 
 def matrices(report: Report) -> Iterator[Matrix | Table]:
     """
-    Give the confusion matrix of each run; of too many tools, the commonest mix-ups.
+    Return the confusion matrix of each run, or with too many tools the most common mix-ups.
     """
     matrices = [run.record.confusion for run in report.runs]
     called = tables.tools_of(name for matrix in matrices for row in matrix.values() for name in row)
@@ -119,7 +119,7 @@ def _matrix(
 
 def spread(report: Report, field: str, label: str, title: str) -> tuple[Figure, ...]:
     """
-    Draw how often each value of one *field* of the answers comes.
+    Return a histogram of one *field* of the answers.
     """
     values = [
         [float(each) for turn in _turns(run) if (each := getattr(turn, field)) is not None]
@@ -138,7 +138,7 @@ def _turns(run: RunView) -> Iterator[TurnResult]:
 
 def slices(report: Report) -> tuple[Block | Figure, ...]:
     """
-    Give the accuracy of each tag, drawn and in full.
+    Return the accuracy of each tag, as a chart and as a table.
     """
     of_runs = [tables.by_tag(run.record) for run in report.runs]
     rows = []
@@ -163,7 +163,7 @@ def slices(report: Report) -> tuple[Block | Figure, ...]:
 
 def training(report: Report) -> Iterator[Figure | Paragraph]:
     """
-    Draw how the checkpoints that were trained here were trained.
+    Return charts of how the checkpoints were trained, where that is known.
     """
     shown = set()
     for run in report.runs:

@@ -1,7 +1,7 @@
 """
-What the HTML page shows, in the order it is read: what decides, the cases, then how they spread.
+What the HTML page shows, in reading order: what decides, the cases, then distributions.
 
-The blocks are those of the other reports; here are the pictures and matrices beside them.
+The blocks are those of the other reports; here they are joined by charts and matrices.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -29,19 +29,19 @@ class Panel:
     id: str
     title: str
     link: str = ""
-    """What a link to it says; empty: no link leads there."""
+    """The text of the link to it; empty for no link."""
     items: tuple[Block | figures.Figure | figures.Matrix, ...] = ()
     absent: str = ""
-    """Said where there is nothing to show; empty: the part is left out."""
+    """Shown if there is nothing else; empty to leave the part out."""
     drawer: bool = False
-    """Whether it is shut at first."""
+    """Whether it is closed at first."""
     layout: Literal["", "beside", "aside"] = ""
-    """Where there is room: items next to each other, or a picture with the table at its side."""
+    """Where there is room: items next to each other, or a chart with the table beside it."""
 
 
 def before_cases(report: Report) -> tuple[Panel, ...]:
     """
-    Give what is read first.
+    Return what comes before the cases.
     """
     labels = tuple(Quote(cut(each)) for each in figures.names(report))
     second = tables.second_calls_by_kind(report.runs, labels if len(labels) > 1 else ("answers",))
@@ -69,7 +69,7 @@ def before_cases(report: Report) -> tuple[Panel, ...]:
 
 def after_cases(report: Report) -> tuple[Panel, ...]:
     """
-    Give what is read by those who want to know more.
+    Return what comes after the cases, for those who want to know more.
     """
     return _kept(
         [
@@ -126,8 +126,8 @@ def after_cases(report: Report) -> tuple[Panel, ...]:
                 title="Training",
                 link="Training",
                 items=tuple(figures.training(report)),
-                absent="No checkpoint of this report was trained here, "
-                "or its weights have changed since.",
+                absent="No training log was found for these checkpoints, "
+                "or their weights have changed since.",
             ),
             Panel(
                 id="provenance",
@@ -176,7 +176,7 @@ def _shows(item: Block | figures.Figure | figures.Matrix) -> bool:
 
 def _facts(report: Report) -> Table:
     """
-    What is compared, when and where, a column for each run.
+    Return what is compared, when and where, with a column for each run.
     """
     runs = report.runs
     labels = figures.names(report)

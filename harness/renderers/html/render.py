@@ -1,9 +1,9 @@
 """
-A report as one HTML file that needs nothing else: no server, no network, no other file.
+A report as one self-contained HTML file: no server, no network, no other files.
 
 Foreign text reaches the page in two ways only: through Jinja2, which escapes it, and as JSON that
-the page's own script puts into text nodes. The content security policy lets nothing run or load but
-that script and the style sheet, named by their digests.
+the page's script puts into text nodes. The content security policy allows only that script and the
+style sheet, identified by their digests.
 """
 
 import base64
@@ -25,7 +25,7 @@ from harness.reports.report import Report
 
 def render(report: Report) -> str:
     """
-    Spell *report* as an HTML document.
+    Return *report* as an HTML document.
     """
     style, code = _file("report.css"), _file("report.js")
     return (
@@ -54,14 +54,14 @@ def _summary(report: Report) -> tuple[Block, ...]:
     if report.comparison is None:
         return ()
     blocks = summary(report, report.comparison)
-    # The page says the verdict in a form of its own.
+    # The page shows the verdict in its own way.
     return blocks if report.verdict is None else blocks[-1:]
 
 
 def inline(text: Inline) -> Markup:
     """
-    Give a line as HTML: foreign parts are isolated, so that right-to-left writing in one keeps to
-    itself.
+    Return a line as HTML: foreign parts are isolated, so that right-to-left text in one does not
+    affect the rest.
     """
     return Markup("").join(
         Markup("<bdi>{}</bdi>").format(safe.line(part.text) or "(empty)")
@@ -95,7 +95,7 @@ def _file(name: str) -> str:
 
 def _digest(text: str) -> str:
     """
-    Name an inlined text as a content security policy does (CSP 3, section 2.3.1).
+    Return the hash of an inlined text for a content security policy (CSP 3, section 2.3.1).
     """
     digest = hashlib.sha256(text.encode("utf-8")).digest()
     return f"'sha256-{base64.b64encode(digest).decode('ascii')}'"

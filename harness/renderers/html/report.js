@@ -166,7 +166,7 @@
       const rows = cases.filter((row) => row.flip === kind);
       const place = byId(kind);
       place.append(make("h3", {}, `${kind === "broken" ? "Broken" : "Fixed"} (${number(rows.length)})`));
-      if (!rows.length) place.append(make("p", { class: "meta" }, kind === "broken" ? "No case that was correct is wrong now." : "No case was mended."));
+      if (!rows.length) place.append(make("p", { class: "meta" }, kind === "broken" ? "No case that was correct is wrong now." : "No case was fixed."));
       const first = kind === "broken" ? FLIPS : FLIPS / 6;
       place.append(...rows.slice(0, first).map(flipNode));
       if (rows.length > first) {

@@ -1,11 +1,11 @@
 """
-The SVG that matplotlib draws, made fit for a page: themed, small, without a style attribute.
+The SVG that matplotlib draws, adapted to the page: themed, small, without style attributes.
 
-A page with a strict content security policy may hold no ``style`` attribute, and one that is light
-or dark takes its colours from the page. So every declaration becomes an attribute of its own and
-every colour of `COLOURS` a CSS variable. Text that came from outside is never drawn (matplotlib
-reads ``$`` as mathematics and warns of letters its font lacks): a chart draws a mark, which is
-replaced by the text here, where the XML writer makes it harmless.
+A strict content security policy forbids ``style`` attributes, and a page that is light or dark sets
+the colours. So every declaration becomes an attribute of its own and every colour in `COLOURS` a
+CSS variable. Foreign text is never drawn (matplotlib reads ``$`` as mathematics and warns about
+letters that its font lacks): a chart draws a placeholder, which is replaced here by the text, which
+the XML writer escapes.
 """
 
 import hashlib
@@ -21,7 +21,7 @@ SVG = "http://www.w3.org/2000/svg"
 XLINK = "http://www.w3.org/1999/xlink"
 
 SERIES = 10
-"""How many runs have a colour of their own."""
+"""How many runs get a colour of their own."""
 
 COLOURS = {
     "#010101": "var(--ink)",
@@ -33,7 +33,7 @@ COLOURS = {
     "#070707": "var(--bad-soft)",
     **{f"#1010{number:02x}": f"var(--s{number})" for number in range(SERIES)},
 }
-"""What a chart is drawn in -> what it is shown in."""
+"""Colour a chart is drawn with -> colour it is shown in."""
 
 INK, MUTED, LINE, BAD, GOOD, DOUBT, BAD_SOFT, *PALETTE = COLOURS
 MOODS = {"good": GOOD, "bad": BAD, "doubtful": DOUBT}
@@ -63,7 +63,7 @@ SETTINGS = {
     "grid.color": LINE,
     "grid.linewidth": 0.5,
 }
-"""Of matplotlib, for every chart."""
+"""matplotlib settings for every chart."""
 
 _DECLARATION = re.compile(r"\s*([a-z-]+)\s*:\s*(.+?)\s*(?:;|$)")
 _REFERENCE = re.compile(r"url\(#([^)]+)\)")
@@ -73,14 +73,14 @@ _FONT = re.compile(r"(?:(?P<weight>bold|\d{3}) )?(?P<size>[\d.]+)px .*")
 
 def mark(number: int) -> str:
     """
-    Give what a chart draws where the text of this number is to stand.
+    Return the placeholder that a chart draws for text number *number*.
     """
     return f"@{number}@"
 
 
 def themed(figure: Any, title: str, texts: Mapping[int, str] | None = None) -> str:
     """
-    Give a matplotlib figure as an ``<svg>`` element named *title*, its marks replaced by *texts*.
+    Return a matplotlib figure as an ``<svg>`` element with a title, *texts* in its placeholders.
     """
     stream = io.BytesIO()
     figure.savefig(stream, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
@@ -93,7 +93,7 @@ def themed(figure: Any, title: str, texts: Mapping[int, str] | None = None) -> s
         _restyle(element)
         if element.text and element.tag == f"{{{SVG}}}text":
             element.text = _MARK.sub(lambda m: line((texts or {})[int(m[1])]), element.text)
-        # HTML knows its SVG without a namespace.
+        # In HTML, SVG needs no namespace.
         element.tag = element.tag.removeprefix(f"{{{SVG}}}")
         if target := element.attrib.pop(f"{{{XLINK}}}href", None):
             element.set("href", target)
@@ -108,7 +108,7 @@ def themed(figure: Any, title: str, texts: Mapping[int, str] | None = None) -> s
 
 def _rename(root: ElementTree.Element, prefix: str) -> None:
     """
-    Keep the ids that are referred to, under names no other figure of a page has.
+    Keep only the ids that are referred to, under names unique in the page.
     """
     used: dict[str, str] = {}
 
