@@ -11,26 +11,29 @@ keyword                   holds when
 ========================  =====================================================================
 ``optional: true``        the argument may be left out; if it is there the rest must hold
 ``absent: true``          the argument is not there (stands alone)
-``contains_any: [..]``    the text holds at least one of these, letter case and Unicode
-                          compatibility forms aside (casefold of NFKC)
+``contains_any: [..]``    the text holds at least one of these, letter case, Unicode
+                          compatibility forms and typographic signs aside: curly quotes, dashes
+                          and ellipses are those a keyboard has (`harness.constraints.text`)
 ``contains_all: [..]``    the text holds all of these, compared likewise
 ``equals_ignoring_case``  the text is this, compared likewise
 ``close_to: x``           the number is within ``tolerance: t`` of x: ``abs(value - x) <= t``,
                           reckoned with the decimals as written, so that 0.4 is within 0.1 of 0.3
 ``same_moment_as: t``     the text names the same date, time or both as *t*, in any unambiguous
                           spelling; 03/04/2026 is ambiguous and equals nothing; a date alone
-                          equals that date at midnight; with a zone, instants are compared
+                          equals that date at midnight; with a zone, instants are compared;
+                          typographic signs aside
 ``normalized_as: bfcl``   const and enum compare strings as the Berkeley Function Calling
                           Leaderboard does (``standardize_string`` of its ast_checker): without
                           space and ``,./-_*^``, in lower case, single quotes as double ones
 ========================  =====================================================================
 
 Sources: ``const``, ``enum`` and whatever else JSON Schema knows are its own. The text keywords
-compare after Unicode's compatibility caseless matching (Unicode Standard, section 3.13, D146), and
-``close_to`` is the absolute tolerance of PEP 485. ``same_moment_as`` reads ISO 8601 and what
-python-dateutil reads in one way only (`harness.constraints.datetimes`). ``normalized_as`` follows
-BFCL's ``eval_checker/ast_eval/ast_checker.py``, as ``optional`` does the empty text among BFCL's
-possible answers. The rest is this project's.
+compare after Unicode's compatibility caseless matching (Unicode Standard, section 3.13, D146),
+typographic signs folded besides, and ``close_to`` is the absolute tolerance of PEP 485.
+``same_moment_as`` reads ISO 8601 and what python-dateutil reads in one way only
+(`harness.constraints.datetimes`). ``normalized_as`` follows BFCL's
+``eval_checker/ast_eval/ast_checker.py``, as ``optional`` does the empty text among BFCL's possible
+answers. The rest is this project's.
 
 The text keywords stand for text alone: any other JSON type is a wrong type. The extra keywords may
 be nested wherever JSON Schema allows a schema, but for ``optional`` and ``absent``, which speak of
@@ -179,21 +182,23 @@ def make_constraint(spec: Any) -> Constraint:
 
 def contains_any(*parts: str) -> dict[str, Any]:
     """
-    Write the constraint that a text holds at least one of *parts*, letter case aside.
+    Write the constraint that a text holds at least one of *parts*.
+
+    Letter case and typographic signs are set aside.
     """
     return {"contains_any": list(parts)}
 
 
 def contains_all(*parts: str) -> dict[str, Any]:
     """
-    Write the constraint that a text holds all of *parts*, letter case aside.
+    Write the constraint that a text holds all of *parts*, compared as by `contains_any`.
     """
     return {"contains_all": list(parts)}
 
 
 def equals_ignoring_case(text: str) -> dict[str, Any]:
     """
-    Write the constraint that a text is *text*, letter case aside.
+    Write the constraint that a text is *text*, compared as by `contains_any`.
     """
     return {"equals_ignoring_case": text}
 

@@ -10,6 +10,8 @@ import re
 from datetime import UTC, datetime, time
 from functools import lru_cache
 
+from harness.constraints.text import typed
+
 Moment = tuple[tuple[int | None, int | None, int | None] | None, time]
 """Year, month and day (None for one not given, or for all), and the time of day."""
 
@@ -25,7 +27,7 @@ def read_moment(text: str) -> Moment | None:
     """
     Read a date, a time or both; None if it is neither or could be two.
     """
-    text = text.strip()
+    text = typed(text).strip()
     if len(text) > 64 or not any(character.isdigit() for character in text):
         return None
     if (moment := _iso(text)) is not None:

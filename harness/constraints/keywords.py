@@ -6,10 +6,8 @@ What each keyword means is in `harness.constraints.constraint`.
 
 import math
 import re
-import unicodedata
 from collections.abc import Callable, Iterator, Mapping
 from fractions import Fraction
-from functools import lru_cache
 from typing import Any
 
 from jsonschema import Draft202012Validator
@@ -17,6 +15,7 @@ from jsonschema.exceptions import ValidationError
 from jsonschema.validators import extend
 
 from harness.constraints.datetimes import read_moment
+from harness.constraints.text import fold
 
 
 def json_type(value: Any) -> str:
@@ -46,14 +45,6 @@ def json_equal(one: Any, two: Any) -> bool:
     if kind == "object":
         return one.keys() == two.keys() and all(json_equal(one[key], two[key]) for key in one)
     return bool(one == two)
-
-
-@lru_cache(maxsize=4096)
-def fold(text: str) -> str:
-    """
-    Give the form in which the text keywords compare: casefold of NFKC.
-    """
-    return unicodedata.normalize("NFKC", text).casefold()
 
 
 _BFCL_DROPPED = re.compile(r"[ ,./\-_*^]")

@@ -1,19 +1,19 @@
 """
 Which texts say nearly the same: Jaccard similarity of their character 4-grams.
 
-A text is folded (NFKC, letter case) and its white space made single; its grams are the set of all
-runs of four characters, or the text itself if it is shorter. Two texts are as similar as the part
-of their grams they share: ``|A & B| / |A | B|``. It is counted for every pair with numpy, exactly:
-4,000 prompts of one template take two seconds. MinHash with locality-sensitive hashing (datasketch)
-finds candidates in half of that but misses some near the threshold, and each must be counted all
-the same; edit distance (rapidfuzz) takes two fillings of a long template for one text.
+A text is folded (`harness.constraints.text`) and its white space made single; its grams are the set
+of all runs of four characters, or the text itself if it is shorter. Two texts are as similar as the
+part of their grams they share: ``|A & B| / |A | B|``. It is counted for every pair with numpy,
+exactly: 4,000 prompts of one template take two seconds. MinHash with locality-sensitive hashing
+(datasketch) finds candidates in half of that but misses some near the threshold, and each must be
+counted all the same; edit distance (rapidfuzz) takes two fillings of a long template for one text.
 """
 
 from collections import defaultdict
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from harness.constraints.keywords import fold
+from harness.constraints.text import fold
 
 GRAM = 4
 
@@ -32,7 +32,7 @@ def similar_pairs(
     left: Sequence[str], right: Sequence[str] | None = None, *, threshold: float
 ) -> list[Pair]:
     """
-    Give all pairs at or above *threshold*, in order; within *left* if *right* is None.
+    Return all pairs at or above *threshold*, in order; within *left* if *right* is None.
     """
     import numpy as np
 
@@ -63,14 +63,14 @@ def similar_pairs(
 
 def normalized(text: str) -> str:
     """
-    Give the form in which prompts are compared.
+    Return the form in which prompts are compared.
     """
     return " ".join(fold(text).split())
 
 
 def grams(text: str) -> frozenset[str]:
     """
-    Give the character 4-grams of a text's normalized form.
+    Return the character 4-grams of a text's normalized form.
     """
     text = normalized(text)
     last = max(len(text) - GRAM, 0)
