@@ -1,16 +1,18 @@
 """
-DeepSeek V3.2: calls as markup, each argument with or without the note that it is text.
+DeepSeek V3.2 and V4: calls as markup, each argument with or without the note that it is text.
 
-``<｜DSML｜function_calls>``, ``<｜DSML｜invoke name="f">``,
-``<｜DSML｜parameter name="k" string="true">v</｜DSML｜parameter>``, and all closed. With
-``string="true"`` a value is text as it stands, with ``string="false"`` it is JSON; without either
-the tool's schema decides (`harness.dialects.readers.untyped`).
+``<｜DSML｜function_calls>`` in V3.2 and ``<｜DSML｜tool_calls>`` in V4, in it
+``<｜DSML｜invoke name="f">``, ``<｜DSML｜parameter name="k" string="true">v</｜DSML｜parameter>``,
+and all closed. With ``string="true"`` a value is text as it stands, with ``string="false"`` it is
+JSON; without either the tool's schema decides (`harness.dialects.readers.untyped`).
 
-Experimental: the tag is from public threads, what stands inside is from memory. A template of V3.1
-in front of such a model goes unnoticed by servers (SGLang issue 17141); here nothing is read then.
+The form of V4 is that of the encoding published with it. V3.2 is experimental: the tag is from
+public threads, what stands inside is from memory. A template of V3.1 in front of such a model goes
+unnoticed by servers (SGLang issue 17141); here nothing is read then.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 
 from harness.dialects.base import Reading
@@ -19,13 +21,6 @@ from harness.dialects.readers.tags import Tags, read_tagged
 from harness.messages import Tool, ToolCall
 
 _STOP = "<｜end▁of▁sentence｜>"
-_TAGS = Tags(
-    opener="<｜DSML｜function_calls>",
-    closer="</｜DSML｜function_calls>",
-    ends=(_STOP,),
-    spaced=True,
-    reasoning=("<think>", "</think>"),
-)
 _MARKUP = Markup(
     call=('<｜DSML｜invoke name="', '">'),
     argument=('<｜DSML｜parameter name="', ">"),
@@ -38,27 +33,45 @@ _MARKUP = Markup(
 )
 
 
-class DeepSeekV32:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeepSeekMarkup:
     """
-    The dialect described above.
+    One of the dialects described above.
     """
 
-    name = "deepseek-v3.2"
-    version = 2
-    stops = (_STOP,)
+    name: str
+    version: int
+    around: str
+    """The word in the tag around all calls."""
+    stops: tuple[str, ...] = (_STOP,)
+
+    @property
+    def tags(self) -> Tags:
+        """
+        The tags around all calls.
+        """
+        return Tags(
+            opener=f"<｜DSML｜{self.around}>",
+            closer=f"</｜DSML｜{self.around}>",
+            ends=(_STOP,),
+            spaced=True,
+            reasoning=("<think>", "</think>"),
+        )
 
     def recognises(self, template: str) -> bool:
         """
-        Whether *template* writes the tag around all calls.
+        Return whether *template* writes this tag around all calls.
+
+        A template may hold the mark in a variable, so what is looked for is the tag's end.
         """
-        return "DSML" in template
+        return "DSML" in template and f"{self.around}>" in template
 
     def read(self, output: str, tools: Sequence[Tool] = ()) -> Reading:
         """
         Read *output* as a correct runtime would.
         """
         one = partial(_MARKUP.read, tools=tools)
-        return read_tagged(output, _TAGS, partial(several, one, _MARKUP.call[0]))
+        return read_tagged(output, self.tags, partial(several, one, _MARKUP.call[0]))
 
     def read_leniently(self, output: str, tools: Sequence[Tool] = ()) -> Reading:
         """
@@ -75,9 +88,10 @@ class DeepSeekV32:
         """
         blocks = [_MARKUP.render(call, "\n", "\n") for call in calls]
         inside = "\n".join(blocks)
-        return (f"{_TAGS.opener}\n{inside}\n{_TAGS.closer}" if blocks else "") + _STOP
+        return (f"{self.tags.opener}\n{inside}\n{self.tags.closer}" if blocks else "") + _STOP
 
 
-DEEPSEEK_V32 = DeepSeekV32()
+DEEPSEEK_V32 = DeepSeekMarkup(name="deepseek-v3.2", version=2, around="function_calls")
+DEEPSEEK_V4 = DeepSeekMarkup(name="deepseek-v4", version=1, around="tool_calls")
 
-DIALECTS = (DEEPSEEK_V32,)
+DIALECTS = (DEEPSEEK_V32, DEEPSEEK_V4)

@@ -1,0 +1,81 @@
+"""
+Seed-OSS: calls as markup, one tag for each argument.
+
+``<seed:tool_call>``, ``<function=f>``, ``<parameter=k>v</parameter>``, and all closed. Values are
+text, typed by the tool's schema (`harness.dialects.readers.untyped`). What stands in
+``<seed:think>...</seed:think>`` is neither call nor text.
+
+Sources: tests of public runtimes and threads about calls that leaked as text. No real output was at
+hand: experimental.
+"""
+
+from collections.abc import Sequence
+from functools import partial
+
+from harness.dialects.base import Reading
+from harness.dialects.readers.markup import Markup, several
+from harness.dialects.readers.tags import Tags, read_tagged
+from harness.messages import Tool, ToolCall
+
+_TAGS = Tags(
+    opener="<seed:tool_call>",
+    closer="</seed:tool_call>",
+    ends=("<seed:eos>",),
+    spaced=True,
+    removed=("<seed:bos>",),
+    reasoning=("<seed:think>", "</seed:think>"),
+)
+_MARKUP = Markup(
+    call=("<function=", ">"),
+    argument=("<parameter=", ">"),
+    argument_end="</parameter>",
+    call_end="</function>",
+    lines=False,
+)
+
+
+class SeedOss:
+    """
+    The dialect described above.
+    """
+
+    name = "seed-oss"
+    version = 1
+    stops = ("<seed:eos>",)
+
+    def recognises(self, template: str) -> bool:
+        """
+        Return whether *template* writes the tag around calls.
+        """
+        return _TAGS.opener in template
+
+    def read(self, output: str, tools: Sequence[Tool] = ()) -> Reading:
+        """
+        Read *output* as a correct runtime would.
+        """
+        one = partial(_MARKUP.read, tools=tools)
+        return read_tagged(output, _TAGS, partial(several, one, _MARKUP.call[0]))
+
+    def read_leniently(self, output: str, tools: Sequence[Tool] = ()) -> Reading:
+        """
+        Read *output* as `read` does: what breaks this markup cannot be mended without a guess.
+        """
+        return self.read(output, tools)
+
+    def render(self, calls: Sequence[ToolCall]) -> str:
+        """
+        Write *calls*, each between tags of its own.
+
+        Raises:
+            ValueError: for a name, key or value that the tags cannot hold.
+        """
+        blocks = [
+            f"{_TAGS.opener}\n{_MARKUP.render(call, chr(10), chr(10))}\n{_TAGS.closer}"
+            for call in calls
+        ]
+        return "\n".join(blocks) + "<seed:eos>"
+
+
+SEED_OSS = SeedOss()
+
+DIALECTS = (SEED_OSS,)
