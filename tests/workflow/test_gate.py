@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import harness
-from harness.backends.registry import _FAMILY
+from harness.checkpoints.reference import SCHEMES
 from harness.cli.demo import gate_candidate
 from harness.cli.main import main
 from harness.errors import StoreError
@@ -49,7 +49,7 @@ def project(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Path:
     """
     A suite of 120 cases. The anchor v1 got all of them right; the last release, shipped, 12 wrong.
     """
-    monkeypatch.setitem(_FAMILY.built_in, "noisy", f"{noisy.__name__}:NoisyBackend")
+    monkeypatch.setitem(SCHEMES.built_in, "noisy", f"{noisy.__name__}:NoisyBackend")
     folder = pytester.path / "suites" / "ask"
     folder.mkdir(parents=True)
     query = {"type": "object", "properties": {"q": {"type": "string"}}}

@@ -76,11 +76,7 @@ def test_what_an_unset_variable_leaves_is_one_error(
     project: Path, capsys: pytest.CaptureFixture[str], arguments: list[str]
 ):
     capsys.readouterr()
-    try:
-        code = main(arguments)
-    except SystemExit as exc:
-        # argparse's own way out.
-        code = int(exc.code or 0)
+    code = main(arguments)
 
     error = capsys.readouterr().err
     assert code == 2
