@@ -102,7 +102,7 @@ def run_demo(
     suite = demo_suite(project, folder)
 
     notify(f"1/5  {BASE} as it comes, on suite {suite.name}")
-    # Without times: untrained, it writes four times as much, and nobody would ship it.
+    # Not timed: untrained, it writes four times as much, and its times interest no one.
     base = _run(scratch, suite, BASE, folder / "base", latency=False, quiet=quiet)
     shipped = save_baseline(
         base, scratch.baselines, "shipped", saved=now(), reason="the model before any training"
@@ -184,7 +184,7 @@ def demo_suite(project: "Project", folder: Path) -> Path:
     # Keys in their order: the template shows declarations in it, and the model was trained on that.
     write_text(target / SUITE_FILE, as_written(document) + "\n")
     if whole.released:
-        # A part of what was released is not to be called a draft.
+        # A part of a released suite counts as released, too.
         digest = load_suite(target).digest
         write_text(target / VERSIONS_FILE, json.dumps({whole.version: digest}) + "\n")
     return target

@@ -68,9 +68,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     Run one command and return its exit code.
 
-    An error drawn in `harness.errors` is printed without a traceback, and so is one of the
-    operating system about a file. Any other is a bug, no `Exception` or an exit that is not
-    argparse's included: it keeps its traceback, and its exit code says that nothing was judged.
+    An error of `harness.errors` is printed without a traceback, and so is one of the operating
+    system about a file. Anything else that is raised is a bug, a `SystemExit` of a command
+    included: it keeps its traceback, and the exit code says that nothing was judged.
     """
     for stream in (sys.stdout, sys.stderr):
         # A terminal that cannot show a character must not decide a verdict.
@@ -90,7 +90,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("harness: interrupted; what was stored is kept", file=sys.stderr)
         return 130
     except BrokenPipeError:
-        # Whoever read our output has gone; there is nobody left to tell.
+        # The reader of the output has closed the pipe; writing to it again would fail again.
         sys.stderr.close()
         return ExitCode.ERROR
     except OSError as error:
