@@ -7,8 +7,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from harness.dialects.anthropic import ANTHROPIC, holds_calls
-from harness.dialects.base import Dialect, Reading
+from harness.dialects.base import Attempt, Dialect, Reading
 from harness.dialects.native import NATIVE
+from harness.dialects.registry import dialect as by_name
+from harness.dialects.registry import names
 from harness.messages import Tool
 from harness.transcript import Transcript
 
@@ -22,7 +24,10 @@ def read(
     Raw output is read by *dialect*. A message that holds calls is read as `native` or `anthropic`,
     as it is shaped, whatever the dialect, since its server has read them; a message of text alone
     is read by *dialect*, since servers leave calls in the content when they know no parser for
-    them.
+    them. Calls that a server left in the content beside those it read come first.
+
+    A call is unfinished only if the answer was cut off: one that the model ended itself, as
+    `Transcript.finish_reason` or a stop token in the text tells, is malformed.
 
     Raises:
         ValueError: for a transcript of an error: there is no answer, and none may be judged.
@@ -39,11 +44,83 @@ def read(
         called = message.get("tool_calls") or message.get("function_call")
         if called or not isinstance(content, str) or dialect.name == NATIVE.name:
             reader = NATIVE.read_message_leniently if lenient else NATIVE.read_message
-            return reader(message, transcript.finish_reason)
+            native = reader(message, transcript.finish_reason)
+            if not called or not isinstance(content, str):
+                return native
+            left = _left_in_content(dialect, content, tools, transcript.opened, lenient=lenient)
+            return native if left is None else _joined(left, native)
         output = content
     if output is None:
         raise ValueError(f"case {transcript.key.case!r} has neither output nor message")
-    return read_text(dialect, output, tools, opened=transcript.opened, lenient=lenient)
+    reading = read_text(dialect, output, tools, opened=transcript.opened, lenient=lenient)
+    if not any(attempt.unfinished for attempt in reading.attempts):
+        return reading
+    ended = transcript.finish_reason in ENDED or any(
+        stop in output[reading.attempts[-1].start :] for stop in dialect.stops
+    )
+    if not ended:
+        return reading
+    # Servers strip the token that stopped the model, which in some formats closes the call.
+    for stop in dialect.stops:
+        whole = read_text(dialect, output + stop, tools, opened=transcript.opened, lenient=lenient)
+        last = whole.attempts[-1] if whole.attempts else None
+        if last is not None and last.readable:
+            kept = replace(last, raw=output[last.start : last.end])
+            return replace(whole, attempts=(*whole.attempts[:-1], kept))
+    return replace(
+        reading,
+        attempts=tuple(replace(attempt, unfinished=False) for attempt in reading.attempts),
+    )
+
+
+ENDED = ("stop", "tool_calls", "function_call", "end_turn", "tool_use", "stop_sequence", "eos")
+"""The values of `Transcript.finish_reason` that say that the model ended the answer itself."""
+
+
+def _left_in_content(
+    dialect: Dialect,
+    content: str,
+    tools: Sequence[Tool],
+    opened: str | None,
+    *,
+    lenient: bool,
+) -> Reading | None:
+    """
+    Read the calls that a server left in the content, by *dialect* or, where a server reads the
+    calls and nothing tells their format, by the dialect that reads them all; None where are none.
+    """
+    if dialect.name != NATIVE.name:
+        reading = read_text(dialect, content, tools, opened=opened, lenient=lenient)
+        return reading if reading.attempts else None
+    offered = {tool.name for tool in tools}
+    attempted: Reading | None = None
+    for member in map(by_name, names()):
+        reading = read_text(member, content, tools, opened=opened, lenient=lenient)
+        attempts = [each for each in reading.attempts if each.name in offered or marked(each)]
+        if not attempts:
+            continue
+        if all(each.readable and each.name in offered for each in attempts):
+            return replace(reading, attempts=tuple(attempts))
+        attempted = attempted or replace(reading, attempts=tuple(attempts[:1]))
+    return attempted
+
+
+def marked(attempt: Attempt) -> bool:
+    """
+    Return whether *attempt* shows by more than a name that it is a call: by a tag, say.
+
+    Formats without tags take ``print(x)`` for one, which prose and code hold, too.
+    """
+    bare = attempt.raw.lstrip("[( \n")
+    return not bare.startswith((f"{attempt.name}(", "{"))
+
+
+def _joined(left: Reading, native: Reading) -> Reading:
+    return Reading(
+        attempts=(*left.attempts, *native.attempts),
+        text=left.text,
+        repairs=tuple(dict.fromkeys((*left.repairs, *native.repairs))),
+    )
 
 
 REASONING = {

@@ -16,7 +16,8 @@ from typing import Any, Literal
 
 from harness.canonical import as_written, canonical_json
 from harness.diagnostics import Problem
-from harness.dialects.base import Attempt, Reading
+from harness.dialects.base import Reading
+from harness.dialects.reading import marked
 from harness.dialects.registry import dialect
 from harness.dialects.registry import names as dialects
 from harness.documents import decode_json
@@ -184,7 +185,7 @@ def _read_as_text(
         reader = dialect(name)
         reading = reader.read_leniently(text, tools) if lenient else reader.read(text, tools)
         # An undeclared name without any sign of a call is prose or code: ``print(x)``.
-        attempts = [each for each in reading.attempts if each.name in offered or _marked(each)]
+        attempts = [each for each in reading.attempts if each.name in offered or marked(each)]
         undeclared = next((each.name for each in attempts if each.name not in offered), None)
         if not attempts:
             continue
@@ -196,11 +197,6 @@ def _read_as_text(
             calls = canonical_json([[each.name, each.arguments] for each in attempts])
             found.setdefault(calls, (name, replace(reading, attempts=tuple(attempts))))
     return list(found.values()), strange or broken
-
-
-def _marked(attempt: Attempt) -> bool:
-    bare = attempt.raw.lstrip("[( \n")
-    return not bare.startswith((f"{attempt.name}(", "{"))
 
 
 def _drop_padding(

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from harness.dialects.command import COMMAND_A
+from harness.dialects.harmony import HARMONY
 from harness.dialects.hermes import HERMES
 from harness.dialects.mistral import MISTRAL_V11
 from harness.dialects.native import NATIVE
@@ -45,11 +46,88 @@ def test_a_lenient_reading_is_asked_for():
 
 
 def test_a_message_with_calls_is_native_whatever_the_dialect():
-    message = {"content": CALL, "tool_calls": [{"function": {"name": "g", "arguments": "{}"}}]}
+    message = {"content": "Here.", "tool_calls": [{"function": {"name": "g", "arguments": "{}"}}]}
 
     reading = read(HERMES, _transcript(message=message))
 
-    assert ["g"] == [attempt.name for attempt in reading.attempts]
+    assert (["g"], "Here.") == ([each.name for each in reading.attempts], reading.text)
+
+
+@pytest.mark.parametrize("made", [HERMES, NATIVE], ids=["its dialect", "native"])
+@pytest.mark.parametrize(
+    ("content", "first"),
+    [
+        (CALL, ("f", True)),
+        (f"Well: {CALL}", ("f", True)),
+        ('<tool_call>{"name": "f", "arguments": {</tool_call>', (None, False)),
+    ],
+    ids=["a call", "behind prose", "a broken one"],
+)
+def test_a_call_left_in_the_content_beside_others_counts(
+    made: Any, content: str, first: tuple[str | None, bool]
+):
+    message = {"content": content, "tool_calls": [{"function": {"name": "g", "arguments": "{}"}}]}
+
+    left, called = read(made, _transcript(message=message), TOOLS).attempts
+
+    assert (first[1], "g") == (left.readable, called.name)
+    assert left.name in (first[0], "f")
+
+
+@pytest.mark.parametrize("made", [HERMES, NATIVE], ids=["its dialect", "native"])
+@pytest.mark.parametrize("content", ["Calling g.", "print(x)", '{"name": "Bob", "age": 3}', ""])
+def test_text_beside_calls_stays_text(made: Any, content: str):
+    message = {"content": content, "tool_calls": [{"function": {"name": "g", "arguments": "{}"}}]}
+
+    assert ["g"] == [each.name for each in read(made, _transcript(message=message), TOOLS).attempts]
+
+
+@pytest.mark.parametrize("reason", ["stop", "tool_calls"])
+@pytest.mark.parametrize("name", sorted({*names()} - {"native", "anthropic"}))
+def test_a_call_whose_closing_stop_token_was_stripped_is_read(name: str, reason: str):
+    """
+    Servers strip what stopped the model: harmony's calls end with such a token.
+    """
+    made = dialect(name)
+    whole = made.render([ToolCall(name="f", arguments={"q": "a"})])
+    stop = next((stop for stop in made.stops if whole.endswith(stop)), "")
+    output = whole.removesuffix(stop)
+
+    (attempt,) = read(made, _transcript(output=output, finish_reason=reason), TOOLS).attempts
+
+    assert ("f", True) == (attempt.name, attempt.readable)
+    assert attempt.raw == output[attempt.start : attempt.end]
+
+
+def test_harmonys_call_without_its_stop_token_is_cut_off_where_the_limit_ended_it():
+    output = HARMONY.render([ToolCall(name="f", arguments={"q": "a"})]).removesuffix("<|call|>")
+
+    (attempt,) = read(HARMONY, _transcript(output=output, finish_reason="length")).attempts
+
+    assert attempt.unfinished
+
+
+UNBALANCED = '<tool_call>{"name": "f", "arguments": {"q": "a}}</tool_call> and more'
+
+
+@pytest.mark.parametrize(
+    ("output", "reason", "unfinished"),
+    [
+        ('<tool_call>{"name": "f", "arguments": {"q": "a', "stop", False),
+        ('<tool_call>{"name": "f", "arguments": {"q": "a', "length", True),
+        ('<tool_call>{"name": "f", "arguments": {"q": "a', None, True),
+        ('<tool_call>{"name": "f", "arguments": {"q": "a<|im_end|>', None, False),
+        (UNBALANCED, "stop", False),
+        (UNBALANCED, "length", True),
+    ],
+)
+def test_a_call_is_unfinished_only_where_the_answer_was_cut_off(
+    output: str, reason: str | None, unfinished: bool
+):
+    (attempt,) = read(HERMES, _transcript(output=output, finish_reason=reason)).attempts
+
+    assert not attempt.readable
+    assert unfinished == attempt.unfinished
 
 
 def test_a_call_left_in_the_content_is_read_by_the_dialect():
