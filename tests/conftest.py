@@ -23,6 +23,9 @@ os.environ["HF_DATASETS_OFFLINE"] = "1"
 os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
+# A package of its own, with tests that run where it is installed: test_outside does so.
+collect_ignore = ["outside"]
+
 SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
 
 

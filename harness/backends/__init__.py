@@ -1,3 +1,3 @@
 """
-Ways of running a model, one file each. Add one by an entry point in group ``harness.backends``.
+Ways of running a model, one file each. docs/extending.md says how to add one.
 """

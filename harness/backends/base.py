@@ -94,7 +94,7 @@ class Backend(Protocol):
     """
     One opened checkpoint.
 
-    The contract, held by one test for all members:
+    The contract, which `harness.testing` holds every member to:
 
     - `answer` yields exactly one transcript for each request, in groups: a group is yielded as soon
       as it is done, so that a killed run loses at most the group in flight;

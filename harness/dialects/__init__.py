@@ -1,3 +1,3 @@
 """
-Tool-call text formats, one file each.
+Tool-call text formats, one file each. docs/extending.md says how to add one.
 """

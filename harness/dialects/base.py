@@ -68,7 +68,7 @@ class Dialect(Protocol):
     """
     One text format of tool calls.
 
-    The contract, held by one test for all members:
+    The contract, which `harness.testing` holds every member to:
 
     - `read` and `read_leniently` accept any text and never raise;
     - a call that is begun is always an attempt: readable, or with a problem; never dropped;

@@ -1,3 +1,3 @@
 """
-Suites in foreign formats, one file each. Add one by an entry point in group ``harness.importers``.
+Suites in foreign formats, one file each. docs/extending.md says how to add one.
 """

@@ -55,7 +55,7 @@ class Importer(Protocol):
     """
     One foreign format.
 
-    The contract, held by one test for all members:
+    The contract, which `harness.testing` holds every member to:
 
     - every row of the sources becomes a case or a training row, or a note names its file and line;
     - a line that cannot be read is a note and does not stop the others;

@@ -1,3 +1,3 @@
 """
-Ways of showing a report, one file each. Add one by an entry point in group ``harness.renderers``.
+Ways of showing a report, one file each. docs/extending.md says how to add one.
 """

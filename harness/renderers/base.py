@@ -14,7 +14,7 @@ class Renderer(Protocol):
     """
     One form of report.
 
-    The contract, held by one test for all members:
+    The contract, which `harness.testing` holds every member to:
 
     - any `Report`, of one run, a comparison or many runs, becomes text and never raises;
     - the same report makes the same text;

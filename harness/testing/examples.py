@@ -6,7 +6,6 @@ import functools
 import inspect
 import random
 from collections.abc import Callable, Sequence
-from importlib.util import find_spec
 from typing import Any, Protocol
 
 from harness.messages import ToolCall
@@ -60,7 +59,11 @@ def on_examples(test: Test) -> Test:
     """
     Run *test* on many examples, drawn from its parameter ``examples``.
     """
-    return _sought(test) if find_spec("hypothesis") else on_fixed_examples(test)
+    try:
+        import hypothesis  # noqa: F401
+    except ImportError:
+        return on_fixed_examples(test)
+    return _sought(test)
 
 
 def on_fixed_examples(test: Test) -> Test:
@@ -121,7 +124,7 @@ class _Fixed:
 
 
 def _sought(test: Test) -> Test:
-    from hypothesis import HealthCheck, given, settings
+    from hypothesis import HealthCheck, assume, given, settings
     from hypothesis import strategies as st
 
     from harness.testing import strategies
@@ -149,8 +152,6 @@ def _sought(test: Test) -> Test:
             return self._data.draw(st.sampled_from(options))
 
         def require(self, condition: bool) -> None:
-            from hypothesis import assume
-
             assume(condition)
 
     signature = inspect.signature(test)
@@ -163,7 +164,6 @@ def _sought(test: Test) -> Test:
 
     # One property is inherited by the test classes of several members.
     checks = [HealthCheck.differing_executors, HealthCheck.too_slow]
-    found: Test = settings(deadline=None, suppress_health_check=checks)(
-        given(examples=st.data())(run)
-    )
+    configured = settings(deadline=None, report_multiple_bugs=False, suppress_health_check=checks)
+    found: Test = configured(given(examples=st.data())(run))
     return found

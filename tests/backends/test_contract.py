@@ -10,6 +10,7 @@ import pytest
 
 from harness.backends.base import BackendOptions
 from harness.backends.registry import open_backend
+from harness.checkpoints.reference import SCHEMES
 from harness.errors import BackendError, CheckpointError
 from harness.testing import BackendContract
 from harness.testing.backends import KEYS
@@ -59,6 +60,13 @@ class TestPython(BackendContract):
         )
         monkeypatch.syspath_prepend(tmp_path)
         return "python:toymodel:echo"
+
+
+def test_every_backend_is_held_to_the_contract():
+    tested = {"hf", "continuous", "vllm", "replay", "python"}
+    targets = dict(SCHEMES.built_in)
+
+    assert set(targets.values()) == {targets[scheme] for scheme in tested}, "add a class above"
 
 
 def test_an_unknown_folder_is_an_error_of_the_checkpoint():

@@ -1,0 +1,3 @@
+"""
+A toy model: how it is run, how it writes calls, its suites and its reports.
+"""
