@@ -14,7 +14,7 @@ It is chosen by ``--dialect response-template`` where the checkpoint's tokenizer
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,10 @@ NAME = "response-template"
 CALLS, TEXT = "tool_calls", "content"
 """The fields of the message that hold calls and text; others (thinking) are neither."""
 
+
+_BLANK = re.compile(r"\\s\*(?![?+*{])")
+_LONGEST_SECONDS = 5
+"""What one search for a delimiter may take: a pattern of somebody else's may be exponential."""
 
 _UNTYPED = ("xml-inline", "kv-lines")
 # Content parsers that give bare text, which only the tool's schema can type.
@@ -48,6 +52,65 @@ class _Region:
     closed: bool
     open_ended: bool = False
     """Its field has no closing delimiter."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Found:
+    """
+    Where a delimiter stands.
+    """
+
+    start: int
+    core: int
+    """Where it begins without the white space before it."""
+    end: int
+    captures: Mapping[str, str]
+
+
+class _Delimiter:
+    """
+    One pattern of a template, looked for from left to right in time linear in the text.
+
+    ``\\s*`` at the beginning of a pattern is tried anew at every character of a blank stretch, so
+    it is taken off and the white space before a match is added by hand. What a pattern finds is
+    kept until the search has passed it, as several patterns are looked for from each place.
+    """
+
+    def __init__(self, pattern: Any) -> None:
+        import regex
+
+        self._blank = bool(_BLANK.match(pattern.pattern)) and "|" not in pattern.pattern
+        self.core: Any = (
+            regex.compile(pattern.pattern[len(r"\s*") :], pattern.flags) if self._blank else pattern
+        )
+
+    def search(self, text: str, at: int, kept: _Found | None = None) -> _Found | None:
+        """
+        Return the first match at or after *at*; *kept* is what was found from an earlier place.
+
+        Raises:
+            TimeoutError: if the pattern takes too long on this text.
+        """
+        if kept is not None and kept.core >= at:
+            return replace(kept, start=max(kept.start, at))
+        match = self.core.search(text, at, timeout=_LONGEST_SECONDS)
+        if match is None:
+            return None
+        start = match.start()
+        while self._blank and start > at and text[start - 1].isspace():
+            start -= 1
+        captures = {key: value for key, value in match.groupdict().items() if value}
+        return _Found(start=start, core=match.start(), end=match.end(), captures=captures)
+
+    def removed(self, text: str) -> str:
+        """
+        Return *text* without what the pattern matches.
+        """
+        parts, at = [], 0
+        while (found := self.search(text, at)) is not None and found.end > found.start:
+            parts.append(text[at : found.start])
+            at = found.end
+        return "".join((*parts, text[at:]))
 
 
 class ResponseTemplate:
@@ -73,6 +136,9 @@ class ResponseTemplate:
         if field is None or field.open_re is None:
             raise DialectError(f"the response template has no field {CALLS!r} with an opening")
         self._content = process_field
+        fields = self._parsed.fields.values()
+        self._openings = {f.name: _Delimiter(f.open_re) for f in fields if f.open_re is not None}
+        self._closings = {f.name: _Delimiter(f.close_re) for f in fields if f.close_re is not None}
         self._fixed = _fixed_beginning(field.open_literals, field.open_re.pattern)
         self.template = json.dumps(template, sort_keys=True, ensure_ascii=False)
         """As it is kept in a run."""
@@ -89,11 +155,22 @@ class ResponseTemplate:
         """
         attempts: list[Attempt] = []
         text: list[str] = []
-        for region in self._regions(output):
-            if region.field == CALLS:
-                attempts.extend(self._attempts(region, tools))
-            elif region.field == TEXT:
-                text.append(region.body)
+        at = 0
+        try:
+            for region in self._regions(output):
+                at = region.start + len(region.raw)
+                if region.field == CALLS:
+                    attempts.extend(self._attempts(region, tools))
+                elif region.field == TEXT:
+                    text.append(region.body)
+        except TimeoutError:
+            problem = (
+                f"a pattern of the response template takes longer than {_LONGEST_SECONDS} seconds "
+                "on this answer"
+            )
+            attempts.append(
+                Attempt(name=None, arguments=None, raw=output[at:], start=at, problem=problem)
+            )
         return Reading(attempts=tuple(attempts), text="".join(text).strip())
 
     def read_leniently(self, output: str, tools: Sequence[Tool] = ()) -> Reading:
@@ -117,17 +194,22 @@ class ResponseTemplate:
         """
         Cut *output* at the delimiters: of all that may open, the first, and of those the longest.
         """
-        fields, implicit = self._parsed.fields, self._parsed.implicit
-        openings = {f.name: f.open_re for f in fields.values() if f.open_re is not None}
+        implicit = self._parsed.implicit
         at, ended = 0, False
+        coming = {name: each.search(output, 0) for name, each in self._openings.items()}
         while at < len(output):
+            coming = {
+                # What is not found from one place is not found from a later one.
+                name: found and self._openings[name].search(output, at, found)
+                for name, found in coming.items()
+            }
             opening = min(
                 (
-                    (match.start(), -len(match.group()), name, match)
-                    for name, pattern in openings.items()
-                    if (match := pattern.search(output, at)) is not None
+                    (found.start, found.start - found.end, name, found)
+                    for name, found in coming.items()
+                    if found is not None
                     # One of no width must not open again where it has just been closed.
-                    and (match.end() > at or not ended)
+                    and (found.end > at or not ended)
                 ),
                 default=None,
             )
@@ -148,11 +230,11 @@ class ResponseTemplate:
                         field=CALLS, start=end, raw=rest, body=rest, captures={}, closed=False
                     )
                 return
-            start, _, name, match = opening
-            close = fields[name].close_re
-            closing = close.search(output, match.end()) if close is not None else None
-            finish = len(output) if closing is None else closing.end()
-            body = output[match.end() : len(output) if closing is None else closing.start()]
+            start, _, name, found = opening
+            close = self._closings.get(name)
+            closing = close.search(output, found.end) if close is not None else None
+            finish = len(output) if closing is None else closing.end
+            body = output[found.end : len(output) if closing is None else closing.start]
             closed = closing is not None
             if close is None:
                 # It ends with the answer, whose end is a control token and no part of it.
@@ -163,7 +245,7 @@ class ResponseTemplate:
                 start=start,
                 raw=output[start:finish],
                 body=body,
-                captures={key: value for key, value in match.groupdict().items() if value},
+                captures=found.captures,
                 closed=closed,
                 open_ended=close is None,
             )
@@ -173,15 +255,8 @@ class ResponseTemplate:
         """
         Take out what ends a turn.
         """
-        implicit = self._parsed.implicit
-        close = None if implicit is None else self._parsed.fields[implicit].close_re
-        if close is None:
-            return text
-        found = close.search(text)
-        while found is not None and found.end() > found.start():
-            text = text[: found.start()] + text[found.end() :]
-            found = close.search(text, found.start())
-        return text
+        close = self._closings.get(self._parsed.implicit)
+        return text if close is None else close.removed(text)
 
     def _begun(self, output: str, at: int) -> int:
         """
@@ -189,8 +264,12 @@ class ResponseTemplate:
 
         Only an opening that begins with fixed characters can be told from other text half-way.
         """
-        pattern = self._parsed.fields[CALLS].open_re
-        match = pattern.search(output, at, partial=True) if self._fixed else None
+        pattern = self._openings[CALLS].core
+        match = (
+            pattern.search(output, at, partial=True, timeout=_LONGEST_SECONDS)
+            if self._fixed
+            else None
+        )
         if match is not None and match.partial:
             begun = match.group().lstrip()
             if len(begun) > 1 and begun[: len(self._fixed)] == self._fixed[: len(begun)]:

@@ -16,7 +16,10 @@ import time
 import pytest
 
 from harness.dialects.registry import dialect, names
+from harness.dialects.response_template import ResponseTemplate
 from harness.messages import ToolCall
+
+from ..dialects.test_response_template import FUNCTIONGEMMA, HERMES
 
 MEGABYTE = 1_000_000
 FEWEST, MOST = 3, 12
@@ -83,3 +86,21 @@ def test_reading_what_leads_nowhere(benchmark, name: str, reading: str):
     benchmark.pedantic(seconds, asked[slowest][:1], rounds=1)
 
     assert not {piece: times for piece, times in found.items() if times[0] >= 2 or times[1] > 2.5}
+
+
+@pytest.mark.parametrize("template", [HERMES, FUNCTIONGEMMA], ids=["hermes", "functiongemma"])
+def test_reading_by_a_response_template_grows_with_the_text(benchmark, template):
+    read = ResponseTemplate(template).read
+    pieces = ["\n", " x", "<think>a</think>", "a<|im_end|>", "a<end_of_turn>", "<tool_call>"]
+    found = {}
+    for piece in pieces:
+        times = []
+        for size in (MEGABYTE // 4, MEGABYTE // 2):
+            text = piece * (size // len(piece)) + "x"
+            start = time.process_time()
+            read(text)
+            times.append(time.process_time() - start)
+        found[piece] = times
+    benchmark.pedantic(read, ["\n" * MEGABYTE + "x"], rounds=1)
+
+    assert not {p: t for p, t in found.items() if t[1] >= 5 or (t[1] > 0.1 and t[1] > 3 * t[0])}

@@ -294,3 +294,27 @@ def test_a_run_keeps_the_template_it_was_read_with(project: Path):
     assert 0 == main(["score", "a", *again])
     assert 0 == main(["score", "a", "--suite", "s", "--dialect", "hermes", "--out", "c"])
     assert "response_template" not in load_run(Path("c")).record.checkpoint
+
+
+@pytest.mark.parametrize("blank", ["", "\n", " \n\t "])
+def test_white_space_before_a_delimiter_belongs_to_it(blank: str):
+    """
+    As if its pattern were searched as it stands: ``\\s*`` is looked for backwards.
+    """
+    text = f"Well.{blank}{CALL}{blank}<|im_end|>"
+
+    reading = ResponseTemplate(HERMES).read(text)
+
+    (attempt,) = reading.attempts
+    assert (blank + CALL, len("Well.")) == (attempt.raw, attempt.start)
+    assert "Well." == reading.text
+
+
+def test_a_pattern_without_end_is_a_problem_and_not_a_hang(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("harness.dialects.response_template._LONGEST_SECONDS", 0.05)
+    slow = {**HERMES["fields"]["tool_calls"], "open_pattern": r"(?:a|a)*(?:a|aa)+b<tool_call>"}
+    template = {**HERMES, "fields": {**HERMES["fields"], "tool_calls": slow}}
+
+    (attempt,) = ResponseTemplate(template).read("a" * 5000).attempts
+
+    assert "takes longer than 0.05 seconds" in str(attempt.problem)
