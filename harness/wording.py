@@ -1,24 +1,24 @@
 """
-What one limit makes of one metric, and the words such a judgement is spelled in.
+Numbers, counts and names in words, formatted alike in every sentence.
 """
 
 from collections.abc import Callable, Collection, Iterable
 from difflib import get_close_matches
 
 LISTED = 8
-"""How many ids a sentence names before it counts the rest."""
+"""How many ids a sentence names before it only counts the rest."""
 
 
 def percent(share: float) -> str:
     """
-    Spell a share as a percentage.
+    Return a share as a percentage.
     """
     return f"{100 * share:.1f}%"
 
 
 def points(share: float) -> str:
     """
-    Spell a share as percentage points, without the word.
+    Return a share as percentage points, without the word.
     """
     # Adding zero makes a negative one positive.
     return f"{round(100 * share, 1) + 0.0:.1f}".removesuffix(".0")
@@ -26,37 +26,30 @@ def points(share: float) -> str:
 
 def plain(value: float) -> str:
     """
-    Spell a length or a time.
+    Return a length or a time.
     """
     return f"{value:.4g}"
 
 
-def moved(old: float, new: float, spell: Callable[[float], str]) -> str:
+def moved(old: float, new: float, form: Callable[[float], str]) -> str:
     """
-    Say how a value changed.
+    Return how a value changed, in words.
     """
     if new == old:
-        return f"stayed at {spell(old)}"
-    return f"{'rose' if new > old else 'fell'} from {spell(old)} to {spell(new)}"
-
-
-def mended(fixed: int) -> str:
-    """
-    Spell how many were mended.
-    """
-    return f"{fixed or 'none'} {'was' if fixed < 2 else 'were'} mended"
+        return f"stayed at {form(old)}"
+    return f"{'rose' if new > old else 'fell'} from {form(old)} to {form(new)}"
 
 
 def count(many: int, noun: str) -> str:
     """
-    Spell how many there are, with the noun in the right number.
+    Return a number with its noun, in the plural where needed.
     """
     return f"{many} {noun}" if many == 1 else f"{many} {noun}s"
 
 
 def named(ids: Collection[str]) -> str:
     """
-    Name the first few of *ids* and count the rest.
+    Return the first few of *ids* and the number of the rest.
     """
     names = list(ids)
     rest = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
@@ -65,7 +58,7 @@ def named(ids: Collection[str]) -> str:
 
 def chance(p: float) -> str:
     """
-    Spell a p-value.
+    Return a p-value in words.
     """
     return f"p {p:.2g}" if p >= 0.0001 else "p < 0.0001"
 

@@ -246,7 +246,7 @@ def test_wrong_only_in_format(suite: Suite):
     one, with nothing but recorded mends in between.
     """
     table = list(_wrong_only_in_format(suite))
-    head = ["model", "cases", "right", "wrong only in format", "share of the wrong", "mended"]
+    head = ["model", "cases", "right", "wrong only in format", "share of the wrong", "repaired"]
     print(f"\nwrong only in format\n{tabulate(table, headers=head)}")
 
     found = {row[0]: row[3] for row in table}

@@ -134,13 +134,13 @@ def _show(result: "SelfTest") -> None:
     print(f"\nthe gate ({result.policy.source}) on each run and the first, both ways round")
     table(
         ["old", "new", "broken", "fixed", "verdict"],
-        [[each.old, each.new, each.broken, each.fixed, each.verdict] for each in result.trials],
+        [[each.old, each.new, each.broken, each.fixed, each.verdict] for each in result.gates],
     )
-    for sentence in sentences(result.trials, result.policy):
+    for sentence in sentences(result.gates, result.policy):
         print(line(sentence))
     print(f"\nwhat it can see of accuracy on these {result.cases} cases (80% power)")
     head = ["cases that flip without cause", "where from", "smallest drop seen"]
-    margin = next((each for each in result.sights if each.to_detect is not None), None)
+    margin = next((each for each in result.sensitivities if each.to_detect is not None), None)
     limit = result.policy.limits["accuracy"].margin if margin is not None else 0.0
     if margin is not None:
         head += [f"cases to see a drop of {points(limit)} points", "cases to clear an equal one"]
@@ -153,7 +153,7 @@ def _show(result: "SelfTest") -> None:
                 None if each.detectable is None else f"{points(each.detectable)} points",
                 *([each.to_detect, each.to_clear] if margin is not None else []),
             ]
-            for each in result.sights
+            for each in result.sensitivities
         ],
     )
     for note in result.notes:

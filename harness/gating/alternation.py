@@ -1,5 +1,5 @@
 """
-Two checkpoints timed in turn: the paired times, and what a policy makes of them.
+Two checkpoints timed in alternation: the paired times, and the verdict of a policy on them.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,7 +17,7 @@ from harness.scoring.metrics import PERCENTILES, Percentile
 from harness.wording import count
 
 SHORTEST_MS, LONGEST_MS = 1e-9, 1e15
-"""No answer is timed beyond these: what divides or adds up such times would be no number."""
+"""No answer is timed beyond these: sums and ratios of such times would not be finite."""
 
 Side = Literal["old", "new"]
 
@@ -26,7 +26,7 @@ TIMES: Mapping[str, Percentile] = {
     for name, each in PERCENTILES.items()
     if each.kind == "time" and each.limit_instead is None
 }
-"""What is compared of two checkpoints: the times that a policy may limit."""
+"""The times that are compared and that a policy may limit."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,13 +42,13 @@ class TimedAnswer:
     def __post_init__(self) -> None:
         """
         Raises:
-            ValueError: for what no clock and no tokenizer gives.
+            ValueError: for times or counts that cannot be measured.
         """
         for time in (self.latency_ms, self.ttft_ms):
             if time and not SHORTEST_MS <= time <= LONGEST_MS:
-                raise ValueError(f"{time:g} ms is no time of an answer")
+                raise ValueError(f"{time:g} ms is not a time of an answer")
         if self.output_tokens is not None and not 0 <= self.output_tokens < 2**53:
-            raise ValueError("an answer's output_tokens are no count of tokens")
+            raise ValueError("an answer's output_tokens are not a count of tokens")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +63,7 @@ class TimedCase:
 
     def values(self, name: str) -> tuple[float, float] | None:
         """
-        Give the old and the new time, each the geometric mean over the answers; None without one.
+        Return the old and the new time, each the geometric mean over the answers, if any.
         """
         taken = TIMES[name].value
         both = [[taken(answer) for answer in side] for side in (self.old, self.new)]
@@ -82,21 +82,21 @@ class Alternation:
     suite: SuiteReference
     old: Mapping[str, Any]
     new: Mapping[str, Any]
-    """The checkpoints, as run.json has them."""
+    """The checkpoints, as in run.json."""
     backend: Mapping[str, Any]
-    """How the new one was run, as run.json has it."""
+    """How the new one was run, as in run.json."""
     generation: Mapping[str, Any]
     hardware: Mapping[str, Any]
     cases: tuple[TimedCase, ...]
     left_out: Mapping[str, str]
     """Cases without a time -> why."""
     measured: str
-    """When it was begun, ISO 8601."""
+    """When it was started, ISO 8601."""
 
     def __post_init__(self) -> None:
         """
         Raises:
-            ValueError: for an infinity or NaN in what is told of the two: no report can hold one.
+            ValueError: for an infinity or NaN in the description of the two; no report allows it.
         """
         canonical_json(
             [asdict(self.suite), self.left_out, self.measured]
@@ -106,13 +106,13 @@ class Alternation:
 
     def paired(self, name: str) -> PairedValues:
         """
-        Pair the time *name* case by case.
+        Return the time *name*, paired case by case.
         """
         return _paired([both for case in self.cases if (both := case.values(name)) is not None])
 
     def tokens(self) -> PairedValues:
         """
-        Pair the lengths of the answers, case by case, in tokens.
+        Return the lengths of the answers in tokens, paired case by case.
         """
         return _paired(
             [
@@ -134,7 +134,7 @@ def _paired(values: Sequence[tuple[float, float]]) -> PairedValues:
 
 def judge_alternation(policy: Policy, measured: Alternation) -> dict[str, MetricVerdict]:
     """
-    Hold every time that *policy* limits against its limit; times neither side has are left out.
+    Return the verdict on every time that *policy* limits; times that neither side has are left out.
     """
     found = {}
     for name, time in TIMES.items():

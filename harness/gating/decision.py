@@ -18,7 +18,7 @@ from harness.transcript import Key, Transcript
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Compared:
     """
-    Two runs as they were compared: judged again, where they had been judged differently.
+    Two runs as they were compared: judged again if they had been judged differently.
     """
 
     old: StoredRun
@@ -35,7 +35,7 @@ class Gated(Compared):
     verdict: Verdict
     old_again: Mapping[Key, Transcript] = field(default_factory=dict)
     new_again: Mapping[Key, Transcript] = field(default_factory=dict)
-    """Answers at batch size 1 that stand in for the stored ones (`harness.workflow.recheck`)."""
+    """Answers at batch size 1 that replace the stored ones (`harness.workflow.recheck`)."""
 
 
 def decide(
@@ -46,7 +46,8 @@ def decide(
     today: date | None = None,
 ) -> Gated:
     """
-    Hold two compared runs to *policy* or the built-in one; fields in *allow* may differ.
+    Return the verdict of *policy*, or the built-in one, on two compared runs. Fields in *allow* may
+    differ.
     """
     verdict = gate(
         policy or default_policy(),

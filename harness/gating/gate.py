@@ -1,10 +1,10 @@
 """
 Policy x Comparison x today -> Verdict: may the candidate replace the baseline?
 
-`harness.gating.limits` judges limit by limit; here the limits, the cases that must pass and what
-speaks against the comparison itself are put together. The worst decides. What a person should know
-besides is in `harness.gating.notes`. This module prints nothing and reads no clock. The rules in
-words: docs/gate.md.
+`harness.gating.limits` judges each limit; here the limits, the cases that must pass and doubts
+about the comparison itself are put together. The worst decides. What else a person should know is
+in `harness.gating.notes`. This module prints nothing and reads no clock. The rules in words:
+docs/gate.md.
 """
 
 from collections.abc import Collection, Iterator, Mapping
@@ -36,7 +36,7 @@ def gate(
     Return the verdict on a comparison.
 
     *allow* names fields that may differ although runs that differ in them are not comparable.
-    *today* is the date the verdict bears; *baseline* is the name of what the candidate was compared
+    *today* is the date of the verdict; *baseline* is the name of what the candidate was compared
     with, for reports. `Verdict.with_anchor` combines the verdicts against two baselines.
     """
     obstacles = list(_obstacles(comparison, allow))
@@ -93,8 +93,8 @@ def exit_code(verdict: Word, policy: Policy, *, measured: bool = True) -> ExitCo
     """
     Return the exit code of *verdict* by *policy*.
 
-    A policy may let an inconclusive gate through, but not one that is so because the answers broke:
-    where *measured* is false, nothing was found because little was measured.
+    A policy may let an inconclusive gate through, but not if the reason is that answers broke: with
+    *measured* false, nothing was found because little was measured.
     """
     if verdict == "regressed":
         return ExitCode.REGRESSED
@@ -111,7 +111,7 @@ def _broke(comparison: Comparison) -> bool:
 
 def _obstacles(comparison: Comparison, allow: Collection[str]) -> Iterator[str]:
     """
-    Yield what makes the runs impossible to compare.
+    Yield the reasons why the runs cannot be compared.
     """
     for difference in comparison.differences:
         if difference.allowed_by(allow):
@@ -131,7 +131,7 @@ def _obstacles(comparison: Comparison, allow: Collection[str]) -> Iterator[str]:
 
 def _doubts(comparison: Comparison) -> Iterator[str]:
     """
-    Yield what allows no better than inconclusive, whatever was measured.
+    Yield the reasons for being inconclusive at best, whatever was measured.
     """
     for which, complete, errors in (
         ("baseline", comparison.old_complete, comparison.old_error_share),
@@ -152,7 +152,7 @@ def _doubts(comparison: Comparison) -> Iterator[str]:
 def _of_limits(metrics: Mapping[str, MetricVerdict], slices: Slices) -> Iterator[Reason]:
     said = False
     for metric in [*metrics.values(), *(m for of_tag in slices.values() for m in of_tag.values())]:
-        # What was not measured, and times of another machine, stand in the notes.
+        # The notes say what was not measured, and that times are of another machine.
         if not metric.advisory and metric.verdict != "not_measured":
             said = True
             yield Reason(text=metric.reason, verdict=metric.verdict)

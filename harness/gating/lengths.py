@@ -1,5 +1,5 @@
 """
-The rule for lengths: exact, as no machine's noise is in them.
+The rule for lengths: exact, as they carry no noise of a machine.
 """
 
 from harness.comparison.paired import PairedValues
@@ -14,10 +14,10 @@ FEWEST_VALUES = 20
 
 def judge_lengths(name: str, limit: Limit, paired: PairedValues) -> MetricVerdict:
     """
-    Hold the length *name* over its pairs against *limit*.
+    Return the verdict of *limit* on the length *name* over its pairs.
 
     Raises:
-        ValueError: if there is no pair.
+        ValueError: if there are no pairs.
     """
     old, new = paired.both
     word: MetricWord = "pass"

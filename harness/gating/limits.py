@@ -1,8 +1,8 @@
 """
-The limits of a policy x a comparison -> what each makes of its metric.
+The limits of a policy x a comparison -> the verdict of each limit on its metric.
 
 The rules are those of docs/gate.md: margins and budgets for rates, an exact bound for lengths, an
-interval for times. Nothing here knows of the whole: `harness.gating.gate` puts the limits together.
+interval for times. `harness.gating.gate` puts the limits together.
 """
 
 from collections.abc import Iterable, Mapping
@@ -22,7 +22,7 @@ from harness.wording import count
 
 def judge_limits(policy: Policy, comparison: Comparison) -> dict[str, MetricVerdict]:
     """
-    Hold every metric that *policy* limits against its limit.
+    Return the verdict on every metric that *policy* limits.
     """
     found = {
         name: _judge(name, limit, comparison, policy.alpha) for name, limit in policy.limits.items()
@@ -36,7 +36,7 @@ def judge_limits(policy: Policy, comparison: Comparison) -> dict[str, MetricVerd
 
 def not_comparable(name: str, limit: Limit, comparison: Comparison, why: str) -> MetricVerdict:
     """
-    Give the verdict on a metric of runs that must not be compared.
+    Return the verdict on a metric of runs that must not be compared.
     """
     return MetricVerdict(
         verdict="not_comparable",
@@ -106,11 +106,11 @@ def _share_alpha(
     found: Mapping[str, MetricVerdict], zero: Mapping[str, PairedRate], alpha: float
 ) -> dict[str, MetricVerdict]:
     """
-    Let the zero margins among *found* share one alpha, by closed testing.
+    Return *found* with its zero margins sharing one alpha, by closed testing.
 
-    Each for itself calls an equal model worse in up to 5 % of the gates, so two would in up to
-    10 %. A limit that its own rule calls worse stays so if every set of them that holds it is
-    called worse as a set (Marcus, Peritz and Gabriel 1976, Biometrika 63:655).
+    Each by itself calls an equal model worse in up to 5 % of the gates, so two would in up to
+    10 %. A limit that its own rule calls worse stays so if every set of limits that contains it
+    is called worse as a set (Marcus, Peritz and Gabriel 1976, Biometrika 63:655).
     """
     if len(zero) < 2:
         return dict(found)
@@ -119,8 +119,8 @@ def _share_alpha(
     kept = [names for names in sets if not _worse_as_a_set(names, found, zero, alpha)]
     rule = (
         f"; the {len(zero)} zero margins share one alpha: inconclusive, not regressed, unless one "
-        f"has p < alpha / {len(zero)} or {_enough(len(zero))} newly bad and none mended, or all "
-        f"together have {NEW_OFFENDERS} newly bad and none mended"
+        f"has p < alpha / {len(zero)} or {_enough(len(zero))} newly failing and none fixed, or all "
+        f"together have {NEW_OFFENDERS} newly failing and none fixed"
     )
     shared = dict(found)
     for name in zero:
@@ -153,6 +153,7 @@ def _worse_as_a_set(
 
 def _enough(many: int) -> int:
     """
-    How many newly bad and none mended convince among *many*: each further one halves the chance.
+    Return how many newly failing with none fixed are enough among *many*: each one more halves the
+    chance.
     """
     return NEW_OFFENDERS + (many - 1).bit_length()

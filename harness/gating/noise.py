@@ -1,9 +1,9 @@
 """
 Runs of one checkpoint against itself -> how many answers differ without a cause, and what a gate
-can see through that.
+can detect despite that.
 
-Discordance is the share of cases that come out differently though nothing that matters was changed.
-It is a floor: two checkpoints that are equally good differ on more cases than one from itself.
+Discordance is the share of cases with another outcome although nothing that matters was changed. It
+is a floor: two equally good checkpoints differ on more cases than one does from itself.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -32,17 +32,17 @@ KINDS: Mapping[Kind, str] = {
     "order": "order of cases",
     "seed": "seed",
 }
-"""What a run of each kind changes of the first run."""
+"""What a run of each kind changes about the first run."""
 
 USUAL_DISCORDANCE = 0.05
-"""What reruns of public models show at the median of good conditions: usual between checkpoints
-that are equally good. `harness need` takes it, too."""
+"""The median in reruns of public models under good conditions: usual between equally good
+checkpoints. `harness need` uses it, too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answered:
     """
-    A run with its text.
+    A run with the text of its answers.
     """
 
     name: str
@@ -53,7 +53,7 @@ class Answered:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Discordance:
     """
-    How many pairs of answers to one question differ.
+    How many pairs of answers to the same question differ.
     """
 
     differing: int
@@ -73,24 +73,24 @@ class Discordance:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Noise:
     """
-    What runs of one kind did to the answers of the first run.
+    How runs of one kind differ from the first run.
     """
 
     kind: Kind
     runs: tuple[str, ...]
     flips: Discordance
-    """Right in one run and wrong in the other: what a gate on accuracy takes for a change."""
+    """Right in one run and wrong in the other: what a gate on accuracy counts as a change."""
     status: Discordance
     calls: Discordance
     """Which tools were called with which arguments, in which order."""
     text: Discordance
     """The raw answer."""
     flipped: tuple[str, ...]
-    """The cases that came out right in one run and wrong in the other."""
+    """The cases that are right in one run and wrong in the other."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Trial:
+class SelfGate:
     """
     The shipped gate on two runs of one checkpoint: a regression here is a false alarm.
     """
@@ -106,25 +106,25 @@ class Trial:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sight:
+class Sensitivity:
     """
-    What a gate on accuracy sees if this share of cases flips without a cause.
+    What a gate on accuracy can detect if this share of cases flips without a cause.
     """
 
     discordance: float
     source: str
-    """Where the share is from, for a person."""
+    """Where the share is from, in words."""
     detectable: float | None
-    """The smallest true drop found in 4 of 5 tries with the cases at hand; None if none is."""
+    """The smallest true drop detected in 4 of 5 tries with these cases; None if there is none."""
     to_detect: int | None
     to_clear: int | None
-    """Cases that find a drop of the policy's margin, and that clear an equal checkpoint of it, each
-    in 4 of 5 tries; None where the policy has no margin for accuracy."""
+    """How many cases detect a drop of the policy's margin, and how many clear an equal checkpoint
+    of it, each in 4 of 5 tries; None if the policy has no margin for accuracy."""
 
 
 def measure(kind: Kind, first: Answered, others: Sequence[Answered]) -> Noise:
     """
-    Hold runs of one kind against the first run, case by case.
+    Return how runs of one kind differ from the first run, case by case.
 
     Cases that are not scored in both (they broke, or are quarantined) are left out.
     """
@@ -144,11 +144,11 @@ def measure(kind: Kind, first: Answered, others: Sequence[Answered]) -> Noise:
     )
 
 
-def trial(kind: Kind, old: str, new: str, verdict: Verdict) -> Trial:
+def self_gate(kind: Kind, old: str, new: str, verdict: Verdict) -> SelfGate:
     """
-    Keep of a verdict on two runs of one checkpoint what a self-test reports.
+    Return what a self-test reports of a verdict on two runs of one checkpoint.
     """
-    return Trial(
+    return SelfGate(
         kind=kind,
         old=old,
         new=new,
@@ -159,11 +159,11 @@ def trial(kind: Kind, old: str, new: str, verdict: Verdict) -> Trial:
     )
 
 
-def sights(noises: Collection[Noise], policy: Policy, cases: int) -> tuple[Sight, ...]:
+def sensitivities(noises: Collection[Noise], policy: Policy, cases: int) -> tuple[Sensitivity, ...]:
     """
-    Say what *policy* can see of accuracy on *cases* scored cases.
+    Return what *policy* can detect in the accuracy of *cases* scored cases.
 
-    For the noise measured (the kind with most), for the upper end of its interval, and for what is
+    For the measured noise (the kind with most), for the upper end of its interval, and for what is
     usual between two different checkpoints.
     """
     measured = [noise for noise in noises if noise.flips.pairs]
@@ -178,7 +178,7 @@ def sights(noises: Collection[Noise], policy: Policy, cases: int) -> tuple[Sight
     limit = policy.limits.get("accuracy")
     margin = limit.margin if limit is not None and limit.margin > 0 else None
     return tuple(
-        Sight(
+        Sensitivity(
             discordance=share,
             source=source,
             detectable=smallest_detectable_drop(cases, share, alpha=policy.alpha),
@@ -191,13 +191,13 @@ def sights(noises: Collection[Noise], policy: Policy, cases: int) -> tuple[Sight
     )
 
 
-def sentences(trials: Collection[Trial], policy: Policy) -> list[str]:
+def sentences(gates: Collection[SelfGate], policy: Policy) -> list[str]:
     """
-    Say what the gate made of runs that cannot have got worse.
+    Return in words how the gate judged runs that cannot have got worse.
     """
-    alarms = [each for each in trials if each.verdict == "regressed"]
+    alarms = [each for each in gates if each.verdict == "regressed"]
     said = [
-        f"{len(alarms) or 'none'} of {len(trials)} gates of the checkpoint against itself "
+        f"{len(alarms) or 'none'} of {len(gates)} gates of the checkpoint against itself "
         f"{'was a false alarm' if len(alarms) < 2 else 'were false alarms'}; each limit may raise "
         f"one in at most {100 * policy.alpha:g} of 100"
     ]
@@ -207,13 +207,13 @@ def sentences(trials: Collection[Trial], policy: Policy) -> list[str]:
 
 def to_json(value: Any) -> Any:
     """
-    Spell values of this module in JSON types.
+    Return values of this module in JSON types.
     """
     if isinstance(value, list | tuple):
         return [to_json(item) for item in value]
     if isinstance(value, Discordance):
         return _fields(value) | {"share": value.share}
-    return _fields(value) if isinstance(value, Noise | Trial | Sight) else value
+    return _fields(value) if isinstance(value, Noise | SelfGate | Sensitivity) else value
 
 
 def _fields(value: Any) -> dict[str, Any]:
@@ -246,7 +246,7 @@ def _discordance(cases: Sequence[CaseResult], differs: Sequence[bool]) -> Discor
     n, differing = len(cases), sum(differs)
     if not n:
         return Discordance(differing=0, pairs=0, low=None, high=None)
-    # What varies independently is what the gate takes for it: groups, or cases where they are few.
+    # The independent units are those of the gate: groups, or cases if there are few groups.
     groups = [case.id if case.group is None else f"group {case.group}" for case in cases]
     names = groups if len(set(groups)) >= FEWEST_GROUPS else [case.id for case in cases]
     units: dict[str, list[int]] = {}
@@ -256,7 +256,7 @@ def _discordance(cases: Sequence[CaseResult], differs: Sequence[bool]) -> Discor
         counts[1] += 1
     sums, sizes = zip(*units.values(), strict=True)
     if differing in (0, n):
-        # Nothing to estimate from: answers of a case that all agree are one piece of evidence.
+        # Nothing to estimate from: answers to a case that all agree are one piece of evidence.
         effect = n / len({case.id for case in cases})
     else:
         effect = design_effect(sums, sizes, differing)

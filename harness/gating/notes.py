@@ -1,7 +1,7 @@
 """
 Notes on a verdict: what was left out, allowed or judged again, and where to look first.
 
-They inform and never decide; what decides is in `harness.gating.gate`.
+They inform and never decide; that is done in `harness.gating.gate`.
 """
 
 from collections.abc import Collection, Iterator, Mapping
@@ -12,13 +12,13 @@ from harness.comparison.differences import Difference
 from harness.comparison.paired import PairedRate
 from harness.gating.policy import Policy
 from harness.gating.rates import effect, few_groups, units
-from harness.gating.slices import conspicuous
+from harness.gating.slices import losses_by_tag
 from harness.gating.verdict import MetricVerdict
 from harness.stats import smallest_detectable_drop
 from harness.wording import count, named, points
 
 FEWEST_CASES = 60
-"""With fewer, even a loss of 10 points is missed more than once in 5 tries."""
+"""With fewer cases, even a loss of 10 points is missed more than once in 5 tries."""
 
 
 def notes(
@@ -29,10 +29,10 @@ def notes(
     allow: Collection[str],
 ) -> Iterator[str]:
     """
-    Yield what a person should know beside the verdict; nothing here changes it.
+    Yield what a person should know besides the verdict; nothing here changes it.
 
-    *accuracy* is the comparison's, *metrics* what the limits came to, empty where the runs could
-    not be compared, and *allow* names the fields that may differ.
+    *accuracy* is the comparison's, *metrics* are the verdicts of the limits, empty if the runs
+    could not be compared, and *allow* names the fields that may differ.
     """
     if metrics:
         yield from _about_format(comparison, accuracy)
@@ -56,7 +56,7 @@ def notes(
         alike = effect(accuracy)
         yield from _about_size(accuracy, alike, policy.alpha)
         yield from _about_groups(accuracy, alike)
-        yield from conspicuous(comparison, policy)
+        yield from losses_by_tag(comparison, policy)
     for metric in metrics.values():
         if metric.advisory:
             yield metric.reason
@@ -64,7 +64,7 @@ def notes(
 
 def _about_format(comparison: Comparison, accuracy: PairedRate) -> Iterator[str]:
     """
-    Count the broken cases that made the right calls in a form that the strict reading refuses.
+    Return a note on broken cases that made the right calls in a form the strict reading refuses.
     """
     broken = accuracy.broken
     right = {name: comparison.right_leniently.get(name) for name in broken}
@@ -81,7 +81,7 @@ def _about_format(comparison: Comparison, accuracy: PairedRate) -> Iterator[str]
 
 def _about_size(accuracy: PairedRate, alike: float, alpha: float) -> Iterator[str]:
     """
-    Warn of what no verdict on so few cases, or so few changes, can show.
+    Yield warnings about what no verdict on so few cases, or so few changes, can show.
     """
     weigh = accuracy.pairs / alike
     if weigh < FEWEST_CASES:
@@ -98,7 +98,7 @@ def _about_size(accuracy: PairedRate, alike: float, alpha: float) -> Iterator[st
             + f"; from {FEWEST_CASES} on, one of 10"
         )
     changed = sum(unit.net != 0 for unit in units(accuracy))
-    # Doubles halve to 0 before this ends, however small alpha is.
+    # This ends: doubles halve to 0, however small alpha is.
     fewest = next(many for many in range(1, 1100) if 0.5 ** (many + 1) < alpha)
     if 0 < changed < fewest:
         what = "case" if units(accuracy) is accuracy.cases or _alone(accuracy) else "group"
@@ -131,7 +131,7 @@ def _about_groups(accuracy: PairedRate, alike: float) -> Iterator[str]:
 
 def changed(difference: Difference) -> str:
     """
-    Return the difference as the beginning of a sentence: which field was what and is what.
+    Return the beginning of a sentence about a difference: the field, its old and its new value.
     """
     return f"{difference.field} was {_short(difference.old)} and is {_short(difference.new)}"
 

@@ -1,11 +1,11 @@
 """
 What a gate allows, as a value, and how it is read from the text of gate.toml.
 
-A limit says how much worse a metric may get. Rates take percentage points ("-3pp"), lengths and
-times a share of what they were ("+10%"). The sign is the direction that is worse, written out so
-that a policy can be read aloud. A rate may also have a budget: a bound the candidate has to stay
-within whatever the baseline did ("+0pp, <=2%"). A slice, the cases with one tag, may have limits of
-its own.
+A limit says how much worse a metric may get: in percentage points for rates ("-3pp"), as a share of
+the old value for lengths and times ("+10%"). The sign is that of getting worse, written out so that
+a policy reads naturally. A rate may also have a budget: a bound that the candidate must stay within
+whatever the baseline did ("+0pp, <=2%"). A slice, the cases with one tag, may have limits of its
+own.
 """
 
 import json
@@ -36,10 +36,10 @@ call_after_result_rate = "+0pp"
 output_tokens_p50 = "+10%"
 latency_ms_p50 = "+10%"           # gated only where measured comparably
 """
-"""The policy where there is no gate.toml."""
+"""The policy used if there is no gate.toml."""
 
 _LEAST_ALPHA = 1e-12
-"""Far smaller shares of chance are lost in the rounding of what is computed from them."""
+"""Far smaller values are lost in rounding."""
 
 _LIMIT = re.compile(
     r"(?P<sign>[+-]?)(?P<size>\d+(\.\d+)?)\s*(?P<unit>pp|%)"
@@ -56,15 +56,15 @@ class Limit:
     margin: float
     """A share: 0.03 is 3 points of a rate, 0.10 a tenth more tokens or milliseconds."""
     budget: float | None = None
-    """The highest (for a metric that is better when higher: the lowest) rate allowed at all."""
+    """The highest rate allowed at all (the lowest, for a metric that is better when higher)."""
     text: str
-    """As the policy spells it."""
+    """As written in the policy."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
     """
-    What a candidate is held to.
+    The rules that a candidate must meet.
     """
 
     alpha: float
@@ -77,15 +77,16 @@ class Policy:
     slices: Mapping[str, Mapping[str, Limit]]
     """Tag -> rate -> how much worse it may get among the cases with that tag."""
     anchor: str | None
-    """The name of a pinned baseline every candidate is held against beside the last release."""
+    """The name of a pinned baseline that every candidate is compared with besides the last
+    release."""
     source: str
-    """Where it was read, for reports."""
+    """The file or name of the policy, for reports."""
 
 
 @cache
 def default_policy() -> Policy:
     """
-    Give the policy that holds where there is no gate.toml.
+    Return the policy that is used if there is no gate.toml.
     """
     return read_policy(DEFAULT_TEXT, "the built-in policy")
 
@@ -94,17 +95,17 @@ def read_policy(text: str, source: str) -> Policy:
     """
     Read the text of a gate.toml. *source* names the file in errors.
 
-    What the file leaves out is as in the built-in policy; ``[limits]`` is taken whole or not at
-    all, so that no metric is gated that the file does not name.
+    What the file leaves out is as in the built-in policy; a ``[limits]`` table replaces the
+    built-in one as a whole, so that no metric is gated that the file does not name.
 
     Raises:
-        PolicyError: if it is no TOML, or a key, metric or limit in it means nothing.
+        PolicyError: if it is not valid TOML, or has an unknown key or metric, or an invalid limit.
     """
     try:
-        # Some editors begin a file with a byte order mark, which TOML does not know.
+        # Some editors begin a file with a byte order mark, which TOML does not allow.
         data = tomllib.loads(text.removeprefix("\ufeff"))
     except (ValueError, RecursionError) as exc:
-        raise PolicyError(f"{source}: no TOML: {exc}") from exc
+        raise PolicyError(f"{source}: not valid TOML: {exc}") from exc
     schema = _schema()
     _check_names(data, schema["properties"], "key", source)
     limits = data.get("limits")
@@ -124,12 +125,12 @@ def read_policy(text: str, source: str) -> Policy:
     built_in = tomllib.loads(DEFAULT_TEXT)
     data = {**built_in, **data}
     if not 0 < data["alpha"] <= 0.5:
-        # NaN, which TOML knows and no schema keyword refuses.
+        # NaN, which TOML has and no schema keyword refuses.
         raise PolicyError(f"{source}: alpha: {data['alpha']} is not above 0 and at most 0.5")
     if data["alpha"] < _LEAST_ALPHA:
         raise PolicyError(
             f"{source}: alpha: {data['alpha']} is below {_LEAST_ALPHA}, which no number of cases "
-            "shows; 0.05 is usual"
+            "can show; 0.05 is usual"
         )
     return Policy(
         alpha=float(data["alpha"]),
@@ -168,10 +169,10 @@ def _limit(name: str, spelled: str, where: str) -> Limit:
     metric = METRICS[name]
     found = _LIMIT.fullmatch(spelled.strip())
     if not found or (found["unit"] == "pp") != isinstance(metric, Rate):
-        raise PolicyError(f"{where}: {spelled!r} is no limit here; {_example(metric)}")
+        raise PolicyError(f"{where}: {spelled!r} is not a limit; {_example(metric)}")
     size = float(found["size"]) / 100
     if not math.isfinite(size):
-        raise PolicyError(f"{where}: a limit of so many digits allows everything; name a smaller")
+        raise PolicyError(f"{where}: the limit is too large; choose a smaller one")
     worse = "-" if metric.higher_is_better else "+"
     if size and found["sign"] != worse:
         raise PolicyError(
@@ -183,16 +184,16 @@ def _limit(name: str, spelled: str, where: str) -> Limit:
         raise PolicyError(f"{where}: {spelled!r} allows everything; {_example(metric)}")
     if isinstance(metric, Percentile) and metric.limit_instead:
         raise PolicyError(
-            f"{where}: a high quantile of so few times is chance; limit {metric.limit_instead} "
-            "instead"
+            f"{where}: a high quantile of so few times is mostly chance; limit "
+            f"{metric.limit_instead} instead"
         )
     return Limit(margin=size, budget=_budget(found, metric, spelled, where), text=spelled)
 
 
 def allowed_change(spelled: str) -> float | None:
     """
-    Read how far a limit as it is spelled in a policy lets a metric move, as a signed share; None if
-    it is no limit.
+    Return how far a limit written in a policy lets a metric move, as a signed share; None if it is
+    not a limit.
     """
     found = _LIMIT.fullmatch(spelled.strip())
     return found and float(f"{found['sign']}{found['size']}") / 100
@@ -210,7 +211,7 @@ def _slice_limit(name: str, spelled: str, where: str) -> Limit:
 
 def _table(tag: str) -> str:
     """
-    Spell the header of a slice's table as TOML does.
+    Return the header of a slice's table in TOML.
     """
     bare = re.fullmatch(r"[A-Za-z0-9_-]+", tag)
     return f"slices.{tag}" if bare else f"slices.{json.dumps(tag)}"
@@ -223,7 +224,7 @@ def _budget(found: re.Match[str], metric: Metric, spelled: str, where: str) -> f
     budget = float(found["budget"]) / 100
     if not isinstance(metric, Rate) or found["side"] != side or budget > 1:
         raise PolicyError(
-            f"{where}: {spelled!r}: a budget is for rates alone, here {side!r} and at most 100%"
+            f"{where}: {spelled!r}: a budget is only for rates, here {side!r} and at most 100%"
         )
     return budget
 
@@ -232,7 +233,7 @@ def _example(metric: Metric) -> str:
     if isinstance(metric, Rate):
         sign = "-" if metric.higher_is_better else "+"
         return f'a rate takes a margin in percentage points, such as "{sign}3pp" or "{sign}0pp"'
-    return 'lengths and times take a share of what they were, such as "+10%"'
+    return 'lengths and times take a share of the old value, such as "+10%"'
 
 
 @cache

@@ -1,7 +1,7 @@
 """
 The rules for rates: a margin, a zero margin, a budget.
 
-What varies independently are the groups of a suite, so p-values and bounds are taken over them.
+The groups of a suite vary independently, so p-values and bounds are computed over them.
 """
 
 import math
@@ -24,13 +24,13 @@ from harness.stats import (
     tango_interval,
     tango_upper,
 )
-from harness.wording import chance, count, mended, moved, percent, points
+from harness.wording import chance, count, moved, percent, points
 
 FEWEST_GROUPS = 10
-"""With fewer, flipping whole groups says too little: counts are divided by the design effect."""
+"""With fewer, flipping whole groups shows too little: counts are divided by the design effect."""
 
 NEW_OFFENDERS = 3
-"""At a zero margin, this many newly bad and none mended are a regression by themselves."""
+"""At a zero margin, this many newly failing with none fixed are a regression by themselves."""
 
 _MARGIN = (
     "regressed where the paired test gives p < {alpha:g} and the upper 95% bound of the loss is "
@@ -38,7 +38,7 @@ _MARGIN = (
 )
 _ZERO_MARGIN = (
     f"regressed where the paired test gives p < {{alpha:g}}, or at least {NEW_OFFENDERS} cases "
-    "(groups, where there are groups) are newly bad and none was mended; else pass"
+    "(groups, where there are groups) are newly failing and none is fixed; else pass"
 )
 
 
@@ -47,32 +47,32 @@ _ZERO_MARGIN = (
 
 def few_groups(paired: PairedRate) -> bool:
     """
-    Whether there are groups, but too few of them to flip.
+    Return whether there are groups, but too few of them to flip.
     """
     return len(paired.groups) < min(FEWEST_GROUPS, len(paired.cases))
 
 
 def units(paired: PairedRate) -> tuple[Unit, ...]:
     """
-    Give what is flipped: the groups, or the cases where there are too few groups.
+    Return what is flipped: the groups, or the cases if there are too few groups.
     """
     return paired.cases if few_groups(paired) else paired.groups
 
 
 def effect(paired: PairedRate) -> float:
     """
-    Give the factor by which answers that are alike weaken the evidence; at least 1.
+    Return the factor by which similar answers weaken the evidence; at least 1.
     """
     return _effect(paired, lambda unit: (unit.broken, unit.fixed))
 
 
 def p_value(paired: PairedRate) -> float:
     """
-    Give the one-sided p of the paired test: of a loss this large if the models were equal.
+    Return the one-sided p of the paired test: the chance of such a loss if the models were equal.
 
-    The sign-flip test over the groups. Where there are under `FEWEST_GROUPS`, and flipping them
-    could show nothing, McNemar's mid-p with the counts divided by the design effect, and never
-    below the test over the cases; a single group shows nothing about itself.
+    The sign-flip test over the groups. With fewer than `FEWEST_GROUPS`, where flipping could show
+    nothing, McNemar's mid-p with the counts divided by the design effect, and never below the
+    test over the cases; a single group shows nothing about itself.
     """
     p = sign_flip_mid_p([unit.net for unit in units(paired)])
     if few_groups(paired):
@@ -86,17 +86,17 @@ def p_value(paired: PairedRate) -> float:
 
 def newly_bad(paired: PairedRate) -> int:
     """
-    Count the groups that got worse; where all cases are in one, the cases.
+    Return how many groups got worse, or how many cases if all are in one group.
     """
     return sum(unit.net > 0 for unit in (paired.groups if len(paired.groups) > 1 else paired.cases))
 
 
 def upper_bound(paired: PairedRate, alike: float) -> float:
     """
-    Give the upper 95 % bound of the loss; *alike* is the `effect` of the pairs.
+    Return the upper 95 % bound of the loss; *alike* is the `effect` of the pairs.
 
-    What was mended may lower it but never raise it: a group mended as one makes the cases look
-    more alike, and a bound that rose for that would punish an improvement.
+    Fixed cases may lower it but never raise it: a group fixed as one makes the cases look more
+    alike, and a bound that rose for that would punish an improvement.
     """
     broken = sum(unit.broken for unit in paired.cases)
     fixed = sum(unit.fixed for unit in paired.cases)
@@ -121,16 +121,16 @@ def _effect(paired: PairedRate, counts: Callable[[Unit], tuple[int, int]]) -> fl
     return max(found)
 
 
-# What a limit makes of it
+# The verdict of a limit
 
 
 def judge_rate(
     name: str, limit: Limit, paired: PairedRate, alpha: float, p_adjusted: float | None = None
 ) -> MetricVerdict:
     """
-    Hold the rate *name* over its pairs against *limit*.
+    Return the verdict of *limit* on the rate *name* over its pairs.
 
-    *p_adjusted* decides instead of the p-value by itself where this is one of several slices.
+    If this is one of several slices, *p_adjusted* decides instead of the p-value.
     """
     n, margin, high_is_good = paired.pairs, limit.margin, RATES[name].higher_is_better
     loss_word, gain_word = ("drop", "gain") if high_is_good else ("rise", "fall")
@@ -161,11 +161,11 @@ def judge_rate(
         word = "regressed"
         says = f"{the_loss} is {beyond} and none is allowed"
         if p >= alpha:
-            says = f"{NEW_OFFENDERS} or more newly bad and none mended are too many"
+            says = f"{NEW_OFFENDERS} or more newly failing and none fixed are too many"
     elif not margin:
         word = "pass"
         says = f"no {loss_word}" if loss <= 0 else f"{the_loss} is {beyond}"
-        says += f"; {NEW_OFFENDERS} newly bad and none mended would fail"
+        says += f"; {NEW_OFFENDERS} newly failing and none fixed would fail"
     elif bound < margin:
         word = "pass"
         ruled_out = f"a {loss_word} beyond {allowed}" if bound > 0 else f"any {loss_word}"
@@ -198,7 +198,7 @@ def judge_rate(
         old=paired.old_hits / n,
         new=paired.new_hits / n,
         delta=(paired.new_hits - paired.old_hits) / n,
-        # A loss is a fall of what should be high and a rise of what should be low.
+        # A loss is a fall of what should be high, or a rise of what should be low.
         low=-high if high_is_good else low,
         high=-low if high_is_good else high,
         p=alone,
@@ -216,9 +216,9 @@ def within_budget(
     name: str, limit: Limit, metric: MetricValue, found: MetricVerdict
 ) -> MetricVerdict:
     """
-    Hold the candidate's whole run against the limit's budget too: both have to be met.
+    Return *found* with the limit's budget on the candidate's whole run added: both must be met.
 
-    *metric* is the candidate's own, *found* what the margin made of the pairs.
+    *metric* is the candidate's own, *found* the verdict of the margin on the pairs.
     """
     budget = limit.budget
     if budget is None or metric.hits is None or not metric.eligible:
@@ -249,7 +249,7 @@ def _needed(
     loss: float, broken: int, fixed: int, n: int, margin: float, alpha: float, alike: float
 ) -> int:
     """
-    How many pairs would probably settle it if what was seen is what is so.
+    Return how many pairs would probably settle it if the truth is what was seen.
     """
     if loss >= margin:
         cases = cases_to_detect(loss, 2 * fixed / n, alpha=alpha)
@@ -265,8 +265,8 @@ def _what_happened(name: str, paired: PairedRate, broken: int, fixed: int) -> st
     over = count(paired.pairs, f"common {RATES[name].per.noun}")
     if RATES[name].per is CASE and len(paired.cases) != paired.pairs:
         over = f"{paired.pairs} answers to {count(len(paired.cases), 'common case')}"
-    got_worse = "broke" if RATES[name].higher_is_better else "newly offended"
+    got_worse = "broke" if RATES[name].higher_is_better else "newly failing"
     return (
         f"{RATES[name].title} {moved(old, new, percent)} on {over}: {broken or 'none'} "
-        f"{got_worse}, {mended(fixed)}"
+        f"{got_worse}, {fixed or 'none'} fixed"
     )

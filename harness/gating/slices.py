@@ -1,7 +1,7 @@
 """
-A policy's limits on slices: the cases with one tag, tested together so that many tags cry no wolf.
+A policy's limits on slices, the cases with one tag, tested together against false alarms.
 
-A loss over the whole suite shows in its accuracy; a collapse of a few cases shows here alone.
+A loss over the whole suite shows in its accuracy; a collapse of a few cases shows only here.
 """
 
 from collections.abc import Iterator, Mapping
@@ -14,15 +14,15 @@ from harness.gating.rates import judge_rate, p_value, units
 from harness.gating.verdict import MetricVerdict
 from harness.scoring.metrics import RATES
 from harness.stats import holm, holm_tarone
-from harness.wording import count, mended
+from harness.wording import count
 
 Slices = Mapping[str, Mapping[str, MetricVerdict]]
-"""Tag -> metric -> what its limit makes of it."""
+"""Tag -> metric -> the verdict of its limit."""
 
 
 def judge_slices(policy: Policy, comparison: Comparison) -> dict[str, dict[str, MetricVerdict]]:
     """
-    Hold every slice that *policy* limits against its limits, which share one alpha.
+    Return the verdict on every slice that *policy* limits; all of these limits share one alpha.
 
     The p-values are adjusted by Holm's method over the slices that could fail at all.
     """
@@ -46,7 +46,7 @@ def judge_slices(policy: Policy, comparison: Comparison) -> dict[str, dict[str, 
     found: dict[str, dict[str, MetricVerdict]] = {tag: {} for tag in policy.slices}
     for (tag, name), (limit, paired) in limits.items():
         if (tag, name) not in tested:
-            found[tag][name] = _not_there(tag, name, limit)
+            found[tag][name] = _unmeasured(tag, name, limit)
             continue
         metric = judge_rate(name, limit, paired, policy.alpha, adjusted[tag, name])
         together = f"; p is adjusted for {count(len(tested), 'slice')} by Holm, over those that"
@@ -58,11 +58,11 @@ def judge_slices(policy: Policy, comparison: Comparison) -> dict[str, dict[str, 
     return found
 
 
-def conspicuous(comparison: Comparison, policy: Policy) -> Iterator[str]:
+def losses_by_tag(comparison: Comparison, policy: Policy) -> Iterator[str]:
     """
-    Say where a loss of accuracy is concentrated: tags that lost beyond chance, for several (Holm).
+    Yield where a loss of accuracy is concentrated: tags that lost beyond chance, by Holm's method.
 
-    This points and does not decide; slices that the policy limits are left out.
+    These are hints and decide nothing; slices that the policy limits are left out.
     """
     whole = len(comparison.rates["accuracy"].cases)
     tags = [tag for tag in comparison.tags if tag not in policy.slices]
@@ -75,7 +75,7 @@ def conspicuous(comparison: Comparison, policy: Policy) -> Iterator[str]:
             fixed = sum(unit.fixed for unit in paired.cases)
             yield (
                 f"look at tag {tag}: {broken} of its {paired.pairs} answers "
-                f"broke and {mended(fixed)}, beyond chance for {count(len(slices), 'tag')}"
+                f"broke, {fixed or 'none'} fixed, beyond chance for {count(len(slices), 'tag')}"
             )
 
 
@@ -83,7 +83,7 @@ def _slice(comparison: Comparison, tag: str, name: str) -> PairedRate:
     return comparison.rates[name].only(set(comparison.tags.get(tag, ())))
 
 
-def _not_there(tag: str, name: str, limit: Limit) -> MetricVerdict:
+def _unmeasured(tag: str, name: str, limit: Limit) -> MetricVerdict:
     return MetricVerdict(
         verdict="inconclusive",
         reason=f"tag {tag}: {RATES[name].title}: no common case with this tag could be measured",

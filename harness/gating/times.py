@@ -17,7 +17,7 @@ from harness.wording import count, moved, plain
 
 def apart(comparison: Comparison) -> str | None:
     """
-    Say why the runs' times cannot be compared; None if they can.
+    Return why the runs' times cannot be compared; None if they can.
     """
     fields = [
         difference.field
@@ -32,10 +32,10 @@ def apart(comparison: Comparison) -> str | None:
 
 def judge_times(name: str, limit: Limit, paired: PairedValues) -> MetricVerdict:
     """
-    Hold the time *name* over its pairs against *limit*, where times can be compared.
+    Return the verdict of *limit* on the time *name* over its pairs, whose times are comparable.
 
     Raises:
-        ValueError: if there is no pair.
+        ValueError: if there are no pairs.
     """
     return _judge(
         name,
@@ -52,13 +52,13 @@ def judge_times(name: str, limit: Limit, paired: PairedValues) -> MetricVerdict:
 
 def judge_alternated(name: str, limit: Limit, paired: PairedValues) -> MetricVerdict:
     """
-    Hold the time *name* of two checkpoints timed in alternation against *limit*.
+    Return the verdict of *limit* on the time *name* of two checkpoints timed in alternation.
 
-    What the machine did is in both, so a slowdown that is shown to be one, and is estimated to be
-    beyond the limit, counts.
+    What the machine did affects both, so a slowdown counts if it is shown to be one and estimated
+    to be beyond the limit.
 
     Raises:
-        ValueError: if there is no pair.
+        ValueError: if there are no pairs.
     """
     return _judge(
         name,

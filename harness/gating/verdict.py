@@ -1,5 +1,5 @@
 """
-What a policy makes of a comparison, and which rule decided it.
+The verdict of a policy on a comparison, and the rule that decided it.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -16,16 +16,16 @@ MetricWord = Literal["pass", "inconclusive", "not_comparable", "regressed", "not
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MetricVerdict:
     """
-    What one limit makes of one metric.
+    The verdict of one limit on one metric.
     """
 
     verdict: MetricWord
     reason: str
-    """One sentence for a person."""
+    """One sentence for people."""
     rule: str
-    """The rule that decided, for a person."""
+    """The rule that decided, in words."""
     limit: str
-    """As the policy spells it."""
+    """As written in the policy."""
     old: float | None = None
     new: float | None = None
     """Over the pairs; the whole runs may differ."""
@@ -37,7 +37,7 @@ class MetricVerdict:
     p: float | None = None
     """One-sided: of a loss this large if the models were equal."""
     p_adjusted: float | None = None
-    """The same for being one of several slices; None where the limit is tested by itself."""
+    """The same, adjusted for being one of several slices; None if the limit is tested by itself."""
     pairs: int = 0
     broken: int = 0
     fixed: int = 0
@@ -47,7 +47,7 @@ class MetricVerdict:
     ratio: tuple[float, float, float] | None = None
     """new / old, answer by answer, with its 95 % interval, for times."""
     detectable: float | None = None
-    """The smallest loss that so many pairs find in 4 of 5 tries; None if none, or no margin."""
+    """The smallest loss that so many pairs detect in 4 of 5 tries; None if none, or no margin."""
     needed: int | None = None
     """About how many pairs would settle an inconclusive rate."""
     advisory: bool = False
@@ -57,20 +57,20 @@ class MetricVerdict:
 Word = Literal["regressed", "not_comparable", "inconclusive", "pass"]
 
 WORST_FIRST: tuple[Word, ...] = ("regressed", "not_comparable", "inconclusive", "pass")
-"""A shown regression stands, whatever else could not be compared."""
+"""A regression that was shown stands, whatever else could not be compared."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reason:
     """
-    One thing that was found, and the verdict it speaks for.
+    One finding, and the verdict it supports.
     """
 
     text: str
-    """One sentence for a person."""
+    """One sentence for people."""
     verdict: Word
     baseline: str | None = None
-    """The baseline it is about; None if it is about none, or the baseline has no name."""
+    """The baseline it is about; None if it is not about one, or the baseline has no name."""
 
     def __str__(self) -> str:
         return self.text
@@ -79,22 +79,22 @@ class Reason:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
     """
-    What a policy makes of a comparison, or of two: with the last release and with an anchor.
+    The verdict of a policy on a comparison, or on two: with the last release and with an anchor.
     """
 
     verdict: Word
     exit: ExitCode
     reasons: tuple[Reason, ...]
-    """What decided comes first."""
+    """The deciding reason comes first."""
     notes: tuple[str, ...]
-    """What else should be known: what was left out, allowed, judged again."""
+    """What else to know: what was left out, allowed, judged again."""
     metrics: Mapping[str, MetricVerdict]
     """One for each limit of the policy."""
     slices: Mapping[str, Mapping[str, MetricVerdict]]
-    """Tag -> metric -> what the limit of that slice makes of it."""
+    """Tag -> metric -> the verdict of that slice's limit."""
     broken: tuple[str, ...]
     fixed: tuple[str, ...]
-    """Ids of the cases that were correct and are not, and the other way round."""
+    """Ids of the cases that were correct and no longer are, and the reverse."""
     must_pass_failed: tuple[str, ...]
     added: tuple[str, ...]
     removed: tuple[str, ...]
@@ -102,12 +102,12 @@ class Verdict:
     quarantined: tuple[str, ...]
     differences: tuple[Difference, ...]
     policy: str
-    """Where the policy was read."""
+    """The file or name of the policy."""
     date: date
     baseline: str | None = None
-    """The name of the baseline all of the above but the verdict and its reasons is about."""
+    """The name of the baseline that everything above except verdict and reasons is about."""
     anchor: "Verdict | None" = None
-    """The verdict against the pinned baseline alone, where there is one."""
+    """The verdict against the pinned baseline alone, if there is one."""
 
     def to_json(self) -> dict[str, Any]:
         """
@@ -123,10 +123,10 @@ class Verdict:
 
     def with_anchor(self, anchored: "Verdict") -> "Verdict":
         """
-        Combine this verdict, against the last release, with that against a pinned baseline.
+        Return this verdict, against the last release, combined with that against a pinned baseline.
 
         The worse of the two decides. Each reason says which baseline it is about; one that holds
-        against both is given once.
+        against both appears once.
         """
         same = {str(reason) for reason in self.reasons} & {str(each) for each in anchored.reasons}
         reasons = []
@@ -160,7 +160,7 @@ class Verdict:
 
 def explain(verdict: Verdict) -> list[str]:
     """
-    Say which rule decided and why, a line each: first of the whole, then limit by limit.
+    Return which rule decided and why, one line each: first for the whole, then limit by limit.
     """
     lines = [
         f"{verdict.verdict} (exit {int(verdict.exit)}), {verdict.policy}: {verdict.reasons[0]}",
@@ -193,7 +193,7 @@ def _one(name: str, metric: MetricVerdict) -> Iterator[str]:
 
 def worst(words: Iterable[MetricWord]) -> Word:
     """
-    Give the word that decides among *words*; inconclusive where none says anything.
+    Return the word that decides among *words*; inconclusive if there are none.
     """
     said = set(words)
     return next((word for word in WORST_FIRST if word in said), "inconclusive")
@@ -201,7 +201,7 @@ def worst(words: Iterable[MetricWord]) -> Word:
 
 def to_json(value: Any) -> Any:
     """
-    Spell a verdict, or a part of one, in JSON types.
+    Return a verdict, or a part of one, in JSON types.
     """
     if isinstance(value, Mapping):
         return {key: to_json(item) for key, item in value.items()}

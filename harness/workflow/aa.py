@@ -22,12 +22,12 @@ from harness.gating.noise import (
     Answered,
     Kind,
     Noise,
-    Sight,
-    Trial,
+    SelfGate,
+    Sensitivity,
     measure,
-    sights,
+    self_gate,
+    sensitivities,
     to_json,
-    trial,
 )
 from harness.gating.policy import Policy, default_policy
 from harness.provenance import date_today
@@ -51,24 +51,24 @@ _ALLOWED = ("backend.batch", "backend.order", "generation.seed")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SelfTest:
     """
-    What a checkpoint's runs against itself showed.
+    The result of running a checkpoint against itself.
     """
 
     folder: Path
-    """It holds each run, and this as noise.json."""
+    """The folder of the runs, and of this result as noise.json."""
     first: StoredRun
     cases: int
     """Scored cases of the first run."""
     noises: tuple[Noise, ...]
-    trials: tuple[Trial, ...]
-    sights: tuple[Sight, ...]
+    gates: tuple[SelfGate, ...]
+    sensitivities: tuple[Sensitivity, ...]
     policy: Policy
     notes: tuple[str, ...]
     """What was not tried, and why."""
 
     def to_json(self) -> dict[str, Any]:
         """
-        Spell the result in JSON types.
+        Return the result in JSON types.
         """
         record = self.first.record
         return {
@@ -80,9 +80,9 @@ class SelfTest:
             "policy": self.policy.source,
             "alpha": self.policy.alpha,
             "noise": to_json(self.noises),
-            "gates": to_json(self.trials),
-            "false_alarms": sum(each.verdict == "regressed" for each in self.trials),
-            "sees": to_json(self.sights),
+            "gates": to_json(self.gates),
+            "false_alarms": sum(each.verdict == "regressed" for each in self.gates),
+            "sees": to_json(self.sensitivities),
             "notes": list(self.notes),
         }
 
@@ -194,7 +194,7 @@ def _judged(
 ) -> SelfTest:
     was = _answered("first", first)
     by_kind: dict[Kind, list[Answered]] = {}
-    trials = []
+    gates = []
     for variation, run in made:
         by_kind.setdefault(variation.kind, []).append(_answered(variation.name, run))
         for old, new, names in (
@@ -203,7 +203,7 @@ def _judged(
         ):
             # As they are: an anchor, or answers made again, would hide the noise that is measured.
             gated = decide(compare(old, new), policy, allow=_ALLOWED, today=today)
-            trials.append(trial(variation.kind, *names, gated.verdict))
+            gates.append(self_gate(variation.kind, *names, gated.verdict))
     noises = tuple(measure(kind, was, others) for kind, others in by_kind.items())
     cases = sum(case.scored for case in first.record.cases)
     return SelfTest(
@@ -211,8 +211,8 @@ def _judged(
         first=first,
         cases=cases,
         noises=noises,
-        trials=tuple(trials),
-        sights=sights(noises, policy, cases),
+        gates=tuple(gates),
+        sensitivities=sensitivities(noises, policy, cases),
         policy=policy,
         notes=tuple(notes),
     )

@@ -112,7 +112,7 @@ def _cases(broken: int, fixed: int, many: int) -> tuple[Unit, ...]:
 @cache
 def rate(broken: int, fixed: int, n: int) -> PairedRate:
     """
-    Give a rate over *n* cases by themselves.
+    Return a rate over *n* cases by themselves.
     """
     parts = (_cases(1, 0, 1000)[:broken], _cases(0, 1, 1000)[:fixed], _cases(0, 0, 1000))
     cases = (parts[0] + parts[1] + parts[2])[:n]
@@ -121,7 +121,7 @@ def rate(broken: int, fixed: int, n: int) -> PairedRate:
 
 def grouped_rate(groups: Sequence[tuple[int, int]], size: int) -> PairedRate:
     """
-    Give a rate over groups of *size* cases, of each how many broke and how many were mended.
+    Return a rate over groups of *size* cases, of each how many broke and how many were fixed.
     """
     broken, fixed = (sum(counts) for counts in zip(*groups, strict=True))
     cases = rate(broken, fixed, size * len(groups))
@@ -269,7 +269,7 @@ def _grouped_alarms(
 
     alarms = 0
     for drawn in grouped_draws(n, size, discordance, copied).tolist():
-        # The order of groups means nothing, and where not more broke than were mended there is
+        # The order of groups means nothing, and where not more broke than were fixed there is
         # no loss to call.
         groups = tuple(sorted(map(tuple, drawn)))
         alarms += sum(b - c for b, c in groups) > 0 and alarm(groups)

@@ -97,7 +97,7 @@ def test_another_number_of_turns_under_one_digest_is_refused():
 
 def test_broken_and_fixed_are_paired_by_case_not_by_total():
     """
-    One broke and another was mended: the same accuracy, and not the same model.
+    One broke and another was fixed: the same accuracy, and not the same model.
     """
     old = record([case("a"), case("b", turn("incorrect", WRONG)), case("c")])
     new = record([case("a", turn("incorrect", WRONG)), case("b"), case("c")])
@@ -155,7 +155,7 @@ def test_groups_and_repeats_are_summed():
     assert [2, 1] == [unit.broken for unit in accuracy.cases]
 
 
-def test_a_case_that_broke_once_and_was_mended_once_is_neither():
+def test_a_case_that_broke_once_and_was_fixed_once_is_neither():
     wrong = turn("incorrect", WRONG)
     old = record([case("a", repeat=0), case("a", wrong, repeat=1)])
     new = record([case("a", wrong, repeat=0), case("a", repeat=1)])
@@ -219,7 +219,7 @@ def test_a_rate_of_some_cases_keeps_their_groups():
     assert ("a",) == of.broken
 
 
-def test_broken_cases_that_are_right_leniently_are_named_with_what_was_mended():
+def test_broken_cases_that_are_right_leniently_are_named_with_what_was_fixed():
     """
     Only where every broken answer of a case is right leniently: one wrong decision is enough.
     """

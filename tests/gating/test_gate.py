@@ -77,7 +77,7 @@ def runs(
     broken: int, fixed: int, n: int, *, bad: Mapping[str, Any] = BAD, **fields: Any
 ) -> tuple[RunRecord, RunRecord]:
     """
-    Two runs of *n* cases, the first *broken* of which broke; the next *fixed* were mended.
+    Two runs of *n* cases, the first *broken* of which broke; the next *fixed* were fixed.
     """
     names = [f"case-{k}" for k in range(n)]
     old = [
@@ -143,7 +143,7 @@ def test_a_margin_decides_in_three_ways(broken: int, fixed: int, n: int, expecte
 
 def test_a_loss_beyond_chance_within_the_margin_passes_and_says_so():
     """
-    Five of a thousand broken and none mended is no chance, and is less than three points.
+    Five of a thousand broken and none fixed is not chance, and is less than three points.
     """
     verdict = decide(*runs(5, 0, 1000), accuracy_only())
 
@@ -155,7 +155,7 @@ def test_a_loss_beyond_chance_within_the_margin_passes_and_says_so():
 
 def test_equal_totals_with_many_changes_do_not_pass():
     """
-    Ten broken and ten mended leave the accuracy as it was; that proves little.
+    Ten broken and ten fixed leave the accuracy as it was; that proves little.
     """
     assert "inconclusive" == decide(*runs(10, 10, 120), accuracy_only()).verdict
 
@@ -763,7 +763,7 @@ def test_the_verdict_as_json():
 
 def test_reasons_are_sentences_for_people():
     assert (
-        "accuracy fell from 98.3% to 86.7% on 120 common cases: 16 broke, 2 were mended; the drop "
+        "accuracy fell from 98.3% to 86.7% on 120 common cases: 16 broke, 2 fixed; the drop "
         "of 11.7 points (95% interval 5.4 to 19.2) is beyond chance (p 0.00036) and more than the "
         "3 points allowed; a comparison of this size sees a drop of 7.4 points in 4 of 5 tries"
     ) == decide(*runs(16, 2, 120)).reasons[0].text
@@ -1196,7 +1196,7 @@ def test_a_worse_candidate_never_gets_a_better_verdict(
     broken: int, fixed: int, more: int, further: int
 ):
     """
-    More cases break, and fewer are mended: each alone, and of the whole verdict.
+    More cases break, and fewer are fixed: each alone, and of the whole verdict.
     """
     n = broken + fixed + more
     verdict = decide(*runs(broken, fixed, n)).verdict

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from harness.gating.noise import Answered, measure, sentences, sights, to_json, trial
+from harness.gating.noise import Answered, measure, self_gate, sensitivities, sentences, to_json
 from harness.gating.policy import default_policy, read_policy
 from harness.scoring.results import CaseResult
 from harness.stats import cases_to_clear, cases_to_detect, smallest_detectable_drop, wilson
@@ -138,14 +138,14 @@ def test_nothing_in_common_has_no_share():
         noise.flips.low,
         noise.flips.high,
     )
-    assert () == sights([noise], default_policy(), 0)
+    assert () == sensitivities([noise], default_policy(), 0)
 
 
 def test_what_a_gate_sees_is_taken_of_the_noisiest_kind():
     first = answered("first", *results(120))
     calm = measure("repeat", first, [replace(first, name="r")])
     noisy = measure("batch", first, [answered("b", *results(120, 1, 2, 3, 4, 5, 6))])
-    measured, upper, usual = sights([calm, noisy], default_policy(), 120)
+    measured, upper, usual = sensitivities([calm, noisy], default_policy(), 120)
 
     assert [0.05, noisy.flips.high, 0.05] == [each.discordance for each in (measured, upper, usual)]
     assert smallest_detectable_drop(120, 0.05) == measured.detectable
@@ -161,7 +161,7 @@ def test_a_policy_without_a_margin_for_accuracy_needs_no_number_of_cases():
     policy = read_policy('[limits]\nsecond_call_rate = "+0pp"\n', "gate.toml")
 
     assert {(None, None)} == {
-        (each.to_detect, each.to_clear) for each in sights([noise], policy, 120)
+        (each.to_detect, each.to_clear) for each in sensitivities([noise], policy, 120)
     }
 
 
@@ -180,16 +180,16 @@ def test_a_false_alarm_is_counted_and_said():
     from harness.gating.gate import gate
 
     old, new = record(*results(120)), record(*results(120, *range(10)))
-    trials = [
-        trial("batch", *names, gate(default_policy(), compare(*runs), date(2026, 1, 1)))
+    gates = [
+        self_gate("batch", *names, gate(default_policy(), compare(*runs), date(2026, 1, 1)))
         for names, runs in (
             (("first", "batch-1"), (old, new)),
             (("batch-1", "first"), (new, old)),
         )
     ]
-    said = sentences(trials, default_policy())
+    said = sentences(gates, default_policy())
 
-    assert ["regressed", "pass"] == [each.verdict for each in trials]
-    assert [(10, 0), (0, 10)] == [(each.broken, each.fixed) for each in trials]
+    assert ["regressed", "pass"] == [each.verdict for each in gates]
+    assert [(10, 0), (0, 10)] == [(each.broken, each.fixed) for each in gates]
     assert said[0].startswith("1 of 2 gates of the checkpoint against itself was a false alarm;")
     assert said[1].startswith("false alarm: batch-1 against first: accuracy fell")

@@ -73,9 +73,9 @@ def test_a_deterministic_checkpoint_has_no_noise_and_raises_no_alarm(project: Pa
     assert {"repeat": (), "order": (), "batch": ()} == flips(found)
     assert {0} == {noise.text.differing for noise in found.noises}
     # Each of four runs against the first, both ways round.
-    assert 8 == len(found.trials)
-    assert {"inconclusive"} == {each.verdict for each in found.trials}
-    assert all(each.discordance == 0 for each in found.sights[:1])
+    assert 8 == len(found.gates)
+    assert {"inconclusive"} == {each.verdict for each in found.gates}
+    assert all(each.discordance == 0 for each in found.sensitivities[:1])
 
 
 def test_noise_is_told_apart_by_what_was_changed(project: Path):
@@ -94,7 +94,7 @@ def test_noise_is_told_apart_by_what_was_changed(project: Path):
 
 def test_the_gate_is_tried_both_ways_and_its_alarms_are_counted(project: Path):
     found = tried(project, wrong_batched=NAMES[:12])
-    alarms = [each for each in found.trials if each.verdict == "regressed"]
+    alarms = [each for each in found.gates if each.verdict == "regressed"]
 
     assert [("batch-1", "first")] == [(each.old, each.new) for each in alarms]
     assert 1 == found.to_json()["false_alarms"]
@@ -166,7 +166,7 @@ def test_sampling_varies_the_seed(project: Path):
     assert () == flips(found)["repeat"]
     assert 5 == load_run(found.folder / "seed-5").record.generation["seed"]
     # Different seeds are what is tried here: no obstacle to a gate.
-    assert "not_comparable" not in {each.verdict for each in found.trials}
+    assert "not_comparable" not in {each.verdict for each in found.gates}
 
 
 def test_a_function_is_tried_in_other_orders_but_not_in_batches(project: Path):

@@ -81,7 +81,7 @@ def test_three_repeats_find_the_loss_that_one_cannot_tell_from_chance(
     project: Path, capsys: pytest.CaptureFixture[str]
 ):
     """
-    5 broken and 1 mended of 120, in each repeat. Once: (1 + 6 / 2) / 2^6 = 4 / 64. Three times,
+    5 broken and 1 fixed of 120, in each repeat. Once: (1 + 6 / 2) / 2^6 = 4 / 64. Three times,
     15 and 3 of 18 units: (1 + 18 + 153 + 816 / 2) / 2^18.
     """
     once, single = verdict(capsys, 1, one_of, five_of)
@@ -106,7 +106,7 @@ def test_answers_to_one_case_are_one_unit(project: Path, capsys: pytest.CaptureF
     assert single["bound"] == pytest.approx(pooled["bound"], abs=0.001)
 
 
-def test_a_case_that_breaks_once_and_is_mended_once_is_no_evidence(
+def test_a_case_that_breaks_once_and_is_fixed_once_is_no_evidence(
     project: Path, capsys: pytest.CaptureFixture[str]
 ):
     _, pooled = verdict(

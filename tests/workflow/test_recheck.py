@@ -134,7 +134,7 @@ def test_only_what_changed_is_asked_and_each_alone_of_both(project: Path):
     assert [(model, [name]) for model in ("old", "new") for name in cases(0, 10)] == noisy.asked
 
 
-def test_the_mended_are_asked_like_the_broken(project: Path):
+def test_the_fixed_are_asked_like_the_broken(project: Path):
     """
     The baseline got c100 to c109 wrong. In a batch the candidate gets four of them right, which it
     does not alone: chance is taken from the winners, too.
@@ -156,8 +156,8 @@ def test_the_mended_are_asked_like_the_broken(project: Path):
 
 def test_the_bad_luck_of_the_baseline_is_undone_like_that_of_the_candidate(project: Path):
     """
-    Chance spoils answers of both; those it spoils in the baseline look mended. To undo it in the
-    candidate alone would leave 9 mended, which nobody mended, to outweigh 8 that are lost.
+    Chance spoils answers of both; those it spoils in the baseline look fixed. To undo it in the
+    candidate alone would leave 9 fixed, though nothing was fixed, to outweigh 8 that are lost.
     """
     checkpoint(project, "unlucky", wrong_batched=cases(100, 109))
     run("unlucky")
