@@ -11,9 +11,11 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-# Examples a property is tried on: few where every change waits for it, many by
-# --hypothesis-profile thorough.
+# How many examples a property is tried on: few where every change waits for it, more in a nightly
+# job (``tox -e deep``), many by --hypothesis-profile thorough. A property that every member of a
+# family has, such as those of dialects, is tried on a fifth as many for each of them.
 settings.register_profile("quick", max_examples=50, deadline=None)
+settings.register_profile("deep", max_examples=250, deadline=None)
 settings.register_profile("thorough", max_examples=2000, deadline=None)
 settings.load_profile("quick")
 

@@ -13,6 +13,10 @@ from harness.testing.texts import CALLS, FRAGMENTS, HOSTILE, NASTY
 
 Test = Callable[..., None]
 
+_MEMBERS = 5
+"""A family has many members, and most break alike: each is tried on the examples of hypothesis's
+profile divided by this."""
+
 
 class Examples(Protocol):
     """
@@ -162,8 +166,12 @@ def _sought(test: Test) -> Test:
         given_to.arguments["examples"] = Sought(given_to.arguments["examples"])
         test(*given_to.args, **given_to.kwargs)
 
-    # One property is inherited by the test classes of several members.
-    checks = [HealthCheck.differing_executors, HealthCheck.too_slow]
-    configured = settings(deadline=None, report_multiple_bugs=False, suppress_health_check=checks)
-    found: Test = configured(given(examples=st.data())(run))
+    each = settings(
+        deadline=None,
+        max_examples=max(1, settings().max_examples // _MEMBERS),
+        report_multiple_bugs=False,
+        # One property is inherited by the test classes of several members.
+        suppress_health_check=[HealthCheck.differing_executors, HealthCheck.too_slow],
+    )
+    found: Test = each(given(examples=st.data())(run))
     return found
