@@ -24,6 +24,10 @@ class Absent:
             raise ModuleNotFoundError(name)
 
 sys.meta_path.insert(0, Absent())
+if not {absent}:
+    from hypothesis import settings
+    settings.register_profile("few", max_examples=10)
+    settings.load_profile("few")
 arguments = ["-q", "-p", "no:cacheprovider", "-p", "no:hypothesispytest", "tests"]
 raise SystemExit(pytest.main(arguments))
 """

@@ -29,7 +29,8 @@ SCHEMES = Family(
 """Every scheme, and the backend that serves it."""
 
 WRAPPERS = frozenset({"continuous", "vllm"})
-"""Schemes that only say how to run a checkpoint: another reference follows them."""
+"""Built-in schemes that only say how to run a checkpoint: another reference follows them. The
+object of an added one says so by an attribute ``wraps``."""
 
 HUB_ID = re.compile(r"(?P<id>\w[\w.-]*/\w[\w.-]*)(@(?P<revision>[^@\s]+))?")
 """An id on the Hugging Face hub. ``./name`` is not one: it is a folder."""
@@ -56,9 +57,9 @@ class Reference:
         The checkpoint behind a scheme that only says how to run it, such as ``vllm:``; else None.
 
         Raises:
-            UsageError: as `parse_reference`.
+            UsageError, BackendError: as `parse_reference`.
         """
-        return parse_reference(self.target) if self.scheme in WRAPPERS else None
+        return parse_reference(self.target) if _wraps(self.scheme) else None
 
 
 def parse_reference(text: str) -> Reference:
@@ -87,9 +88,15 @@ def parse_reference(text: str) -> Reference:
             "embedded:smollm2-135m, replay:FILE or python:package.module:function"
         )
     reference = Reference(scheme=scheme, target=target)
-    if reference.inner is not None and reference.inner.scheme in WRAPPERS:
+    if reference.inner is not None and _wraps(reference.inner.scheme):
         raise UsageError(f"checkpoint {text!r}: drop {scheme}: or {reference.inner.scheme}:")
     return reference
+
+
+def _wraps(scheme: str) -> bool:
+    return scheme in WRAPPERS or (
+        scheme in SCHEMES.added() and bool(getattr(SCHEMES.load(scheme), "wraps", False))
+    )
 
 
 _UNTIL = (

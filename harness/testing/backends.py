@@ -79,7 +79,7 @@ class BackendContract:
     def test_it_describes_itself_in_json(self, backend: Backend) -> None:
         described = dict(backend.describe())
 
-        assert {"name", "dtype", "device", "batch", "attention"} == set(described)
+        assert {"name", "dtype", "device", "batch", "attention"} <= set(described)
         assert described == json.loads(json.dumps(described))
 
     def test_the_checkpoint_can_be_opened_again_from_what_a_run_stores(

@@ -82,7 +82,20 @@ def test_a_backend_to_come_says_what_to_do_until_then(text: str):
 def test_an_installed_backend_brings_its_scheme(installed: Callable[..., None]):
     assert "hf" == parse_reference("toy:x").scheme
 
-    installed("harness.backends", toy="toy:open", http="toy:open")
+    installed("harness.backends", toy="builtins:repr", http="builtins:repr")
 
     assert Reference(scheme="toy", target="x") == parse_reference("toy:x")
     assert Reference(scheme="http", target="//host") == parse_reference("http://host")
+
+
+class Fast:
+    wraps = True
+
+
+def test_an_installed_backend_may_wrap_a_reference(installed: Callable[..., None]):
+    installed("harness.backends", fast=f"{__name__}:Fast", toy="builtins:repr")
+
+    assert Reference(scheme="hf", target="org/name") == parse_reference("fast:org/name").inner
+    assert parse_reference("toy:org/name").inner is None
+    with pytest.raises(UsageError, match="drop vllm: or fast:"):
+        parse_reference("vllm:fast:org/name")
