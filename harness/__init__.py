@@ -37,12 +37,14 @@ if TYPE_CHECKING:
     from harness.workflow.compare import compare as compare
     from harness.workflow.finetune import finetune as finetune
     from harness.workflow.gate import gate as gate
+    from harness.workflow.options import Progress as Progress
     from harness.workflow.options import RunOptions as RunOptions
     from harness.workflow.project import open_project as open_project
     from harness.workflow.run import run as run
     from harness.workflow.score import score as score
 
 _HOME = {
+    "Progress": "harness.workflow.options",
     "Recipe": "harness.finetuning.recipe",
     "RunOptions": "harness.workflow.options",
     "ToolCalls": "harness.pytest_plugin.assertions",

@@ -8,9 +8,8 @@ from datetime import date
 
 from harness.comparison.compare import Comparison
 from harness.gating.gate import gate
-from harness.gating.policy import Policy, default_policy
+from harness.gating.policy import Policy
 from harness.gating.verdict import Verdict
-from harness.provenance import date_today
 from harness.runs.store import StoredRun
 from harness.transcript import Key, Transcript
 
@@ -40,19 +39,18 @@ class Gated(Compared):
 
 def decide(
     compared: Compared,
-    policy: Policy | None = None,
+    policy: Policy,
     *,
     allow: Sequence[str] = (),
-    today: date | None = None,
+    today: date,
 ) -> Gated:
     """
-    Return the verdict of *policy*, or the built-in one, on two compared runs. Fields in *allow* may
-    differ.
+    Return the verdict of *policy* on two compared runs; fields in *allow* may differ.
     """
     verdict = gate(
-        policy or default_policy(),
+        policy,
         compared.comparison,
-        today or date_today(),
+        today,
         allow=allow,
         baseline=compared.old.folder.name,
     )

@@ -33,7 +33,7 @@ class SuiteFile(pytest.File):
 
     def collect(self) -> Iterator[pytest.Item]:
         """
-        Give one item a case, then the gate.
+        Yield one item a case, then the gate.
         """
         from harness.diagnostics import raise_problems
         from harness.suites.files import read_suite
@@ -101,7 +101,7 @@ class CaseItem(_SuiteItem):
 
     def ask(self, case: "Case", row: Mapping[str, Any], place: str) -> None:
         """
-        Say which case this is: read, as written, and where that stands.
+        Set which case this is: as read, as written, and where it is written.
         """
         self.case, self.row, self.place = case, row, place
         for tag in case.tags:
@@ -109,7 +109,7 @@ class CaseItem(_SuiteItem):
 
     def setup(self) -> None:
         """
-        Look the answer up; the first item to get here has all of them made.
+        Look up the answer; the first item to get here has all of them made.
         """
         run = self.run_of_suite()
         self.result, self.view = run.results[self.case.id], run.view
@@ -133,7 +133,7 @@ class CaseItem(_SuiteItem):
 
     def explain(self) -> str:
         """
-        Say what a person needs to see why the case is not correct.
+        Return what a person needs to see why the case is not correct.
         """
         from harness.pytest_plugin.assertions import explain_case
 
@@ -142,7 +142,7 @@ class CaseItem(_SuiteItem):
 
 def _mark(tag: str) -> str:
     """
-    Give the mark for a tag: the tag itself, unless pytest could not take it for a plain mark.
+    Return the mark for a tag: the tag itself, unless pytest would not take it for a plain mark.
     """
     name = re.sub(r"[^\w.+-]", "_", tag)
     return f"tag_{name}" if name in _PYTEST_MARKS or name.startswith("_") else name
@@ -155,7 +155,7 @@ class GateItem(_SuiteItem):
 
     def setup(self) -> None:
         """
-        Compare and gate. What keeps that from being done (no baseline, say) is an error.
+        Gate the run. What prevents that (a missing baseline, say) is an error.
         """
         run = self.run_of_suite()
         try:

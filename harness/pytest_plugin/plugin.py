@@ -71,7 +71,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """
-    Prepare the session's state; see to it that the suites asked for by name are collected.
+    Prepare the session's state; add the suites asked for by name to what is collected.
     """
     session = config.stash[SESSION] = PytestSession(config)
     config.add_cleanup(session.close)
@@ -120,7 +120,7 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> SuiteFile 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
     """
-    Say in a few lines what each suite came to and where its run is.
+    Print each suite's result, and where its run is, in a few lines.
     """
     lines = list(config.stash[SESSION].summary())
     if lines:

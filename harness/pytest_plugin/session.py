@@ -1,8 +1,8 @@
 """
 What the pytest plugin keeps for one session: the checkpoint, opened once, and each suite's run.
 
-It turns pytest's options into the steps of `harness.workflow.run` and holds no rules. The rest of
-the package is imported only when a step is taken.
+It turns pytest's options into steps of `harness.workflow` and holds no rules. The rest of the
+package is imported only when a step is taken.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -36,7 +36,7 @@ _Made = TypeVar("_Made")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SuiteRun:
     """
-    A suite's run in this session, by what its items look for.
+    A suite's run in this session, with what its items look up.
     """
 
     stored: "StoredRun"
@@ -46,7 +46,7 @@ class SuiteRun:
 
 class PytestSession:
     """
-    One pytest session with what it was asked for and what it has made so far.
+    One pytest session: what was asked for, and what has been made so far.
     """
 
     def __init__(self, config: pytest.Config) -> None:
@@ -146,7 +146,7 @@ class PytestSession:
 
     def add(self, suite: "Suite") -> None:
         """
-        Take note of a suite that has been collected.
+        Register a suite that has been collected.
 
         Raises:
             UsageError: if its run could not be stored where it is to be.
@@ -157,7 +157,7 @@ class PytestSession:
 
     def backend(self) -> "Backend":
         """
-        Open the checkpoint under test, or give it once it is open.
+        Return the checkpoint under test, opened on first use.
         """
         return self._once("backend", self._open)
 
@@ -166,7 +166,7 @@ class PytestSession:
         from harness.workflow.options import Progress
 
         if self.reference is None:
-            raise UsageError("there is no checkpoint under test; give --checkpoint REF")
+            raise UsageError("no checkpoint under test: pass --checkpoint REF")
         opening = self._options.backend_options(*self._suites, progress=Progress(notify=self.say))
         return open_backend(self.reference, opening)
 
@@ -189,7 +189,7 @@ class PytestSession:
 
     def generation(self, suite: "Suite | None") -> "Generation":
         """
-        Say how answers are decoded: as *suite* says, or greedily.
+        Return how answers are decoded: as *suite* says, or greedily.
         """
         from harness.backends.base import Generation
         from harness.workflow.options import generation_for
@@ -224,7 +224,7 @@ class PytestSession:
 
     def gate(self, file: Path, run: SuiteRun) -> "Gated":
         """
-        Hold a collected suite's run against the baseline.
+        Return the verdict on a collected suite's run.
         """
         from harness.workflow.gate import gate
         from harness.workflow.options import Progress
@@ -280,14 +280,14 @@ class PytestSession:
 
     def shown(self, path: Path) -> Path:
         """
-        Give a path as a person at the prompt would write it.
+        Return a path as a person at the prompt would write it.
         """
         here = self._config.invocation_params.dir
         return path.relative_to(here) if path.is_relative_to(here) else path
 
     def summary(self) -> Iterator[str]:
         """
-        Say what each suite came to, its verdict and where its run is.
+        Yield each suite's result, its verdict and where its run is.
         """
         for file, run in self._runs.items():
             record = run.stored.record

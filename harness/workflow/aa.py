@@ -1,8 +1,8 @@
 """
 A checkpoint against itself: runs that differ only in what should not matter, each kept as evidence.
 
-The noise of a suite and a machine is measured before a gate is trusted with it. Judging noise is
-`harness.gating.noise`'s; here the runs are made and gated.
+This measures the noise of a suite on a machine before a gate is trusted with it. The runs are made
+and gated here; `harness.gating.noise` judges the noise.
 """
 
 import json
@@ -45,7 +45,7 @@ BATCH_SIZES = (1, 5, None)
 REPORT = "noise.json"
 
 _ALLOWED = ("backend.batch", "backend.order", "generation.seed")
-# What the runs differ in on purpose, and a gate would else refuse.
+# What the runs differ in on purpose; a gate would refuse it otherwise.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,14 +165,14 @@ def run_self_test(
 
 def spell(result: SelfTest) -> str:
     """
-    Spell the result as the text of noise.json.
+    Return the text of noise.json.
     """
     return json.dumps(result.to_json(), indent=2, sort_keys=True, allow_nan=False) + "\n"
 
 
 def _same_size(plain: RunOptions, repeats: int, seed: int | None) -> Iterator[_Variation]:
     """
-    Give the runs that need no other batch size; those of other seeds where there is a *seed*.
+    Yield the runs at the same batch size; those with other seeds only where there is a *seed*.
     """
     for number in range(1, repeats + 1):
         yield _Variation(kind="repeat", name=f"repeat-{number}", options=plain)

@@ -144,5 +144,5 @@ def _answers(rows: list[dict[str, Any]]) -> dict[str, list[TimedAnswer]]:
 def _time(value: Any) -> float:
     time = float(value)
     if not (math.isfinite(time) and time > 0):
-        raise ValueError(f"{value!r} is no time")
+        raise ValueError(f"{value!r} is not a time")
     return time

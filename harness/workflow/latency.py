@@ -48,7 +48,7 @@ def alternate(
 
     Raises:
         BackendError: if no case could be timed.
-        UsageError: if a backend has no times (a replay).
+        UsageError: if a backend cannot be timed (a replay).
     """
     asked = [
         request(suite, case, Key(case.id, repeat, 0))
@@ -90,10 +90,10 @@ def time_checkpoints(
     today: date | None = None,
 ) -> Alternation:
     """
-    Open two checkpoints and time them on a suite: on all cases chosen, or 24 evenly spread ones.
+    Open two checkpoints and time them on a suite.
 
-    Of *options*, ``limit`` and ``tags`` choose cases, and those about a run (repeats, latency,
-    batch size) say nothing here.
+    The tags and the limit of *options* choose the cases; without a limit, 24 evenly spread ones.
+    What is about a run (repeats, latency, batch size) is ignored.
 
     Raises:
         HarnessError: of the kind that fits.
@@ -104,7 +104,6 @@ def time_checkpoints(
     chosen = whole.select(tags=options.tags, limit=options.limit)
     cases = chosen if options.limit is not None else latency_sample(chosen)
     generation = generation_for(whole, options)
-
     opening = replace(options, batch_size=1).backend_options(whole, progress=progress)
     with (
         closing(open_backend(old, opening)) as before,
@@ -137,9 +136,9 @@ def time_checkpoints(
 
 def _in_turn(answers: Iterator[Transcript], asked: Sequence[Request]) -> Iterator[Transcript]:
     """
-    Give the answers in the order they were asked for, making each only when it is wanted.
+    Yield the answers in the order they were asked for, making each only when it is needed.
 
-    A backend hands over first what it could not even ask.
+    A backend may give answers early: those that it could not even ask come first.
     """
     early: dict[Key, Transcript] = {}
     for wanted in asked:
@@ -157,7 +156,7 @@ def _untimed(taken: Mapping[Side, Sequence[Transcript]]) -> str | None:
             if answer.error is not None:
                 return f"{side}: {answer.error}"
             if answer.timing is None or answer.timing.latency_ms is None:
-                return f"{side}: the backend took no time"
+                return f"{side}: the backend measured no time"
     return None
 
 

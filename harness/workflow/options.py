@@ -1,5 +1,5 @@
 """
-What a run may be told, and how that is said in its record.
+The settings of a run, and how they are written to its record.
 """
 
 from collections.abc import Callable, Mapping
@@ -31,7 +31,7 @@ class Progress:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunOptions:
     """
-    What a run may be told beside suite and checkpoint. None means: as the suite or machine says.
+    What can be set beside suite and checkpoint. None means what the suite or the machine says.
     """
 
     dialect: str | None = None
@@ -45,11 +45,11 @@ class RunOptions:
     repeats: int = 1
     latency: bool = False
     tool_names: str | None = None
-    """The style in which the model is shown the names of tools; None: as they are."""
+    """The style in which the model is shown the names of tools; None: unchanged."""
     opened: str | None = None
     """What the prompts had begun of stored answers that do not say so, such as ``<think>``."""
     order: int | None = None
-    """Which shuffle the cases are asked in; None: as the suite has them."""
+    """Which shuffle the cases are asked in; None: suite order."""
     draft: str | None = None
     """A run or baseline whose answers are verified instead of made anew, where they still hold."""
     resume: bool = False
@@ -60,7 +60,7 @@ class RunOptions:
 
     def backend_options(self, *suites: Suite, progress: Progress) -> BackendOptions:
         """
-        Return how to open a checkpoint that will be asked these suites; without any, anything.
+        Return how to open a checkpoint that will be asked *suites*; without one, any question.
         """
         return BackendOptions(
             device=self.device,
@@ -76,10 +76,10 @@ class RunOptions:
 
 def generation_for(suite: Suite, options: RunOptions) -> Generation:
     """
-    Say how answers are decoded: as *suite* says, where *options* say nothing else.
+    Return how answers are decoded: by *options*, and where they say nothing by *suite*.
 
     Raises:
-        UsageError: for a setting nobody knows.
+        UsageError: for an unknown setting.
     """
     settings = dict(suite.generation)
     for name in ("max_new_tokens", "seed"):
@@ -87,29 +87,31 @@ def generation_for(suite: Suite, options: RunOptions) -> Generation:
             settings[name] = getattr(options, name)
     known = {entry.name for entry in fields(Generation)}
     if unknown := sorted(set(settings) - known):
-        raise UsageError(f"generation setting {unknown[0]!r} is none of {', '.join(sorted(known))}")
+        raise UsageError(
+            f"unknown generation setting {unknown[0]!r}; there are: {', '.join(sorted(known))}"
+        )
     return Generation(**settings)
 
 
 def with_tool_names(backend: Mapping[str, Any], style: str | None) -> dict[str, Any]:
     """
-    Add to a ``backend`` block in which style the model was shown its tools, if in one.
+    Return a ``backend`` block with the style in which the model was shown its tools, if any.
 
-    It is a matter of how a model is served, and runs that differ in it were asked differently.
+    It belongs to how the model is served: runs that differ in it were asked differently.
     """
     return {**backend, **({} if style is None else {"tool_names": style})}
 
 
 def with_order(backend: Mapping[str, Any], order: int | None) -> dict[str, Any]:
     """
-    Add to a ``backend`` block in which order cases were asked, if not in the suite's.
+    Return a ``backend`` block with the order in which cases were asked, if not suite order.
     """
     return {**backend, **({} if order is None else {"order": order})}
 
 
 def suite_reference(suite: Suite) -> SuiteReference:
     """
-    Name a suite as a record does.
+    Return the reference by which a record names its suite.
     """
     return SuiteReference(
         name=suite.name, version=suite.version, digest=suite.digest, released=suite.released

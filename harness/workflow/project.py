@@ -43,7 +43,7 @@ class Project:
 
     def suite(self, text: str) -> Path:
         """
-        Find a suite's folder by path or name, here or among the bundled ones.
+        Return a suite's folder by path or name, here or among the bundled ones.
 
         Raises:
             UsageError: naming the suites there are.
@@ -65,7 +65,7 @@ class Project:
 
     def fresh_folder(self, suite: str, label: str) -> Path:
         """
-        Name a folder under reports/ that does not exist yet.
+        Return a folder under reports/ that does not exist yet.
         """
         stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
         slug = re.sub(r"[^A-Za-z0-9.]+", "-", label).strip("-.")[-40:] or "run"
@@ -78,7 +78,7 @@ class Project:
 
     def run(self, text: str, suite: str | None = None) -> StoredRun:
         """
-        Find a run: a folder with a run.json, or a baseline as ``suite/name`` or, of *suite*, name.
+        Return a run: a folder with a run.json, or a baseline as ``suite/name`` or name of *suite*.
 
         Raises:
             UsageError: if *text* is empty.
@@ -96,7 +96,7 @@ class Project:
 
     def accepted(self, text: str) -> StoredRun:
         """
-        Find a baseline by its name; where there is none, what `run` finds.
+        Return a baseline by its name; where there is none, what `run` finds.
 
         Raises:
             UsageError, StoreError: as `run`.
@@ -107,7 +107,7 @@ class Project:
 
     def _named(self, text: str, suite: str | None) -> Path | None:
         """
-        Find the folder of the baseline *text*; None where there is none, or a path is written.
+        Return the folder of the baseline *text*; None if there is none, or *text* is a path.
         """
         if text.startswith(".") or text.endswith(os.sep) or Path(text).is_absolute():
             return None
@@ -126,7 +126,7 @@ class Project:
 
     def baseline(self, record: RunRecord, name: str) -> StoredRun:
         """
-        Find the baseline *name* of the suite *record* was made with.
+        Return the baseline *name* of the suite *record* was made with.
 
         Raises:
             StoreError: if there is none; a gate without a baseline is an error, never a pass.
@@ -144,11 +144,11 @@ class Project:
 
     def policy(self, path: Path | None = None) -> Policy:
         """
-        Read the policy at *path*, or else the project's gate.toml, or else give the built-in one.
+        Return the policy at *path*, or else the project's gate.toml, or else the built-in one.
 
         Raises:
-            PolicyError: if it is wrong.
-            UsageError: if *path* is given and there is none, or gate.toml is no file.
+            PolicyError: if it is not valid.
+            UsageError: if there is no file at *path*, or gate.toml is not a file.
         """
         if path is None:
             path = self.root / "gate.toml"
@@ -162,7 +162,7 @@ class Project:
 
     def baseline_names(self, suite: str | None) -> list[str]:
         """
-        Give the names of a suite's baselines, or of all as ``suite/name``.
+        Return the names of a suite's baselines, or of all as ``suite/name``.
         """
         found = sorted(self.baselines.glob(f"{suite or '*'}/*/run.json"))
         return [
@@ -181,7 +181,7 @@ def open_project(root: Path | None = None) -> Project:
     """
     root = root or Path()
     if not root.is_dir():
-        raise UsageError(f"{root} is no folder; give --root the folder that holds suites/")
+        raise UsageError(f"{root} is not a folder; --root is the folder that holds suites/")
     places = {key: root / key for key in _KEYS}
     config = root / "harness.toml"
     if _is_file(config):
@@ -200,7 +200,7 @@ def open_project(root: Path | None = None) -> Project:
 
 def bundled_suites() -> list[Path]:
     """
-    Give the suites that travel with the package, or lie beside it in a source tree.
+    Return the suites that ship with the package, or lie beside it in a source tree.
     """
     bundled = _PACKAGE / "bundled"
     return find_suites(bundled if bundled.is_dir() else _PACKAGE.parent / "suites")
@@ -208,7 +208,7 @@ def bundled_suites() -> list[Path]:
 
 def holds_run(folder: Path) -> bool:
     """
-    Say whether *folder* is that of a run, complete or not, or is a run.json itself.
+    Return whether *folder* is that of a run, complete or not, or is a run.json itself.
     """
     if folder.name == RUN and folder.is_file():
         return True
@@ -217,16 +217,16 @@ def holds_run(folder: Path) -> bool:
 
 def _is_file(path: Path) -> bool:
     """
-    Say whether a file of settings is there.
+    Return whether there is a file of settings at *path*.
 
     Raises:
-        UsageError: if what is there is no file: settings that are meant must not go unread.
+        UsageError: if there is something else: settings must not be skipped without a word.
     """
     if path.is_file():
         return True
     if path.is_symlink() or path.exists():
-        what = "a folder" if path.is_dir() else "no file, or a link to none"
-        raise UsageError(f"{path}: is {what}; mend it, or remove it to do without")
+        what = "a folder" if path.is_dir() else "a broken link or a special file"
+        raise UsageError(f"{path} is {what}, not a file: replace or remove it")
     return False
 
 

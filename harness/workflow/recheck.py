@@ -1,16 +1,16 @@
 """
 Before a flip blocks a release it is decided again at batch size 1.
 
-In a batch the same sums are added up in another order than alone, and where two tokens are almost
-equally likely that can turn an answer. An answer made alone depends on its own prompt only, so it
-is the one that counts. This is no second try for the losers:
+In a batch the same sums are added in another order than alone, and where two tokens are almost
+equally likely that can change an answer. An answer made alone depends only on its own prompt, so it
+is the one that counts. This is not a second try for the losers:
 
-- all cases whose outcome changed are asked again, the mended as well as the broken;
+- all cases whose outcome changed are asked again, the fixed as well as the broken;
 - both checkpoints are asked again, or neither: most answers are right, so most of what chance does
-  is to spoil one, in the candidate (seen as broken) as in the baseline (seen as mended). To undo
-  the candidate's bad luck alone would hide real losses;
+  is to spoil one, in the candidate (seen as broken) as in the baseline (seen as fixed). To undo
+  only the candidate's bad luck would hide real losses;
 - weights, template, seed, dtype and device are those of the run;
-- what comes is final: it is stored beside the run and taken by every later gate, never asked anew;
+- the new answer is final: it is stored beside the run and used by every later gate;
 - the run itself is not altered, and the verdict says how many flips did not stand.
 """
 
@@ -41,8 +41,8 @@ from harness.workflow.project import Project
 from harness.workflow.run import RunPlan, run_opened
 
 FEW, SHARE = 32, 0.10
-"""More flips than both, the second as a share of the cases, no batch makes by itself: measured
-noise is a few per cent at most. So many are a change, and are not asked again."""
+"""Batching alone never makes more flips than both of these (a number, and a share of the answers):
+measured noise is a few per cent at most. More are a change, and are not asked again."""
 
 _WEIGHTS = ("weights", "adapter", "tokenizer", "template")
 
@@ -57,7 +57,7 @@ def decide_again(
     progress: Progress,
 ) -> Gated:
     """
-    Return the verdict as it is once what would block has been decided again at batch size 1.
+    Return the verdict after what would block has been decided again at batch size 1.
 
     Where answers were made in batches and changed cases would block the candidate, both checkpoints
     answer these cases at batch size 1, in a run folder beside each run, and the verdict is made of
@@ -96,7 +96,7 @@ def decide_again(
 
 def _blocked_by_cases(verdict: Verdict) -> bool:
     """
-    Say whether outcomes of cases block, not only lengths or times.
+    Return whether outcomes of cases block, not only lengths or times.
     """
     return verdict.verdict == "regressed" and (
         bool(verdict.must_pass_failed)
@@ -106,7 +106,7 @@ def _blocked_by_cases(verdict: Verdict) -> bool:
 
 def _judged(verdict: Verdict) -> Iterator[tuple[str, MetricVerdict]]:
     """
-    Give what was made of each rate, over all cases and in slices.
+    Yield the verdict on each rate, over all cases and in slices.
     """
     for judged in (verdict.metrics, *verdict.slices.values()):
         yield from ((name, each) for name, each in judged.items() if name in RATES)
@@ -114,7 +114,7 @@ def _judged(verdict: Verdict) -> Iterator[tuple[str, MetricVerdict]]:
 
 def _flipped(comparison: Comparison, rates: Iterable[str]) -> set[str]:
     """
-    Give the cases of which any answer changed sides, either way, in any of *rates*.
+    Return the cases with an answer that broke or was fixed in any of *rates*.
     """
     return {
         unit.name
@@ -128,7 +128,7 @@ def _with_answers(
     gated: Gated, old_again: Mapping[Key, Transcript], new_again: Mapping[Key, Transcript]
 ) -> Compared:
     """
-    Compare anew with the answers at batch size 1 in the place of the stored ones.
+    Compare again with the answers at batch size 1 in place of the stored ones.
     """
     # Both by today's dialects and scorer, so that the two sides are judged alike.
     old, new = rejudge(gated.old, old_again), rejudge(gated.new, new_again)
@@ -144,7 +144,7 @@ def _with_answers(
 
 def _what_stood(before: Comparison, after: Comparison, rates: set[str]) -> str:
     """
-    Say what became of the flips.
+    Return in words how many flips stood.
     """
     flipped, left = _flipped(before, rates), _flipped(after, rates)
     worse = {case for name in rates for case in before.rates[name].broken}
@@ -180,10 +180,10 @@ def _answers(
     run: StoredRun, asked: set[str], project: Project, progress: Progress
 ) -> dict[Key, Transcript]:
     """
-    Give the answers at batch size 1 to all turns and repeats of *asked*: kept ones, else new ones.
+    Return the answers at batch size 1 to all turns and repeats of *asked*: kept ones, or new ones.
 
-    None for a run that was made at batch size 1. A case that breaks when it is asked again keeps
-    its stored answers.
+    There are none for a run that was made at batch size 1. A case that breaks when it is asked
+    again keeps its stored answers.
 
     Raises:
         HarnessError: if the checkpoint cannot be asked as the run asked it.
@@ -198,11 +198,11 @@ def _answers(
     stored = read_transcripts_by_key(run.folder)
     again: dict[Key, Transcript] = {}
     for made in kept:
-        # The first answer counts: asking again must not be a way to another one.
+        # The first answer counts: asking again must not be a way to get another one.
         wanted = (_answered(made) & asked) - {key.case for key in again}
         for transcript in made.transcripts():
             if transcript.key.case in wanted:
-                # Times are measured alone already, and belong to the run.
+                # Times are always measured alone, and belong to the run.
                 timing = stored[transcript.key].timing if transcript.key in stored else None
                 again[transcript.key] = replace(transcript, timing=timing)
     return again
@@ -215,7 +215,7 @@ def _answered(run: StoredRun) -> set[str]:
 
 def _kept(run: StoredRun, project: Project) -> tuple[list[StoredRun], Path]:
     """
-    Find what was decided for this run before, and where the next decision goes.
+    Return what was decided for this run before, and the folder for the next decision.
     """
     place = run.folder.parent
     if project.baselines.resolve() in run.folder.resolve().parents:
@@ -233,7 +233,7 @@ def _kept(run: StoredRun, project: Project) -> tuple[list[StoredRun], Path]:
 
 def _same(record: RunRecord, again: RunRecord) -> bool:
     """
-    Say whether *again* asked what *record* asked in the same way, but for the batch size.
+    Return whether *again* asked as *record* did, but for the batch size.
     """
     return (
         again.suite == record.suite
@@ -250,7 +250,7 @@ def _identity(checkpoint: Mapping[str, Any]) -> list[Any]:
 
 def _alone(backend: Mapping[str, Any]) -> dict[str, Any]:
     """
-    Give a ``backend`` block as it is at batch size 1, where the order means nothing.
+    Return a ``backend`` block as it is at batch size 1, where order has no effect.
     """
     return {name: value for name, value in backend.items() if name != "order"} | {"batch": 1}
 
@@ -287,7 +287,7 @@ def _check_same(record: RunRecord, backend: Backend, options: RunOptions) -> Non
     reference = record.checkpoint["reference"]
     now = backend.checkpoint.to_json()
     if now["weights"] is None:
-        raise CheckpointError(f"nothing tells whether {reference} is what the run was made with")
+        raise CheckpointError(f"{reference} has no digest to tell whether the run was made with it")
     if changed := [name for name in _WEIGHTS if now[name] != record.checkpoint.get(name)]:
         raise CheckpointError(f"{reference} is another checkpoint now: its {changed[0]} differ")
     here = with_tool_names(backend.describe(), options.tool_names)

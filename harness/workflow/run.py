@@ -1,7 +1,5 @@
 """
-The steps the command line, the pytest plugin, the demo and Python users share.
-
-run -> judge -> store -> compare -> gate. Each function is one step; none prints.
+A checkpoint asked, its answers judged and the run stored: ``harness run``.
 """
 
 from collections.abc import Mapping
@@ -22,7 +20,7 @@ from harness.runs.record import Selection, make_record
 from harness.runs.runner import keys, latency_sample
 from harness.runs.runner import run as ask
 from harness.runs.store import RUN, StoredRun, load_run, read_transcripts_by_key
-from harness.runs.writer import can_resume, discard_run, start_run
+from harness.runs.writer import RunWriter, can_resume, discard_run, start_run
 from harness.scoring.cases import SCORER_VERSION
 from harness.scoring.score import judge
 from harness.scoring.tool_names import shown_suite
@@ -54,8 +52,8 @@ def run(
     """
     Run *checkpoint* on a suite, judge it and store it, in a fresh folder of *project* or in *out*.
 
-    Without *project* it is that of the current folder; without *today*, by which quarantines
-    expire, it is today.
+    *project* defaults to that of the current folder. Quarantines expire by the date *today*
+    (default: today's).
 
     Raises:
         HarnessError: of the kind that fits, before anything is judged.
@@ -159,24 +157,7 @@ def run_opened(plan: RunPlan, backend: Backend, progress: Progress) -> StoredRun
             discard_run(folder)
     started = now()
     with start_run(folder, suite=whole.document, plan=begun_with, resume=resume) as writer:
-        total = sum(1 for key in keys(plan.cases, options.repeats) if key not in writer.done)
-        alone = latency_sample(plan.cases) if options.latency else ()
-        progress.expect(total + sum(Key(case.id) not in writer.done for case in alone))
-        if writer.done:
-            progress.notify(f"resuming {folder}: {len(writer.done)} answers are there")
-        ask(
-            shown,
-            backend,
-            plan.generation,
-            writer.append,
-            repeats=options.repeats,
-            done=writer.done,
-            latency=options.latency,
-            order=options.order,
-            drafts=plan.drafts,
-            opened=options.opened,
-            progress=progress.advance,
-        )
+        _answer(plan, shown, backend, writer, progress)
         # Judged as stored, so that judging the stored text again finds the same.
         transcripts = read_transcripts_by_key(folder)
         dialect = spoken_by(made_with["checkpoint"])
@@ -190,6 +171,33 @@ def run_opened(plan: RunPlan, backend: Backend, progress: Progress) -> StoredRun
                 finished=now(),
             )
         )
+
+
+def _answer(
+    plan: RunPlan, shown: Suite, backend: Backend, writer: RunWriter, progress: Progress
+) -> None:
+    """
+    Have every answer made that *writer* does not have yet.
+    """
+    options = plan.options
+    if writer.done:
+        progress.notify(f"resuming {writer.folder}: {len(writer.done)} answers are there")
+    missing = sum(key not in writer.done for key in keys(plan.cases, options.repeats))
+    alone = latency_sample(plan.cases) if options.latency else ()
+    progress.expect(missing + sum(Key(case.id) not in writer.done for case in alone))
+    ask(
+        shown,
+        backend,
+        plan.generation,
+        writer.append,
+        repeats=options.repeats,
+        done=writer.done,
+        latency=options.latency,
+        order=options.order,
+        drafts=plan.drafts,
+        opened=options.opened,
+        progress=progress.advance,
+    )
 
 
 def _made_with(plan: RunPlan, backend: Backend, checkpoint: Checkpoint) -> dict[str, Any]:

@@ -73,9 +73,11 @@ def score(
         for key, each in read_transcripts_by_key(stored.folder).items()
     }
     _check_same_questions(whole, asked, transcripts, stored)
-    kept = stored.record.checkpoint
-    reader = spoken_by(kept) if dialect in (None, kept["dialect"]) else find_dialect(dialect)
     old = stored.record
+    if dialect is None or dialect == old.checkpoint["dialect"]:
+        reader = spoken_by(old.checkpoint)
+    else:
+        reader = find_dialect(dialect)
     answered = {key.case for key in transcripts}
     cases = whole.cases if old.selection.complete else only(whole.cases, answered)
     style = tool_names or old.backend.get("tool_names")
@@ -117,7 +119,7 @@ def _repeats(source: Path) -> int:
 
 def _line(source: Path, index: int) -> int:
     """
-    Give the line of the answer number *index* of a transcript file: blank lines hold none.
+    Return the number of the line with answer number *index*; blank lines hold none.
     """
     opener = gzip.open if source.suffix == ".gz" else open
     with opener(source, "rb") as stream:

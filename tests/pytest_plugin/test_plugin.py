@@ -420,7 +420,7 @@ def test_suites_can_be_chosen_by_name_wherever_they_lie(project: Project):
     ("arguments", "message"),
     [
         (["--suite", "ruoting"], "*no suite 'ruoting'*did you mean 'routing'?"),
-        (["--harness-root", "nowhere"], "*nowhere is no folder*"),
+        (["--harness-root", "nowhere"], "*nowhere is not a folder*"),
     ],
 )
 def test_what_cannot_be_found_is_a_usage_error(

@@ -236,10 +236,13 @@ def test_a_file_that_is_something_else_is_named(project: Path, text: str):
 @pytest.mark.parametrize(
     ("damage", "said"),
     [
-        (lambda answers, _: [each.update(latency_ms=1e308) for each in answers], "1e+308 ms is no"),
-        (lambda answers, _: answers[0].update(ttft_ms=1e-320), "ms is no time"),
-        (lambda answers, _: answers[0].update(output_tokens=10**400), "no count of tokens"),
-        (lambda answers, _: answers[0].update(output_tokens=-1), "no count of tokens"),
+        (
+            lambda answers, _: [each.update(latency_ms=1e308) for each in answers],
+            "1e+308 ms is not",
+        ),
+        (lambda answers, _: answers[0].update(ttft_ms=1e-320), "ms is not a time"),
+        (lambda answers, _: answers[0].update(output_tokens=10**400), "not a count of tokens"),
+        (lambda answers, _: answers[0].update(output_tokens=-1), "not a count of tokens"),
         (lambda _, own: own["hardware"].update(cores=float("inf")), "Out of range"),
     ],
     ids=["long", "short", "many", "negative", "infinite"],
