@@ -1,5 +1,5 @@
 """
-CaseResults -> what was called where: tool by tool, and which kinds of second calls.
+CaseResults -> counts of what was called: tool by tool, and second calls by kind.
 """
 
 from collections.abc import Iterable, Mapping

@@ -1,10 +1,10 @@
 """
 Judge one case's transcripts against its expectation.
 
-Judged: which tools were called, how often, in which order where it matters, with which arguments;
+Judged: which tools were called, how often, in which order if it matters, with which arguments;
 whether each call fits the schema its tool declares; whether the model abstained where it should.
-Not judged: wording of an answer (but for a text constraint), side effects of tools, and anything
-that an infrastructure failure left unanswered: that is an error, never a pass or a fail.
+Not judged: the wording of an answer (except by a text constraint), side effects of tools, and
+anything left unanswered by an infrastructure failure: that is an error, never a pass or a fail.
 
 Calls are paired with expected calls optimally, not greedily: fewest wrong tools first, then fewest
 wrong arguments, then least displacement; where order is strict, with or without crossing, whichever
@@ -28,23 +28,24 @@ from harness.suites.suite import Abstention, Calls, Case, ExpectedCall, Turn
 from harness.transcript import Transcript
 
 SCORER_VERSION = 3
-"""Raised whenever the same text may be judged differently: stored runs are then judged again."""
+"""Incremented whenever the same text may be judged differently: stored runs are then judged
+again."""
 
 NONE, UNDECLARED, MALFORMED = "(none)", "(undeclared)", "(malformed)"
-"""What a confusion matrix counts beside tools; no tool can be named so."""
+"""Entries of a confusion matrix besides tools; no tool can have such a name."""
 
 Read = Callable[[Transcript, Sequence[Tool]], tuple[Reading, Reading]]
 """Reads one transcript strictly and leniently."""
 
 _DETAIL_LIMIT = 240
-# Pairing costs, so far apart that no sum of a lesser kind reaches a greater one.
+# Pairing costs, so far apart that no sum of one kind reaches the next.
 _TOOL, _ARGUMENT = 10**9, 10**4
 
 
 @dataclass(frozen=True, slots=True)
 class _Judgement:
     """
-    One reading against one alternative.
+    One reading judged against one alternative.
     """
 
     findings: tuple[Finding, ...]
@@ -72,7 +73,7 @@ def score_case(
     case: Case, transcripts: Sequence[Transcript | None], read: Read, *, repeat: int = 0
 ) -> CaseResult:
     """
-    Judge one repeat of *case*: *transcripts* holds one entry a turn, None where none was made.
+    Judge one repeat of *case*: *transcripts* has one entry per turn, None where there is no answer.
     """
     return CaseResult(
         id=case.id,
@@ -98,7 +99,7 @@ def score_turn(
     turn: Turn, tools: Sequence[Tool], transcript: Transcript | None, read: Read
 ) -> TurnResult:
     """
-    Judge one answer. A missing or failed transcript gives status error and no findings.
+    Judge one answer. A missing or failed transcript has status error and no findings.
     """
     if transcript is None or transcript.error is not None:
         return TurnResult(
@@ -139,7 +140,7 @@ def score_turn(
 
 def _judge(turn: Turn, tools: Sequence[Tool], reading: Reading) -> _Judgement:
     """
-    The alternative with the fewest findings counts, the first on a tie.
+    Return the judgement by the alternative with the fewest findings, the first on a tie.
     """
     declared = {tool.name: tool for tool in tools}
     judgements = [
@@ -194,7 +195,7 @@ def _paired(
     partner: Sequence[int | None],
 ) -> _Judgement:
     """
-    Judge by one pairing: *partner* gives each expected call the position of its attempt, or None.
+    Judge by one pairing: *partner* has the position of the attempt for each expected call, or None.
     """
     wanted, attempts = expected.calls, reading.attempts
     findings = _readability(reading)
@@ -235,7 +236,7 @@ def _paired(
 
 def _begins_with(wanted: Sequence[ExpectedCall], attempts: Sequence[Attempt], order: str) -> bool:
     """
-    Whether the first calls have the expected tools, arguments aside.
+    Return whether the first calls have the expected tools, ignoring arguments.
     """
     first = [attempt.name if attempt.readable else None for attempt in attempts[: len(wanted)]]
     names = [call.tool for call in wanted]
@@ -248,12 +249,12 @@ def _pairings(
     expected: Calls, attempts: Sequence[Attempt], declared: Mapping[str, Tool]
 ) -> list[list[int | None]]:
     """
-    Give the pairings that come into question, the first on a tie.
+    Return the pairings to consider; on a tie the first counts.
     """
     wanted, forbid = expected.calls, expected.extra_calls == "forbid"
     if len(wanted) == len(attempts) == 1 and wanted[0].tool == attempts[0].name:
-        return [[0]]  # by far the commonest, and no other could be cheaper
-    # Leaving an attempt over costs a finding where extra calls are forbidden; pairing it saves it.
+        return [[0]]  # by far the most common, and no other could be cheaper
+    # If extra calls are forbidden, an unpaired attempt costs a finding; pairing it saves that.
     saved = _TOOL if forbid else 0
     cost = [
         [
@@ -276,12 +277,12 @@ def _cost(
 ) -> int:
     same = attempt.name == call.tool
     if not attempt.readable:
-        # An attempt at some call, and likelier at this one if it bears its name.
+        # An attempt at some call, and more likely at this one if it has its name.
         return _TOOL - _ARGUMENT * (2 if same else 1)
     if same:
         return _ARGUMENT * len(_arguments(call, attempt.arguments or {}, declared[call.tool]))
     if attempt.name in declared:
-        # Where any further call is allowed, another tool does not stand in this one's place.
+        # If further calls are allowed, a call of another tool is not a substitute for this one.
         return _TOOL if forbid else 2 * _TOOL
     return _TOOL - _ARGUMENT
 
@@ -384,7 +385,7 @@ def _finding(code: str, detail: str, call: int | None = None, kind: str | None =
 
 
 def _cut(text: str) -> str:
-    # The whole text is in the transcript; a record stays small whatever a model writes.
+    # The transcript has the whole text; a record stays small whatever a model writes.
     if len(text) <= _DETAIL_LIMIT:
         return text
     return f"{text[:_DETAIL_LIMIT]}… (+{len(text) - _DETAIL_LIMIT} characters)"

@@ -1,9 +1,9 @@
 """
 The cheapest way to pair rows with columns, in any order or in order.
 
-In any order: the Hungarian algorithm in the form with potentials and shortest augmenting paths
-(Kuhn 1955; Jonker and Volgenant 1987), O(rows^2 x columns). scipy has it too, but judging must
-import neither scipy nor numpy, and the matrices here are a handful of calls wide.
+In any order: the Hungarian algorithm with potentials and shortest augmenting paths (Kuhn 1955;
+Jonker and Volgenant 1987), O(rows^2 x columns). scipy has it too, but judging must import neither
+scipy nor numpy, and these matrices are only a handful of calls wide.
 
 In order, where no two pairs may cross: sequence alignment (Needleman and Wunsch 1970),
 O(rows x columns).
@@ -16,7 +16,7 @@ _INFINITE = 1 << 62
 
 def assign(cost: Sequence[Sequence[int]]) -> list[int]:
     """
-    Give for each row the column it is paired with, so that the sum of costs is the smallest.
+    Return for each row the column it is paired with, so that the sum of costs is minimal.
 
     *cost* has at least as many columns as rows, all rows of one length.
     """
@@ -66,12 +66,12 @@ def assign(cost: Sequence[Sequence[int]]) -> list[int]:
 
 def assign_in_order(cost: Sequence[Sequence[int]], unpaired: int) -> list[int | None]:
     """
-    Give for each row the column it is paired with, later rows with later columns, or None.
+    Return for each row the column it is paired with, later rows with later columns, or None.
 
-    A row that is left out costs *unpaired*, a column nothing. The sum of costs is the smallest.
+    A row that is left out costs *unpaired*, a column nothing. The sum of costs is minimal.
     """
     rows, columns = len(cost), len(cost[0]) if cost else 0
-    # What the rows and columns from here on cost at the least.
+    # The minimal cost of the rows and columns from here on.
     rest = [[unpaired * (rows - row)] * (columns + 1) for row in range(rows + 1)]
     for row in reversed(range(rows)):
         for column in reversed(range(columns)):

@@ -3,8 +3,7 @@ CaseResults -> the metrics of a run: hits and eligible cases, percentiles.
 
 A metric is one object below, and everything else reads it: measuring here, pairing in
 `harness.comparison`, the rules of the gate, the keys of a policy, the tables of a report. Each has
-its own denominator; a rate over nothing has no value. The interval around a count belongs to
-`harness.stats`.
+its own denominator; a rate over nothing has no value. Intervals are computed by `harness.stats`.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -66,15 +65,15 @@ class Answer(Protocol):
 
     @property
     def output_tokens(self) -> int | None:
-        """None where nobody counted them."""
+        """None if they were not counted."""
 
     @property
     def latency_ms(self) -> float | None:
-        """None where it was not timed alone."""
+        """None if it was not timed by itself."""
 
     @property
     def ttft_ms(self) -> float | None:
-        """To the first token; None where that was not seen."""
+        """To the first token; None if that is unknown."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,15 +90,15 @@ class Metric:
     """What is counted, of what, in words."""
     higher_is_better: bool
     kind: Literal["rate", "length", "time"]
-    """Which rules of the gate it is under. Times carry the noise of a machine, lengths do not."""
+    """Which rules of the gate apply. Times carry the noise of a machine, lengths do not."""
     unit: str
-    """What its value is counted in: ``rate``, ``tokens`` or ``ms``."""
+    """The unit of its value: ``rate``, ``tokens`` or ``ms``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rate(Metric, Generic[T]):
     """
-    A share: hits of those that are eligible. Only scored cases are asked.
+    A share: hits of those that are eligible, over scored cases.
     """
 
     kind: Literal["rate"] = "rate"
@@ -112,11 +111,11 @@ class Rate(Metric, Generic[T]):
     pairs_when: Callable[[T, T], bool] = lambda old, new: True
     """Return whether the answers of two runs, both eligible, are about the same thing."""
     event: str | None = None
-    """One hit in words, for a metric of which a report lists each hit that is new."""
+    """One hit in words, for a metric whose new hits are listed in reports."""
 
     def measure(self, cases: Iterable[CaseResult]) -> Counts:
         """
-        Count over *cases*, all of them scored.
+        Return the count over *cases*, all of them scored.
         """
         eligible = [item for case in cases for item in self.per.of(case) if self.population(item)]
         return Counts(hits=sum(map(self.hit, eligible)), eligible=len(eligible))
@@ -146,18 +145,18 @@ class Percentile(Metric):
     """Which: 0.5 is the median."""
     value: Callable[[Answer], float | None]
     limit_instead: str | None = None
-    """The metric that a policy is to limit in the place of this one, where this is mostly noise."""
+    """The metric that a policy must limit instead, if this one is mostly noise."""
 
     def measure(self, cases: Iterable[CaseResult]) -> Quantile:
         """
-        Take the percentile over *cases*, all of them scored.
+        Return the percentile over *cases*, all of them scored.
         """
         found = [self.value(turn) for case in cases for turn in case.turns]
         return self.of([value for value in found if value is not None])
 
     def of(self, values: Sequence[float]) -> Quantile:
         """
-        Interpolate linearly between order statistics (Hyndman and Fan 1996, type 7).
+        Return a quantile, linear between order statistics (Hyndman and Fan 1996, type 7).
         """
         if not values:
             return Quantile(value=None, eligible=0)
@@ -169,7 +168,7 @@ class Percentile(Metric):
         return Quantile(value=value, eligible=len(ordered))
 
 
-# Who is eligible and what is a hit, where a line does not say it
+# What is eligible and what is a hit, where that takes more than one line
 
 
 def _expects_only_calls(case: CaseResult) -> bool:
@@ -185,7 +184,7 @@ def _may_call_twice(case: CaseResult) -> bool:
 
 
 def _began_rightly(old: CaseResult, new: CaseResult) -> bool:
-    # An answer that did not even make the first call cannot be blamed for a second one.
+    # An answer without the right first call cannot be blamed for a second one.
     return old.made_expected_calls and new.made_expected_calls
 
 
@@ -376,7 +375,7 @@ METRICS: Mapping[str, Rate[Any] | Percentile] = MappingProxyType({**RATES, **PER
 
 def measure(results: Iterable[CaseResult]) -> dict[str, Counts | Quantile]:
     """
-    Measure everything in `METRICS` over the scored cases of *results*.
+    Return every metric of `METRICS` over the scored cases of *results*.
     """
     cases = [case for case in results if case.scored]
     return {name: metric.measure(cases) for name, metric in METRICS.items()}

@@ -1,5 +1,5 @@
 """
-What judging gives: findings, turn results and case results. Values only.
+The results of judging: findings, turn results and case results. Values only.
 """
 
 from collections.abc import Mapping
@@ -31,9 +31,9 @@ FINDINGS: Mapping[str, str] = {
     "unfinished_call": "the output ends inside a call",
     "wrong_order": "the right calls in another order than expected",
     "wrong_text": "the answer's text does not meet its constraint",
-    "repaired": "the lenient reading had to mend something (a warning)",
+    "repaired": "the lenient reading had to repair something (a warning)",
 }
-"""Every finding code with its meaning. Codes are stable: stored runs hold them."""
+"""Every finding code with its meaning. Codes are stable, as stored runs contain them."""
 
 WARNINGS = frozenset({"repaired"})
 """Findings that do not make a turn incorrect."""
@@ -52,7 +52,7 @@ TOOL_FAULTS = frozenset(
         "unfinished_call",
     }
 )
-"""Findings about which tools were called, arguments aside."""
+"""Findings about which tools were called, ignoring arguments."""
 
 ARGUMENT_FAULTS = frozenset(
     {"missing_argument", "unexpected_argument", "wrong_type", "wrong_value", "schema_violation"}
@@ -78,7 +78,7 @@ class Finding:
 
     code: str
     detail: str
-    """One sentence for a person; never parsed."""
+    """One sentence for people; never parsed."""
     kind: str | None = None
     """For extra_call: one of `SECOND_CALL_KINDS`; else None."""
     call: int | None = None
@@ -111,15 +111,15 @@ class TurnResult:
 
     def has(self, *codes: str) -> bool:
         """
-        Whether any finding has one of *codes*.
+        Return whether any finding has one of *codes*.
         """
-        # Most answers have no finding, and every metric asks.
+        # Fast path: most answers have no finding, and every metric asks.
         return bool(self.findings) and any(finding.code in codes for finding in self.findings)
 
     @property
     def made_expected_calls(self) -> bool:
         """
-        Whether the first calls of this turn are calls of the expected tools, arguments aside.
+        Whether the first calls of this turn are of the expected tools, ignoring arguments.
 
         More calls may follow: each is an extra_call, and may be of any tool or unreadable.
         """
@@ -149,7 +149,7 @@ class TurnResult:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CaseResult:
     """
-    One case, judged; several turns are judged apart and the worst decides.
+    One case, judged; turns are judged independently and the worst decides.
     """
 
     id: str
@@ -215,6 +215,6 @@ class CaseResult:
 
     def has(self, *codes: str) -> bool:
         """
-        Whether any turn has a finding with one of *codes*.
+        Return whether any turn has a finding with one of *codes*.
         """
         return any(finding.code in codes for turn in self.turns for finding in turn.findings)

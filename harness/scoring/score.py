@@ -21,9 +21,9 @@ def judge(
     tool_names: str | None = None,
 ) -> list[CaseResult]:
     """
-    Judge every case of *cases*, each as often as it was repeated; one without text is an error.
+    Judge each repeat of every case in *cases*; one without a transcript is an error.
 
-    *tool_names* is the style in which the model was shown the tools (`harness.scoring.tool_names`).
+    *tool_names* is the style in which the model saw the tools (`harness.scoring.tool_names`).
     """
     reader = reading_with(dialect)
     repeats = 1 + max((key.repeat for key in transcripts), default=0)
@@ -41,7 +41,7 @@ def judge(
 
 def reading_with(dialect: Dialect) -> Read:
     """
-    Give the strict and the lenient reading of a transcript by *dialect*.
+    Return the function that reads a transcript by *dialect*, strictly and leniently.
     """
 
     def both(transcript: Transcript, tools: Sequence[Tool]) -> tuple[Reading, Reading]:
@@ -55,7 +55,7 @@ def reading_with(dialect: Dialect) -> Read:
 
 def only(cases: Sequence[Case], identities: Iterable[str]) -> tuple[Case, ...]:
     """
-    Give those of *cases* whose id is among *identities*, in their order.
+    Return those of *cases* whose id is in *identities*, in their order.
     """
     wanted = set(identities)
     return tuple(case for case in cases if case.id in wanted)

@@ -2,12 +2,12 @@
 Tools under the names that an API allows: ``--tool-names dots-to-underscores``.
 
 Many APIs forbid dots in the names of functions, so a tool ``math.sqrt`` is shown to the model as
-``math_sqrt``: in its declaration and in the calls of a history. What the model then calls is taken
-back to the tool by that very map, so a name it was not shown is undeclared, the real name too.
-Two tools that would be shown under one name are an error: no call could be told apart.
+``math_sqrt``: in its declaration and in the calls of a history. The model's calls are mapped back
+exactly, so any name it was not shown is undeclared, the real name included. Two tools that would
+be shown under one name are an error: their calls would be indistinguishable.
 
 Suites, stored conversations and the calls of a record keep the real names. The details of findings
-quote the names the model was shown; `Finding.call` says which of the calls they are about.
+quote the names the model saw; `Finding.call` says which call they are about.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -21,15 +21,15 @@ from harness.suites.suite import Abstention, Calls, Case, Expectation, Suite, Tu
 STYLES: Mapping[str, Callable[[str], str]] = {
     "dots-to-underscores": lambda name: name.replace(".", "_"),
 }
-"""How each style spells the name of a tool."""
+"""How each style writes the name of a tool."""
 
 
 def shown_suite(suite: Suite, style: str | None) -> Suite:
     """
-    Give *suite* with every case as the model is shown it; without a style it is the same.
+    Return *suite* with every case as the model sees it; without a style, unchanged.
 
     Raises:
-        UsageError: for an unknown style, or two tools of a case that it calls the same.
+        UsageError: for an unknown style, or two tools of a case that would have the same name.
     """
     if style is None:
         return suite
@@ -38,9 +38,9 @@ def shown_suite(suite: Suite, style: str | None) -> Suite:
 
 def shown_case(case: Case, style: str | None) -> Case:
     """
-    Give *case* with its tools, history and expectations under the names the model is shown.
+    Return *case* with its tools, history and expectations under the names the model sees.
 
-    Its id and digest stay: it is the same question.
+    Id and digest are unchanged: it is the same question.
 
     Raises:
         UsageError: as `shown_suite`.
@@ -63,7 +63,7 @@ def shown_case(case: Case, style: str | None) -> Case:
 
 def taken_back(result: CaseResult, case: Case, style: str | None) -> CaseResult:
     """
-    Give the judgement of a shown case with the real names of *case* for what was called.
+    Return the judgement of a shown case with the real names of *case* for the called tools.
     """
     if style is None:
         return result
@@ -73,7 +73,7 @@ def taken_back(result: CaseResult, case: Case, style: str | None) -> CaseResult:
 
 def _shown_names(case: Case, style: str) -> dict[str, str]:
     if style not in STYLES:
-        raise UsageError(f"no style of tool names {style!r}; there is {', '.join(STYLES)}")
+        raise UsageError(f"unknown style of tool names {style!r}; choose from {', '.join(STYLES)}")
     names: dict[str, str] = {}
     real: dict[str, str] = {}
     for tool in case.tools:

@@ -146,7 +146,7 @@ def test_tools_of_different_cases_do_not_collide():
 
 
 def test_an_unknown_style_is_an_error():
-    with pytest.raises(UsageError, match="no style of tool names 'camel'; there is dots-to-und"):
+    with pytest.raises(UsageError, match="unknown style of tool names 'camel'; choose from dots"):
         shown_suite(suite("a"), "camel")
 
 
