@@ -22,7 +22,7 @@ class Problem:
 
     file: str
     line: int | None
-    """None where the value came from memory, not from a file."""
+    """None if the value came from memory, not from a file."""
     message: str
 
     def __str__(self) -> str:
@@ -36,7 +36,7 @@ class Problem:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Places:
     """
-    Where each part of a document stands, which may be spread over several files.
+    The file and line of each part of a document, which may be spread over several files.
     """
 
     known: dict[Steps, tuple[str, int | None]]
@@ -44,13 +44,13 @@ class Places:
     @classmethod
     def of(cls, file: str, line: int | None = None) -> "Places":
         """
-        Return places that know only where the whole document stands.
+        Return places that know only the file and line of the whole document.
         """
         return cls(known={(): (file, line)})
 
     def graft(self, other: "Places", at: Steps) -> None:
         """
-        Add what *other* knows, as the part *at* of this document.
+        Add the places of *other*, which is the part *at* of this document.
         """
         for steps, place in other.known.items():
             self.known[at + steps] = place
@@ -66,7 +66,7 @@ class Places:
 
 def placed(flaws: Iterable[Flaw], places: Places) -> Iterator[Problem]:
     """
-    Yield each flaw of a document as a problem of the file and line that its part stands on.
+    Yield each flaw of a document as a problem with the file and line of its part.
     """
     for steps, message in flaws:
         file, line = places.find(steps)
@@ -75,7 +75,7 @@ def placed(flaws: Iterable[Flaw], places: Places) -> Iterator[Problem]:
 
 def in_order(problems: Iterable[Problem]) -> tuple[Problem, ...]:
     """
-    Return each problem once, file by file as they came up, each file by line.
+    Return each problem once, grouped by file in order of appearance, each file by line.
     """
     once = dict.fromkeys(problems)
     files = {file: rank for rank, file in enumerate(dict.fromkeys(p.file for p in once))}
@@ -84,7 +84,7 @@ def in_order(problems: Iterable[Problem]) -> tuple[Problem, ...]:
 
 def raise_problems(problems: Iterable[Problem], *, limit: int = 10) -> None:
     """
-    Raise what was found as one error, a problem a line; return if there is nothing.
+    Raise all problems as one error, one per line; return if there are none.
 
     Raises:
         SuiteError: listing at most *limit* problems and how many more there are.

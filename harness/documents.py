@@ -1,10 +1,10 @@
 """
-YAML, JSON and JSON-lines files as values that remember on which line each part stands.
+YAML, JSON and JSON-lines files as values that remember the line of each part.
 
-An author of a suite corrects files by hand, so every complaint names the line. Scalars of YAML are
-read as JSON types them: ``true`` and ``false`` alone are booleans, ``12:30``, ``no`` and
-``2027-01-31`` are text (the JSON schema of YAML 1.2 with plain text allowed, not the surprises of
-1.1). A key given twice is a problem, as one of the two values would be lost silently.
+Authors edit suites by hand, so every error names a line. YAML scalars have JSON's types: only
+``true`` and ``false`` are booleans; ``12:30``, ``no`` and ``2027-01-31`` are text (the JSON schema
+of YAML 1.2 with plain text allowed, without the surprises of 1.1). A duplicate key is a problem, as
+one of its values would be lost silently.
 """
 
 import io
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from ruamel.yaml import YAML, Node
 
 MAX_DEPTH = 64
-"""How many lists and objects may be nested; Python's stack ends at about twice as many, in the
-checks of schemas."""
+"""How deep lists and objects may be nested; schema checks exhaust Python's stack at about twice
+that."""
 TOO_DEEP = f"nested more than {MAX_DEPTH} levels deep; make it flatter"
 
 MAX_REPEATED = 2**22
@@ -38,11 +38,11 @@ _TOO_LONG = "a number has more digits than can be read; write it as text"
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Document:
     """
-    A value, where each of its parts stands, and what was wrong when it was read.
+    A value, the places of its parts, and the problems found in reading it.
     """
 
     value: Any
-    """None where nothing could be read; problems say why."""
+    """None if nothing could be read; the problems say why."""
     places: Places
     problems: tuple[Problem, ...] = ()
 
@@ -80,7 +80,7 @@ def _unread(file: str, line: int | None, message: str) -> Document:
 
 def unstorable(value: object, spelled: str) -> str | None:
     """
-    Say why a key, text or number cannot be stored as JSON; None if it can.
+    Return why a key, text or number cannot be stored as JSON; None if it can.
     """
     if isinstance(value, str) and not value.isascii() and _SURROGATE.search(value):
         return "a text holds half a surrogate pair, which is not a character; write it whole"
@@ -88,13 +88,13 @@ def unstorable(value: object, spelled: str) -> str | None:
         if not spelled[-1].isdigit():
             return f"{spelled} is not a JSON number"
         short = spelled if len(spelled) <= 40 else f"{spelled[:37]}..."
-        return f"the number {short} is beyond the largest that can be stored, about 1.8e308"
+        return f"the number {short} is too large to be stored (at most about 1.8e308)"
     return None
 
 
 def unstorable_parts(value: object, steps: Steps = ()) -> Iterator[Flaw]:
     """
-    Yield each part of a value that no file could hold, or that is too deep to be checked.
+    Yield each part of a value that cannot be stored, or that is nested too deep to be checked.
     """
     if not isinstance(value, dict | list | tuple):
         if (reason := unstorable(value, repr(value))) is not None:
@@ -112,7 +112,7 @@ def unstorable_parts(value: object, steps: Steps = ()) -> Iterator[Flaw]:
 
 class _RefusedError(Exception):
     """
-    What stands on some line can be read but not stored.
+    Something in the file can be read but not stored.
     """
 
     def __init__(self, line: int, message: str) -> None:
@@ -121,7 +121,7 @@ class _RefusedError(Exception):
 
 
 def _given_twice(file: str, line: int, key: str) -> Problem:
-    return Problem(file=file, line=line, message=f"key {key!r} is given twice; keep one")
+    return Problem(file=file, line=line, message=f"duplicate key {key!r}; keep one")
 
 
 # JSON.
@@ -129,10 +129,10 @@ def _given_twice(file: str, line: int, key: str) -> Problem:
 
 def decode_json(text: str) -> Any:
     """
-    Read JSON that stands as text in a value, as strictly as a file.
+    Read JSON text inside a value, as strictly as a file.
 
     Raises:
-        ValueError: saying why it cannot be read, or what in it cannot be stored.
+        ValueError: with the reason why it cannot be read or stored.
     """
     document = _read_json(text, "")
     if document.problems:
@@ -144,7 +144,7 @@ def _read_lines(text: str, file: str) -> Document:
     rows: list[Any] = []
     places = Places.of(file, 1)
     problems: list[Problem] = []
-    # Not splitlines: a JSON string may hold U+2028 and its like, which end no line of a file.
+    # Not splitlines: a JSON string may hold U+2028 and the like, which do not end a line of a file.
     for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip():
             continue
@@ -166,7 +166,7 @@ def _read_json(text: str, file: str, *, first: int = 1) -> Document:
         line = first + exc.lineno - 1
         return _unread(file, line, f"not valid JSON: {exc.msg} in column {exc.colno}")
     except RecursionError:
-        value = None  # the walk is refused at a depth that was read before, and knows the line
+        value = None  # the walk fails at a depth that could be parsed, and knows the line
     walk = _JsonWalk(text, file, first)
     try:
         walk.value(len(text) - len(text.lstrip(_BLANKS)), ())
@@ -179,7 +179,7 @@ def _whole(digits: str) -> int:
     try:
         return int(digits)
     except ValueError:
-        return 0  # more digits than Python converts: the walk refuses them, and knows the line
+        return 0  # more digits than Python converts: the walk refuses them and knows the line
 
 
 _BLANKS = " \t\r\n"
@@ -188,9 +188,9 @@ _SCALAR = json.JSONDecoder()
 
 class _JsonWalk:
     """
-    Goes once through JSON text known to be valid, for the lines and for keys given twice.
+    Walks once through valid JSON text, to find line numbers and duplicate keys.
 
-    It raises `_RefusedError` at what can be read and not be stored.
+    Raises `_RefusedError` at what can be read but not stored.
     """
 
     def __init__(self, text: str, file: str, first: int) -> None:
@@ -246,7 +246,7 @@ class _JsonWalk:
 
 def write_yaml(value: Mapping[str, Any], *, width: int = 100) -> str:
     """
-    Spell a mapping as YAML whose texts stay text for readers of YAML 1.1 and of 1.2.
+    Return a mapping as YAML in which text stays text for readers of YAML 1.1 and 1.2.
     """
     from ruamel.yaml import YAML
     from ruamel.yaml.resolver import implicit_resolvers
@@ -261,7 +261,7 @@ def write_yaml(value: Mapping[str, Any], *, width: int = 100) -> str:
 
 def replace_yaml_text(text: str, key: str, value: str) -> str:
     """
-    Put *value* where the text of a top-level *key* stands, with its quotes, and touch nothing else.
+    Return YAML *text* with the text of a top-level *key* replaced by *value*, in the same quotes.
     """
     node = _compose(text)
     old = next(inner for name, inner in node.value if name.value == key)
@@ -290,7 +290,7 @@ _SCALARS: Mapping[str, Callable[[str], Any]] = {
 
 def _resolver(types: list[tuple[str, Any]]) -> type:
     """
-    Make the class that types plain scalars by the first pattern they match, else as text.
+    Return the class that types plain scalars by the first pattern they match, else as text.
     """
     from ruamel.yaml.nodes import ScalarNode
     from ruamel.yaml.resolver import VersionedResolver
@@ -351,9 +351,9 @@ def _read_yaml(text: str, file: str) -> Document:
 @dataclass(slots=True, kw_only=True)
 class _YamlWalk:
     """
-    Makes values of nodes, with their lines.
+    Turns nodes into values, with their lines.
 
-    It raises `_RefusedError` at what can be read and not be stored.
+    Raises `_RefusedError` at what can be read but not stored.
     """
 
     file: str
@@ -416,7 +416,7 @@ class _YamlWalk:
 
     def _count(self, node: "Node", line: int) -> None:
         """
-        Add up what is met a second time, which is what aliases repeat.
+        Add up the size of what is met again: that is what aliases repeat.
         """
         if id(node) not in self._seen:
             self._seen.add(id(node))

@@ -1,9 +1,9 @@
 """
-Open families: what this package brings, and what other packages add by entry points.
+Open families: the members of this package, and those that other packages add by entry points.
 
-A family maps names to members. Nothing is imported before it is asked for, and two packages that
-bring different members under one name are an error, not a race. Entry points are for other packages
-only: those of this distribution, such as an older wheel beside this tree, are ignored.
+A family maps names to members. Each member is imported when first used, and two packages that
+define different members of the same name are an error, not a race. Entry points are for other
+packages only: those of this distribution, such as an older wheel beside this tree, are ignored.
 """
 
 import difflib
@@ -31,27 +31,27 @@ class Family:
     noun: str
     """What a member is called in errors."""
     built_in: Mapping[str, str] | Callable[[], Mapping[str, Any]]
-    """Name -> ``module:attribute``; or a function that returns name -> the member itself."""
+    """Name -> ``module:attribute``; or a function that returns a mapping of name -> member."""
     fits: Callable[[str, Any], bool] = lambda name, member: callable(member)
-    """Whether an object can be the member of a name."""
+    """Whether an object can be the member of that name."""
     error: type[HarnessError]
     """What is raised for a member that is missing or cannot be loaded."""
 
     def names(self) -> tuple[str, ...]:
         """
-        Return every member's name, sorted.
+        Return the names of all members, sorted.
 
         Raises:
-            HarnessError: of the family's kind, if two packages bring one name.
+            HarnessError: of the family's kind, if two packages define the same name.
         """
         return tuple(sorted(self._members()))
 
     def added(self) -> Mapping[str, str]:
         """
-        Return the names that other packages bring, sorted, and for each the package.
+        Return the names that other packages add, sorted, each with its package.
 
         Raises:
-            HarnessError: of the family's kind, if two packages bring one name.
+            HarnessError: of the family's kind, if two packages define the same name.
         """
         members = self._members()
         return {
@@ -85,13 +85,13 @@ class Family:
         if not self.fits(name, member):
             raise self.error(
                 f"{where}: this object is not a {self.noun} of that name; docs/extending.md says "
-                "what it has to be"
+                "what is required"
             )
         return member
 
     def _members(self) -> dict[str, Any]:
         """
-        Return name -> the member itself, where it is, or the entry point that brings it.
+        Return name -> the member itself, its location, or its entry point.
         """
         members: dict[str, Any] = dict(
             self.built_in() if callable(self.built_in) else self.built_in
@@ -103,12 +103,12 @@ class Family:
             other = members[point.name]
             if isinstance(other, EntryPoint):
                 raise self.error(
-                    f"two packages bring a {self.noun} {point.name!r}: {_package(other)} "
+                    f"two packages define a {self.noun} {point.name!r}: {_package(other)} "
                     f"({other.value}) and {_package(point)} ({point.value}); uninstall one of them"
                 )
             raise self.error(
-                f"{_package(point)} brings a {self.noun} {point.name!r} ({point.value}), and there "
-                "is one of that name already; uninstall it"
+                f"{_package(point)} defines a {self.noun} {point.name!r} ({point.value}), which "
+                "is built in; uninstall that package"
             )
         return members
 
@@ -116,7 +116,7 @@ class Family:
 @cache
 def installed(group: str) -> tuple[EntryPoint, ...]:
     """
-    Return the entry points of a group that other distributions bring.
+    Return the entry points of a group that other distributions define.
     """
     return tuple(point for point in entry_points(group=group) if not _ours(point))
 

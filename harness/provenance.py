@@ -2,7 +2,7 @@
 Where and with what a run was made: the ``environment`` block of run.json.
 
 Package versions are read from metadata, not by importing: asking what is installed must not load
-it. What only torch can tell (accelerators, threads) is told if torch is loaded already.
+it. What only torch knows (accelerators, threads) is included if torch is already loaded.
 """
 
 import platform
@@ -31,7 +31,7 @@ PACKAGES = (
     "transformers",
     "trl",
 )
-"""What can change an answer, its judgement or its time."""
+"""Packages that can change an answer, its judgement or its time."""
 
 
 def harness_version() -> str:
@@ -46,7 +46,7 @@ def harness_version() -> str:
 
 def environment(folder: Path) -> dict[str, Any]:
     """
-    Describe this process: Python, packages, hardware, and the git commit *folder* is at.
+    Return a description of this process: Python, packages, hardware, the git commit of *folder*.
 
     ``commit`` and ``dirty`` are None outside a git work tree or without git.
     """
@@ -76,7 +76,7 @@ def packages() -> dict[str, str]:
 
 def hardware() -> dict[str, Any]:
     """
-    Describe the machine: what must be equal for stored times to be compared.
+    Return what must be equal about machines for stored times to be compared.
     """
     block: dict[str, Any] = {
         "machine": platform.machine(),
@@ -110,7 +110,7 @@ def date_today() -> date:
 
 
 def _cores() -> int:
-    # What this process may use, not what the machine has: containers and taskset limit it.
+    # The cores this process may use: containers and taskset limit them.
     import psutil
 
     process = psutil.Process()

@@ -146,7 +146,7 @@ def test_yaml_that_cannot_be_read_is_refused_with_its_line(read, text, line, mes
 def test_every_key_given_twice_is_a_problem(read):
     document = read("a: 1\nb:\n  c: 1\n  c: 2\na: 3\n")
 
-    assert [(4, "key 'c' is given twice; keep one"), (5, "key 'a' is given twice; keep one")] == [
+    assert [(4, "duplicate key 'c'; keep one"), (5, "duplicate key 'a'; keep one")] == [
         (problem.line, problem.message) for problem in document.problems
     ]
 

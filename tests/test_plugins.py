@@ -87,7 +87,7 @@ LOAD = "from harness.renderers.registry import {0}; print({0}({1}))"
 def test_a_name_that_is_built_in_is_not_taken_over(tmp_path: Path):
     other = package(tmp_path, "acme-page", "1.0", renderers="html = acme:render")
 
-    assert "acme-page 1.0 brings a renderer 'html' (acme:render), and there is one" in said(
+    assert "acme-page 1.0 defines a renderer 'html' (acme:render), which is built in" in said(
         LOAD.format("names", ""), other
     )
 
@@ -98,7 +98,7 @@ def test_one_name_from_two_packages_names_both(tmp_path: Path):
 
     text = said(LOAD.format("names", ""), one, two)
 
-    assert "two packages bring a renderer 'page': " in text
+    assert "two packages define a renderer 'page': " in text
     assert "acme-page 1.0 (acme:render)" in text
     assert "other-page 2.0 (other:render)" in text
 

@@ -1,11 +1,11 @@
 """
-Complete runs and baselines: read, accepted, listed. `harness.runs.writer` is what writes a run.
+Complete runs and baselines, read from disk. Runs are written by `harness.runs.writer`.
 
 A baseline is a copy of a run folder under ``<suite>/<name>/``, with ``history.jsonl`` beside it:
-one line for each run ever accepted there, with when, from what and why.
+one line for each run ever accepted there, with time, source and reason.
 
-A baseline's folder is swapped by two renames and healed by the next reader if a kill falls between
-them.
+A baseline's folder is swapped by two renames and repaired by the next reader if the process is
+killed between them.
 """
 
 from collections.abc import Iterable, Iterator
@@ -40,7 +40,7 @@ class StoredRun:
 
     def transcripts(self) -> Iterator[Transcript]:
         """
-        Read the run's evidence, one answer at a time, in the order it was made.
+        Yield the run's transcripts in the order they were made.
         """
         return read_transcripts(self.folder / TRANSCRIPTS)
 
@@ -60,7 +60,7 @@ def load_run(folder: Path) -> StoredRun:
             raise StoreError(
                 f"{folder}: this run is unfinished; continue it with `harness run --resume`"
             )
-        raise StoreError(f"{folder}: no {RUN} here, so this is no run folder")
+        raise StoreError(f"{folder}: no {RUN} here, so this is not a run folder")
     with boundary(StoreError, f"{path}: cannot be read"):
         text = path.read_text("utf-8")
     return StoredRun(folder=path.parent, record=decode(text, str(path)))
@@ -68,7 +68,7 @@ def load_run(folder: Path) -> StoredRun:
 
 def read_transcripts(path: Path) -> Iterator[Transcript]:
     """
-    Read a run's transcripts.jsonl.
+    Yield the transcripts of a run's transcripts.jsonl.
 
     Raises:
         StoreError: if there is no such file.
@@ -89,10 +89,10 @@ def read_transcripts(path: Path) -> Iterator[Transcript]:
 
 def read_transcripts_by_key(folder: Path) -> dict[Key, Transcript]:
     """
-    Read the evidence in a run folder, complete or not, by key.
+    Return the transcripts of a run folder, complete or not, by key.
 
     Raises:
-        TranscriptError: if two answers have the same key, or their repeats a gap.
+        TranscriptError: if two answers have the same key, or there is a gap in the repeats.
     """
     path = folder / TRANSCRIPTS
     by_key: dict[Key, Transcript] = {}
@@ -113,10 +113,11 @@ def read_transcripts_by_key(folder: Path) -> dict[Key, Transcript]:
 
 def gap_in_repeats(keys: Iterable[Key]) -> tuple[int, str] | None:
     """
-    Say at which of *keys*, by index, repeats leave a gap, and in words which; None without one.
+    Return the index in *keys* at which there is a gap in the repeats, and the gap in words; None
+    if there is none.
 
-    As many repeats are judged as the highest says there are: one mistyped number would be that many
-    answers that nobody was asked for.
+    The highest repeat decides how many are judged, so one mistyped number would otherwise add that
+    many answers that were never asked for.
     """
     first: dict[int, tuple[int, Key]] = {}
     for index, key in enumerate(keys):

@@ -178,7 +178,7 @@ def test_two_packages_that_bring_one_name_are_named(acme: Path):
 
     gated = harness_command(acme, "gate", "new", "--baseline", "shipped")
     assert (2, 1) == (gated.returncode, len(gated.stderr.splitlines()))
-    assert gated.stderr.startswith("harness: two packages bring a renderer 'csv': ")
+    assert gated.stderr.startswith("harness: two packages define a renderer 'csv': ")
     doctor = harness_command(acme, "doctor")
     assert "BROKEN  renderers " in doctor.stdout
     assert "acme-forms 1.2" in doctor.stdout

@@ -298,7 +298,7 @@ BAD_CASES = {
     "not JSON": ('{"id": "a"', "not valid JSON: Expecting ',' delimiter in column 11"),
     "key twice": (
         '{"id": "a", "id": "b", "prompt": "x", "expect": {"abstain": true}}',
-        "key 'id' is given twice; keep one",
+        "duplicate key 'id'; keep one",
     ),
     "NaN": (
         '{"id": "a", "prompt": "x", "expect": {"abstain": true, "text": NaN}}',
@@ -307,7 +307,7 @@ BAD_CASES = {
     "null": ("null", "null is not a row; remove it"),
     "number beyond a float": (
         '{"id": "a", "prompt": "x", "expect": {"abstain": true, "text": 1e999}}',
-        "the number 1e999 is beyond the largest that can be stored, about 1.8e308",
+        "the number 1e999 is too large to be stored (at most about 1.8e308)",
     ),
     "number of too many digits": (
         f'{{"id": "a", "prompt": "x", "expect": {{"abstain": true, "text": {"9" * 5000}}}}}',
@@ -394,7 +394,7 @@ def test_a_bad_case_is_refused_with_its_line(tmp_path, bad, complaint):
             "cases.jsonl\nsytem: x\n",
             "has an unknown key 'sytem'; did you mean 'system'?",
         ),
-        (6, "cases.jsonl\n", "cases.jsonl\nname: toy\n", "key 'name' is given twice; keep one"),
+        (6, "cases.jsonl\n", "cases.jsonl\nname: toy\n", "duplicate key 'name'; keep one"),
         (
             6,
             "cases.jsonl\n",
@@ -432,7 +432,7 @@ def test_a_bad_case_is_refused_with_its_line(tmp_path, bad, complaint):
             3,
             "version: 1.0.0",
             "version: 1e999",
-            "the number 1e999 is beyond the largest that can be stored, about 1.8e308",
+            "the number 1e999 is too large to be stored (at most about 1.8e308)",
         ),
         (
             3,
@@ -601,7 +601,7 @@ def test_a_key_given_twice_in_tools_json_is_refused(tmp_path):
     write(tmp_path)
     (tmp_path / "tools.json").write_text('[\n {"name": "f",\n  "name": "g"}\n]\n', "utf-8")
 
-    assert ["tools.json:3: key 'name' is given twice; keep one"] == complaints(tmp_path)[:1]
+    assert ["tools.json:3: duplicate key 'name'; keep one"] == complaints(tmp_path)[:1]
 
 
 @pytest.mark.parametrize("name", ["suite.yaml", "tools.json", "versions.json"])
