@@ -370,11 +370,11 @@ def read_example(sample: DialectSample, example: Mapping[str, Any], *, lenient: 
         Tool.from_schema({"name": name, "parameters": {"type": "object", "properties": properties}})
         for name, properties in example.get("tools", {}).items()
     ]
+    if "text" in example:
+        chosen = sample.dialect.read_leniently if lenient else sample.dialect.read
+        return chosen(example["text"], tools)
     transcript = Transcript(
-        key=KEY,
-        output=example.get("text"),
-        message=example.get("message"),
-        finish_reason=example.get("finish_reason"),
+        key=KEY, message=example["message"], finish_reason=example.get("finish_reason")
     )
     return read(sample.dialect, transcript, tools, lenient=lenient)
 
