@@ -20,6 +20,7 @@ PACKAGES = (
     "datasets",
     "gguf",
     "jsonschema",
+    "jsonschema-rs",
     "numpy",
     "peft",
     "pytest",

@@ -45,13 +45,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
-from jsonschema import Draft202012Validator
 from jsonschema.exceptions import SchemaError, ValidationError
 from jsonschema.validators import extend
 from referencing import Registry
 
 from harness.constraints.datetimes import read_moment
-from harness.constraints.keywords import CHECKS, SchemaValidator, finite, json_type
+from harness.constraints.keywords import CHECKS, finite, json_type
 from harness.constraints.references import (
     SCHEMA_LISTS,
     SCHEMA_MAPS,
@@ -60,6 +59,7 @@ from harness.constraints.references import (
     missing_reference,
     subschemas,
 )
+from harness.constraints.schema import FORMAT_CHECKER, SchemaValidator, check_schema
 
 FaultCode = Literal["wrong_type", "wrong_value"]
 
@@ -148,7 +148,7 @@ def check_constraint(spec: Any) -> None:
     if spec.get("absent") and (schema or spec.get("optional")):
         raise ValueError('"absent" stands alone: an absent argument has nothing else to meet')
     try:
-        Draft202012Validator.check_schema(schema)
+        check_schema(schema)
     except SchemaError as exc:
         where = "".join(f"{step}: " for step in exc.absolute_path)
         raise ValueError(f"not valid JSON Schema: {where}{exc.message}") from exc
@@ -173,9 +173,7 @@ def make_constraint(spec: Any) -> Constraint:
         absent=flags.get("absent", False),
         schema=schema,
         # The empty registry keeps a "$ref" from being fetched.
-        validator=_Validator(
-            schema, registry=Registry(), format_checker=Draft202012Validator.FORMAT_CHECKER
-        ),
+        validator=_Validator(schema, registry=Registry(), format_checker=FORMAT_CHECKER),
         plain=schema.keys() <= {*CHECKS, *EXTRA_KEYWORDS},
     )
 

@@ -10,9 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from fractions import Fraction
 from typing import Any
 
-from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
-from jsonschema.validators import extend
 
 from harness.constraints.datetimes import read_moment
 from harness.constraints.text import fold
@@ -108,9 +106,7 @@ def _equals_ignoring_case(_: Any, text: Any, instance: Any, schema: Any) -> Iter
 def _close_to(_: Any, target: Any, instance: Any, schema: Mapping[str, Any]) -> Iterator[Any]:
     if json_type(instance) != "number":
         yield ValidationError(f"{_short(instance)} is no number")
-    elif not finite(instance) or abs(_exact(instance) - _exact(target)) > _exact(
-        schema["tolerance"]
-    ):
+    elif not finite(instance) or abs(exact(instance) - exact(target)) > exact(schema["tolerance"]):
         yield ValidationError(
             f"{_short(instance)} is not within {schema['tolerance']} of {_short(target)}"
         )
@@ -127,14 +123,6 @@ def _same_moment_as(_: Any, text: Any, instance: Any, schema: Any) -> Iterator[A
         yield ValidationError(f"{_short(instance)} is not the moment {_short(text)}")
 
 
-def _multiple_of(_: Any, factor: Any, instance: Any, schema: Any) -> Iterator[Any]:
-    whole = json_type(instance) != "number" or (
-        finite(instance) and _exact(instance) % _exact(factor) == 0
-    )
-    if not whole:
-        yield ValidationError(f"{_short(instance)} is not a multiple of {_short(factor)}")
-
-
 def finite(number: float) -> bool:
     """
     Whether *number* is neither NaN nor infinite; integers may be too large for a float.
@@ -142,7 +130,7 @@ def finite(number: float) -> bool:
     return isinstance(number, int) or math.isfinite(number)
 
 
-def _exact(number: float) -> Fraction:
+def exact(number: float) -> Fraction:
     """
     The number as written: 0.1 is a tenth. Integers may be too large for a float.
     """
@@ -159,30 +147,3 @@ CHECKS: Mapping[str, Callable[[Any, Any, Any, Any], Iterator[Any]]] = {
     "same_moment_as": _same_moment_as,
 }
 """Our keywords: each check yields an error where its keyword does not hold."""
-
-
-def _or_null(check: Callable[..., Iterator[Any] | None]) -> Callable[..., Iterator[Any]]:
-    def checked(
-        validator: Any, value: Any, instance: Any, schema: Mapping[str, Any]
-    ) -> Iterator[Any]:
-        if instance is not None or schema.get("nullable") is not True:
-            yield from check(validator, value, instance, schema) or ()
-
-    return checked
-
-
-_REFUSING_NULL = ("type", "enum", "const", "allOf", "anyOf", "oneOf", "not", "$ref", "if")
-"""The keywords that can refuse null; all others look at values of a type of their own."""
-
-# Of jsonschema, 19.99 is no multiple of 0.01 and a very large integer an OverflowError.
-SchemaValidator: Any = extend(  # type: ignore[no-untyped-call]
-    Draft202012Validator,
-    {
-        "multipleOf": _multiple_of,
-        **{name: _or_null(Draft202012Validator.VALIDATORS[name]) for name in _REFUSING_NULL},
-    },
-)
-"""
-Draft 2020-12, for the schemas that tools declare. One word of OpenAPI's counts beside it: where
-``nullable`` is true, null is valid, as `harness.dialects.readers.untyped` reads it.
-"""

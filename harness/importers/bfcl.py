@@ -15,11 +15,10 @@ from datetime import date
 from typing import Any
 
 from jsonschema.exceptions import SchemaError
-from referencing import Registry
 from referencing.exceptions import Unresolvable
 
 from harness.canonical import canonical_json
-from harness.constraints.keywords import SchemaValidator
+from harness.constraints.schema import check_schema, schema_validator
 from harness.diagnostics import Problem
 from harness.errors import UsageError
 from harness.importers.base import Imported, ImportedCase, Sources, quarantine
@@ -187,7 +186,7 @@ class _Functions:
         """
         for name, tool in self.tools.items():
             try:
-                SchemaValidator.check_schema(tool["function"].get("parameters", {}))
+                check_schema(tool["function"].get("parameters", {}))
             except SchemaError as error:
                 where = ".".join(map(str, ("parameters", *error.absolute_path)))
                 reason = f"which is not a JSON Schema: {error.message}"
@@ -268,7 +267,7 @@ def _widen(name: str, argument: str, accepted: list[Any], declared: _Functions) 
             f"{canonical_json(was)} is changed to {canonical_json(properties[argument])}"
         )
     # On the whole, as a declaration may refer to another part of it.
-    whole = SchemaValidator(declared.tools[name]["function"]["parameters"], registry=Registry())
+    whole = schema_validator(declared.tools[name]["function"]["parameters"])
     validator = whole.evolve(schema=properties[argument])
     refused = [value for value in values if not validator.is_valid(value)]
     if refused:

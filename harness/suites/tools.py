@@ -5,11 +5,11 @@ The tools a suite declares and those a case offers: what is wrong with them, and
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from jsonschema import Draft202012Validator
 from jsonschema.exceptions import SchemaError
 
 from harness.constraints.constraint import KEYWORDS
 from harness.constraints.references import MAX_STEPS, endless_reference, missing_reference
+from harness.constraints.schema import check_schema
 from harness.diagnostics import Flaw, Steps
 from harness.messages import Tool, schema_key, unknown_tool_keys
 from harness.wording import suggest
@@ -75,7 +75,7 @@ def _declaration_flaws(entry: Any, steps: Steps) -> Iterator[Flaw]:
         entry = entry["function"]
     steps = (*steps, schema_key(entry))
     try:
-        Draft202012Validator.check_schema(tool.parameters)
+        check_schema(tool.parameters)
     except SchemaError as exc:
         at = tuple(exc.absolute_path)
         yield (*steps, *at), f"of tool {tool.name!r} is not valid JSON Schema: {exc.message}"

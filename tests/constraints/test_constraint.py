@@ -22,7 +22,8 @@ from harness.constraints.constraint import (
     optional,
     same_moment_as,
 )
-from harness.constraints.keywords import SchemaValidator, json_equal
+from harness.constraints.keywords import json_equal
+from harness.constraints.schema import SchemaValidator
 
 OK, TYPE, VALUE = "ok", "wrong_type", "wrong_value"
 

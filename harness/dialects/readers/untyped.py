@@ -12,7 +12,7 @@ Formats of tags give a value no type: ``5`` may be a number or a string. Three r
 
 A schema is read as a validator reads it, with the whole schema of the tool at hand: ``$ref`` is
 followed, ``allOf`` narrows, ``anyOf`` and ``oneOf`` widen, and ``nullable: true`` (OpenAPI's word)
-adds null, here as in `harness.constraints.keywords.SchemaValidator`.
+adds null, here as in `harness.constraints.schema.SchemaValidator`.
 """
 
 import re

@@ -7,10 +7,8 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from referencing import Registry
-
 from harness.canonical import canonical_json
-from harness.constraints.keywords import SchemaValidator
+from harness.constraints.schema import schema_validator
 from harness.diagnostics import Places, Steps
 from harness.messages import Tool
 from harness.suites.lint.case_rules import expectation_spec
@@ -81,7 +79,7 @@ def _tool(tool: Tool, steps: Steps) -> Iterator[Found]:
             yield steps, "required_undeclared", text
     for name, schema in known.items():
         if isinstance(schema, Mapping) and "enum" in schema:
-            whole = SchemaValidator(tool.parameters, registry=Registry())
+            whole = schema_validator(tool.parameters)
             validator = whole.evolve(schema=schema)
             for value in schema["enum"]:
                 if (error := next(validator.iter_errors(value), None)) is not None:

@@ -7,11 +7,10 @@ Only what is certain is found: the values either of the two names, their types, 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from referencing import Registry
-
 from harness.canonical import canonical_json
 from harness.constraints.constraint import TEXT_KEYWORDS, Constraint
-from harness.constraints.keywords import SchemaValidator, json_type
+from harness.constraints.keywords import json_type
+from harness.constraints.schema import schema_validator
 from harness.diagnostics import Steps
 from harness.messages import Tool
 from harness.suites.lint.findings import Found
@@ -33,7 +32,7 @@ def value_findings(
     """
     declared = tool.parameters.get("properties", {}).get(name, True)
     # Evolved from the whole schema, so that "#/$defs/..." is found from there.
-    validator = SchemaValidator(tool.parameters, registry=Registry()).evolve(schema=declared)
+    validator = schema_validator(tool.parameters).evolve(schema=declared)
     named = named_values(constraint.schema)
     refused = [
         (value, *refusal)

@@ -1,0 +1,130 @@
+"""
+JSON Schema, draft 2020-12, as the tools of a suite declare their arguments by it.
+
+It is jsonschema's, but for four things. Patterns are those of ECMA-262, as the draft wants
+(`harness.constraints.patterns`). 19.99 is a multiple of 0.01, and very large integers are compared
+as well. One word of OpenAPI's counts: where ``nullable`` is true, null is valid, as
+`harness.dialects.readers.untyped` reads it. And nothing is fetched from an address.
+"""
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from jsonschema import Draft202012Validator, FormatChecker
+from jsonschema.exceptions import SchemaError, ValidationError
+from jsonschema.validators import extend
+from referencing import Registry
+
+from harness.constraints.keywords import exact, finite, json_type
+from harness.constraints.patterns import compile_pattern, matches
+from harness.constraints.references import subschemas
+
+Check = Callable[[Any, Any, Any, Any], Iterator[Any] | None]
+"""A keyword in the form jsonschema calls it: (validator, keyword's value, instance, schema)."""
+
+_KEYWORDS: Mapping[str, Check] = Draft202012Validator.VALIDATORS
+
+
+def _multiple_of(_: Any, factor: Any, instance: Any, schema: Any) -> Iterator[Any]:
+    whole = json_type(instance) != "number" or (
+        finite(instance) and exact(instance) % exact(factor) == 0
+    )
+    if not whole:
+        yield ValidationError(f"{instance!r} is not a multiple of {factor!r}")
+
+
+def _pattern(_: Any, pattern: str, instance: Any, schema: Any) -> Iterator[Any]:
+    if isinstance(instance, str) and not matches(pattern, instance):
+        yield ValidationError(f"{instance!r} does not match {pattern!r}")
+
+
+def _pattern_properties(
+    validator: Any, patterns: Mapping[str, Any], instance: Any, schema: Any
+) -> Iterator[Any]:
+    if isinstance(instance, Mapping):
+        for pattern, inner in patterns.items():
+            for name, value in instance.items():
+                if matches(pattern, name):
+                    yield from validator.descend(value, inner, path=name, schema_path=pattern)
+
+
+def _additional_properties(
+    validator: Any, allowed: Any, instance: Any, schema: Mapping[str, Any]
+) -> Iterator[Any]:
+    patterns = schema.get("patternProperties", {})
+    if patterns and isinstance(instance, Mapping):
+        instance = {
+            name: value
+            for name, value in instance.items()
+            if not any(matches(pattern, name) for pattern in patterns)
+        }
+        schema = {"properties": schema.get("properties", {})}
+    yield from _KEYWORDS["additionalProperties"](validator, allowed, instance, schema) or ()
+
+
+def _or_null(check: Check) -> Check:
+    def checked(
+        validator: Any, value: Any, instance: Any, schema: Mapping[str, Any]
+    ) -> Iterator[Any]:
+        if instance is not None or schema.get("nullable") is not True:
+            yield from check(validator, value, instance, schema) or ()
+
+    return checked
+
+
+_REFUSING_NULL = ("type", "enum", "const", "allOf", "anyOf", "oneOf", "not", "$ref", "if")
+"""The keywords that can refuse null; all others look at values of a type of their own."""
+
+SchemaValidator: Any = extend(  # type: ignore[no-untyped-call]
+    Draft202012Validator,
+    {
+        "multipleOf": _multiple_of,
+        "pattern": _pattern,
+        "patternProperties": _pattern_properties,
+        "additionalProperties": _additional_properties,
+        **{name: _or_null(_KEYWORDS[name]) for name in _REFUSING_NULL},
+    },
+)
+"""The class of the validators that `schema_validator` makes."""
+
+
+def schema_validator(schema: Any) -> Any:
+    """
+    Return a validator of values by *schema*, which `check_schema` has found sound.
+    """
+    return SchemaValidator(schema, registry=Registry())
+
+
+FORMAT_CHECKER = FormatChecker(formats=())
+FORMAT_CHECKER.checkers = {
+    **Draft202012Validator.FORMAT_CHECKER.checkers,
+    "regex": (lambda text: not isinstance(text, str) or bool(compile_pattern(text)), ValueError),
+}
+"""jsonschema's, with the regular expressions of ECMA-262."""
+
+
+def check_schema(schema: Any) -> None:
+    """
+    Refuse what is not a JSON Schema.
+
+    Raises:
+        SchemaError: saying what is wrong, and where.
+    """
+    Draft202012Validator.check_schema(schema, format_checker=FORMAT_CHECKER)
+    parts = list(_parts(schema))
+    if any("unevaluatedProperties" in part for part in parts):
+        for pattern in (name for part in parts for name in part.get("patternProperties", {})):
+            try:
+                re.compile(pattern)  # jsonschema itself looks for properties that were evaluated
+            except re.error as exc:
+                raise SchemaError(
+                    f"beside unevaluatedProperties the pattern {pattern!r} cannot be read: {exc}"
+                ) from exc
+
+
+def _parts(schema: Any) -> Iterator[Mapping[str, Any]]:
+    if isinstance(schema, Mapping):
+        yield schema
+        for inner in subschemas(schema):
+            yield from _parts(inner)
