@@ -6,8 +6,9 @@ Source: Anthropic's Messages API. ``input`` is an object, ``{}`` for a tool with
 string is a problem, which a lenient reading may decode. A message that stopped at ``max_tokens``
 with a ``tool_use`` block last has an unfinished call: the API gives what was there by then.
 
-As text an answer is the JSON of such a message. Streams, in pieces of ``input_json_delta``, are put
-together by the client and not read here.
+As text an answer is the JSON of such a message; a call of a declared tool in other text, in any
+family's notation, is an attempt that cannot be read. Streams, in pieces of ``input_json_delta``,
+are put together by the client and not read here.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,6 +18,7 @@ from typing import Any
 from harness.dialects.base import Attempt, Reading
 from harness.dialects.readers.json_calls import decoded, rendered_value
 from harness.dialects.readers.json_text import JsonReader, Trouble, unsound
+from harness.dialects.readers.lost import declared, text_reading
 from harness.messages import Tool, ToolCall
 
 _CUT = ("max_tokens", "length")
@@ -28,7 +30,7 @@ class Anthropic:
     """
 
     name = "anthropic"
-    version = 1
+    version = 2
     stops: tuple[str, ...] = ()
 
     def recognises(self, template: str) -> bool:
@@ -42,13 +44,13 @@ class Anthropic:
         Read an answer that begins with the JSON text of a message; any other text is an answer
         without calls.
         """
-        return _from_text(output, loose=False)
+        return _from_text(output, declared(tools), loose=False)
 
     def read_leniently(self, output: str, tools: Sequence[Tool] = ()) -> Reading:
         """
         Read *output* with one mend: an ``input`` that is the JSON text of an object.
         """
-        return _from_text(output, loose=True)
+        return _from_text(output, declared(tools), loose=True)
 
     def read_message(self, message: Mapping[str, Any], finish_reason: str | None) -> Reading:
         """
@@ -95,9 +97,9 @@ def _is_call(block: Any) -> bool:
     return isinstance(block, Mapping) and block.get("type") == "tool_use"
 
 
-def _from_text(output: str, *, loose: bool) -> Reading:
+def _from_text(output: str, names: tuple[str, ...], *, loose: bool) -> Reading:
     if not output.lstrip().startswith("{"):
-        return Reading(text=output.strip())
+        return text_reading(output, names)
     reader = JsonReader(output)
     try:
         message, end = reader.value(0)
@@ -106,7 +108,7 @@ def _from_text(output: str, *, loose: bool) -> Reading:
             *reader.outer,
             reader.key,
         ):
-            return Reading(text=output.strip())
+            return text_reading(output, names)
         problem = "the message ends before its calls do" if trouble.early else trouble.reason
         attempt = Attempt(
             name=None,
@@ -118,7 +120,7 @@ def _from_text(output: str, *, loose: bool) -> Reading:
         )
         return Reading(attempts=(attempt,))
     if not isinstance(message.get("content"), list):
-        return Reading(text=output.strip())
+        return text_reading(output, names)
     reading = _reading(message, None, loose=loose)
     return replace(reading, text=f"{reading.text}{output[end:]}".strip())
 

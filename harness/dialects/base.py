@@ -2,7 +2,8 @@
 What a dialect is, and the one result every dialect gives.
 
 A dialect knows one text format in which a model family writes tool calls. It reads text and
-nothing else: no tool is run, no name is matched against a list, no value is guessed.
+nothing else: no tool is run, no name is guessed, no value is guessed. The declared tools say two
+things: which type a bare text has, and whether something that looks like a call is one.
 """
 
 from collections.abc import Mapping, Sequence
@@ -72,6 +73,8 @@ class Dialect(Protocol):
 
     - `read` and `read_leniently` accept any text and never raise;
     - a call that is begun is always an attempt: readable, or with a problem; never dropped;
+    - so is a call that lost a tag: what only talks about calls is text, and what an attempt is
+      says `harness.dialects.readers.lost`;
     - cutting an answer anywhere never adds a call or a value that the whole did not hold;
     - ``read(render(calls))`` gives the same calls back.
     """
@@ -101,7 +104,8 @@ class Dialect(Protocol):
 
     def read(self, output: str, tools: Sequence[Tool] = ()) -> Reading:
         """
-        Read *output* as a correct runtime would. *tools* only type formats that carry no types.
+        Read *output* as the family's own runtime would. *tools* type formats that carry no types,
+        and show calls that lost their opening tag; no name is ever matched against them otherwise.
         """
 
     def read_leniently(self, output: str, tools: Sequence[Tool] = ()) -> Reading:

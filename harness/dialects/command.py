@@ -21,6 +21,7 @@ from harness.dialects.readers.json_calls import (
     read_list,
     rendered_value,
 )
+from harness.dialects.readers.lost import Traces, declared, missing
 from harness.dialects.readers.tags import Bare, Tags, read_tagged
 from harness.messages import Tool, ToolCall
 
@@ -30,6 +31,7 @@ _STRICTLY = partial(read_list, keys=_KEYS)
 _LENIENTLY = partial(read_list, keys=_KEYS, loose=True)
 _END = "<|END_OF_TURN_TOKEN|>"
 _NO_CALL = "directly_answer"
+_SHOWN = ("tool_name", "parameters", "arguments")
 
 _ACTION = Tags(
     opener="<|START_ACTION|>",
@@ -40,6 +42,7 @@ _ACTION = Tags(
         "<|END_ACTION|>", "<|START_RESPONSE|>", "<|END_RESPONSE|>", "<|START_TEXT|>", "<|END_TEXT|>"
     ),
     reasoning=("<|START_THINKING|>", "<|END_THINKING|>"),
+    traces=Traces(problem=missing("<|START_ACTION|>"), closers=("<|END_ACTION|>",), keys=_SHOWN),
 )  # fmt: skip
 _FENCED = Tags(
     opener="Action: ```json",
@@ -47,6 +50,7 @@ _FENCED = Tags(
     closer="```",
     ends=(_END,),
     spaced=True,
+    traces=Traces(problem=missing("Action: ```json"), keys=_SHOWN),
 )
 
 
@@ -56,7 +60,7 @@ class CommandA:
     """
 
     name = "command-a"
-    version = 1
+    version = 2
     stops = (_END,)
 
     def recognises(self, template: str) -> bool:
@@ -69,7 +73,7 @@ class CommandA:
         """
         Read *output* as a correct runtime would.
         """
-        return read_tagged(output, _ACTION, _STRICTLY)
+        return read_tagged(output, _ACTION, _STRICTLY, names=declared(tools))
 
     def read_leniently(self, output: str, tools: Sequence[Tool] = ()) -> Reading:
         """
@@ -77,7 +81,7 @@ class CommandA:
         encoded twice, ``arguments`` for ``parameters``, ``\\_`` in a name, one call without its
         list; and calls at the start of a line without tags.
         """
-        return read_tagged(output, _ACTION, _LENIENTLY, _BARE)
+        return read_tagged(output, _ACTION, _LENIENTLY, _BARE, declared(tools))
 
     def render(self, calls: Sequence[ToolCall]) -> str:
         """
@@ -105,7 +109,7 @@ class CommandR:
     """
 
     name = "command-r"
-    version = 1
+    version = 2
     stops = (_END,)
 
     def recognises(self, template: str) -> bool:
@@ -118,13 +122,13 @@ class CommandR:
         """
         Read *output* as a correct runtime would.
         """
-        return _called(read_tagged(output, _FENCED, _STRICTLY))
+        return _called(read_tagged(output, _FENCED, _STRICTLY, names=declared(tools)))
 
     def read_leniently(self, output: str, tools: Sequence[Tool] = ()) -> Reading:
         """
         Read *output* with the mends of `CommandA`, but for the fence, which belongs to the form.
         """
-        return _called(read_tagged(output, _FENCED, _LENIENTLY, _BARE))
+        return _called(read_tagged(output, _FENCED, _LENIENTLY, _BARE, declared(tools)))
 
     def render(self, calls: Sequence[ToolCall]) -> str:
         """

@@ -7,7 +7,8 @@ on lines of its own the object, ``<｜tool▁call▁end｜>``; the fence belongs
 object may run over many lines (a public parser reads one line only). V3.1 (dialect
 ``deepseek-v3.1``, experimental: from memory) writes ``NAME<｜tool▁sep｜>{..}`` without a fence.
 Around all calls stand ``<｜tool▁calls▁begin｜>`` and ``<｜tool▁calls▁end｜>``, which begin and end
-nothing by themselves: no list of calls is ever reported that holds none (vLLM issue 48367).
+nothing by themselves: no list of calls is ever reported that holds none (vLLM issue 48367). A call
+before the first of them is not executed: its opening tag is missing.
 
 A model and a template of two versions are a mismatch that no server reports (SGLang issue 17141);
 here the call of the other version is malformed, and read leniently.
@@ -22,7 +23,8 @@ from typing import Protocol
 from harness.dialects.base import Reading
 from harness.dialects.readers.json_calls import past, read_arguments, rendered_value
 from harness.dialects.readers.json_text import JsonReader, Trouble
-from harness.dialects.readers.tags import Tags, Written, read_tagged
+from harness.dialects.readers.lost import Traces, declared, in_section, missing
+from harness.dialects.readers.tags import Body, Tags, Written, read_tagged
 from harness.messages import Tool, ToolCall
 
 _SEP = "<｜tool▁sep｜>"
@@ -36,6 +38,15 @@ _TAGS = Tags(
     spaced=True,
     removed=(_BEGIN, _END),
     reasoning=("<think>", "</think>"),
+    traces=Traces(
+        problem=missing("<｜tool▁call▁begin｜>"),
+        inner=("<｜tool▁sep｜>",),
+        closers=("<｜tool▁call▁end｜>",),
+        notation=(
+            r"(?<![\w.-])(?:function)?NAME\s*```json\s*(?=\{)",
+            r"(?<![\w.-])NAME(?=\{\s*[\"'}])",
+        ),
+    ),
 )
 _NAME = re.compile(r"[^\s<｜`{}]*")
 
@@ -46,7 +57,7 @@ class DeepSeekV3:
     """
 
     name = "deepseek-v3"
-    version = 1
+    version = 2
     stops = (_STOP,)
 
     def recognises(self, template: str) -> bool:
@@ -59,14 +70,14 @@ class DeepSeekV3:
         """
         Read *output* as a correct runtime would.
         """
-        return read_tagged(output, _TAGS, _fenced)
+        return _read(output, _fenced, tools)
 
     def read_leniently(self, output: str, tools: Sequence[Tool] = ()) -> Reading:
         """
         Read *output* with these mends: single quotes, a trailing comma, arguments encoded twice,
         ``\\_`` in a name, and the form of V3.1.
         """
-        return read_tagged(output, _TAGS, partial(_mended, first=_fenced, second=_plain))
+        return _read(output, partial(_mended, first=_fenced, second=_plain), tools, repair=True)
 
     def render(self, calls: Sequence[ToolCall]) -> str:
         """
@@ -84,7 +95,7 @@ class DeepSeekV31:
     """
 
     name = "deepseek-v3.1"
-    version = 1
+    version = 2
     stops = (_STOP,)
 
     def recognises(self, template: str) -> bool:
@@ -97,13 +108,13 @@ class DeepSeekV31:
         """
         Read *output* as a correct runtime would.
         """
-        return read_tagged(output, _TAGS, _plain)
+        return _read(output, _plain, tools)
 
     def read_leniently(self, output: str, tools: Sequence[Tool] = ()) -> Reading:
         """
         Read *output* with the mends of `DeepSeekV3`, the other way round.
         """
-        return read_tagged(output, _TAGS, partial(_mended, first=_plain, second=_fenced))
+        return _read(output, partial(_mended, first=_plain, second=_fenced), tools, repair=True)
 
     def render(self, calls: Sequence[ToolCall]) -> str:
         """
@@ -113,6 +124,11 @@ class DeepSeekV31:
             ValueError: for a value JSON cannot hold, or a name that holds a space or a tag.
         """
         return _rendered(calls, "{name}{sep}{arguments}", "")
+
+
+def _read(output: str, body: Body, tools: Sequence[Tool], *, repair: bool = False) -> Reading:
+    reading = read_tagged(output, _TAGS, body, names=declared(tools))
+    return in_section(reading, output, (_BEGIN,), repair=repair)
 
 
 class _Form(Protocol):

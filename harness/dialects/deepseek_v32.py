@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from harness.dialects.base import Reading
+from harness.dialects.readers.lost import Traces, declared, missing
 from harness.dialects.readers.markup import Markup, several
 from harness.dialects.readers.tags import Tags, read_tagged
 from harness.messages import Tool, ToolCall
@@ -43,20 +44,8 @@ class DeepSeekMarkup:
     version: int
     around: str
     """The word in the tag around all calls."""
+    tags: Tags
     stops: tuple[str, ...] = (_STOP,)
-
-    @property
-    def tags(self) -> Tags:
-        """
-        The tags around all calls.
-        """
-        return Tags(
-            opener=f"<｜DSML｜{self.around}>",
-            closer=f"</｜DSML｜{self.around}>",
-            ends=(_STOP,),
-            spaced=True,
-            reasoning=("<think>", "</think>"),
-        )
 
     def recognises(self, template: str) -> bool:
         """
@@ -70,8 +59,8 @@ class DeepSeekMarkup:
         """
         Read *output* as a correct runtime would.
         """
-        one = partial(_MARKUP.read, tools=tools)
-        return read_tagged(output, self.tags, partial(several, one, _MARKUP.call[0]))
+        body = partial(several, partial(_MARKUP.read, tools=tools), _MARKUP.call[0])
+        return read_tagged(output, self.tags, body, names=declared(tools))
 
     def read_leniently(self, output: str, tools: Sequence[Tool] = ()) -> Reading:
         """
@@ -91,7 +80,25 @@ class DeepSeekMarkup:
         return (f"{self.tags.opener}\n{inside}\n{self.tags.closer}" if blocks else "") + _STOP
 
 
-DEEPSEEK_V32 = DeepSeekMarkup(name="deepseek-v3.2", version=2, around="function_calls")
-DEEPSEEK_V4 = DeepSeekMarkup(name="deepseek-v4", version=1, around="tool_calls")
+def _dialect(name: str, version: int, around: str) -> DeepSeekMarkup:
+    opener, closer = f"<｜DSML｜{around}>", f"</｜DSML｜{around}>"
+    tags = Tags(
+        opener=opener,
+        closer=closer,
+        ends=(_STOP,),
+        spaced=True,
+        reasoning=("<think>", "</think>"),
+        traces=Traces(
+            problem=missing(opener),
+            begins=(_MARKUP.call[0],),
+            inner=(_MARKUP.call_end, _MARKUP.argument[0], _MARKUP.argument_end),
+            closers=(closer,),
+        ),
+    )
+    return DeepSeekMarkup(name=name, version=version, around=around, tags=tags)
+
+
+DEEPSEEK_V32 = _dialect("deepseek-v3.2", version=2, around="function_calls")
+DEEPSEEK_V4 = _dialect("deepseek-v4", version=1, around="tool_calls")
 
 DIALECTS = (DEEPSEEK_V32, DEEPSEEK_V4)

@@ -20,6 +20,7 @@ from functools import lru_cache
 
 from harness.dialects.base import Reading
 from harness.dialects.readers.braces import Braces
+from harness.dialects.readers.lost import Traces, declared, missing
 from harness.dialects.readers.tags import Bare, Tags, read_tagged
 from harness.messages import Tool, ToolCall
 
@@ -30,6 +31,11 @@ _TAGS = Tags(
     ends=("<start_function_response>", "<end_of_turn>", "<eos>"),
     spaced=False,
     removed=("<end_function_call>", "<start_of_turn>", _ESCAPE, "<bos>", "<pad>"),
+    traces=Traces(
+        problem=missing("<start_function_call>"),
+        closers=("<end_function_call>",),
+        notation=(r"\bcall:NAME(?=\s*\{)",),
+    ),
 )
 _BRACES = Braces(family="FunctionGemma", quote=_ESCAPE)
 
@@ -40,7 +46,7 @@ class FunctionGemma:
     """
 
     name = "functiongemma"
-    version = 1
+    version = 2
     stops = ("<start_function_response>", "<end_of_turn>")
 
     def recognises(self, template: str) -> bool:
@@ -53,15 +59,18 @@ class FunctionGemma:
         """
         Read *output* as a correct runtime would.
         """
-        return _read_strictly(output)
+        return _read_strictly(output, declared(tools))
 
     def read_leniently(self, output: str, tools: Sequence[Tool] = ()) -> Reading:
         """
         Read *output* with these mends: strings and keys in double quotes, a
         trailing comma; and ``call:NAME{...}`` without control tokens at the start of a line.
         """
-        strict = _read_strictly(output)
-        return read_tagged(output, _TAGS, _BRACES.mend, _BARE) if _may_be_mended(strict) else strict
+        names = declared(tools)
+        strict = _read_strictly(output, names)
+        if not _may_be_mended(strict):
+            return strict
+        return read_tagged(output, _TAGS, _BRACES.mend, _BARE, names)
 
     def render(self, calls: Sequence[ToolCall]) -> str:
         """
@@ -78,8 +87,8 @@ class FunctionGemma:
 
 # Judging asks for both readings of one answer in turn, and most answers need no second one.
 @lru_cache(maxsize=1)
-def _read_strictly(output: str) -> Reading:
-    return read_tagged(output, _TAGS, _BRACES.read)
+def _read_strictly(output: str, names: tuple[str, ...]) -> Reading:
+    return read_tagged(output, _TAGS, _BRACES.read, names=names)
 
 
 def _may_be_mended(strict: Reading) -> bool:

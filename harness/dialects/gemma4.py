@@ -13,6 +13,7 @@ from collections.abc import Sequence
 
 from harness.dialects.base import Reading
 from harness.dialects.readers.braces import Braces
+from harness.dialects.readers.lost import Traces, declared, missing
 from harness.dialects.readers.tags import Bare, Tags, read_tagged
 from harness.messages import Tool, ToolCall
 
@@ -24,6 +25,11 @@ _TAGS = Tags(
     spaced=False,
     removed=("<tool_call|>", "<|turn>", _QUOTE, "<bos>", "<pad>"),
     reasoning=("<|channel>", "<channel|>"),
+    traces=Traces(
+        problem=missing("<|tool_call>"),
+        closers=("<tool_call|>",),
+        notation=(r"\bcall:NAME(?=\s*\{)",),
+    ),
 )
 _BRACES = Braces(family="Gemma 4", quote=_QUOTE, single_quotes=True, equals=True)
 
@@ -34,7 +40,7 @@ class Gemma4:
     """
 
     name = "gemma-4"
-    version = 1
+    version = 2
     stops = ("<|tool_response>", "<turn|>")
 
     def recognises(self, template: str) -> bool:
@@ -47,14 +53,14 @@ class Gemma4:
         """
         Read *output* as a correct runtime would.
         """
-        return read_tagged(output, _TAGS, _BRACES.read)
+        return read_tagged(output, _TAGS, _BRACES.read, names=declared(tools))
 
     def read_leniently(self, output: str, tools: Sequence[Tool] = ()) -> Reading:
         """
         Read *output* with these mends: strings in quotes, quoted keys, a trailing comma, ``=`` for
         the colon; and ``call:NAME{...}`` without control tokens at the start of a line.
         """
-        return read_tagged(output, _TAGS, _BRACES.mend, _BARE)
+        return read_tagged(output, _TAGS, _BRACES.mend, _BARE, declared(tools))
 
     def render(self, calls: Sequence[ToolCall]) -> str:
         """

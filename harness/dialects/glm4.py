@@ -15,6 +15,7 @@ from functools import partial
 
 from harness.dialects.base import Reading
 from harness.dialects.readers.json_calls import read_arguments, rendered_value
+from harness.dialects.readers.lost import MISSING, Traces, declared
 from harness.dialects.readers.tags import Tags, Written, read_tagged
 from harness.messages import Tool, ToolCall
 
@@ -22,7 +23,16 @@ _STOPS = ("<|observation|>", "<|user|>", "<|endoftext|>")
 _NAME = re.compile(r"[^\W\d][\w.-]*")
 _START = re.compile(r"\s*()([^\W\d][\w.-]*)\n(?=\{)")
 _TAGS = Tags(
-    opener="", closer="", ends=_STOPS, spaced=False, start=_START, removed=("<|assistant|>",)
+    opener="",
+    closer="",
+    ends=_STOPS,
+    spaced=False,
+    start=_START,
+    removed=("<|assistant|>",),
+    traces=Traces(
+        problem=f"{MISSING}: the answer does not begin with the name",
+        notation=(r"^NAME[ \t]*\n?\s*\{(?=\s*[\"'}])",),
+    ),
 )
 
 
@@ -32,7 +42,7 @@ class Glm4:
     """
 
     name = "glm-4"
-    version = 1
+    version = 2
     stops = _STOPS
 
     def recognises(self, template: str) -> bool:
@@ -49,13 +59,13 @@ class Glm4:
         """
         Read *output* as a correct runtime would.
         """
-        return read_tagged(output, _TAGS, _call)
+        return read_tagged(output, _TAGS, _call, names=declared(tools))
 
     def read_leniently(self, output: str, tools: Sequence[Tool] = ()) -> Reading:
         """
         Read *output* with these mends: single quotes, a trailing comma, arguments encoded twice.
         """
-        return read_tagged(output, _TAGS, partial(_call, loose=True))
+        return read_tagged(output, _TAGS, partial(_call, loose=True), names=declared(tools))
 
     def render(self, calls: Sequence[ToolCall]) -> str:
         """

@@ -18,6 +18,7 @@ from functools import partial
 from harness.dialects.base import Reading
 from harness.dialects.readers.json_calls import past, rendered_value
 from harness.dialects.readers.json_text import JsonReader
+from harness.dialects.readers.lost import Traces, declared, missing
 from harness.dialects.readers.tags import Tags, Written, read_tagged
 from harness.dialects.readers.untyped import typed
 from harness.messages import Tool, ToolCall
@@ -30,6 +31,11 @@ _TAGS = Tags(
     spaced=True,
     removed=("<|assistant|>",),
     reasoning=("<think>", "</think>"),
+    traces=Traces(
+        problem=missing("<tool_call>"),
+        inner=("<arg_key>", "</arg_key>", "<arg_value>", "</arg_value>"),
+        closers=("</tool_call>",),
+    ),
 )
 _NAME = re.compile(r"[^\s<>{}\"]*")
 _KEY = re.compile(r"[^<>]*")
@@ -55,7 +61,7 @@ class Glm45:
         """
         Read *output* as a correct runtime would.
         """
-        return read_tagged(output, _TAGS, partial(_call, tools=tools))
+        return read_tagged(output, _TAGS, partial(_call, tools=tools), names=declared(tools))
 
     def read_leniently(self, output: str, tools: Sequence[Tool] = ()) -> Reading:
         """

@@ -2,8 +2,10 @@
 Granite 3: ``<|tool_call|>`` and one JSON list of calls; 3.1 and later also write ``<tool_call>``.
 
 Source: IBM's chat templates of Granite 3.0 to 3.3. There is no closing tag: a list ends with its
-bracket, and text may follow. Granite 4 writes one object between tags, which is Hermes
-(`harness.dialects.hermes`), and granite-20b-functioncalling another format (`granite20b`).
+bracket, and text may follow. A list of calls at the very start of an answer needs no tag: public
+runtimes take off the tag where there is one, and read the list. Granite 4 writes one object between
+tags, which is Hermes (`harness.dialects.hermes`), and granite-20b-functioncalling another format
+(`granite20b`).
 """
 
 import re
@@ -12,6 +14,7 @@ from functools import partial
 
 from harness.dialects.base import Reading
 from harness.dialects.readers.json_calls import BARE, read_bare_calls, read_list, rendered_value
+from harness.dialects.readers.lost import Traces, declared, missing
 from harness.dialects.readers.tags import Bare, Tags, read_tagged
 from harness.messages import Tool, ToolCall
 
@@ -21,7 +24,14 @@ _TAGS = Tags(
     closer="",
     ends=("<|end_of_text|>", "<|start_of_role|>"),
     spaced=False,
+    start=re.compile(r"\s*()(?=\[\s*\{\s*\"(?:name|arguments)\"\s*:)"),
     removed=("</tool_call>", "<|end_of_role|>"),
+    reasoning=("<think>", "</think>"),
+    traces=Traces(
+        problem=missing("<|tool_call|>"),
+        closers=("</tool_call>",),
+        keys=("name", "arguments", "parameters"),
+    ),
 )
 _LISTED = re.compile(r"<tool_call>\s*\[")
 
@@ -32,7 +42,7 @@ class Granite:
     """
 
     name = "granite"
-    version = 1
+    version = 2
     stops = ("<|end_of_text|>",)
 
     def recognises(self, template: str) -> bool:
@@ -47,7 +57,7 @@ class Granite:
         """
         Read *output* as a correct runtime would.
         """
-        return read_tagged(output, _TAGS, read_list)
+        return read_tagged(output, _TAGS, read_list, names=declared(tools))
 
     def read_leniently(self, output: str, tools: Sequence[Tool] = ()) -> Reading:
         """
@@ -55,7 +65,8 @@ class Granite:
         encoded twice, ``parameters`` for ``arguments``, ``\\_`` in a name, one call without its
         list; and calls at the start of a line without a tag.
         """
-        return read_tagged(output, _TAGS, partial(read_list, loose=True), _BARE)
+        body = partial(read_list, loose=True)
+        return read_tagged(output, _TAGS, body, _BARE, declared(tools))
 
     def render(self, calls: Sequence[ToolCall]) -> str:
         """

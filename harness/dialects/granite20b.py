@@ -12,10 +12,17 @@ from dataclasses import replace
 
 from harness.dialects.base import Attempt, Reading
 from harness.dialects.readers.json_calls import mend_call, read_call, rendered_call
+from harness.dialects.readers.lost import Traces, declared, missing
 from harness.dialects.readers.tags import Tags, read_tagged
 from harness.messages import Tool, ToolCall
 
-_TAGS = Tags(opener="<function_call>", closer="", ends=("<|endoftext|>",), spaced=False)
+_TAGS = Tags(
+    opener="<function_call>",
+    closer="",
+    ends=("<|endoftext|>",),
+    spaced=False,
+    traces=Traces(problem=missing("<function_call>"), keys=("name", "arguments", "parameters")),
+)
 _NO_CALL = "no_function"
 _SIBLINGS = ("</function_call>", "<tool_call>", "<|tool_call|>", "<start_function_call>")
 
@@ -26,7 +33,7 @@ class Granite20B:
     """
 
     name = "granite-20b"
-    version = 1
+    version = 2
     stops = ("<|endoftext|>",)
 
     def recognises(self, template: str) -> bool:
@@ -39,13 +46,13 @@ class Granite20B:
         """
         Read *output* as a correct runtime would.
         """
-        return _called(read_tagged(output, _TAGS, read_call))
+        return _called(read_tagged(output, _TAGS, read_call, names=declared(tools)))
 
     def read_leniently(self, output: str, tools: Sequence[Tool] = ()) -> Reading:
         """
         Read *output* with the mends inside a call that the Hermes dialect makes.
         """
-        return _called(read_tagged(output, _TAGS, mend_call))
+        return _called(read_tagged(output, _TAGS, mend_call, names=declared(tools)))
 
     def render(self, calls: Sequence[ToolCall]) -> str:
         """

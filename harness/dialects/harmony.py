@@ -10,7 +10,8 @@ body, and ``<|call|>``, ``<|end|>`` or ``<|return|>``. The recipient may stand i
 body. A call ends with ``<|call|>``; an answer that just ends after the arguments is unfinished.
 
 Without a recipient, ``final`` and ``commentary`` (a preamble) are text and ``analysis`` is
-thinking, neither call nor text. A channel that leaks into a name (harmony issue 114) leaves a
+thinking, neither call nor text, unless it is never ended or ends the turn: a call in it cannot be
+read then. A channel that leaks into a name (harmony issue 114) leaves a
 header that says no tool: that is a problem, and nothing is guessed. Tools of other namespaces
 (``browser.search``, ``python``) keep their whole name.
 """
@@ -21,14 +22,29 @@ from collections.abc import Sequence
 from harness.dialects.base import Attempt, Reading
 from harness.dialects.readers.json_calls import read_arguments, rendered_value
 from harness.dialects.readers.json_text import JsonReader, Trouble
+from harness.dialects.readers.lost import (
+    MISSING,
+    UNCLOSED,
+    Traces,
+    declared,
+    lost_calls,
+    without,
+)
 from harness.messages import Tool, ToolCall
 
-_START, _MESSAGE, _CALL = "<|start|>", "<|message|>", "<|call|>"
-_CLOSERS = (_CALL, "<|end|>", "<|return|>")
+_START, _MESSAGE, _CALL, _RETURN = "<|start|>", "<|message|>", "<|call|>", "<|return|>"
+_CLOSERS = (_CALL, "<|end|>", _RETURN)
 _HEADER = re.compile(r"<\|start\|>|<\|channel\|>")
 _ROLE = re.compile(r"\s*(?=to=)")
 _BORDER = re.compile(r"<\|start\|>|<\|message\|>|<\|call\|>|<\|end\|>|<\|return\|>")
 _ENDING = re.compile(r"<\|call\|>|<\|end\|>|<\|return\|>|<\|start\|>")
+_TRACES = Traces(
+    problem=f"{MISSING}: no <|channel|> or <|start|> before the recipient",
+    begins=("to=functions.",),
+    inner=("<|constrain|>",),
+    closers=(_CALL,),
+    notation=(r"\bto=NAME(?![\w.-])",),
+)
 _RECIPIENT = re.compile(r"\bto=([^\s<]*)")
 _TOOL = re.compile(r"(?:functions\.)?([^\s<>|]+)")
 _CHANNEL = re.compile(r"<\|channel\|>\s*(analysis|commentary|final)\b")
@@ -40,8 +56,8 @@ class Harmony:
     """
 
     name = "harmony"
-    version = 1
-    stops = (_CALL, "<|return|>")
+    version = 2
+    stops = (_CALL, _RETURN)
 
     def recognises(self, template: str) -> bool:
         """
@@ -53,14 +69,14 @@ class Harmony:
         """
         Read *output* as a correct runtime would.
         """
-        return _read(output, loose=False)
+        return _read(output, declared(tools), loose=False)
 
     def read_leniently(self, output: str, tools: Sequence[Tool] = ()) -> Reading:
         """
         Read *output* with these mends in a call's arguments: single quotes, a trailing comma, a
         code fence, arguments encoded twice, ``\\_`` in a name.
         """
-        return _read(output, loose=True)
+        return _read(output, declared(tools), loose=True)
 
     def render(self, calls: Sequence[ToolCall]) -> str:
         """
@@ -83,15 +99,21 @@ class Harmony:
         return f"{_START}assistant".join(blocks)
 
 
-def _read(output: str, *, loose: bool) -> Reading:
+def _read(output: str, names: tuple[str, ...], *, loose: bool) -> Reading:
     attempts: list[Attempt] = []
     repairs: list[str] = []
     text: list[str] = []
     at = 0
+
+    def told(start: int, end: int, problem: str | None = None) -> None:
+        lost = lost_calls(output, start, end, _TRACES, names, problem=problem)
+        attempts.extend(lost)
+        text.extend(without(output, start, end, lost) if problem is None else ())
+
     # The prompt ends with the role, so that a recipient in the role begins the answer.
     header = _ROLE.match(output) or _HEADER.search(output)
     while header is not None:
-        text.append(output[at : header.start()])
+        told(at, header.start())
         border = _BORDER.search(output, header.end())
         head = output[header.start() : border.start() if border else len(output)]
         recipient = _RECIPIENT.search(head)
@@ -109,12 +131,21 @@ def _read(output: str, *, loose: bool) -> Reading:
         else:
             ending = _ENDING.search(output, border.end())
             end = ending.start() if ending else len(output)
-            channel = _CHANNEL.search(head)
-            if channel is None or channel.group(1) != "analysis":
-                text.append(output[border.end() : end] + "\n")
             at = end if ending is None or ending.group() == _START else ending.end()
+            channel = _CHANNEL.search(head)
+            thinking = channel is not None and channel.group(1) == "analysis"
+            if ending is not None and ending.group() == _CALL:
+                problem = f"{MISSING}: the header names no recipient"
+                attempts.append(
+                    _unreadable(output, header.start(), at, None, problem, unfinished=False)
+                )
+            elif not thinking:
+                told(border.end(), end)
+                text.append("\n")
+            elif ending is None or ending.group() == _RETURN:
+                told(border.end(), end, UNCLOSED)
         header = _HEADER.search(output, at)
-    text.append(output[at:])
+    told(at, len(output))
     shown = "".join(text)
     for token in _CLOSERS:
         shown = shown.replace(token, "")

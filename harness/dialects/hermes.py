@@ -7,7 +7,8 @@ order; other keys (``id``, ``type``) are ignored, as the runtimes do. The JSON i
 ``</tool_call>`` inside a string does not end a call (vLLM issue 45167).
 
 Text may stand before, between and after calls. What stands in ``<think>...</think>`` is neither
-call nor text; after a ``<think>`` that is never closed everything is text. A ``</think>`` alone,
+call nor text; after a ``<think>`` that is never closed everything is text, but for the calls in it,
+which cannot be read. A ``</think>`` alone,
 from a template that writes the opening tag into the prompt, is text: whether it will come cannot
 be known while the answer is being written.
 """
@@ -24,6 +25,7 @@ from harness.dialects.readers.json_calls import (
     read_call,
     rendered_call,
 )
+from harness.dialects.readers.lost import Traces, declared, missing
 from harness.dialects.readers.tags import Bare, Tags, read_tagged
 from harness.messages import Tool, ToolCall
 
@@ -34,6 +36,11 @@ _TAGS = Tags(
     spaced=True,
     removed=("<|im_start|>",),
     reasoning=("<think>", "</think>"),
+    traces=Traces(
+        problem=missing("<tool_call>"),
+        closers=("</tool_call>",),
+        keys=("name", "arguments", "parameters"),
+    ),
 )
 _LISTED = re.compile(r"<tool_call>\s*\[")
 _NAME_KEY = re.compile(r'name\\?"')
@@ -45,7 +52,7 @@ class Hermes:
     """
 
     name = "hermes"
-    version = 2
+    version = 3
     stops = ("<|im_end|>",)
 
     def recognises(self, template: str) -> bool:
@@ -65,7 +72,7 @@ class Hermes:
         """
         Read *output* as a correct runtime would.
         """
-        return _read_strictly(output)
+        return _read_strictly(output, declared(tools))
 
     def read_leniently(self, output: str, tools: Sequence[Tool] = ()) -> Reading:
         """
@@ -74,8 +81,11 @@ class Hermes:
         a name; and calls without tags, where a line begins with an object that has exactly the
         keys name and arguments, or with a list of such objects.
         """
-        strict = _read_strictly(output)
-        return read_tagged(output, _TAGS, mend_call, _BARE) if _may_be_mended(strict) else strict
+        names = declared(tools)
+        strict = _read_strictly(output, names)
+        if not _may_be_mended(strict):
+            return strict
+        return read_tagged(output, _TAGS, mend_call, _BARE, names)
 
     def render(self, calls: Sequence[ToolCall]) -> str:
         """
@@ -90,8 +100,8 @@ class Hermes:
 
 # Judging asks for both readings of one answer in turn, and most answers need no second one.
 @lru_cache(maxsize=1)
-def _read_strictly(output: str) -> Reading:
-    return read_tagged(output, _TAGS, read_call)
+def _read_strictly(output: str, names: tuple[str, ...]) -> Reading:
+    return read_tagged(output, _TAGS, read_call, names=names)
 
 
 def _may_be_mended(strict: Reading) -> bool:

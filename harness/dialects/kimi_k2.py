@@ -5,7 +5,8 @@ Source: Moonshot's guide to tool calling with Kimi-K2 and the chat template. The
 arguments carries the name: ``functions.``, the name, a colon and the number of the call. An
 identity without a name (``call_xxx``, which a server makes up) is a problem, never a guess, and
 so the next turn of such a conversation breaks (vLLM issue 50768). Around all calls stands a
-section; a variant with the singular ``tool_call_section`` occurs. Neither begins a call by itself.
+section; a variant with the singular ``tool_call_section`` occurs. Neither begins a call by itself,
+but a call before any section is not executed: its opening tag is missing.
 """
 
 import re
@@ -15,11 +16,13 @@ from functools import partial
 from harness.dialects.base import Reading
 from harness.dialects.readers.json_calls import past, read_arguments, rendered_value
 from harness.dialects.readers.json_text import JsonReader
+from harness.dialects.readers.lost import Traces, declared, in_section, missing
 from harness.dialects.readers.tags import Tags, Written, read_tagged
 from harness.messages import Tool, ToolCall
 
 _BEGIN = "<|tool_calls_section_begin|>"
 _END = "<|tool_calls_section_end|>"
+_SECTIONS = (_BEGIN, "<|tool_call_section_begin|>")
 _ARGUMENTS = "<|tool_call_argument_begin|>"
 _STOP = "<|im_end|>"
 _TAGS = Tags(
@@ -27,8 +30,14 @@ _TAGS = Tags(
     closer="<|tool_call_end|>",
     ends=(_STOP,),
     spaced=True,
-    removed=(_BEGIN, _END, "<|tool_call_section_begin|>", "<|tool_call_section_end|>"),
+    removed=(*_SECTIONS, _END, "<|tool_call_section_end|>"),
     reasoning=("<think>", "</think>"),
+    traces=Traces(
+        problem=missing("<|tool_call_begin|>"),
+        inner=("<|tool_call_argument_begin|>",),
+        closers=("<|tool_call_end|>",),
+        notation=(r"\bfunctions\.NAME:\d+",),
+    ),
 )
 _IDENTITY = re.compile(r"\s*([^\s<|]*)\s*")
 _NAMED = re.compile(r"functions\.(.+):\d+")
@@ -40,7 +49,7 @@ class KimiK2:
     """
 
     name = "kimi-k2"
-    version = 1
+    version = 2
     stops = (_STOP,)
 
     def recognises(self, template: str) -> bool:
@@ -53,14 +62,17 @@ class KimiK2:
         """
         Read *output* as a correct runtime would.
         """
-        return read_tagged(output, _TAGS, _call)
+        reading = read_tagged(output, _TAGS, _call, names=declared(tools))
+        return in_section(reading, output, _SECTIONS, repair=False)
 
     def read_leniently(self, output: str, tools: Sequence[Tool] = ()) -> Reading:
         """
         Read *output* with these mends: single quotes, a trailing comma, a code fence around the
-        arguments, arguments encoded twice, ``\\_`` in a name.
+        arguments, arguments encoded twice, ``\\_`` in a name, calls outside of a section.
         """
-        return read_tagged(output, _TAGS, partial(_call, loose=True))
+        body = partial(_call, loose=True)
+        reading = read_tagged(output, _TAGS, body, names=declared(tools))
+        return in_section(reading, output, _SECTIONS, repair=True)
 
     def render(self, calls: Sequence[ToolCall]) -> str:
         """

@@ -17,7 +17,14 @@ from dataclasses import replace
 from harness.dialects.base import Reading
 from harness.dialects.readers.json_calls import read_list
 from harness.dialects.readers.json_text import JsonReader, Trouble
-from harness.dialects.readers.python_calls import JSON_WORDS, NAME, read_calls, rendered_call
+from harness.dialects.readers.lost import Traces, declared, missing
+from harness.dialects.readers.python_calls import (
+    JSON_WORDS,
+    LOST,
+    NAME,
+    read_calls,
+    rendered_call,
+)
 from harness.dialects.readers.tags import Tags, Written, read_tagged
 from harness.messages import Tool, ToolCall
 
@@ -28,6 +35,12 @@ _TAGS = Tags(
     spaced=True,
     removed=("<|im_start|>",),
     reasoning=("<think>", "</think>"),
+    traces=Traces(
+        problem=missing("<|tool_call_start|>"),
+        closers=("<|tool_call_end|>",),
+        keys=("name", "arguments", "parameters"),
+        notation=LOST,
+    ),
 )
 _JSON = re.compile(r"\s*\[\s*\{")
 _BEGIN = re.compile(r"\s*\[")
@@ -55,13 +68,13 @@ class Lfm2:
         """
         Read *output* as a correct runtime would.
         """
-        return read_tagged(output, _TAGS, _list)
+        return read_tagged(output, _TAGS, _list, names=declared(tools))
 
     def read_leniently(self, output: str, tools: Sequence[Tool] = ()) -> Reading:
         """
         Read *output* with one mend: calls between the tokens whose list has no brackets.
         """
-        return read_tagged(output, _TAGS, _loose_list)
+        return read_tagged(output, _TAGS, _loose_list, names=declared(tools))
 
     def render(self, calls: Sequence[ToolCall]) -> str:
         """

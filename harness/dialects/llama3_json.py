@@ -6,9 +6,12 @@ is ``parameters``; ``arguments`` and a ``"type": "function"`` beside it occur. `
 may stand before the calls, and always begins one: ``brave_search.call(query="..")``, which it also
 begins for the family's built-in tools, is such a call that is not read (the form is from memory).
 
-A call stands at the start of the answer, and is begun with the brace and a key of a call; any other
-object is text. Objects nest to any depth, and a brace in the text that follows discards nothing
-(vLLM issues 27701, 28789, 49923).
+A call is an object that has a name and arguments, wherever it stands: behind prose, in a list, in a
+code fence, and behind another call with anything in between. Runtimes decode every object (vLLM
+issues 27701, 28789, 49923), so objects nest to any depth, and a brace in the text that follows
+discards nothing. At the start of the answer a call is begun with the brace and a key of a call; an
+object elsewhere that is no call is text, unless it names a declared tool and cannot be read
+(`harness.dialects.readers.lost`).
 """
 
 import re
@@ -16,22 +19,39 @@ from collections.abc import Sequence
 from functools import partial
 
 from harness.dialects.base import Reading
-from harness.dialects.readers.json_calls import BARE, Keys, mend_call, read_bare_calls, read_call
+from harness.dialects.readers.json_calls import (
+    BARE,
+    Keys,
+    call_in,
+    mend_call,
+    read_bare_calls,
+    read_call,
+)
 from harness.dialects.readers.json_calls import rendered_call as rendered
-from harness.dialects.readers.json_text import Trouble
+from harness.dialects.readers.json_text import JsonReader, Trouble, read_json
+from harness.dialects.readers.lost import Traces, declared
 from harness.dialects.readers.tags import Bare, Tags, Written, read_tagged
 from harness.messages import Tool, ToolCall
 
 _KEYS = Keys(arguments=("parameters", "arguments"), mended=())
 _CALL = r"\{\s*\"(?:(?:name|parameters|arguments|function)\"|type\"\s*:\s*\"function\")"
 _NEXT = re.compile(rf"\s*;?\s*(?={_CALL})")
+_ANY = re.compile(r"(?=\{\s*\")")
+_INNER = re.compile(r"(?=\{\s*\"(?:name|parameters|arguments)\"\s*:)")
+_ANY_OR_LOOSE = re.compile(rf"{_ANY.pattern}|{BARE.pattern}", re.MULTILINE)
 _TAGS = Tags(
     opener="<|python_tag|>",
     closer="",
     ends=("<|eot_id|>", "<|eom_id|>", "<|end_of_text|>"),
     spaced=False,
     start=re.compile(rf"\s*()(?={_CALL})"),
+    reasoning=("<think>", "</think>"),
+    traces=Traces(
+        problem="the object cannot be read as a call", keys=("name", "parameters", "arguments")
+    ),
 )
+_AHEAD = 64
+"""How far to look for the key of a call beyond a brace, or for the start of a line before one."""
 _WRITES_PARAMETERS = re.compile(r'\\?"parameters\\?": *[\'"]')
 
 
@@ -41,7 +61,7 @@ class Llama3Json:
     """
 
     name = "llama3-json"
-    version = 1
+    version = 2
     stops = ("<|eot_id|>", "<|eom_id|>")
 
     def recognises(self, template: str) -> bool:
@@ -58,15 +78,15 @@ class Llama3Json:
         """
         Read *output* as a correct runtime would.
         """
-        return read_tagged(output, _TAGS, _calls)
+        return read_tagged(output, _TAGS, _calls, _ANYWHERE, declared(tools))
 
     def read_leniently(self, output: str, tools: Sequence[Tool] = ()) -> Reading:
         """
-        Read *output* with these mends: single quotes, a trailing comma, a list around the calls,
-        arguments encoded twice, ``\\_`` in a name; and calls at the start of any line, fenced or
-        not.
+        Read *output* with these mends at the start of the answer or of a line: single quotes, a
+        trailing comma, arguments encoded twice, ``\\_`` in a name, a list around such calls.
         """
-        return read_tagged(output, _TAGS, partial(_calls, loose=True), _BARE)
+        body = partial(_calls, loose=True)
+        return read_tagged(output, _TAGS, body, _LOOSELY_ANYWHERE, declared(tools))
 
     def render(self, calls: Sequence[ToolCall]) -> str:
         """
@@ -92,7 +112,51 @@ def _calls(text: str, at: int, *, loose: bool = False) -> tuple[Written, ...]:
         at = following.end()
 
 
-_BARE = Bare(begin=BARE, body=partial(read_bare_calls, keys=_KEYS))
+def _anywhere(text: str, at: int) -> tuple[Written, ...]:
+    """
+    Read the call that the object at *at* is.
+
+    Raises:
+        Trouble: where it is none; its position is the next place at which one may begin.
+    """
+    try:
+        value, end = read_json(text, at)
+    except Trouble as trouble:
+        if not trouble.early:
+            # A call inside an object that is broken further on is a call all the same.
+            inner = _INNER.search(text, at + 1, trouble.position + _AHEAD)
+            if inner is not None and inner.start() < trouble.position:
+                trouble.position = inner.start()
+        raise
+    call = call_in(value, end, _KEYS)
+    if call.problem is not None:
+        JsonReader(text).fail(call.problem, end)
+    return (call,)
+
+
+def _loosely_anywhere(text: str, at: int) -> tuple[Written, ...]:
+    """
+    Read as `_anywhere` does, or else a call that has to be mended at the start of a line.
+
+    Raises:
+        Trouble: as `_anywhere`.
+    """
+    try:
+        return _anywhere(text, at)
+    except Trouble as trouble:
+        if text[max(0, at - _AHEAD) : at].rpartition("\n")[2].strip():
+            raise
+        try:
+            calls = read_bare_calls(text, at, _KEYS)
+        except Trouble:
+            raise trouble from None
+        if not any(call.repairs for call in calls):
+            raise  # a list of sound calls, which are read one by one
+        return calls
+
+
+_ANYWHERE = Bare(begin=_ANY, body=_anywhere, repair=None)
+_LOOSELY_ANYWHERE = Bare(begin=_ANY_OR_LOOSE, body=_loosely_anywhere, repair=None)
 
 LLAMA3_JSON = Llama3Json()
 

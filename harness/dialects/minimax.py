@@ -13,6 +13,7 @@ from functools import partial
 from harness.dialects.base import Reading
 from harness.dialects.readers.json_calls import mend_call, read_call, rendered_call
 from harness.dialects.readers.json_text import JsonReader, Trouble
+from harness.dialects.readers.lost import Traces, declared, missing
 from harness.dialects.readers.markup import Markup, several
 from harness.dialects.readers.tags import Tags, Written, read_tagged
 from harness.messages import Tool, ToolCall
@@ -24,6 +25,12 @@ _M2 = Tags(
     ends=("[e~[",),
     spaced=True,
     reasoning=_THINKING,
+    traces=Traces(
+        problem=missing("<minimax:tool_call>"),
+        begins=('<invoke name="',),
+        inner=("</invoke>", '<parameter name="', "</parameter>"),
+        closers=("</minimax:tool_call>",),
+    ),
 )
 _M1 = Tags(
     opener="<tool_calls>",
@@ -31,6 +38,11 @@ _M1 = Tags(
     ends=("<end_of_sentence>",),
     spaced=True,
     reasoning=_THINKING,
+    traces=Traces(
+        problem=missing("<tool_calls>"),
+        closers=("</tool_calls>",),
+        keys=("name", "arguments", "parameters"),
+    ),
 )
 _MARKUP = Markup(
     call=('<invoke name="', '">'),
@@ -60,8 +72,8 @@ class MiniMaxM2:
         """
         Read *output* as a correct runtime would.
         """
-        one = partial(_MARKUP.read, tools=tools)
-        return read_tagged(output, _M2, partial(several, one, _MARKUP.call[0]))
+        body = partial(several, partial(_MARKUP.read, tools=tools), _MARKUP.call[0])
+        return read_tagged(output, _M2, body, names=declared(tools))
 
     def read_leniently(self, output: str, tools: Sequence[Tool] = ()) -> Reading:
         """
@@ -87,7 +99,7 @@ class MiniMaxM1:
     """
 
     name = "minimax-m1"
-    version = 1
+    version = 2
     stops = ("<end_of_sentence>",)
 
     def recognises(self, template: str) -> bool:
@@ -100,13 +112,13 @@ class MiniMaxM1:
         """
         Read *output* as a correct runtime would.
         """
-        return read_tagged(output, _M1, _lines)
+        return read_tagged(output, _M1, _lines, names=declared(tools))
 
     def read_leniently(self, output: str, tools: Sequence[Tool] = ()) -> Reading:
         """
         Read *output* with the mends inside a call that the Hermes dialect makes.
         """
-        return read_tagged(output, _M1, partial(_lines, loose=True))
+        return read_tagged(output, _M1, partial(_lines, loose=True), names=declared(tools))
 
     def render(self, calls: Sequence[ToolCall]) -> str:
         """

@@ -28,6 +28,7 @@ from harness.dialects.readers.json_calls import (
     rendered_value,
 )
 from harness.dialects.readers.json_text import JsonReader
+from harness.dialects.readers.lost import Traces, declared, missing
 from harness.dialects.readers.tags import Bare, Tags, Written, read_tagged
 from harness.messages import Tool, ToolCall
 
@@ -37,6 +38,12 @@ _TAGS = Tags(
     ends=("</s>",),
     spaced=False,
     reasoning=("[THINK]", "[/THINK]"),
+    traces=Traces(
+        problem=missing("[TOOL_CALLS]"),
+        inner=("[CALL_ID]", "[ARGS]"),
+        keys=("name", "arguments", "parameters"),
+        notation=(r"(?<![\w.-])NAME(?=\{\s*[\"'}])",),
+    ),
 )
 _NAME = re.compile(r"[^\s\[\]{}\"']*")
 _ID = re.compile(r"\[CALL_ID\][A-Za-z0-9]*")
@@ -63,7 +70,7 @@ class Mistral:
         """
         Read *output* as a correct runtime would.
         """
-        return read_tagged(output, _TAGS, read_list)
+        return read_tagged(output, _TAGS, read_list, names=declared(tools))
 
     def read_leniently(self, output: str, tools: Sequence[Tool] = ()) -> Reading:
         """
@@ -71,7 +78,8 @@ class Mistral:
         encoded twice, ``parameters`` for ``arguments``, ``\\_`` in a name, one call without its
         list, a name before its arguments; and calls at the start of a line without the marker.
         """
-        return read_tagged(output, _TAGS, partial(_either, loose=True, newer=False), _BARE)
+        body = partial(_either, loose=True, newer=False)
+        return read_tagged(output, _TAGS, body, _BARE, declared(tools))
 
     def render(self, calls: Sequence[ToolCall]) -> str:
         """
@@ -105,13 +113,14 @@ class MistralV11:
         """
         Read *output* as a correct runtime would.
         """
-        return read_tagged(output, _TAGS, _either)
+        return read_tagged(output, _TAGS, _either, names=declared(tools))
 
     def read_leniently(self, output: str, tools: Sequence[Tool] = ()) -> Reading:
         """
         Read *output* with the mends of `Mistral`; a name before its arguments is none here.
         """
-        return read_tagged(output, _TAGS, partial(_either, loose=True), _BARE)
+        body = partial(_either, loose=True)
+        return read_tagged(output, _TAGS, body, _BARE, declared(tools))
 
     def render(self, calls: Sequence[ToolCall]) -> str:
         """

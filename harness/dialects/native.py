@@ -7,7 +7,8 @@ so these may be broken or cut off. They stop early where the answer did, which c
 last call; an earlier one that stops early is malformed.
 
 Empty arguments are malformed: the protocol writes ``{}`` for a tool without parameters (vLLM issue
-28806). The message's content is text and is left alone. This dialect is chosen, never detected.
+28806). The message's content is text; a call of a declared tool in there, in any family's notation,
+is an attempt that cannot be read. This dialect is chosen, never detected.
 """
 
 import json
@@ -17,6 +18,7 @@ from typing import Any
 
 from harness.dialects.base import Attempt, Reading
 from harness.dialects.readers.json_text import JsonReader, Trouble, unsound
+from harness.dialects.readers.lost import declared, text_reading
 from harness.messages import Tool, ToolCall
 
 _CALL_KEYS = ("tool_calls", "function_call")
@@ -28,7 +30,7 @@ class Native:
     """
 
     name = "native"
-    version = 1
+    version = 2
     stops: tuple[str, ...] = ()
 
     def recognises(self, template: str) -> bool:
@@ -42,13 +44,13 @@ class Native:
         Read an answer that begins with the JSON text of an assistant message; any other text is
         an answer without calls.
         """
-        return _from_text(output, loose=False)
+        return _from_text(output, declared(tools), loose=False)
 
     def read_leniently(self, output: str, tools: Sequence[Tool] = ()) -> Reading:
         """
         Read *output* with the mends of `read_message_leniently`.
         """
-        return _from_text(output, loose=True)
+        return _from_text(output, declared(tools), loose=True)
 
     def read_message(self, message: Mapping[str, Any], finish_reason: str | None) -> Reading:
         """
@@ -89,22 +91,22 @@ def _dumped(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, allow_nan=False)
 
 
-def _from_text(output: str, *, loose: bool) -> Reading:
+def _from_text(output: str, names: tuple[str, ...], *, loose: bool) -> Reading:
     if not output.lstrip().startswith("{"):
-        return Reading(text=output.strip())
+        return text_reading(output, names)
     reader = JsonReader(output)
     try:
         message, end = reader.value(0)
     except Trouble as trouble:
         if not any(key in reader.outer or key == reader.key for key in _CALL_KEYS):
-            return Reading(text=output.strip())
+            return text_reading(output, names)
         problem = "the message ends before its calls do" if trouble.early else trouble.reason
         attempt = _malformed(
             None, output, 0, f"{problem} (character {trouble.position})", trouble.early
         )
         return Reading(attempts=(attempt,))
     if not any(key in message for key in _CALL_KEYS) and not {"role", "content"} <= message.keys():
-        return Reading(text=output.strip())
+        return text_reading(output, names)
     reading = _reading(message, None, loose=loose)
     return replace(reading, text=f"{reading.text}{output[end:]}".strip())
 

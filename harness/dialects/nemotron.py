@@ -13,6 +13,7 @@ from functools import partial
 
 from harness.dialects.base import Reading
 from harness.dialects.readers.json_calls import read_list, rendered_value
+from harness.dialects.readers.lost import Traces, declared, missing
 from harness.dialects.readers.tags import Tags, read_tagged
 from harness.messages import Tool, ToolCall
 
@@ -22,6 +23,11 @@ _TAGS = Tags(
     ends=("<SPECIAL_12>", "<|eot_id|>", "<|im_end|>"),
     spaced=True,
     reasoning=("<think>", "</think>"),
+    traces=Traces(
+        problem=missing("<TOOLCALL>"),
+        closers=("</TOOLCALL>",),
+        keys=("name", "arguments", "parameters"),
+    ),
 )
 
 
@@ -44,14 +50,15 @@ class Nemotron:
         """
         Read *output* as a correct runtime would.
         """
-        return read_tagged(output, _TAGS, read_list)
+        return read_tagged(output, _TAGS, read_list, names=declared(tools))
 
     def read_leniently(self, output: str, tools: Sequence[Tool] = ()) -> Reading:
         """
         Read *output* with these mends between the tags: single quotes, a trailing comma, a code
         fence, arguments encoded twice, ``parameters`` for ``arguments``, one call without its list.
         """
-        return read_tagged(output, _TAGS, partial(read_list, loose=True))
+        body = partial(read_list, loose=True)
+        return read_tagged(output, _TAGS, body, names=declared(tools))
 
     def render(self, calls: Sequence[ToolCall]) -> str:
         """

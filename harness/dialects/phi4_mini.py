@@ -18,6 +18,7 @@ from harness.dialects.readers.json_calls import (
     read_list,
     rendered_value,
 )
+from harness.dialects.readers.lost import Traces, declared, missing
 from harness.dialects.readers.tags import Bare, Tags, Written, read_tagged
 from harness.messages import Tool, ToolCall
 
@@ -29,6 +30,12 @@ _TAGS = Tags(
     ends=("<|end|>", "<|endoftext|>"),
     spaced=False,
     removed=("<|/tool_call|>", "<|assistant|>"),
+    reasoning=("<think>", "</think>"),
+    traces=Traces(
+        problem=missing("functools["),
+        closers=("<|/tool_call|>",),
+        keys=("name", "arguments", "parameters"),
+    ),
 )
 
 
@@ -38,7 +45,7 @@ class Phi4Mini:
     """
 
     name = "phi-4-mini"
-    version = 1
+    version = 2
     stops = ("<|end|>",)
 
     def recognises(self, template: str) -> bool:
@@ -51,7 +58,7 @@ class Phi4Mini:
         """
         Read *output* as a correct runtime would.
         """
-        return read_tagged(output, _TAGS, _calls)
+        return read_tagged(output, _TAGS, _calls, names=declared(tools))
 
     def read_leniently(self, output: str, tools: Sequence[Tool] = ()) -> Reading:
         """
@@ -59,7 +66,8 @@ class Phi4Mini:
         ``\\_`` in a name; behind the tag also a code fence and one call without its list; and calls
         at the start of a line without the word.
         """
-        return read_tagged(output, _TAGS, partial(_calls, loose=True), _BARE)
+        body = partial(_calls, loose=True)
+        return read_tagged(output, _TAGS, body, _BARE, declared(tools))
 
     def render(self, calls: Sequence[ToolCall]) -> str:
         """

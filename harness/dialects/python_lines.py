@@ -23,7 +23,14 @@ from typing import Any
 
 from harness.dialects.base import Reading
 from harness.dialects.pythonic import fenced
-from harness.dialects.readers.python_calls import JSON_WORDS, NAME, read_calls, rendered_call
+from harness.dialects.readers.lost import MISSING, Traces, declared, is_lost, missing
+from harness.dialects.readers.python_calls import (
+    JSON_WORDS,
+    LOST,
+    NAME,
+    read_calls,
+    rendered_call,
+)
 from harness.dialects.readers.tags import Tags, read_tagged
 from harness.messages import Tool, ToolCall
 
@@ -59,7 +66,7 @@ class PythonLines:
         Read *output* as a correct runtime would.
         """
         body = partial(read_calls, between=self.between, words=self.words)
-        reading = read_tagged(output, self.tags, body)
+        reading = read_tagged(output, self.tags, body, names=declared(tools))
         if self.no_call is None:
             return reading
         attempts = tuple(one for one in reading.attempts if one.name != self.no_call)
@@ -70,7 +77,8 @@ class PythonLines:
         Read *output* with one mend: a code fence around the calls, with or without text around it.
         """
         strict = self.read(output, tools)
-        return strict if strict.attempts else fenced(output) or strict
+        begun = any(not is_lost(attempt) for attempt in strict.attempts)
+        return strict if begun else fenced(output) or strict
 
     def render(self, calls: Sequence[ToolCall]) -> str:
         """
@@ -99,6 +107,9 @@ OLMO_3 = PythonLines(
         ends=("<|im_end|>", "<|endoftext|>"),
         spaced=True,
         reasoning=("<think>", "</think>"),
+        traces=Traces(
+            problem=missing("<function_calls>"), closers=("</function_calls>",), notation=LOST
+        ),
     ),
     between=re.compile(r"\s+"),
     sign="<function_calls>",
@@ -115,6 +126,7 @@ RAVEN = PythonLines(
         ends=("<bot_end>", "</s>"),
         spaced=False,
         start=re.compile(_AT_START),
+        traces=Traces(problem=f"{MISSING}: the answer does not begin with the call", notation=LOST),
     ),
     between=re.compile(r"\s*;\s*"),
     sign="<human_end>",
@@ -132,6 +144,7 @@ GORILLA = PythonLines(
         ends=("<|EOT|>",),
         spaced=False,
         start=re.compile(rf"\s*()(?={NAME}\()"),
+        traces=Traces(problem=missing("<<function>>"), notation=LOST),
     ),
     between=re.compile(r"\s*,\s*"),
     sign="<<function>>",
@@ -148,6 +161,7 @@ TOOL_CODE = PythonLines(
         ends=("<end_of_turn>", "<eos>"),
         spaced=True,
         removed=("<start_of_turn>",),
+        traces=Traces(problem=missing("```tool_code"), notation=LOST),
     ),
     between=re.compile(r"\s+"),
     sign="```tool_code",

@@ -8,7 +8,8 @@ identifier. Tuples are arrays. `ast` parses one call at a time and nothing is ev
 A list is begun with ``[``, a name and ``(`` at the start of the answer. Its calls count one by one,
 each once the comma or bracket after it is there, so that cutting an answer never adds a call; for
 the same reason text after the list does not undo it. ``[]`` alone is an answer without calls.
-Everything else is text: no runtime looks for a list inside an answer.
+Everything else is text: no runtime looks for a list inside an answer. A call of a declared tool in
+there is an attempt that cannot be read (`harness.dialects.readers.lost`).
 """
 
 import re
@@ -19,8 +20,18 @@ from functools import partial
 from harness.dialects.base import Attempt, Reading
 from harness.dialects.readers import python_calls
 from harness.dialects.readers.json_calls import Keys, mend_call
+from harness.dialects.readers.lost import (
+    MISSING,
+    UNCLOSED,
+    Traces,
+    declared,
+    is_lost,
+    lost_calls,
+    without,
+)
 from harness.dialects.readers.python_calls import (
     ENDS,
+    LOST,
     NAME,
     OPEN,
     Broken,
@@ -35,6 +46,10 @@ from harness.dialects.readers.tags import Tags, read_tagged
 from harness.messages import Tool, ToolCall
 
 _START = re.compile(rf"\s*(?:<\|python_start\|>\s*)?\[\s*(?={NAME}\()")
+_THOUGHT = re.compile(r"\s*<think>(?:[^<]|<(?!/think>))*+</think>")
+_TRACES = Traces(
+    problem=f"{MISSING}: the answer does not begin with the list of calls", notation=LOST
+)
 _EMPTY = re.compile(r"\s*(?:<\|python_start\|>\s*)?\[\s*\]\s*(?:<\|python_end\|>\s*)?")
 _BARE = re.compile(rf"\s*(?={NAME}\()")
 _FENCE = re.compile(rf"^[ \t]*```(?:[\w+-]*\s+)?(\[\s*)?(?={NAME}\()", re.MULTILINE)
@@ -68,12 +83,18 @@ class Pythonic:
         """
         Read *output* as a correct runtime would.
         """
-        begun = _START.match(output)
-        if begun is None:
-            text = _text(output)
-            return Reading(text="" if _EMPTY.fullmatch(text) else text)
-        attempts, end = _list(output, begun.end())
-        return Reading(attempts=attempts, text=_text(output[end:]))
+        thought = _THOUGHT.match(output)
+        at = thought.end() if thought else 0
+        begun = _START.match(output, at)
+        attempts, at = ((), at) if begun is None else _list(output, begun.end())
+        ending = ENDS.search(output, at)
+        end = ending.start() if ending else len(output)
+        unclosed = UNCLOSED if output[at:].lstrip().startswith("<think>") else None
+        lost = lost_calls(output, at, end, _TRACES, declared(tools), problem=unclosed)
+        text = _CONTROL.sub("", "".join(without(output, at, end, lost))).strip()
+        if not attempts and _EMPTY.fullmatch(text):
+            text = ""
+        return Reading(attempts=(*attempts, *lost), text=text)
 
     def read_leniently(self, output: str, tools: Sequence[Tool] = ()) -> Reading:
         """
@@ -84,12 +105,13 @@ class Pythonic:
         Without brackets only what reads is a call, and outside a fence only with an argument:
         prose writes ``f()``, too.
         """
-        strict = self.read(output)
-        if strict.attempts:
+        strict = self.read(output, tools)
+        if any(not is_lost(attempt) for attempt in strict.attempts):
             return strict
         bare = _BARE.match(output)
         if bare is not None:
-            attempts, end, early = _unlisted(output, bare.end(), empty=False)
+            names = frozenset(declared(tools))
+            attempts, end, early = _unlisted(output, bare.end(), names)
             if attempts or early:
                 mended = Reading(
                     attempts=attempts, text=_text(output[end:]), repairs=("no list brackets",)
@@ -145,10 +167,15 @@ def _list(output: str, at: int) -> tuple[tuple[Attempt, ...], int]:
             return tuple(attempts), at
 
 
-def _unlisted(output: str, at: int, *, empty: bool) -> tuple[tuple[Attempt, ...], int, bool]:
+def _unlisted(
+    output: str, at: int, names: frozenset[str] | None
+) -> tuple[tuple[Attempt, ...], int, bool]:
     """
     Read calls without the brackets of a list; also give where they end, and whether the answer
     ends inside one: what looks like a call in there may be the inside of a string.
+
+    With *names* a call without arguments counts only where it follows another and names one of
+    them.
     """
     attempts: list[Attempt] = []
     end = at
@@ -158,7 +185,8 @@ def _unlisted(output: str, at: int, *, empty: bool) -> tuple[tuple[Attempt, ...]
         except Broken as broken:
             return tuple(attempts), end, broken.early
         attempt = python_calls.attempt(output, at, after, opening.group(1))
-        if not attempt.readable or not (attempt.arguments or empty):
+        known = names is None or (bool(attempts) and attempt.name in names)
+        if not attempt.readable or not (attempt.arguments or known):
             break
         attempts.append(attempt)
         end = after
@@ -184,7 +212,7 @@ def fenced(output: str) -> Reading | None:
             found, end = _list(output, fence.end())
             early = False
         else:
-            found, end, early = _unlisted(output, fence.end(), empty=True)
+            found, end, early = _unlisted(output, fence.end(), None)
         if not found:
             if early:
                 break

@@ -4,18 +4,19 @@ Qwen3-Coder: ``<tool_call>``, ``<function=NAME>``, ``<parameter=KEY>``, a value,
 Source: the chat template of Qwen3-Coder and the parser that Qwen ships beside it. Every tag stands
 on a line of its own, and the line breaks at both ends of a value belong to the tags: indentation
 and blank lines inside survive. Values are text, typed by the tool's schema
-(`harness.dialects.readers.untyped`). Two calls of one tool are two calls. The opening
-``<tool_call>`` is sometimes left out, as remembered; such a call is read leniently.
+(`harness.dialects.readers.untyped`). Two calls of one tool are two calls.
+
+``<function=`` begins a call also where ``<tool_call>`` does not stand before it, and
+``</tool_call>`` may then be missing as well: public runtimes execute such a call.
 """
 
-import re
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import partial
 
 from harness.dialects.base import Reading
+from harness.dialects.readers.lost import Traces, declared, missing
 from harness.dialects.readers.markup import Markup, several
-from harness.dialects.readers.tags import Bare, Tags, Written, read_tagged
+from harness.dialects.readers.tags import Tags, Written, read_tagged
 from harness.messages import Tool, ToolCall
 
 _TAGS = Tags(
@@ -24,7 +25,14 @@ _TAGS = Tags(
     ends=("<|im_end|>", "<|endoftext|>"),
     spaced=True,
     removed=("<|im_start|>",),
+    own=("<function=",),
     reasoning=("<think>", "</think>"),
+    traces=Traces(
+        problem=missing("<tool_call> or <function=NAME>"),
+        begins=("<function=",),
+        inner=("</function>", "<parameter=", "</parameter>"),
+        closers=("</tool_call>",),
+    ),
 )
 _MARKUP = Markup(
     call=("<function=", ">"),
@@ -33,8 +41,6 @@ _MARKUP = Markup(
     call_end="</function>",
     lines=True,
 )
-_UNOPENED = re.compile(r"^[ \t]*(?=<function=)", re.MULTILINE)
-_CLOSING = re.compile(r"\s*</tool_call>")
 
 
 class Qwen3Coder:
@@ -56,15 +62,14 @@ class Qwen3Coder:
         """
         Read *output* as a correct runtime would.
         """
-        return read_tagged(output, _TAGS, partial(_calls, tools=tools))
+        body = partial(_calls, tools=tools)
+        return read_tagged(output, _TAGS, body, names=declared(tools))
 
     def read_leniently(self, output: str, tools: Sequence[Tool] = ()) -> Reading:
         """
-        Read *output* with one mend: calls whose ``<tool_call>`` is missing.
+        Read *output* as `read` does: what breaks this markup cannot be mended without a guess.
         """
-        body = partial(_calls, tools=tools)
-        bare = Bare(begin=_UNOPENED, body=partial(_unopened, tools=tools))
-        return read_tagged(output, _TAGS, body, bare)
+        return self.read(output, tools)
 
     def render(self, calls: Sequence[ToolCall]) -> str:
         """
@@ -82,12 +87,6 @@ class Qwen3Coder:
 
 def _calls(text: str, at: int, tools: Sequence[Tool]) -> tuple[Written, ...]:
     return several(partial(_MARKUP.read, tools=tools), _MARKUP.call[0], text, at)
-
-
-def _unopened(text: str, at: int, tools: Sequence[Tool]) -> tuple[Written, ...]:
-    call = _MARKUP.read(text, at, tools)
-    closing = _CLOSING.match(text, call.end)
-    return (replace(call, end=closing.end()) if closing else call,)
 
 
 QWEN3_CODER = Qwen3Coder()

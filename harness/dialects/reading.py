@@ -3,12 +3,14 @@ Transcript -> reading: a stored answer read by a dialect, strictly and leniently
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from harness.dialects.anthropic import ANTHROPIC, holds_calls
 from harness.dialects.base import Attempt, Dialect, Reading
 from harness.dialects.native import NATIVE
+from harness.dialects.readers.lost import UNCLOSED, declared, text_reading
 from harness.dialects.registry import dialect as by_name
 from harness.dialects.registry import names
 from harness.messages import Tool
@@ -24,7 +26,8 @@ def read(
     Raw output is read by *dialect*. A message that holds calls is read as `native` or `anthropic`,
     as it is shaped, whatever the dialect, since its server has read them; a message of text alone
     is read by *dialect*, since servers leave calls in the content when they know no parser for
-    them. Calls that a server left in the content beside those it read come first.
+    them; where the format of the family is not known either, a call in there cannot be read. Calls
+    that a server left in the content beside those it read come first.
 
     A call is unfinished only if the answer was cut off: one that the model ended itself, as
     `Transcript.finish_reason` or a stop token in the text tells, is malformed.
@@ -34,25 +37,51 @@ def read(
     """
     if transcript.error is not None:
         raise ValueError(f"case {transcript.key.case!r} has no answer to read: {transcript.error}")
-    output = transcript.output
     if transcript.message is not None:
-        message = transcript.message
-        if holds_calls(message) or dialect.name == ANTHROPIC.name:
-            reader = ANTHROPIC.read_message_leniently if lenient else ANTHROPIC.read_message
-            return reader(message, transcript.finish_reason)
-        content = message.get("content")
-        called = message.get("tool_calls") or message.get("function_call")
-        if called or not isinstance(content, str) or dialect.name == NATIVE.name:
-            reader = NATIVE.read_message_leniently if lenient else NATIVE.read_message
-            native = reader(message, transcript.finish_reason)
-            if not called or not isinstance(content, str):
-                return native
-            left = _left_in_content(dialect, content, tools, transcript.opened, lenient=lenient)
-            return native if left is None else _joined(left, native)
-        output = content
-    if output is None:
+        return _of_message(dialect, transcript.message, transcript, tools, lenient=lenient)
+    if transcript.output is None:
         raise ValueError(f"case {transcript.key.case!r} has neither output nor message")
+    return _of_text(dialect, transcript.output, transcript, tools, lenient=lenient)
+
+
+def _of_message(
+    dialect: Dialect,
+    message: Mapping[str, Any],
+    transcript: Transcript,
+    tools: Sequence[Tool],
+    *,
+    lenient: bool,
+) -> Reading:
+    content = _content(message)
+    called = bool(holds_calls(message) or message.get("tool_calls") or message.get("function_call"))
+    if not called and content is not None and dialect.name not in _OF_SERVERS:
+        return _of_text(dialect, content, transcript, tools, lenient=lenient)
+    server = ANTHROPIC if holds_calls(message) or dialect.name == ANTHROPIC.name else NATIVE
+    reader = server.read_message_leniently if lenient else server.read_message
+    reading = reader(message, transcript.finish_reason)
+    if transcript.finish_reason in ENDED:
+        reading = _ended(reading)
+    if content is None:
+        return reading
+    if not called:
+        told = text_reading(content, declared(tools))
+        return replace(reading, attempts=told.attempts, text=told.text)
+    left = _left_in_content(dialect, content, tools, transcript.opened, lenient=lenient)
+    return reading if left is None else _joined(left, reading)
+
+
+def _of_text(
+    dialect: Dialect,
+    output: str,
+    transcript: Transcript,
+    tools: Sequence[Tool],
+    *,
+    lenient: bool,
+) -> Reading:
     reading = read_text(dialect, output, tools, opened=transcript.opened, lenient=lenient)
+    if transcript.finish_reason == "length":
+        # What was cut off while the model was thinking might have been closed.
+        return replace(reading, attempts=tuple(map(_cut_off, reading.attempts)))
     if not any(attempt.unfinished for attempt in reading.attempts):
         return reading
     ended = transcript.finish_reason in ENDED or any(
@@ -67,11 +96,34 @@ def read(
         if last is not None and last.readable:
             kept = replace(last, raw=output[last.start : last.end])
             return replace(whole, attempts=(*whole.attempts[:-1], kept))
-    return replace(
-        reading,
-        attempts=tuple(replace(attempt, unfinished=False) for attempt in reading.attempts),
-    )
+    return _ended(reading)
 
+
+def _content(message: Mapping[str, Any]) -> str | None:
+    """
+    Return the text of a message, or None where it has none.
+    """
+    content = message.get("content")
+    if not isinstance(content, list):
+        return content if isinstance(content, str) else None
+    texts = [part.get("text") for part in content if isinstance(part, Mapping)]
+    return "".join(text for text in texts if isinstance(text, str)) or None
+
+
+def _ended(reading: Reading) -> Reading:
+    """
+    Return *reading* of an answer that the model ended itself: nothing in it was cut off.
+    """
+    attempts = tuple(replace(attempt, unfinished=False) for attempt in reading.attempts)
+    return replace(reading, attempts=attempts)
+
+
+def _cut_off(attempt: Attempt) -> Attempt:
+    return replace(attempt, unfinished=True) if attempt.problem == UNCLOSED else attempt
+
+
+_OF_SERVERS = (NATIVE.name, ANTHROPIC.name)
+"""The dialects of messages: they do not tell in which format a model writes its calls."""
 
 ENDED = ("stop", "tool_calls", "function_call", "end_turn", "tool_use", "stop_sequence", "eos")
 """The values of `Transcript.finish_reason` that say that the model ended the answer itself."""
@@ -89,7 +141,7 @@ def _left_in_content(
     Read the calls that a server left in the content, by *dialect* or, where a server reads the
     calls and nothing tells their format, by the dialect that reads them all; None where are none.
     """
-    if dialect.name != NATIVE.name:
+    if dialect.name not in _OF_SERVERS:
         reading = read_text(dialect, content, tools, opened=opened, lenient=lenient)
         return reading if reading.attempts else None
     offered = {tool.name for tool in tools}

@@ -4,8 +4,11 @@ A tokenizer's own ``response_template``: regions between delimiters, described b
 Source: transformers' response parsing (``transformers.utils.chat_parsing``, from 5.13 on), whose
 delimiters and content parsers are used as they are. They are not used through its
 ``parse_response``: that gives no place in the text, lets one malformed call undo the whole answer,
-and takes a call that is cut off before its closing delimiter for a finished one. What the prompt
-has already written of the answer (an opened thinking block, say) is not seen.
+and takes a call that is cut off before its closing delimiter for a finished one.
+
+A call that lost its opening delimiter is an attempt (`harness.dialects.readers.lost`): its closing
+delimiter shows it, the tag of an argument, or, where calls are JSON, an object with ``name`` and
+``arguments`` that names a declared tool.
 
 It is chosen by ``--dialect response-template`` where the checkpoint's tokenizer has one, or by
 ``--dialect response-template:FILE`` with the template as JSON, and is kept in the run.
@@ -21,6 +24,14 @@ from typing import Any
 from harness.canonical import canonical_json
 from harness.dialects.base import Attempt, Reading
 from harness.dialects.readers.json_text import Trouble, read_json
+from harness.dialects.readers.lost import (
+    UNCLOSED,
+    Traces,
+    declared,
+    lost_calls,
+    missing,
+    without,
+)
 from harness.dialects.readers.untyped import typed
 from harness.errors import DialectError, boundary
 from harness.messages import Tool, ToolCall
@@ -139,6 +150,8 @@ class ResponseTemplate:
         fields = self._parsed.fields.values()
         self._openings = {f.name: _Delimiter(f.open_re) for f in fields if f.open_re is not None}
         self._closings = {f.name: _Delimiter(f.close_re) for f in fields if f.close_re is not None}
+        self._traces = _traces(field)
+        self._unclosed = self._traces.with_openers(tuple(field.open_literals or ()))
         self._fixed = _fixed_beginning(field.open_literals, field.open_re.pattern)
         self.template = json.dumps(template, sort_keys=True, ensure_ascii=False)
         """As it is kept in a run."""
@@ -155,14 +168,22 @@ class ResponseTemplate:
         """
         attempts: list[Attempt] = []
         text: list[str] = []
+        names = declared(tools)
         at = 0
         try:
             for region in self._regions(output):
-                at = region.start + len(region.raw)
+                begin, at = region.start, region.start + len(region.raw)
                 if region.field == CALLS:
                     attempts.extend(self._attempts(region, tools))
                 elif region.field == TEXT:
-                    text.append(region.body)
+                    lost = lost_calls(output, begin, at, self._traces, names)
+                    attempts.extend(lost)
+                    told = "".join(without(output, begin, at, lost))
+                    text.append(self._without_ends(told) if lost else region.body)
+                elif not region.closed:
+                    attempts += lost_calls(
+                        output, begin, at, self._unclosed, names, problem=UNCLOSED
+                    )
         except TimeoutError:
             problem = (
                 f"a pattern of the response template takes longer than {_LONGEST_SECONDS} seconds "
@@ -325,6 +346,21 @@ class ResponseTemplate:
                     texts = {}
                 given = {**arguments, **typed(tools, name, texts)}
                 yield attempt(name, given, None, by_schema=tuple(texts))
+
+
+def _traces(field: Any) -> Traces:
+    """
+    Gather what shows a call of *field* whose opening is missing.
+    """
+    tag = field.content_args.get("tag_pattern")
+    inner = _fixed_beginning(None, tag) if isinstance(tag, str) else ""
+    return Traces(
+        problem=missing(" or ".join(field.open_literals or [field.open_re.pattern])),
+        # One character or two may stand in any text.
+        inner=(inner,) if len(inner) > 2 else (),
+        closers=tuple(one for one in field.close_literals or () if len(one) > 2),
+        keys=("name", "arguments", "parameters") if field.content == "json" else (),
+    )
 
 
 def _fixed_beginning(literals: Sequence[str] | None, pattern: str) -> str:

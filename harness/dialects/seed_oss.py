@@ -2,8 +2,10 @@
 Seed-OSS: calls as markup, one tag for each argument.
 
 ``<seed:tool_call>``, ``<function=f>``, ``<parameter=k>v</parameter>``, and all closed. Values are
-text, typed by the tool's schema (`harness.dialects.readers.untyped`). What stands in
-``<seed:think>...</seed:think>`` is neither call nor text.
+text, typed by the tool's schema (`harness.dialects.readers.untyped`); a line break at each end
+belongs to the tags, as public runtimes take it. What stands in ``<seed:think>...</seed:think>`` is
+neither call nor text. As in Qwen3-Coder, ``<function=`` begins a call also without the tag around
+it, which a public runtime executes.
 
 Sources: tests of public runtimes and threads about calls that leaked as text. No real output was at
 hand: experimental.
@@ -13,6 +15,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from harness.dialects.base import Reading
+from harness.dialects.readers.lost import Traces, declared, missing
 from harness.dialects.readers.markup import Markup, several
 from harness.dialects.readers.tags import Tags, read_tagged
 from harness.messages import Tool, ToolCall
@@ -23,14 +26,21 @@ _TAGS = Tags(
     ends=("<seed:eos>",),
     spaced=True,
     removed=("<seed:bos>",),
+    own=("<function=",),
     reasoning=("<seed:think>", "</seed:think>"),
+    traces=Traces(
+        problem=missing("<seed:tool_call> or <function=NAME>"),
+        begins=("<function=",),
+        inner=("</function>", "<parameter=", "</parameter>"),
+        closers=("</seed:tool_call>",),
+    ),
 )
 _MARKUP = Markup(
     call=("<function=", ">"),
     argument=("<parameter=", ">"),
     argument_end="</parameter>",
     call_end="</function>",
-    lines=False,
+    lines=True,
 )
 
 
@@ -53,8 +63,8 @@ class SeedOss:
         """
         Read *output* as a correct runtime would.
         """
-        one = partial(_MARKUP.read, tools=tools)
-        return read_tagged(output, _TAGS, partial(several, one, _MARKUP.call[0]))
+        body = partial(several, partial(_MARKUP.read, tools=tools), _MARKUP.call[0])
+        return read_tagged(output, _TAGS, body, names=declared(tools))
 
     def read_leniently(self, output: str, tools: Sequence[Tool] = ()) -> Reading:
         """

@@ -15,6 +15,7 @@ from functools import partial
 
 from harness.dialects.base import Reading
 from harness.dialects.readers.json_calls import BARE, read_bare_calls, read_list, rendered_value
+from harness.dialects.readers.lost import MISSING, Traces, declared
 from harness.dialects.readers.tags import Bare, Tags, Written, read_tagged
 from harness.messages import Tool, ToolCall
 
@@ -26,7 +27,19 @@ _START = re.compile(
 _CLOSING = re.compile(r"\s*\}")
 _EMPTY = re.compile(rf"\[\s*\]|{_OBJECT}\[\s*\]\s*\}}")
 _THINKING = ("<think>", "</think>")
-_TAGS = Tags(opener="", closer="", ends=_ENDS, spaced=False, start=_START, reasoning=_THINKING)
+_TRACES = Traces(
+    problem=f"{MISSING}: the answer does not begin with the list of calls",
+    keys=("name", "arguments", "parameters"),
+)
+_TAGS = Tags(
+    opener="",
+    closer="",
+    ends=_ENDS,
+    spaced=False,
+    start=_START,
+    reasoning=_THINKING,
+    traces=_TRACES,
+)
 _SERVED = Tags(
     opener="[TOOL_CALLS]",
     also=("<tool_call>",),
@@ -36,6 +49,7 @@ _SERVED = Tags(
     start=_START,
     removed=("</tool_call>",),
     reasoning=_THINKING,
+    traces=_TRACES,
 )
 
 
@@ -45,7 +59,7 @@ class Xlam:
     """
 
     name = "xlam"
-    version = 1
+    version = 2
     stops = ("<|im_end|>", "<|eot_id|>", "<|EOT|>")
 
     def recognises(self, template: str) -> bool:
@@ -58,7 +72,7 @@ class Xlam:
         """
         Read *output* as a correct runtime would.
         """
-        return _plain(read_tagged(output, _TAGS, _calls))
+        return _plain(read_tagged(output, _TAGS, _calls, names=declared(tools)))
 
     def read_leniently(self, output: str, tools: Sequence[Tool] = ()) -> Reading:
         """
@@ -66,7 +80,8 @@ class Xlam:
         encoded twice, ``parameters`` for ``arguments``, ``\\_`` in a name; the list behind
         ``[TOOL_CALLS]`` or in ``<tool_call>``; and calls at the start of any line.
         """
-        mended = _plain(read_tagged(output, _SERVED, partial(_calls, loose=True), _BARE))
+        body = partial(_calls, loose=True)
+        mended = _plain(read_tagged(output, _SERVED, body, _BARE, declared(tools)))
         # A tag of another family that begins nothing readable is text, as it is strictly.
         return mended if mended.repairs else self.read(output, tools)
 

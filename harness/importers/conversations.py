@@ -155,7 +155,7 @@ def _with_calls_in_text(
     if not found:
         repaired, doubt = _read_as_text(text, tools, lenient=True)
         if repaired:
-            doubt = f"dialect {repaired[0][0]} reads it only leniently"
+            problem = f"dialect {repaired[0][0]} reads it only leniently"
         if problem := problem or doubt:
             raise ValueError(f"its content attempts a call as text ({problem}); use tool_calls")
         return message

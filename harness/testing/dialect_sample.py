@@ -10,6 +10,7 @@ One YAML file called after the dialect, ``toy.yaml``::
     closer: "</toy>"          # the closing tag, if a string cut off behind it looks complete
     listed: '{"name"'         # what a further call of a list begins with, if not with the opener
     by_schema: true           # arguments are bare text, typed by the tool's schema
+    tags: ["<toy>", "</toy>"] # every tag of a rendered call: an answer that lost one is no silence
     frame:                    # how calls are written, by hand: not by the dialect's own `render`
       kind: json              # how arguments are spelt: json {"a": "x"}, python a='x', brace {a:x}
                               # with the text in `string` for quotes, or text, a `argument` each
@@ -124,6 +125,7 @@ class DialectSample:
     closer: str | None = None
     listed: str | None = None
     by_schema: bool = False
+    tags: Sequence[str] = ()
     frame: Frame
     templates: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     exceptions: Mapping[str, Mapping[str, Any]] = field(

@@ -178,6 +178,36 @@ class DialectContract(Contract):
         assert last.name in (None, call.name)
 
     @on_examples
+    def test_an_answer_that_lost_a_tag_is_no_silence(
+        self, sample: DialectSample, lenient: bool, examples: Examples
+    ) -> None:
+        """
+        Whichever one tag is missing, a call was attempted.
+        """
+        wanted = examples.calls()
+        whole = rendered(sample, wanted, examples)
+        for start, end in _places(whole, sample.tags):
+            assert reader(sample, lenient, wanted)(whole[:start] + whole[end:]).attempts
+
+    def test_a_call_that_lost_a_tag_is_read_or_reported(
+        self, sample: DialectSample, lenient: bool
+    ) -> None:
+        """
+        Whichever one tag is missing, no call is lost without a word. (A value of bare text may
+        swell: where it ends is told by its tags alone.)
+        """
+        wanted = [
+            ToolCall(name="get_weather", arguments={"city": "São Paulo", "days": 3}),
+            ToolCall(name="now", arguments={}),
+        ][: sample.frame.at_most]
+        whole = sample.dialect.render(wanted)
+        names = [call.name for call in wanted]
+        for start, end in _places(whole, sample.tags):
+            attempts = reader(sample, lenient, wanted)(whole[:start] + whole[end:]).attempts
+            unread = [attempt.problem for attempt in attempts if not attempt.readable]
+            assert unread or [attempt.name for attempt in attempts] == names, whole[start:end]
+
+    @on_examples
     def test_a_broken_character_is_never_a_crash(
         self, sample: DialectSample, lenient: bool, examples: Examples
     ) -> None:
@@ -322,6 +352,19 @@ def rendered(sample: DialectSample, calls: Sequence[ToolCall], examples: Example
     except ValueError:
         examples.require(False)
         raise
+
+
+def _places(text: str, tags: Sequence[str]) -> list[tuple[int, int]]:
+    """
+    Return where each of *tags* stands in *text*.
+    """
+    found = []
+    for tag in tags:
+        start = text.find(tag)
+        while start >= 0:
+            found.append((start, start + len(tag)))
+            start = text.find(tag, start + 1)
+    return found
 
 
 def readable(reading: Reading) -> list[str]:

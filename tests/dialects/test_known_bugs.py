@@ -252,7 +252,9 @@ def test_group_17_llama_4_prose_nested_lists_and_json():
 
     assert [("edit", {"text": "a", "rows": [[1, 2], ["]"]]})] == said("pythonic", nested)
     fenced = "I will look.\n```python\n[look(query='a')]\n```"
-    assert [] == said("pythonic", fenced)
+    assert ["opening tag missing: the answer does not begin with the list of calls"] == said(
+        "pythonic", fenced
+    )
     assert [("look", {"query": "a"})] == said("pythonic", fenced, lenient=True)
 
 

@@ -16,6 +16,7 @@ from harness.dialects.registry import dialect, names
 from harness.messages import Tool, ToolCall
 from harness.transcript import Key, Transcript
 
+G = {"function": {"name": "g", "arguments": "{}"}}
 CALL = '<tool_call>{"name": "f", "arguments": {"q": "a"}}</tool_call>'
 FENCED = '```json\n{"name": "f", "arguments": {"q": "a"}}\n```'
 
@@ -140,6 +141,65 @@ def test_native_takes_content_as_text():
     reading = read(NATIVE, _transcript(message={"content": CALL}))
 
     assert ((), CALL) == (reading.attempts, reading.text)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"content": [{"type": "text", "text": CALL}], "tool_calls": [G]},
+        {
+            "content": [
+                {"type": "text", "text": CALL},
+                {"type": "tool_use", "name": "g", "input": {}},
+            ]
+        },
+    ],
+    ids=["parts of a message", "blocks of a message"],
+)
+def test_calls_left_in_parts_of_the_content_count_as_well(message: dict[str, Any]):
+    reading = read(HERMES, _transcript(message=message))
+
+    assert ["f", "g"] == [attempt.name for attempt in reading.attempts]
+
+
+def test_calls_in_parts_of_the_content_alone_are_read_by_the_dialect():
+    message = {"content": [{"type": "text", "text": CALL}]}
+
+    assert ["f"] == [
+        attempt.name for attempt in read(HERMES, _transcript(message=message)).attempts
+    ]
+
+
+@pytest.mark.parametrize(
+    ("reason", "cut"), [("stop", False), ("tool_calls", False), ("length", True), (None, True)]
+)
+def test_arguments_that_a_server_broke_off_are_malformed_unless_cut_off(
+    reason: str | None, cut: bool
+):
+    message = {"tool_calls": [{"function": {"name": "g", "arguments": '{"q": "a'}}]}
+
+    (attempt,) = read(NATIVE, _transcript(message=message, finish_reason=reason)).attempts
+
+    assert (False, cut) == (attempt.readable, attempt.unfinished)
+
+
+@pytest.mark.parametrize(("reason", "cut"), [("length", True), ("stop", False), (None, False)])
+def test_a_call_in_thinking_is_unfinished_where_the_answer_was_cut_off(
+    reason: str | None, cut: bool
+):
+    reading = read(HERMES, _transcript(output=f"<think>Maybe {CALL}", finish_reason=reason))
+
+    assert [cut] == [attempt.unfinished for attempt in reading.attempts]
+
+
+def test_a_call_in_the_content_that_nobody_reads_is_an_attempt():
+    tool = Tool.from_schema({"name": "f", "parameters": {"type": "object", "properties": {}}})
+
+    reading = read(NATIVE, _transcript(message={"content": f"Sure: {CALL}"}), [tool])
+
+    (attempt,) = reading.attempts
+    assert ("f", None) == (attempt.name, attempt.arguments)
+    assert "the call stands in the text" in (attempt.problem or "")
 
 
 def test_the_finish_reason_reaches_the_reader():

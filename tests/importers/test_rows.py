@@ -184,6 +184,7 @@ AS_TEXT = {
     "hermes": '<tool_call>\n{"name": "search", "arguments": {"query": "pears"}}\n</tool_call>',
     "mistral": '[TOOL_CALLS][{"name": "search", "arguments": {"query": "pears"}}]',
     "llama3-json": '{"name": "search", "parameters": {"query": "pears"}}',
+    "llama3-json, fenced": '```json\n{"name": "search", "arguments": {"query": "pears"}}\n```',
     "pythonic": '[search(query="pears")]',
     "qwen3-coder": "<tool_call>\n<function=search>\n<parameter=query>\npears\n</parameter>\n"
     "</function>\n</tool_call>",
@@ -206,7 +207,7 @@ def test_a_reference_call_that_stands_as_text_is_a_call(tmp_path: Path, dialect:
     [
         ('<tool_call>\n{"name": "search", "arguments": {"query": \n</tool_call>', "no dialect can"),
         ('<tool_call>\n{"name": "find", "arguments": {}}\n</tool_call>', "'find' is not one of"),
-        ('```json\n{"name": "search", "arguments": {"query": "a"}}\n```', "leniently"),
+        ("```json\n{'name': 'search', 'arguments': {'query': 'a'}}\n```", "leniently"),
     ],
     ids=["broken", "undeclared", "fenced"],
 )

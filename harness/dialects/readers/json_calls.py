@@ -209,6 +209,7 @@ BARE = re.compile(r"^[ \t]*(?=(?:\[\s*)?\{\s*[\"'])", re.MULTILINE)
 def read_bare_calls(text: str, at: int, keys: Keys = NAME_ARGUMENTS) -> tuple[Written, ...]:
     """
     Read calls that stand without tags: an object that has exactly the two keys, or a list of such.
+    One whose arguments are a schema declares a tool, and calls none.
 
     For a lenient reading, as the body of `harness.dialects.readers.tags.Bare`.
 
@@ -230,7 +231,8 @@ def read_bare_calls(text: str, at: int, keys: Keys = NAME_ARGUMENTS) -> tuple[Wr
         repairs = list(reader.repairs)
         call = call_in(mended_call(item, repairs, keys), item_end, keys, tuple(repairs))
         expected = [{keys.name, key} for key in keys.arguments]
-        if call.problem is not None or item.keys() not in expected:
+        declaration = call.arguments is not None and call.arguments.get("type") == "object"
+        if call.problem is not None or item.keys() not in expected or declaration:
             reader.fail("no call", end)
         calls.append(call)
     if not calls:

@@ -35,6 +35,14 @@ ENDS = re.compile(
 )
 """Tokens that end a turn in the families that write Python."""
 
+LOST = (
+    r"\[\s*NAME\(",
+    r"(?<![\w.])NAME\(\s*(?=[^\W\d]\w*\s*=(?!=)|\*\*\{)",
+    r"^[ \t]*NAME\(\s*\)(?=(?:[ \t]*[,;][ \t]*[\w.-]+\(\s*\))*+[ \t]*[\],;]?[ \t]*$)",
+)
+"""How a call of a declared tool begins in Python, for `harness.dialects.readers.lost`: in a list,
+with an argument, or where a line holds calls alone. Prose writes ``f()``, too."""
+
 JSON_WORDS: Mapping[str, Any] = {"true": True, "false": False, "null": None}
 """Words that some families write beside Python's own."""
 

@@ -16,7 +16,8 @@ Where the answer just ends too soon, everything up to its end belongs to the unf
 looks like a call in there may be the inside of a string.
 
 A proper prefix of an opening tag at the end of an answer is text: a call is begun with its whole
-tag, and no runtime acts on less.
+tag, and no runtime acts on less. A call whose opening tag is missing is an attempt that cannot be
+read (`harness.dialects.readers.lost`), and so is one inside thinking that is not closed.
 """
 
 import re
@@ -26,6 +27,7 @@ from typing import Any
 
 from harness.dialects.base import Attempt, Reading
 from harness.dialects.readers.json_text import JsonReader, Trouble
+from harness.dialects.readers.lost import UNCLOSED, Traces, lost_calls, without
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +55,7 @@ Body = Callable[[str, int], tuple[Written, ...]]
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bare:
     """
-    How a lenient reading finds calls that stand without tags, at the start of a line.
+    How calls are found that stand without tags; by a lenient reading, at the start of a line.
 
     What follows such a call does not matter: if it did, cutting an answer could add a call.
     """
@@ -61,6 +63,9 @@ class Bare:
     begin: re.Pattern[str]
     body: Body
     """The position of a `Trouble` it raises is where to look on."""
+    repair: str | None = "no call tags"
+    """What is recorded for each such call, and a code fence around it as well; None where a correct
+    runtime reads it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +84,9 @@ class Tags:
     """Whether white space may stand between the body and the closing tag."""
     also: tuple[str, ...] = ()
     """Other spellings of the opening tag."""
+    own: tuple[str, ...] = ()
+    """Tags with which a body begins and that begin a call without the opening tag just as well:
+    the closing tag may then be missing, too."""
     start: re.Pattern[str] | None = None
     """Where it matches at the start of the answer, a call without a tag begins at its first group,
     and its body after the match; what stands before is no text."""
@@ -86,6 +94,8 @@ class Tags:
     """Other control tokens, which are not text."""
     reasoning: tuple[str, str] | None = None
     """Tags around thinking; calls inside are not calls, and it is not part of the answer."""
+    traces: Traces | None = None
+    """What shows a call that lost its opening tag."""
     openers: tuple[str, ...] = field(init=False)
     """Every spelling of the opening tag."""
     marks: re.Pattern[str] = field(init=False)
@@ -94,7 +104,7 @@ class Tags:
     thought_ends: re.Pattern[str] = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "openers", (self.opener, *self.also))
+        object.__setattr__(self, "openers", (self.opener, *self.also, *self.own))
         thinking, thought = (
             ((self.reasoning[0],), (self.reasoning[1],)) if self.reasoning else ((), ())
         )
@@ -108,29 +118,40 @@ class Tags:
             object.__setattr__(self, name, re.compile(pattern or r"(?!)"))
 
 
-def read_tagged(output: str, tags: Tags, body: Body, bare: Bare | None = None) -> Reading:
+def read_tagged(
+    output: str, tags: Tags, body: Body, bare: Bare | None = None, names: tuple[str, ...] = ()
+) -> Reading:
     """
-    Read a whole answer; never raises.
+    Read a whole answer; never raises. *names* are the declared tools: they show calls that lost
+    their opening tag.
     """
     attempts: list[Attempt] = []
     repairs: list[str] = []
     text: list[str] = []
 
     def prose(start: int, end: int) -> None:
-        if bare is not None:
-            found = _bare_calls(output, start, end, bare)
-            for attempt, mended in found:
-                text.append(_FENCE.sub("", output[start : attempt.start]))
-                start = attempt.end
-                attempts.append(attempt)
-                repairs.extend(mended)
-            if found:
-                text.append(_FENCE.sub("", output[start:end]))
-                return
-        text.append(output[start:end])
+        found = [] if bare is None else _bare_calls(output, start, end, bare)
+        for attempt, mended in found:
+            rest(start, attempt.start, fenced=True)
+            start = attempt.end
+            attempts.append(attempt)
+            repairs.extend(mended)
+        rest(start, end, fenced=bool(found))
 
-    def call(start: int, inside: int) -> int:
-        found, mended = _calls(output, start, inside, tags, body)
+    def rest(start: int, end: int, *, fenced: bool = False, thinking: bool = False) -> None:
+        lost: list[Attempt] = []
+        if tags.traces is not None:
+            traces = (
+                tags.traces.with_openers((tags.opener, *tags.also)) if thinking else tags.traces
+            )
+            problem = UNCLOSED if thinking else None
+            lost = lost_calls(output, start, end, traces, names, problem=problem)
+        attempts.extend(lost)
+        told = without(output, start, end, lost)
+        text.extend(_FENCE.sub("", piece) for piece in told) if fenced else text.extend(told)
+
+    def call(start: int, inside: int, opener: str = "") -> int:
+        found, mended = _calls(output, start, inside, tags, body, opener)
         attempts.extend(found)
         repairs.extend(mended)
         return found[-1].end
@@ -142,13 +163,13 @@ def read_tagged(output: str, tags: Tags, body: Body, bare: Bare | None = None) -
         prose(at, mark.start())
         at = mark.end()
         if mark.group() in tags.openers:
-            at = call(mark.start(), mark.end())
+            at = call(mark.start(), mark.end(), mark.group())
         elif mark.group() in tags.ends:
             break
         elif tags.reasoning is not None:
             closing = tags.thought_ends.search(output, at)
             if closing is None or closing.group() != tags.reasoning[1]:
-                text.append(output[at : closing.start() if closing else len(output)])
+                rest(at, closing.start() if closing else len(output), thinking=True)
                 break
             at = closing.end()
     else:
@@ -161,16 +182,17 @@ def read_tagged(output: str, tags: Tags, body: Body, bare: Bare | None = None) -
 
 
 def _calls(
-    output: str, start: int, inside: int, tags: Tags, body: Body
+    output: str, start: int, inside: int, tags: Tags, body: Body, opener: str
 ) -> tuple[list[Attempt], list[str]]:
     """
-    Read the calls of one tag, which runs from *start* to *inside*.
+    Read the calls of one tag *opener*, which runs from *start* to *inside*.
     """
     last: Attempt | None = None
     written: tuple[Written, ...] = ()
+    own = opener in tags.own
     try:
-        written = body(output, inside)
-        end = _closed(output, written[-1], tags)
+        written = body(output, start if own else inside)
+        end = _closed(output, written[-1], tags, needed=not own)
     except Trouble as trouble:
         # The last call of a list that is not closed is not finished; those before it are.
         written = written[:-1] or trouble.done
@@ -200,12 +222,14 @@ def attempted(output: str, start: int, call: Written, end: int | None = None) ->
     )
 
 
-def _closed(output: str, written: Written, tags: Tags) -> int:
+def _closed(output: str, written: Written, tags: Tags, *, needed: bool) -> int:
     reader = JsonReader(output)
     reader.sure = written.end
     reader.name = (written.name, written.end) if written.name is not None else None
     at = reader.skip(written.end) if tags.spaced else written.end
     if not output.startswith(tags.closer, at):
+        if not needed:
+            return written.end
         reader.fail(f"expected {tags.closer}", at, early=reader.begins(tags.closer, at))
     return at + len(tags.closer)
 
@@ -269,7 +293,8 @@ def _bare_calls(
         for call in calls:
             attempt = attempted(output, start + begin, call, start + call.end)
             begin = call.end
-            found.append((attempt, (*call.repairs, "no call tags", *fence)))
+            made = call.repairs if bare.repair is None else (*call.repairs, bare.repair, *fence)
+            found.append((attempt, made))
     return found
 
 
