@@ -1,11 +1,11 @@
 """
-The document of a suite, in which nothing is wrong, as a `Suite`.
+A valid suite document -> a `Suite`.
 
-The last of three passes. Two digests are made here:
+The last of three passes. Two digests are computed here:
 
 - of a case: its messages, tools and expectations as given. Two cases are the same question iff
   they are equal, so tags, group, must_pass and quarantine are left out.
-- of a suite: all that can change an answer or its judgement, cases whole and in order; name,
+- of a suite: everything that can change an answer or its judgement, whole cases in order; name,
   version and description are left out.
 
 The order of keys counts where a chat template shows it: in tools and in the calls of a history.
@@ -29,7 +29,7 @@ format name version description license system system_role declare_tools generat
 
 def build(document: Mapping[str, Any]) -> Suite:
     """
-    Return the suite of a document that `validate` has found sound.
+    Return the suite of a document in which `validate` found no problems.
     """
     document = {**_DEFAULTS, **document}
     declared = tools(document["tools"], {})

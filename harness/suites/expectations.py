@@ -1,10 +1,10 @@
 """
-What a case expects: what is wrong with it beyond its shape, and its value once nothing is.
+What a case expects: problems beyond its schema, and its value if there are none.
 
 ======================  ========================================================================
 key                     meaning
 ======================  ========================================================================
-``calls``               the calls an answer must hold, each once
+``calls``               the calls an answer must contain, each once
 ``tool``                of a call: its tool, one the case offers
 ``arguments``           of a call: a constraint for each argument (`harness.constraints.constraint`)
 ``other_arguments``     ``declared``: arguments not listed may be there if the tool declares them;
@@ -12,7 +12,7 @@ key                     meaning
 ``order``               ``any``, or ``strict``: the calls must come in the order they are listed
 ``extra_calls``         ``forbid``, or ``allow``: calls beyond those listed may be there, too
 ``forbid``              tools that must not be called, not even where extra calls are allowed
-``abstain: true``       no call may be there, nor an attempt at one
+``abstain: true``       there must be no call and no attempt at one
 ``text``                beside ``abstain``: a constraint on the text of the answer
 ``any_of``              alternatives: the one with the fewest findings counts, the first on a tie
 ======================  ========================================================================
@@ -22,7 +22,7 @@ a case may offer other tools than its suite by ``tools``.
 
 Sources: calls in any order are BFCL's parallel categories, ``abstain`` is its irrelevance category
 (Berkeley Function Calling Leaderboard, ``ast_checker.py`` and ``eval_runner.py``); ``any_of`` is
-JSON Schema's word. The other keys are this project's.
+JSON Schema's keyword. The other keys are this project's.
 """
 
 from collections.abc import Iterator, Mapping
@@ -87,7 +87,7 @@ def _constraint_flaws(spec: Any, steps: Steps) -> Iterator[Flaw]:
 
 def _takes(tool: Tool, argument: str) -> bool:
     """
-    Whether a tool declares an argument, by name or by saying that it takes names of any kind.
+    Return whether a tool declares an argument, by name or by allowing arguments of any name.
     """
     parameters = tool.parameters
     if argument in parameters.get("properties", {}):

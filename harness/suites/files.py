@@ -1,12 +1,12 @@
 """
-Suites on disk: find them, read them, and say what is wrong with them, file and line.
+Suites on disk: find them, read them, and report their problems with file and line.
 
-A suite is a folder with suite.yaml, which names its tools and cases or holds them; versions.json
-beside it says what was released. A run keeps its own copy as one document, suite.json.
+A suite is a folder with suite.yaml, which contains or names its tools and cases; versions.json
+beside it records releases. A run keeps its own copy as one document, suite.json.
 
 A suite is loaded in three passes: its files are read into one document here,
-`harness.suites.validate` says what is wrong with the document, and `harness.suites.build` makes
-the suite of one in which nothing is.
+`harness.suites.validate` finds the problems of the document, and `harness.suites.build` makes a
+suite of a valid one.
 """
 
 import re
@@ -32,23 +32,23 @@ VERSIONS_FILE = "versions.json"
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SuiteReading:
     """
-    What came of reading a suite: a suite, or the problems that leave none.
+    The result of reading a suite: a suite, or the problems that prevented it.
     """
 
     suite: Suite | None
     problems: tuple[Problem, ...]
     places: Places
-    """Lines by the steps of the self-contained document, cases inline."""
+    """File and line of each part of the self-contained document, cases inline."""
 
 
 def load_suite(path: Path, *, today: date | None = None) -> Suite:
     """
     Read the suite in a folder, or of a suite.yaml.
 
-    With *today*, a quarantine that has run out is an error.
+    With *today*, an expired quarantine is an error.
 
     Raises:
-        SuiteError: listing what is wrong, ``file:line: reason`` on each line.
+        SuiteError: listing the problems, ``file:line: reason`` on each line.
     """
     reading = read_suite(path, today=today)
     raise_problems(reading.problems)
@@ -58,10 +58,10 @@ def load_suite(path: Path, *, today: date | None = None) -> Suite:
 
 def load_suite_copy(path: Path) -> Suite:
     """
-    Read a run's suite.json, the suite as it was: neither its date nor its releases are checked.
+    Read a run's suite.json, the suite as it was: neither its dates nor its releases are checked.
 
     Raises:
-        SuiteError: listing what is wrong.
+        SuiteError: listing the problems.
     """
     source = read_document(path)
     document = as_document(source.value, source.places, source.problems)
@@ -73,7 +73,7 @@ def read_suite(
     path: Path, *, today: date | None = None, check_release: bool = True
 ) -> SuiteReading:
     """
-    Read a suite and keep what is wrong with it, with the lines of its parts.
+    Read a suite and return it with its problems and the lines of its parts.
 
     Without *check_release* content may differ from its released version, as it does while a new
     release is being made.
@@ -92,7 +92,7 @@ def read_suite(
 
 def read_versions(folder: Path) -> dict[str, str]:
     """
-    Read versions.json: each released version's digest. Empty if nothing was released.
+    Return the digest of each released version, from versions.json. Empty if nothing was released.
 
     Raises:
         SuiteError: if it is not a mapping of versions to digests.
@@ -115,7 +115,7 @@ def suite_path(text: str, root: Path) -> Path:
     Find a suite by its folder, its suite.yaml, or its name under *root*.
 
     Raises:
-        UsageError: naming the suites there are.
+        UsageError: if there is none.
     """
     for candidate in (Path(text), root / text):
         if candidate.name == SUITE_FILE and candidate.is_file():
@@ -131,9 +131,9 @@ def suite_path(text: str, root: Path) -> Path:
 
 def _read_folder(folder: Path) -> Document:
     """
-    Read suite.yaml, with the lists that its files hold in the place of their names.
+    Read suite.yaml, with the names of files replaced by the lists in them.
 
-    The name of a file that cannot be read stays where it is.
+    The name of a file that cannot be read is kept.
     """
     head = read_document(folder / SUITE_FILE)
     if not isinstance(head.value, dict):
@@ -152,7 +152,7 @@ def _read_folder(folder: Path) -> Document:
 def _read_part(folder: Path, part: str, name: str, places: Places) -> Document:
     missing = Places.of(*places.find((part,)))
     if not (folder / name).is_file():
-        return _refused(missing, f"{part}: there is no file {name!r} beside this one")
+        return _refused(missing, f"{part}: no file {name!r} beside this one")
     inner = read_document(folder / name)
     if inner.value is not None and not isinstance(inner.value, list):
         return _refused(inner.places, f"{part}: the file must hold a list")

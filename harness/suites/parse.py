@@ -1,5 +1,5 @@
 """
-A suite that is given as a value, not as files: one self-contained document, tools and cases inline.
+A suite given as a value, not as files: one self-contained document, tools and cases inline.
 """
 
 import json
@@ -19,7 +19,7 @@ def parse_suite(value: Mapping[str, Any], source: str) -> Suite:
     Return the suite that *value* describes; *source* names it in errors.
 
     Raises:
-        SuiteError: listing what is wrong.
+        SuiteError: listing the problems.
     """
     document = as_document(value, Places.of(source))
     raise_problems(validate(document))
@@ -28,9 +28,9 @@ def parse_suite(value: Mapping[str, Any], source: str) -> Suite:
 
 def as_document(value: Any, places: Places, problems: Iterable[Problem] = ()) -> Document:
     """
-    Copy *value* as a document of JSON types only; its value is None if there are others.
+    Return a copy of *value* as a document of JSON types; its value is None if there are others.
 
-    Keys keep their order, as a chat template shows tools by it.
+    Keys keep their order, as a chat template shows tools in that order.
     """
     flaws = [_spelled(value, flaw) for flaw in unstorable_parts(value)]
     copy = None
@@ -44,6 +44,6 @@ def as_document(value: Any, places: Places, problems: Iterable[Problem] = ()) ->
 
 def _spelled(value: Any, flaw: Flaw) -> Flaw:
     steps, reason = flaw
-    # All the way down would be long to read; the place has the line.
+    # The full path would be long to read; the place has the line.
     where = spell(value, steps[:2] if reason == TOO_DEEP else steps).rstrip(":")
     return steps, f"{where}: {reason}" if where else reason

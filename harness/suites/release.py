@@ -1,10 +1,10 @@
 """
-Make a suite, and give its content a version: `harness suite new` and `harness suite release`.
+Pin a version of a suite to its content: `harness suite release`.
 
 A release writes three files beside suite.yaml. versions.json maps each version to the digest of its
 content, and is written last, as its entry means that the release is complete. CHANGELOG.md lists
-the ids of cases that came, went or changed. released-cases.json keeps the digest of each case as
-last released, as a digest of the whole cannot tell which of them changed.
+the ids of cases that were added, removed or changed. released-cases.json keeps the digest of each
+case as last released, as a digest of the whole cannot tell which of them changed.
 """
 
 import json
@@ -28,7 +28,7 @@ CASES_FILE = "released-cases.json"
 CHANGELOG_FILE = "CHANGELOG.md"
 
 NAME = re.compile("[a-z0-9]+(?:[._-][a-z0-9]+)*")
-"""What schemas/suite.json allows as a name."""
+"""The names that schemas/suite.json allows."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,19 +43,19 @@ class Release:
     added: tuple[str, ...]
     removed: tuple[str, ...]
     changed: tuple[str, ...]
-    """Cases that ask or expect something else under the same id; comparisons leave them out."""
+    """Cases with the same id and another question or expectation; comparisons leave them out."""
 
 
 def release(path: Path, *, part: Part | None = None, today: date | None = None) -> Release:
     """
     Release the content of a suite under the version in its suite.yaml.
 
-    With *part* that version is raised first, comments kept. *today* is written in the changelog; a
-    quarantine that has passed by then is refused.
+    With *part* that version is incremented first, with comments kept. *today* is the date in the
+    changelog; a quarantine that has expired by then is refused.
 
     Raises:
         SuiteError: if the suite cannot be read.
-        UsageError: if this version or this very content was released before.
+        UsageError: if this version or this same content was released before.
     """
     folder = path.parent if path.name == SUITE_FILE else path
     reading = read_suite(folder, today=today, check_release=False)
@@ -66,10 +66,10 @@ def release(path: Path, *, part: Part | None = None, today: date | None = None) 
     version = suite.version if part is None else _raised(suite.version, part)
     for known, content in versions.items():
         if content == suite.digest:
-            raise UsageError(f"suite {suite.name}: this very content is released as {known}")
+            raise UsageError(f"suite {suite.name}: this content is already released as {known}")
     if version in versions:
         hint = (
-            "choose a part to raise: major, minor or patch"
+            "choose a part to increment: major, minor or patch"
             if part is None
             else (f"set a version in {folder / SUITE_FILE} that is higher than all released ones")
         )
@@ -102,7 +102,7 @@ def _raised(version: str, part: Part) -> str:
 
 def _set_version(file: Path, version: str) -> None:
     """
-    Put *version* where the old one stands, and touch nothing else: comments are the author's.
+    Replace the version in suite.yaml and change nothing else: comments are kept.
     """
     text = file.read_bytes().decode("utf-8")
     write_text(file, replace_yaml_text(text, "version", version))
@@ -124,7 +124,7 @@ def _write_changelog(
     file: Path, suite: Suite, made: Release, today: date | None, *, first: bool
 ) -> None:
     """
-    Put the entry of a release above the earlier ones, once: a release cut short may run again.
+    Put the entry of a release above the earlier ones, once: an interrupted release may run again.
     """
     title = f"# Changes of {suite.name}\n"
     text = file.read_bytes().decode("utf-8") if file.is_file() else title

@@ -21,15 +21,15 @@ _EXAMPLE = {
 
 def new_suite(root: Path, name: str) -> Path:
     """
-    Make ``root/name`` with a small suite that loads, checks clean and is meant to be edited.
+    Create ``root/name`` with a small suite that loads, has no findings and is meant to be edited.
 
     Raises:
         UsageError: if the name is not valid for a suite, or the folder exists.
     """
     if not NAME.fullmatch(name):
         raise UsageError(
-            f"{name!r} is no name for a suite; use lower-case letters and digits with single "
-            "-, _ or . between, such as tool-routing"
+            f"{name!r} is not a valid name for a suite; use lower-case letters and digits with "
+            "single -, _ or . between, such as tool-routing"
         )
     folder = root / name
     if folder.exists():

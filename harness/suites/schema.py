@@ -1,9 +1,9 @@
 """
-Keys and types of a suite: schemas/suite.json and schemas/case.json, spoken in plain sentences.
+Keys and types of a suite: schemas/suite.json and schemas/case.json, in plain sentences.
 
-The two JSON Schemas ship with the package and are what an editor may use; this module is the only
-place that turns their errors into words. A subschema may carry ``errorMessage`` (the word VS Code
-and ajv-errors use), which is then the sentence.
+The two JSON Schemas ship with the package, for editors to use; this module turns their errors into
+words. A subschema may have ``errorMessage`` (the keyword of VS Code and ajv-errors), which is then
+the sentence.
 """
 
 import json
@@ -24,11 +24,11 @@ from harness.wording import suggest
 
 def shape_flaws(document: Any) -> Iterator[Flaw]:
     """
-    Yield every key nobody knows, every key that is missing and every value of a wrong type.
+    Yield every unknown key, every missing key and every value of a wrong type.
     """
     for error in _validator().iter_errors(document):
         if error.validator == "oneOf" and not isinstance(error.instance, Mapping):
-            continue  # which keys it lacks is no news about what is not an object at all
+            continue  # what is not an object at all lacks keys, of course
         steps = tuple(error.absolute_path)
         for below, reason in _reasons(error):
             where = spell(document, steps)
@@ -37,7 +37,7 @@ def shape_flaws(document: Any) -> Iterator[Flaw]:
 
 def named(document: Any, flaws: Iterable[Flaw]) -> Iterator[Flaw]:
     """
-    Yield flaws whose sentences begin with the name of the part that is wrong.
+    Yield flaws whose sentences begin with the name of the wrong part.
     """
     for steps, message in flaws:
         where = spell(document, steps)
@@ -46,7 +46,7 @@ def named(document: Any, flaws: Iterable[Flaw]) -> Iterator[Flaw]:
 
 def spell(document: Any, steps: Steps) -> str:
     """
-    Name a part of a suite as its author would: ``case 'kb-001': expect.calls[0].tool``.
+    Return the name of a part of a suite as authors say it: ``case 'kb-001': expect.calls[0].tool``.
     """
     lead, rest = "", steps
     if len(steps) >= 2 and steps[0] == "cases" and isinstance(steps[1], int):
@@ -60,7 +60,7 @@ def spell(document: Any, steps: Steps) -> str:
 
 def _reasons(error: ValidationError) -> Iterator[tuple[Steps, str]]:
     """
-    Yield what follows the name of the part; the steps lead to the very key that is wrong.
+    Yield what follows the name of the part, with the steps to the wrong key.
     """
     schema: Mapping[str, Any] = error.schema if isinstance(error.schema, Mapping) else {}
     instance: Any = error.instance

@@ -22,32 +22,32 @@ Expects = Literal["calls", "abstain", "either"]
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExpectedCall:
     """
-    One call the answer must hold.
+    One call the answer must contain.
     """
 
     tool: str
     arguments: Mapping[str, Constraint]
     other_arguments: OtherArguments = "declared"
-    """Whether an argument not listed may be there if the tool declares it."""
+    """Whether unlisted arguments are allowed if the tool declares them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Calls:
     """
-    The answer must hold these calls.
+    The answer must contain these calls.
     """
 
     calls: tuple[ExpectedCall, ...]
     order: Order = "any"
     extra_calls: ExtraCalls = "forbid"
     forbid: tuple[str, ...] = ()
-    """Tools that must not be called, extra calls allowed or not."""
+    """Tools that must not be called, whether or not extra calls are allowed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Abstention:
     """
-    The answer must hold no call; its text may be constrained.
+    The answer must contain no call; its text may be constrained.
     """
 
     text: Constraint | None = None
@@ -64,7 +64,7 @@ class Expectation:
     @property
     def expects(self) -> Expects:
         """
-        ``calls`` or ``abstain`` where all alternatives agree, else ``either``.
+        ``calls`` or ``abstain`` if all alternatives agree, else ``either``.
         """
         kinds = {isinstance(alternative, Calls) for alternative in self.alternatives}
         if len(kinds) == 2:
@@ -85,7 +85,7 @@ class Expectation:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Turn:
     """
-    One answer asked for.
+    One answer to be made.
     """
 
     messages: tuple[Message, ...]
@@ -95,7 +95,7 @@ class Turn:
     @property
     def follows_result(self) -> bool:
         """
-        Whether the model has just been given a tool's result.
+        Whether the model has just received a tool's result.
         """
         return bool(self.messages) and self.messages[-1].role == "tool"
 
@@ -103,7 +103,7 @@ class Turn:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Quarantine:
     """
-    Why a case is left out of metrics and gate, and until when (the date itself included).
+    Why a case is left out of metrics and gate, and until when (inclusive).
     """
 
     reason: str
@@ -120,7 +120,7 @@ class Case:
     turns: tuple[Turn, ...]
     tools: tuple[Tool, ...]
     digest: str
-    """Of messages, tools and expectation: two cases are the same question iff these are equal."""
+    """Of messages, tools and expectation: two cases are the same question iff it is equal."""
     tags: tuple[str, ...] = ()
     group: str | None = None
     must_pass: bool = False
@@ -129,7 +129,7 @@ class Case:
     @property
     def prompt(self) -> str:
         """
-        The last thing a user says in the first turn, for reports; empty if nobody does.
+        The last user message of the first turn, for reports; empty if there is none.
         """
         for message in reversed(self.turns[0].messages):
             if message.role == "user":
@@ -146,20 +146,20 @@ class Suite:
     name: str
     version: str
     digest: str
-    """Of everything that can change an answer or its judgement; not of names and descriptions."""
+    """Of everything that can change an answer or its judgement, without names and descriptions."""
     cases: tuple[Case, ...]
     tools: tuple[Tool, ...]
-    """Every tool any case may offer, in declaration order."""
+    """Every tool that any case may offer, in declaration order."""
     document: Mapping[str, Any]
     """The suite as one self-contained document, written to a run's suite.json."""
     description: str = ""
     system: str | None = None
     system_role: str = "system"
     declare_tools: bool = True
-    """False for models whose tools are trained in: judged by them, not shown them."""
+    """False for models whose tools are trained in: answers are judged by tools not shown."""
     generation: Mapping[str, Any]
     released: bool = False
-    """Whether versions.json holds this very version and content."""
+    """Whether versions.json has this version with this content."""
 
     def case(self, identity: str) -> Case:
         """
@@ -175,10 +175,10 @@ class Suite:
 
     def select(self, *, tags: Iterable[str] = (), limit: int | None = None) -> tuple[Case, ...]:
         """
-        Give the cases that have all of *tags*, at most the first *limit*, in suite order.
+        Return a suite of the cases that have all of *tags*, at most the first *limit*, in order.
 
         Raises:
-            UsageError: if none is left, or a tag is on no case.
+            UsageError: if none is left, or no case has a tag.
         """
         wanted = set(tags)
         known = {tag for case in self.cases for tag in case.tags}
@@ -190,7 +190,7 @@ class Suite:
         chosen = [case for case in self.cases if wanted <= set(case.tags)]
         if limit is not None:
             if limit < 1:
-                raise UsageError(f"--limit {limit} leaves no case; give 1 or more")
+                raise UsageError(f"--limit {limit} leaves no case; it must be 1 or more")
             chosen = chosen[:limit]
         if not chosen:
             raise UsageError(f"suite {self.name} has no case with all of: {', '.join(wanted)}")
@@ -198,6 +198,6 @@ class Suite:
 
     def with_cases(self, cases: tuple[Case, ...]) -> "Suite":
         """
-        Give the same suite holding only *cases*; name, version and digest stay the suite's.
+        Return this suite with only *cases*; name, version and digest stay those of the whole suite.
         """
         return replace(self, cases=cases)

@@ -1,5 +1,5 @@
 """
-What is in a suite, counted: the value behind `harness suite list` and `harness suite show`.
+Counts of what is in a suite: the value behind `harness suite list` and `harness suite show`.
 """
 
 from collections import Counter
@@ -14,7 +14,7 @@ SAMPLES = 3
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SuiteSummary:
     """
-    The size and make-up of a suite.
+    The size and composition of a suite.
     """
 
     name: str
@@ -25,12 +25,12 @@ class SuiteSummary:
     cases: int
     turns: int
     groups: int
-    """A case without a group is a group of its own."""
+    """A case without a group counts as a group of its own."""
     by_tag: Mapping[str, int]
     by_expectation: Mapping[str, int]
     """Turns that expect calls, abstain or either."""
     by_tool: Mapping[str, int]
-    """Turns that expect at least one call of each tool; tools nobody expects are there with 0."""
+    """Turns that expect at least one call of each tool; 0 for tools that are never expected."""
     must_pass: int
     quarantined: int
     samples: tuple[tuple[str, str, str], ...]
@@ -39,7 +39,7 @@ class SuiteSummary:
 
 def summarize(suite: Suite) -> SuiteSummary:
     """
-    Count what a suite holds.
+    Return the counts of a suite.
     """
     turns = [turn for case in suite.cases for turn in case.turns]
     by_tool = Counter({tool.name: 0 for tool in suite.tools})
@@ -77,7 +77,7 @@ def summarize(suite: Suite) -> SuiteSummary:
 
 def expected(expectation: Expectation) -> str:
     """
-    Say in short what is expected: ``play(title)``, ``no call``, or both with ``or`` between.
+    Return what is expected in short: ``play(title)``, ``no call``, or both joined by ``or``.
     """
     return " or ".join(
         "no call"

@@ -1,8 +1,8 @@
 """
-The turns of a case: what is said before each answer, and what the answer must be.
+The turns of a case: the conversation before each answer, and what the answer must be.
 
-A case holds one turn (``expect``) or several (``turns``). The history of each is what the case
-begins with and what the turns before it say in ``then``, whatever a model answers.
+A case has one turn (``expect``) or several (``turns``). The history of each is the beginning of the
+case and the ``then`` of the turns before it, whatever a model answers.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,7 +18,7 @@ from harness.wording import suggest
 
 def turn_flaws(row: Mapping[str, Any], steps: Steps, tools: Mapping[str, Tool]) -> Iterator[Flaw]:
     """
-    Yield what is wrong with the turns of a case that offers *tools*.
+    Yield the flaws of the turns of a case that offers *tools*.
     """
     at = (*steps, "prompt" if "prompt" in row else "messages")
     history = list(_sound(_opening(row)))
@@ -51,9 +51,9 @@ def turns(
     row: Mapping[str, Any], *, system: str | None, system_role: str
 ) -> Iterator[tuple[Turn, Any]]:
     """
-    Yield the turns of a sound case, each with its ``expect`` as written.
+    Yield the turns of a valid case, each with its ``expect`` as written.
 
-    *system* stands before a conversation that brings no system message.
+    *system* precedes a conversation without a system message of its own.
     """
     history = [Message.from_chat(entry) for entry in _opening(row)]
     if system is not None and history[0].role not in ("system", "developer"):
@@ -105,7 +105,7 @@ def _history_flaws(history: Sequence[Message], steps: Steps) -> Iterator[Flaw]:
 
 def _answers(history: Sequence[Message]) -> bool:
     """
-    Whether a tool message may come next: after a call, or after another call's result.
+    Return whether a tool message may come next: after a call, or after another call's result.
     """
     before = next((message for message in reversed(history) if message.role != "tool"), None)
     return before is not None and bool(before.tool_calls)

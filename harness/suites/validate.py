@@ -1,8 +1,8 @@
 """
-What is wrong with the document of a suite, all of it, with file and line.
+All problems of a suite document, with file and line.
 
 The second of three passes. `harness.suites.files` reads a document, `harness.suites.build` makes a
-`Suite` of one in which nothing is wrong.
+`Suite` of a valid one.
 """
 
 from collections.abc import Iterator, Mapping
@@ -23,7 +23,7 @@ def validate(document: Document, *, today: date | None = None) -> tuple[Problem,
     """
     Return the problems of a self-contained document, those of its reading first.
 
-    With *today*, a quarantine that has run out is one.
+    With *today*, an expired quarantine is one.
     """
     flaws = _flaws(document, today) if document.value is not None else ()
     return in_order((*document.problems, *placed(flaws, document.places)))
@@ -47,7 +47,7 @@ def _flaws(document: Document, today: date | None) -> Iterator[Flaw]:
         return
     wrong = list(tool_flaws(value["tools"], ("tools",)))
     yield from named(value, (flaw for flaw in wrong if flaw[0][:2] not in broken))
-    # Cases rest on tools and settings: those that are wrong would be reported once a case.
+    # Cases depend on tools and settings: wrong ones would be reported once per case.
     if wrong or "cases" not in value or broken & {("cases",), *_SETTINGS}:
         return
     sound = {

@@ -386,7 +386,7 @@ def test_a_bad_case_is_refused_with_its_line(tmp_path, bad, complaint):
             4,
             "tools: tools.json",
             "tools: tool.json",
-            "tools: there is no file 'tool.json' beside this one",
+            "tools: no file 'tool.json' beside this one",
         ),
         (
             6,

@@ -551,7 +551,7 @@ def test_training_rows_that_cannot_be_read_are_findings(tmp_path):
     (tmp_path / "valid.jsonl").write_text("\n{", "utf-8")
 
     assert [
-        'train.jsonl:1: invalid: a training row needs "messages" in which a user says something',
+        'train.jsonl:1: invalid: a training row needs "messages" with a message of the user',
         "valid.jsonl:2: invalid: not valid JSON: Expecting property name enclosed in double quotes "
         "in column 2",
     ] == findings(tmp_path)

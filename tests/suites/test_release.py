@@ -47,7 +47,7 @@ def test_a_suite_is_never_overwritten(suite, tmp_path):
 
 @pytest.mark.parametrize("name", ["Toy", "a b", "../toy", "", "-toy", "toy\n"])
 def test_a_name_that_is_none_is_refused(tmp_path, name):
-    with pytest.raises(UsageError, match="is no name for a suite"):
+    with pytest.raises(UsageError, match="is not a valid name for a suite"):
         new_suite(tmp_path, name)
     assert [] == list(tmp_path.iterdir())
 
@@ -151,7 +151,7 @@ def test_a_part_that_leads_to_a_released_version_is_refused(suite):
 def test_the_same_content_is_released_once(suite, part):
     release(suite)
 
-    with pytest.raises(UsageError, match=r"this very content is released as 0\.1\.0"):
+    with pytest.raises(UsageError, match=r"this content is already released as 0\.1\.0"):
         release(suite, part=part)
 
 

@@ -1,6 +1,6 @@
 """
-What is wrong with one case: expectations that nothing meets, that everything meets, or that
-contradict each other, and reference answers that do not meet them.
+Findings about one case: expectations that nothing meets, that everything meets, or that contradict
+each other, and reference answers that do not meet them.
 """
 
 from collections import Counter
@@ -19,7 +19,7 @@ _NOTES = {"title", "description", "$comment", "examples", "default"}
 
 def case_findings(case: Case) -> Iterator[Found]:
     """
-    Give everything wrong with *case*, by steps that begin at it.
+    Yield everything wrong with *case*, by steps that begin at it.
     """
     several = len(case.turns) > 1
     for index, turn in enumerate(case.turns):
@@ -43,7 +43,7 @@ def case_findings(case: Case) -> Iterator[Found]:
 
 def expectation_spec(turn: Turn) -> list[Any]:
     """
-    Give what a turn expects as values that are equal where the expectations are.
+    Return what a turn expects as values that are equal if the expectations are.
     """
     return [_spec(alternative) for alternative in turn.expectation.alternatives]
 
@@ -82,7 +82,7 @@ def _alternatives(turn: Turn, case: Case, label: str, steps: Steps) -> Iterator[
 
 def _takes_any_call(alternative: Calls) -> bool:
     """
-    Whether one call of its tool is right whatever the arguments and whatever follows.
+    Return whether any single call of its tool is right, whatever the arguments and what follows.
     """
     only = alternative.calls[0]
     return (
@@ -158,7 +158,7 @@ def _accepts_all_texts(constraint: Constraint) -> bool:
 
 def _meets(reference: Message, alternative: Calls | Abstention) -> bool:
     """
-    Whether a reference answer is one the expectation could have in mind; order is not compared.
+    Return whether a reference answer meets the expectation; order is not compared.
     """
     calls = list(reference.tool_calls)
     if isinstance(alternative, Abstention):

@@ -1,8 +1,8 @@
 """
-What is wrong with a suite though it can be read: `harness suite check`.
+Findings about a suite that can be read: `harness suite check`.
 
-Every load error is a finding too, so that one command tells all. That the content was never
-released is no finding; `SuiteSummary.released` says it.
+Every load error is a finding too, so that one command shows everything. That the content was never
+released is not a finding; `SuiteSummary.released` says so.
 """
 
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ TRAINING_FILES = ("train.jsonl", "valid.jsonl")
 
 def check(path: Path, today: date) -> list[LintFinding]:
     """
-    Give everything that is wrong with a suite, each file by line; empty if it is clean.
+    Return everything that is wrong with a suite, each file by line; empty if it is clean.
     """
     reading = read_suite(path, today=today)
     folder = path.parent if path.name == SUITE_FILE else path
@@ -49,7 +49,7 @@ def _placed(places: Places, steps: Steps, code: LintCode, message: str) -> LintF
 
 def _training_texts(folder: Path) -> tuple[list[tuple[str, str]], list[LintFinding]]:
     """
-    Give each thing a user says in a training row with its ``file:line``, and what cannot be read.
+    Return each user message of a training row with its ``file:line``, and what cannot be read.
     """
     texts: list[tuple[str, str]] = []
     findings: list[LintFinding] = []
@@ -68,7 +68,7 @@ def _training_texts(folder: Path) -> tuple[list[tuple[str, str]], list[LintFindi
             said = _user_texts(row)
             texts += ((f"{file.name}:{line}", text) for text in said)
             if not said:
-                text = 'a training row needs "messages" in which a user says something'
+                text = 'a training row needs "messages" with a message of the user'
                 findings.append(
                     LintFinding(file=str(file), line=line, code="invalid", message=text)
                 )

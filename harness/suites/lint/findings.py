@@ -25,13 +25,13 @@ LintCode = Literal[
     "unbalanced",
     "lone_cases",
 ]
-"""What each rule says is in docs/suites.md."""
+"""docs/suites.md describes each rule."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LintFinding:
     """
-    One thing an author should mend.
+    One thing an author should fix.
     """
 
     file: str

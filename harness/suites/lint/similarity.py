@@ -1,12 +1,12 @@
 """
-Which texts say nearly the same: Jaccard similarity of their character 4-grams.
+Which texts are nearly the same: Jaccard similarity of their character 4-grams.
 
-A text is folded (`harness.constraints.text`) and its white space made single; its grams are the set
-of all runs of four characters, or the text itself if it is shorter. Two texts are as similar as the
-part of their grams they share: ``|A & B| / |A | B|``. It is counted for every pair with numpy,
-exactly: 4,000 prompts of one template take two seconds. MinHash with locality-sensitive hashing
-(datasketch) finds candidates in half of that but misses some near the threshold, and each must be
-counted all the same; edit distance (rapidfuzz) takes two fillings of a long template for one text.
+Texts are folded (`harness.constraints.text`) and their white space collapsed; the grams of a text
+are the set of all runs of four characters, or the text itself if it is shorter. Similarity is the
+share of grams that two texts have in common: ``|A & B| / |A | B|``. It is computed exactly for each
+pair, with numpy: 4,000 prompts of one template take two seconds. MinHash with locality-sensitive
+hashing (datasketch) finds candidates in half of that but misses some near the threshold, and each
+must be checked exactly anyway; edit distance (rapidfuzz) confuses two fillings of a long template.
 """
 
 from collections import defaultdict
