@@ -1,7 +1,7 @@
 """
-The command line: one file a command, with what it takes, ``add_parser``, and what it does, ``run``.
+The command line: one file per command, with its options, ``add_parser``, and its action, ``run``.
 
-No rule is here: a command takes the workflow's steps, prints what came of it, returns an exit code
-and raises errors of `harness.errors`. What a command needs is imported when it is run, so that
-``harness --help`` is quick.
+There are no rules here: a command calls the workflow's steps, prints the result, returns an exit
+code and raises errors of `harness.errors`. What a command needs is imported when it runs, so that
+``harness --help`` is fast.
 """

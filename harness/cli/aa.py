@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 def add_parser(commands: Commands) -> None:
     """
-    Declare what it takes.
+    Declare the options of the command.
     """
     purpose = "measure the noise: run a checkpoint against itself"
     command = add_command(commands, "aa", run, purpose)
@@ -62,7 +62,7 @@ def add_parser(commands: Commands) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """
-    Measure: the exit code says only whether anything was measured.
+    Measure; the exit code says only whether anything was measured.
     """
     from harness.files import write_text
     from harness.workflow.aa import run_self_test, spell

@@ -14,7 +14,7 @@ from harness.reports.escape import line
 
 def add_parser(commands: Commands) -> None:
     """
-    Declare what they take.
+    Declare the options of the commands.
     """
     verbs = add_group(commands, "baseline", "accept runs and list what was accepted")
     save = add_command(verbs, "save", run_save, "accept a run under a name")
@@ -108,7 +108,7 @@ def run_show(arguments: argparse.Namespace) -> int:
 
 def run_history(arguments: argparse.Namespace) -> int:
     """
-    Print what was accepted over time, and draw it if asked to.
+    Print what was accepted over time, and plot it if asked to.
     """
     from harness.reports.history import acceptances, draw_history, titles
     from harness.runs.baselines import list_baselines

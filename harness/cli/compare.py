@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 def add_parser(commands: Commands) -> None:
     """
-    Declare what it takes.
+    Declare the options of the command.
     """
     command = add_command(commands, "compare", run, "show runs or baselines side by side")
     command.add_argument("runs", nargs="+", metavar="RUN", help="two or more runs or baselines")
@@ -47,7 +47,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _suite_of(project: "Project", texts: Sequence[str]) -> str | None:
     """
-    A bare baseline name beside a run's folder means a baseline of that run's suite.
+    Return the suite of the first run folder: a bare baseline name is a baseline of that suite.
     """
     from harness.workflow.project import holds_run
 

@@ -1,9 +1,9 @@
 """
 ``harness demo``: one small model before and after fine-tuning on twenty rows.
 
-It takes the steps of `harness.workflow` in the order in which a user would; what an earlier demo
-left that is still valid is used again. Everything is written to one folder of reports/, the
-baseline too, so that the work tree stays clean.
+It takes the steps of `harness.workflow` in the order a user would; valid results of an earlier demo
+are reused. Everything is written to one folder of reports/, the baseline too, so that the work tree
+stays clean.
 
 The cases tagged `TAG` are asked as a suite of their own, as a run of only a part of its suite
 cannot pass.
@@ -38,7 +38,7 @@ REPORTS = {
 
 def add_parser(commands: Commands) -> None:
     """
-    Declare what it takes.
+    Declare the options of the command.
     """
     command = add_command(
         commands,
@@ -53,7 +53,7 @@ def add_parser(commands: Commands) -> None:
     command.add_argument(
         "--fresh",
         action="store_true",
-        help="reuse nothing that an earlier demo left",
+        help="reuse nothing of an earlier demo",
     )
     add_quiet(command)
 
@@ -102,7 +102,7 @@ def run_demo(
     suite = demo_suite(project, folder)
 
     notify(f"1/5  {BASE} as it comes, on suite {suite.name}")
-    # Not timed: untrained, it writes four times as much, and its times interest no one.
+    # Not timed: untrained, it writes four times as much, and its times are of no interest.
     base = _run(scratch, suite, BASE, folder / "base", latency=False, quiet=quiet)
     shipped = save_baseline(
         base, scratch.baselines, "shipped", saved=now(), reason="the model before any training"
@@ -179,9 +179,9 @@ def demo_suite(project: "Project", folder: Path) -> Path:
     document["name"] = f"{SUITE}-{TAG}"
     document["cases"] = [case for case in document["cases"] if case["id"] in chosen]
     target: Path = folder / "suites" / document["name"]
-    # What an earlier demo wrote of another release.
+    # Left over from an earlier demo of another release.
     (target / VERSIONS_FILE).unlink(missing_ok=True)
-    # Keys in their order: the template shows declarations in it, and the model was trained on that.
+    # Keys in their own order: the template shows declarations in it, and training used it.
     write_text(target / SUITE_FILE, as_written(document) + "\n")
     if whole.released:
         # A part of a released suite counts as released, too.
@@ -192,7 +192,7 @@ def demo_suite(project: "Project", folder: Path) -> Path:
 
 def discard_demo(folder: Path) -> None:
     """
-    Remove what an earlier demo made in *folder*, and nothing else: the folder is the user's choice.
+    Remove what an earlier demo made in *folder*, and nothing else: it is the user's.
 
     Raises:
         StoreError: if its ``model`` holds anything but a fine-tune.
@@ -200,7 +200,10 @@ def discard_demo(folder: Path) -> None:
     from harness.finetuning import discard
     from harness.runs.writer import discard_run
 
-    again = (f"{SUITE}-{TAG}/shipped-batch-1*", "candidate-batch-1*")  # What its gate asked again.
+    again = (
+        f"{SUITE}-{TAG}/shipped-batch-1*",
+        "candidate-batch-1*",
+    )  # The answers that its gate made again.
     made = [path for pattern in again for path in folder.glob(pattern)]
     for run in (folder / "base", folder / "candidate", *made):
         discard_run(run)

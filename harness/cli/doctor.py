@@ -1,5 +1,5 @@
 """
-``harness doctor``: the first thing to ask when something fails.
+``harness doctor``: the first thing to run when something fails.
 """
 
 import argparse
@@ -21,9 +21,9 @@ _ROOM_GIB = 3
 
 def add_parser(commands: Commands) -> None:
     """
-    Declare what it takes.
+    Declare the options of the command.
     """
-    purpose = "check what is installed, which hardware is there, what works"
+    purpose = "check what is installed, the hardware, and what works"
     add_root(add_command(commands, "doctor", run, purpose))
 
 
@@ -41,7 +41,7 @@ def run(arguments: argparse.Namespace) -> int:
 # A tuple: importing dataclasses takes a tenth of the time of `harness --help`.
 class Finding(NamedTuple):
     """
-    One thing looked at.
+    One thing that was checked.
     """
 
     what: str
@@ -59,7 +59,7 @@ class Finding(NamedTuple):
 
 def examine(project: "Project") -> list[Finding]:
     """
-    Look at this installation, this machine and *project*. Loads torch, and nothing from a network.
+    Check this installation, this machine and *project*. Loads torch; uses no network.
     """
     return [*_packages(), *_machine(project), *_families(), *_suites(project)]
 
@@ -132,7 +132,7 @@ def _families() -> Iterator[Finding]:
     from harness.renderers import registry as renderers
 
     yield from _family("dialect", dialects.names, dialects.added, dialects.dialect)
-    # Of the other families, what this package brings needs no look: its own tests have had one.
+    # Built-in members of the other families need no check: the package's own tests cover them.
     for noun, added, load in (
         ("backend", SCHEMES.added, SCHEMES.load),
         ("importer", importers.added, importers.importer),
@@ -148,7 +148,7 @@ def _family(
     load: Callable[[str], object],
 ) -> Iterator[Finding]:
     """
-    Load the members *listed*; of those *added* by other packages, say which package.
+    Load the members *listed*, and name the package of those in *added*.
     """
     try:
         names, others = list(listed()), added()

@@ -14,7 +14,7 @@ from harness.errors import ExitCode
 
 def add_parser(commands: Commands) -> None:
     """
-    Declare what it takes.
+    Declare the options of the command.
     """
     command = add_command(
         commands, "explain", run, "show what was sent, what came and how it was read"

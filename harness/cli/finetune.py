@@ -13,7 +13,7 @@ from harness.errors import ExitCode
 
 def add_parser(commands: Commands) -> None:
     """
-    Declare what it takes.
+    Declare the options of the command.
     """
     command = add_command(commands, "finetune", run, "fine-tune a candidate with TRL")
     command.add_argument(

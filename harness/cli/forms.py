@@ -71,7 +71,7 @@ def _add_forms(command: Parser) -> None:
 
 class _Form(argparse.Action):
     """
-    Collect forms and their files. The form is the flag's, or stands in the value: NAME=FILE.
+    Collect forms and their files. The form is that of the flag, or in the value: NAME=FILE.
     """
 
     def __call__(
@@ -88,7 +88,7 @@ class _Form(argparse.Action):
 
 class _GitHub(argparse.Action):
     """
-    Note that GitHub is to be told.
+    Remember to write annotations for GitHub.
     """
 
     def __call__(
@@ -104,7 +104,7 @@ def _named(text: str) -> tuple[str, str]:
     name, equals, file = text.partition("=")
     if not equals:
         raise UsageError(f"{text!r} is not NAME=FILE, such as markdown=report.md")
-    # Now, and not when there is something to show after minutes.
+    # Now, not after minutes of work.
     renderer(name)
     return name, file
 

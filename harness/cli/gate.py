@@ -14,7 +14,7 @@ from harness.cli.progress import watching
 
 def add_parser(commands: Commands) -> None:
     """
-    Declare what it takes.
+    Declare the options of the command.
     """
     command = add_command(commands, "gate", run, "decide whether a run may replace its baseline")
     command.add_argument("run", metavar="RUN", help="the candidate's run: its folder or a baseline")
@@ -22,12 +22,12 @@ def add_parser(commands: Commands) -> None:
         "--baseline",
         required=True,
         metavar="NAME",
-        help="what to hold the run against: a baseline of its suite",
+        help="the baseline of its suite to compare the run with",
     )
     command.add_argument(
         "--anchor",
         metavar="NAME",
-        help="a pinned baseline to hold the run against as well (default: the policy's)",
+        help="a pinned baseline to compare the run with as well (default: the policy's)",
     )
     add_policy(command)
     command.add_argument(
@@ -51,7 +51,7 @@ def add_parser(commands: Commands) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """
-    Hold a run against a baseline, show the verdict and return its exit code.
+    Gate a run against a baseline, show the verdict and return its exit code.
     """
     from harness.gating.verdict import explain
     from harness.reports.build import report_gate
@@ -73,7 +73,7 @@ def run(arguments: argparse.Namespace) -> int:
     with until_closed():
         printed = deliver(report, arguments)
         if arguments.explain:
-            # Beside a report on standard output this is for a person, not for its reader.
+            # If a report goes to standard output, this is for people, not for its reader.
             stream = sys.stderr if printed else sys.stdout
             print("\nhow this was decided", file=stream)
             for line in explain(gated.verdict):

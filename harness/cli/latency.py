@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 def add_parser(commands: Commands) -> None:
     """
-    Declare what it takes.
+    Declare the options of the command.
     """
     command = add_command(commands, "latency", run, "time two checkpoints in alternation")
     command.add_argument("suite", nargs="?", metavar="SUITE", help="a suite's folder or name")
@@ -94,8 +94,8 @@ def run(arguments: argparse.Namespace) -> int:
     verdict = worst(metric.verdict for metric in metrics.values())
     code = exit_code(verdict, policy)
     text = _spell(measured, metrics, verdict, code, policy)
-    # Minutes of measuring must survive a closed pipe and a full disk: they are written before they
-    # are shown, and shown where they cannot be written.
+    # Minutes of measuring must survive a closed pipe and a full disk: results are written before
+    # they are shown, and shown even if they cannot be written.
     try:
         if arguments.benchmark_json is not None:
             write_text(arguments.benchmark_json, spell_benchmark(measured))

@@ -1,5 +1,5 @@
 """
-The program ``harness``: which commands there are, and what an error of one becomes.
+The program ``harness``: its commands, and how their errors end it.
 """
 
 import argparse
@@ -31,7 +31,7 @@ _PURPOSE = """\
 Regression testing of tool-calling language models:
 may this checkpoint replace the one we ship?
 
-`harness COMMAND --help` says what a command takes.
+`harness COMMAND --help` shows the options of a command.
 """
 
 _EPILOG = """\
@@ -45,14 +45,14 @@ exit codes:
 
 class Command(Protocol):
     """
-    What the module of a command has. Its name is the command's.
+    The interface of a command's module, which is named after the command.
     """
 
     __name__: str
 
     def add_parser(self, commands: Commands) -> None:
         """
-        Declare what the command takes.
+        Declare the options of the command.
         """
 
 
@@ -68,9 +68,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     Run one command and return its exit code.
 
-    An error of `harness.errors` is printed without a traceback, and so is one of the operating
-    system about a file. Anything else that is raised is a bug, a `SystemExit` of a command
-    included: it keeps its traceback, and the exit code says that nothing was judged.
+    An error of `harness.errors`, or of the operating system about a file, is printed without a
+    traceback. Any other exception is a bug, including a `SystemExit` of a command: it keeps its
+    traceback, and the exit code says that nothing was judged.
     """
     for stream in (sys.stdout, sys.stderr):
         # A terminal that cannot show a character must not decide a verdict.
@@ -80,7 +80,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         try:
             arguments = make_parser().parse_args(argv)
         except SystemExit as exited:
-            # argparse has shown help, or what is wrong with the words.
+            # argparse has shown help, or an error about the arguments.
             return int(exited.code or 0)
         return int(arguments.handler(arguments))
     except HarnessError as error:
@@ -114,7 +114,7 @@ def make_parser() -> Parser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action=_Version, nargs=0, help="print the version")
-    # argparse lists commands in one piece; ours are listed in groups, by the description.
+    # argparse lists commands in one block; ours are grouped, in the description.
     commands = parser.add_commands(prog=parser.prog, help=argparse.SUPPRESS)
     for modules in COMMANDS.values():
         for module in modules:
@@ -136,7 +136,7 @@ def _listed(parser: Parser) -> Iterator[str]:
 
 class _Version(argparse.Action):
     """
-    Look the version up only when it is asked for: package metadata is slow to read.
+    Look up the version only on request: package metadata is slow to read.
     """
 
     def __call__(self, *_: object, **__: object) -> None:

@@ -11,7 +11,7 @@ from harness.errors import ExitCode, UsageError
 
 def add_parser(commands: Commands) -> None:
     """
-    Declare what it takes.
+    Declare the options of the command.
     """
     command = add_command(commands, "need", run, "say how many cases a question needs")
     command.add_argument(

@@ -1,7 +1,7 @@
 """
-The options and types of argument that several commands share; forms of reports are in `forms`.
+Options and argument types that several commands share; forms of reports are in `forms`.
 
-A function ``add_...`` declares on a command's parser what its name says.
+A function ``add_...`` declares the option of that name on a command's parser.
 """
 
 import argparse
@@ -25,7 +25,7 @@ def add_command(
     commands: Commands, name: str, run: Callable[[argparse.Namespace], int], purpose: str
 ) -> Parser:
     """
-    Add the command *name*, which *run* carries out, and return its parser.
+    Add the command *name*, which calls *run*, and return its parser.
     """
     command = commands.add_parser(name, help=purpose, description=purpose)
     command.set_defaults(handler=run)
@@ -34,7 +34,7 @@ def add_command(
 
 def add_group(commands: Commands, name: str, purpose: str) -> Commands:
     """
-    Add the command *name* that has commands of its own, and return what those are added to.
+    Add the command *name* that has subcommands, and return what those are added to.
     """
     return commands.add_parser(name, help=purpose, description=purpose).add_commands()
 
@@ -82,7 +82,7 @@ def add_policy(command: Parser) -> None:
         "--policy",
         type=path,
         metavar="FILE",
-        help="the limits to hold to (default: gate.toml of the project, else the built-in ones)",
+        help="the policy (default: gate.toml of the project, else the built-in one)",
     )
 
 
@@ -119,7 +119,7 @@ def add_dialect(command: Parser, default: str) -> None:
 
 def add_asking(command: Parser) -> None:
     """
-    How a checkpoint is asked, and which cases: ``--dialect`` to ``--seed``.
+    How a checkpoint is run, and on which cases: ``--dialect`` to ``--seed``.
     """
     add_dialect(command, "found from the chat template")
     command.add_argument(
@@ -160,13 +160,13 @@ def add_tool_names(command: Parser) -> None:
     command.add_argument(
         "--tool-names",
         choices=["dots-to-underscores"],
-        help="show the model tool names as APIs do that forbid dots (default: as they are)",
+        help="show tool names as APIs that forbid dots do (default: as they are)",
     )
 
 
 def members(names: Iterable[str], added: Mapping[str, str]) -> str:
     """
-    Return *names* as a help text lists them, and from which package those *added* come.
+    Return *names* as listed in a help text, with the package of those in *added*.
     """
     listed = (f"{name} (from {added[name]})" if name in added else name for name in names)
     return ", ".join(listed).replace("%", "%%")
@@ -186,8 +186,8 @@ def add_opened(command: Parser) -> None:
 
 def run_options(arguments: argparse.Namespace) -> "RunOptions":
     """
-    Return what *arguments* say of a run: each option has the name of its field, and what a command
-    has no option for keeps its default.
+    Return the run options in *arguments*: each option has the name of its field, and a field
+    without an option keeps its default.
     """
     from dataclasses import fields
 
@@ -203,7 +203,7 @@ def path(text: str) -> Path:
     Return the file or folder that an argument names.
     """
     if not text.strip():
-        # `Path("")` is the current folder, and what an unset variable leaves is not meant as that.
+        # `Path("")` is the current folder, but an empty text is most likely an unset variable.
         raise argparse.ArgumentTypeError(f"{text!r} names nothing (is a variable unset?)")
     return Path(text)
 
@@ -218,7 +218,7 @@ def target(text: str) -> str:
 
 def positive(text: str) -> int:
     """
-    Return the whole number that an argument is, if at least 1.
+    Return an argument as a whole number of at least 1.
     """
     try:
         value = int(text)
@@ -231,7 +231,7 @@ def positive(text: str) -> int:
 
 def share(text: str) -> float:
     """
-    Return the share that an argument such as 3pp, 3% or 0.03 is.
+    Return an argument such as 3pp, 3% or 0.03 as a share.
     """
     number = text.removesuffix("pp").removesuffix("%")
     try:

@@ -26,7 +26,7 @@ PRINTED = "-"
 @contextmanager
 def until_closed() -> Iterator[None]:
     """
-    Print until the reader closes the pipe: ``harness gate ... | head`` still exits by the verdict.
+    Print until the reader closes the pipe: ``harness gate | head`` still exits with the verdict.
     """
     try:
         yield
@@ -50,7 +50,7 @@ def show(report: "Report") -> None:
 
 def show_judged(stored: "StoredRun") -> int:
     """
-    Show a run that was just judged and return the exit code: an error if every case has one.
+    Show a run that was just judged and return the exit code: an error if every case is one.
     """
     from harness.reports.build import report_run
 
@@ -66,7 +66,7 @@ def show_judged(stored: "StoredRun") -> int:
 @contextmanager
 def no_workflow_commands() -> Iterator[None]:
     """
-    Print what a model wrote: GitHub's runner runs a line that begins with ``::`` as a command.
+    Print what a model wrote, which GitHub's runner must not execute: lines that begin with ``::``.
 
     https://docs.github.com/actions/reference/workflows-and-actions/workflow-commands
     """
@@ -75,7 +75,7 @@ def no_workflow_commands() -> Iterator[None]:
         return
     import secrets
 
-    # A text that was written before cannot hold the word that ends this.
+    # Text that was written before cannot contain the word that ends this.
     word = secrets.token_hex(16)
     print(f"::stop-commands::{word}")
     try:
@@ -86,7 +86,7 @@ def no_workflow_commands() -> Iterator[None]:
 
 def deliver(report: "Report", arguments: argparse.Namespace) -> bool:
     """
-    Write the forms asked for, and show the report if none of them is printed.
+    Write the requested forms, and show the report if none of them is printed.
 
     Return whether one was.
     """
@@ -113,7 +113,7 @@ def _write_for_github(report: "Report") -> None:
     Add a summary and outputs to the step this runs in, and print annotations.
 
     Raises:
-        UsageError: outside of a step.
+        UsageError: outside a step.
     """
     from harness.renderers import github
     from harness.renderers.markdown import render as markdown
@@ -124,7 +124,7 @@ def _write_for_github(report: "Report") -> None:
     summary = markdown(report, limit=github.SUMMARY_LIMIT)
     texts = {"GITHUB_STEP_SUMMARY": summary, "GITHUB_OUTPUT": github.outputs(report)}
     for name, text in texts.items():
-        # What other commands of the step wrote stays.
+        # Appended: other commands of the step may have written, too.
         with Path(str(files[name])).open("a", encoding="utf-8", newline="\n") as stream:
             stream.write(text)
     print(github.render(report), end="")

@@ -1,8 +1,8 @@
 """
-argparse, with help where it would only refuse.
+argparse with helpful errors.
 
-An error shows the usage of the command it is about and names the nearest word; a command that needs
-another word prints its help; what takes time to find out for a help text is found out when that
+An error shows the usage of its command and suggests the nearest word; a command that needs a
+subcommand prints its help; what takes long to look up for a help text is looked up only when that
 command is used.
 """
 
@@ -22,14 +22,14 @@ class Parser(argparse.ArgumentParser):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **{"allow_abbrev": False} | kwargs)
         self.commands: Commands | None = None
-        """Where the command has commands of its own, those."""
+        """The subcommands, if the command has any."""
         self.meant: dict[str, str] = {}
-        """What to write instead of a flag that does not exist and may well be tried."""
+        """What to write instead of flags that do not exist but are likely to be tried."""
         self._late: list[Callable[[], None]] = []
 
     def add_commands(self, **settings: Any) -> "Commands":
         """
-        Let the command have commands of its own. Without one, its help is printed.
+        Let the command have subcommands. Without one, its help is printed.
         """
         self.commands = self.add_subparsers(title="commands", metavar="COMMAND", **settings)
         self.set_defaults(handler=self._show_help)
@@ -37,26 +37,26 @@ class Parser(argparse.ArgumentParser):
 
     def _show_help(self, _: argparse.Namespace) -> int:
         self.print_help()
-        # 0 says that a checkpoint passed, and a CI job whose variable was empty must not say so.
+        # 0 means that a checkpoint passed: a CI job with an empty variable must not get it.
         return ExitCode.ERROR
 
     def declare_late(self, declare: Callable[[], None]) -> None:
         """
-        Have *declare* add options once the command is used: looking at installed packages takes
-        as long as all else that ``harness --help`` does.
+        Let *declare* add options once the command is used: looking up installed packages takes as
+        long as everything else in ``harness --help``.
         """
         self._late.append(declare)
 
     def declare_all(self) -> None:
         """
-        Add what was left for later.
+        Add the options that were deferred.
         """
         while self._late:
             self._late.pop(0)()
 
     def listed(self) -> Iterator[tuple[str, str]]:
         """
-        Yield each command and its purpose, or instead those that it has of its own.
+        Yield each command and its purpose; a command with subcommands yields these instead.
         """
         if self.commands is None:
             return
@@ -68,12 +68,12 @@ class Parser(argparse.ArgumentParser):
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> tuple[Any, list[str]]:
         """
-        Parse *args*, of which all must be known: so that the command they were given to says
-        otherwise, and not the program.
+        Parse *args*, all of which must be known, so that an error is about the command, not about
+        the program.
         """
         words = list(sys.argv[1:] if args is None else args)
         self.declare_all()
-        # Before argparse, which would first ask for the flag that is missing: the misspelt one.
+        # Before argparse, which would complain about the missing flag: the misspelt one.
         if (flag := self._unknown(words)) is not None:
             known = {name: name for name in self._option_string_actions} | self.meant
             self.error(f"unrecognized arguments: {flag}{_nearest(flag, known)}")
@@ -102,12 +102,12 @@ class Parser(argparse.ArgumentParser):
 
 
 Commands: TypeAlias = "argparse._SubParsersAction[Parser]"
-"""What commands are added to: the program's, or those of a command such as ``harness suite``."""
+"""The commands of the program, or the subcommands of a command such as ``harness suite``."""
 
 
 def _nearest(word: str, known: dict[str, str]) -> str:
     """
-    Return the end of an error about *word*: what is called nearly so, if anything is.
+    Return the end of an error about *word*: the nearest known word, if there is one.
     """
     from difflib import get_close_matches
 

@@ -1,5 +1,5 @@
 """
-How far a long step is: a bar on a terminal, plain lines elsewhere, nothing when asked to be quiet.
+Progress of a long step: a bar on a terminal, plain lines elsewhere, nothing with ``--quiet``.
 
 Everything goes to standard error, so that standard output holds results only.
 """
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def say(text: str) -> None:
     """
-    Write one line about the way things go.
+    Write one line of progress.
     """
     print(text, file=sys.stderr, flush=True)
 
@@ -23,7 +23,7 @@ def say(text: str) -> None:
 @contextmanager
 def watching(label: str, *, quiet: bool = False) -> Iterator["Progress"]:
     """
-    Yield callbacks that show answers being made; the bar is closed at the end.
+    Yield callbacks that show how many answers are made; the bar is closed at the end.
     """
     from harness.workflow.options import Progress
 

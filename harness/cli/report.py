@@ -13,7 +13,7 @@ from harness.errors import ExitCode
 
 def add_parser(commands: Commands) -> None:
     """
-    Declare what it takes.
+    Declare the options of the command.
     """
     command = add_command(commands, "report", run, "show one run, or write it in any form")
     command.add_argument("run", metavar="RUN", help="a run's folder or a baseline")

@@ -26,7 +26,7 @@ from harness.errors import UsageError
 
 def add_parser(commands: Commands) -> None:
     """
-    Declare what it takes.
+    Declare the options of the command.
     """
     command = add_command(commands, "run", run, "run a checkpoint on a suite and judge its answers")
     add_suite(command)
@@ -61,7 +61,7 @@ def add_parser(commands: Commands) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """
-    Run a checkpoint on a suite, judge it and show how it did.
+    Run a checkpoint on a suite, judge it and show the result.
     """
     from harness.workflow import run as workflow
     from harness.workflow.project import open_project

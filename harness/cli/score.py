@@ -21,7 +21,7 @@ from harness.cli.progress import watching
 
 def add_parser(commands: Commands) -> None:
     """
-    Declare what it takes.
+    Declare the options of the command.
     """
     command = add_command(commands, "score", run, "judge stored answers again, without a model")
     command.add_argument("source", type=path, metavar="SOURCE", help="a run or a transcript file")
@@ -38,7 +38,7 @@ def add_parser(commands: Commands) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """
-    Judge stored text again and show how it did.
+    Judge stored text again and show the result.
     """
     from harness.workflow.project import open_project
     from harness.workflow.score import score

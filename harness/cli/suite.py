@@ -13,7 +13,7 @@ from harness.reports.escape import line
 
 def add_parser(commands: Commands) -> None:
     """
-    Declare what they take.
+    Declare the options of the commands.
     """
     verbs = add_group(commands, "suite", "make, check and release suites")
     add_root(add_command(verbs, "list", run_list, "list the suites of the project"))
@@ -22,12 +22,10 @@ def add_parser(commands: Commands) -> None:
         "name", metavar="NAME", help="the name of the suite and of its folder under suites/"
     )
     add_root(new)
-    check = add_command(
-        verbs, "check", run_check, "list what is wrong with a suite, by file and line"
-    )
+    check = add_command(verbs, "check", run_check, "list problems of a suite, by file and line")
     add_suite(check)
     add_root(check)
-    show = add_command(verbs, "show", run_show, "show a suite as a person reads it")
+    show = add_command(verbs, "show", run_show, "show what is in a suite")
     add_suite(show)
     add_root(show)
     release = add_command(
@@ -41,7 +39,7 @@ def add_parser(commands: Commands) -> None:
             dest="part",
             action="store_const",
             const=name,
-            help=f"raise the {name} version first (default: release the version in suite.yaml)",
+            help=f"increment the {name} version first (default: release the version in suite.yaml)",
         )
     add_root(release)
     take = add_command(verbs, "import", run_import, "make a suite from files in another format")
@@ -117,7 +115,7 @@ def run_new(arguments: argparse.Namespace) -> int:
 
 def run_check(arguments: argparse.Namespace) -> int:
     """
-    Print what is wrong with a suite: exit 1 with findings.
+    Print the findings about a suite; exit 1 if there are any.
     """
     from harness.provenance import date_today
     from harness.suites.lint.check import check
@@ -134,7 +132,7 @@ def run_check(arguments: argparse.Namespace) -> int:
 
 def run_show(arguments: argparse.Namespace) -> int:
     """
-    Print a suite as a person reads it.
+    Print what is in a suite.
     """
     from harness.gating.noise import USUAL_DISCORDANCE
     from harness.stats import smallest_detectable_drop
@@ -190,7 +188,7 @@ def run_release(arguments: argparse.Namespace) -> int:
 
 def run_import(arguments: argparse.Namespace) -> int:
     """
-    Make a suite from foreign files: what was not carried over is printed, and is not a failure.
+    Make a suite from foreign files: what was not carried over is printed and is not a failure.
     """
     from harness.importers.convert import import_suite
     from harness.provenance import date_today
