@@ -17,7 +17,7 @@ from harness.transcript import Key, Transcript
 
 GENERATION = Generation(max_new_tokens=4)
 KEYS = (Key("a"), Key("b", 0, 1), Key("b", 1, 0), Key("c"), Key("d"), Key("e"), Key("f"))
-"""What a backend is asked for: a backend that replays answers needs one for each."""
+"""The requested answers: a backend that replays needs one for each."""
 REQUESTS = tuple(
     Request(
         key=key,
@@ -38,14 +38,14 @@ class BackendContract:
     """
 
     options: ClassVar[BackendOptions] = BackendOptions(device="cpu", batch_size=3)
-    """How it is opened."""
+    """The options it is opened with."""
     timed: ClassVar[bool] = True
-    """Whether it can measure how long an answer takes."""
+    """Whether it can measure the time of an answer."""
 
     @pytest.fixture
     def reference(self) -> str:
         """
-        Return what to open.
+        Return the reference to open.
         """
         raise UsageError(f"{type(self).__name__} needs a fixture `reference`: what to open")
 
@@ -113,7 +113,7 @@ class BackendContract:
 
 def answers(backend: Backend, requests: Sequence[Request]) -> dict[Key, Transcript]:
     """
-    Ask for answers; assert that none comes twice.
+    Return the answers to requests; assert that there are no duplicates.
     """
     found: dict[Key, Transcript] = {}
     for group in backend.answer(requests, GENERATION):

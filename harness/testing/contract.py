@@ -1,5 +1,5 @@
 """
-What a contract is: tests that hold for every member of a family, collected in a subclass.
+Contracts: tests that hold for every member of a family, collected in a subclass.
 """
 
 from collections.abc import Sequence
@@ -12,21 +12,21 @@ from harness.errors import UsageError
 
 class Contract:
     """
-    The tests of one family. A subclass whose name begins with ``Test`` says in `samples` for what.
+    The tests of one family. A subclass named ``Test...`` lists in `samples` what to test.
 
-    A test that takes ``sample`` is run for each of them. What else tests are parametrised by, a
-    family says in `parameters`.
+    A test that takes ``sample`` runs for each of them. `parameters` has the other parameters of a
+    family's tests.
     """
 
     samples: ClassVar[Sequence[Any]] = ()
-    """What to test: names of members, or what the family has to know of each."""
+    """What to test: names of members, or what a test must know about each."""
 
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
         """
         Make an item of each test for each sample; pytest calls this while it collects.
         """
         if not self.samples:
-            raise UsageError(f"{type(self).__name__}.samples is empty: say there what to test")
+            raise UsageError(f"{type(self).__name__}.samples is empty: list what to test")
         for names, values in self.parameters(metafunc).items():
             metafunc.parametrize(names, values)
 

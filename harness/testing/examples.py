@@ -1,5 +1,5 @@
 """
-What a property is tried on: where hypothesis is installed, whatever it finds; else fixed examples.
+Examples for properties: those of hypothesis if it is installed, else fixed ones.
 """
 
 import functools
@@ -14,13 +14,13 @@ from harness.testing.texts import CALLS, FRAGMENTS, HOSTILE, NASTY
 Test = Callable[..., None]
 
 _MEMBERS = 5
-"""A family has many members, and most break alike: each is tried on the examples of hypothesis's
-profile divided by this."""
+"""A family has many members, and most fail in the same way: each is tested with the number of
+examples in hypothesis's profile divided by this."""
 
 
 class Examples(Protocol):
     """
-    One example after the other, each drawn by a property as it needs it.
+    A source of examples, drawn by a property as it needs them.
     """
 
     def calls(self) -> list[ToolCall]:
@@ -35,12 +35,12 @@ class Examples(Protocol):
 
     def text(self) -> str:
         """
-        Draw what may stand around a call.
+        Draw text that may surround a call.
         """
 
     def characters(self) -> str:
         """
-        Draw a text of any characters at all, control characters and half surrogate pairs included.
+        Draw text of any characters, control characters and half surrogate pairs included.
         """
 
     def integer(self, low: int, high: int) -> int:
@@ -55,7 +55,7 @@ class Examples(Protocol):
 
     def require(self, condition: bool) -> None:
         """
-        Give this example up unless *condition* holds, and go on to the next.
+        Skip this example unless *condition* holds.
         """
 
 
@@ -84,9 +84,9 @@ def on_fixed_examples(test: Test) -> Test:
             except _UnfitError:
                 continue
             fitting += 1
-        assert fitting, "not one of the fixed examples is of use here"
+        assert fitting, "none of the fixed examples meets the conditions"
 
-    # By its signature pytest knows what to pass.
+    # pytest passes arguments by the signature.
     signature = inspect.signature(test)
     kept = [each for name, each in signature.parameters.items() if name != "examples"]
     run.__signature__ = signature.replace(parameters=kept)  # type: ignore[attr-defined]

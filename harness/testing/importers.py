@@ -29,9 +29,9 @@ class ImporterSample:
 
     name: str
     files: Mapping[str, tuple[str, str]]
-    """Kind of file -> its name and text, of each kind that must be given."""
+    """Kind of file -> its name and text, for each required kind."""
     json_lines: bool = True
-    """Whether the first kind in `Importer.takes` is a file of JSON objects, one a line."""
+    """Whether the first kind in `Importer.takes` is a file of JSON objects, one per line."""
     unreadable: str = '{"no JSON\n7\n'
     """Two lines that cannot be read."""
 

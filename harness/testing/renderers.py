@@ -60,7 +60,7 @@ class RendererContract(Contract):
 
 def check_text(name: str, report: Report) -> None:
     """
-    Assert that a renderer gives text that shows what it is: UTF-8 without control characters.
+    Assert that a renderer returns text that is UTF-8 without control characters.
     """
     text = renderer(name)(report)
 

@@ -1,5 +1,5 @@
 """
-What goes wrong in real output, whatever the dialect: each kind a file in ``answers/``.
+What goes wrong in real output, whatever the dialect: one file in ``answers/`` for each kind.
 
 A row says what the model wrote without the tags of any dialect; `harness.testing.dialect_sample`
 says how a dialect frames it. A row has
@@ -91,7 +91,7 @@ def shared_answers() -> tuple[SharedAnswer, ...]:
 
 def document(path: Path) -> Any:
     """
-    Return what a YAML file holds.
+    Return the content of a YAML file.
 
     Raises:
         UsageError: naming the line of everything that cannot be read.
@@ -104,7 +104,7 @@ def document(path: Path) -> Any:
 
 def pairs(calls: Sequence[Mapping[str, dict[str, Any]]]) -> list[tuple[str, dict[str, Any]]]:
     """
-    Return calls that are spelt ``{tool: arguments}`` as pairs.
+    Return calls written as ``{tool: arguments}`` as pairs.
     """
     return [pair for call in calls for pair in call.items()]
 
