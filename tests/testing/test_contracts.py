@@ -207,7 +207,9 @@ class Toy:
     """
 
     def __init__(self, reference: Reference, options: BackendOptions) -> None:
-        self.checkpoint = Checkpoint(reference=str(reference), dialect="hermes", dialect_version=2)
+        self.checkpoint = Checkpoint(
+            reference=str(reference), dialect="hermes", dialect_version=Hermes.version
+        )
 
     def describe(self) -> Mapping[str, Any]:
         return dict.fromkeys(("name", "dtype", "device", "batch", "attention"))

@@ -27,7 +27,7 @@ from typing import Any
 
 from harness.dialects.base import Attempt, Reading
 from harness.dialects.readers.json_text import JsonReader, Trouble
-from harness.dialects.readers.lost import UNCLOSED, Traces, lost_calls, without
+from harness.dialects.readers.lost import UNCLOSED, Traces, lost_calls, missing, without
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,7 +95,7 @@ class Tags:
     reasoning: tuple[str, str] | None = None
     """Tags around thinking; calls inside are not calls, and it is not part of the answer."""
     traces: Traces | None = None
-    """What shows a call that lost its opening tag."""
+    """What shows a call that lost its opening tag; where nothing is said, the closing tag."""
     openers: tuple[str, ...] = field(init=False)
     """Every spelling of the opening tag."""
     marks: re.Pattern[str] = field(init=False)
@@ -105,6 +105,9 @@ class Tags:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "openers", (self.opener, *self.also, *self.own))
+        if self.traces is None and len(self.closer) > len("```"):
+            traces = Traces(problem=missing(self.opener), closers=(self.closer,))
+            object.__setattr__(self, "traces", traces)
         thinking, thought = (
             ((self.reasoning[0],), (self.reasoning[1],)) if self.reasoning else ((), ())
         )

@@ -9,10 +9,21 @@ from functools import partial
 from harness.dialects.base import Reading
 from harness.dialects.readers.json_calls import read_arguments, rendered_value
 from harness.dialects.readers.json_text import JsonReader
+from harness.dialects.readers.lost import Traces, declared, missing
 from harness.dialects.readers.tags import Tags, Written, read_tagged
 from harness.messages import Tool, ToolCall
 
-_TAGS = Tags(opener="<toy>", closer="</toy>", ends=("</s>",), spaced=True)
+_TAGS = Tags(
+    opener="<toy>",
+    closer="</toy>",
+    ends=("</s>",),
+    spaced=True,
+    traces=Traces(
+        problem=missing("<toy>"),
+        closers=("</toy>",),
+        notation=(r"^NAME (?=\{)",),
+    ),
+)
 _NAME = re.compile(r"([^\s<>{}\"]+) ")
 
 
@@ -35,13 +46,13 @@ class Toy:
         """
         Read *output* as a correct runtime would.
         """
-        return read_tagged(output, _TAGS, _call)
+        return read_tagged(output, _TAGS, _call, names=declared(tools))
 
     def read_leniently(self, output: str, tools: Sequence[Tool] = ()) -> Reading:
         """
         Read *output*, repairing the JSON of arguments.
         """
-        return read_tagged(output, _TAGS, partial(_call, loose=True))
+        return read_tagged(output, _TAGS, partial(_call, loose=True), names=declared(tools))
 
     def render(self, calls: Sequence[ToolCall]) -> str:
         """
