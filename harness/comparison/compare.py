@@ -59,6 +59,8 @@ class Comparison:
     """Tag -> ids of the common cases that have it in the new run."""
     right_leniently: Mapping[str, tuple[str, ...]]
     """Broken cases that the lenient reading finds right -> what it had to repair."""
+    wrong_leniently: Mapping[str, tuple[str, ...]]
+    """Cases of the new run that are right, and wrong when read leniently -> what it repaired."""
     must_pass_failed: tuple[str, ...]
     must_pass_unknown: tuple[str, ...]
     """Cases that must pass and broke for infrastructure reasons."""
@@ -145,6 +147,7 @@ def compare(old: RunRecord, new: RunRecord) -> Comparison:
         new_run=new.metrics,
         tags=_tags(case for _, case in scored),
         right_leniently=_right_leniently(scored),
+        wrong_leniently=_wrong_leniently(scored),
         must_pass_failed=_unique(
             case.id for case in must_pass if case.status not in ("correct", "error")
         ),
@@ -191,16 +194,31 @@ def _right_leniently(scored: Iterable["Pair"]) -> dict[str, tuple[str, ...]]:
         if was.status == "correct" and now.status != "correct":
             broken.setdefault(now.id, []).append(now)
     return {
-        identity: _unique(
-            finding.detail
-            for case in cases
-            for turn in case.turns
-            for finding in turn.findings
-            if finding.code == "repaired"
-        )
+        identity: _repairs(cases)
         for identity, cases in broken.items()
         if all(case.status_lenient == "correct" for case in cases)
     }
+
+
+def _wrong_leniently(scored: Iterable["Pair"]) -> dict[str, tuple[str, ...]]:
+    """
+    Find the cases of which some new answer is correct, and is not when read leniently.
+    """
+    found: dict[str, list[CaseResult]] = {}
+    for _, now in scored:
+        if now.status == "correct" and now.status_lenient != "correct":
+            found.setdefault(now.id, []).append(now)
+    return {identity: _repairs(cases) for identity, cases in found.items()}
+
+
+def _repairs(cases: Iterable[CaseResult]) -> tuple[str, ...]:
+    return _unique(
+        finding.detail
+        for case in cases
+        for turn in case.turns
+        for finding in turn.findings
+        if finding.code == "repaired"
+    )
 
 
 def _drifts(scored: Iterable["Pair"]) -> Iterator[Drift]:

@@ -64,7 +64,8 @@ def notes(
 
 def _about_format(comparison: Comparison, accuracy: PairedRate) -> Iterator[str]:
     """
-    Return a note on broken cases that made the right calls in a form the strict reading refuses.
+    Yield notes on broken cases that made the right calls in a form the strict reading refuses, and
+    on right ones that hold calls in such a form.
     """
     broken = accuracy.broken
     right = {name: comparison.right_leniently.get(name) for name in broken}
@@ -76,6 +77,13 @@ def _about_format(comparison: Comparison, accuracy: PairedRate) -> Iterator[str]
             f"{len(repairs)} of {count(len(broken), 'broken case')} "
             f"{'is' if len(repairs) == 1 else 'are'} right when read leniently "
             f"({what}){conclusion}"
+        )
+    if hidden := comparison.wrong_leniently:
+        what = ", ".join(dict.fromkeys(repair for found in hidden.values() for repair in found))
+        yield (
+            f"{count(len(hidden), 'case')} of the candidate {'is' if len(hidden) == 1 else 'are'} "
+            f"right only as read strictly, and wrong when read leniently ({what}): "
+            f"{named(hidden)}"
         )
 
 

@@ -84,6 +84,7 @@ def comparison(
         new_run={},
         tags={},
         right_leniently={},
+        wrong_leniently={},
         must_pass_failed=(),
         must_pass_unknown=(),
         old_complete=True,

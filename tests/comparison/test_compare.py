@@ -240,6 +240,19 @@ def test_broken_cases_that_are_right_leniently_are_named_with_what_was_fixed():
     assert {"a": ("code fence",)} == compare(old, new).right_leniently
 
 
+def test_right_cases_that_are_wrong_leniently_are_named_with_what_was_fixed():
+    """
+    They hold calls in a form that no runtime executes; one such answer of a case is enough.
+    """
+    bare = Finding(code="repaired", detail="no call tags")
+    hidden = replace(turn("correct", bare), status_lenient="incorrect")
+    old = record([case("a"), case("b"), *(case("c", repeat=k) for k in (0, 1))])
+    new = record([case("a", hidden), case("b"), case("c", repeat=0), case("c", hidden, repeat=1)])
+
+    assert {"a": ("no call tags",), "c": ("no call tags",)} == compare(old, new).wrong_leniently
+    assert {} == compare(new, old).wrong_leniently
+
+
 def test_a_metric_of_the_answers_needs_eligible_answers_in_both_runs():
     """
     Right arguments are asked of right tools: a wrong tool is no wrong argument.

@@ -1105,6 +1105,30 @@ def fenced(share: int, n: int = 120) -> tuple[RunRecord, RunRecord]:
     return old, record(cases)
 
 
+def test_right_answers_that_are_wrong_leniently_are_counted_in_a_note():
+    old, new = runs(0, 0, 120)
+    bare = (Finding(code="repaired", detail="no call tags"),)
+    cases = [
+        replace(
+            case,
+            turns=(replace(case.turns[0], status_lenient="incorrect", findings=bare),),
+        )
+        if k < 3
+        else case
+        for k, case in enumerate(new.cases)
+    ]
+
+    verdict = decide(old, record(cases))
+
+    ids = ", ".join(case.id for case in cases[:3])
+    assert "pass" == verdict.verdict
+    assert (
+        "3 cases of the candidate are right only as read strictly, and wrong when read leniently "
+        f"(no call tags): {ids}"
+    ) in verdict.notes
+    assert not any("leniently" in note for note in decide(new, old).notes)
+
+
 @pytest.mark.parametrize(
     ("share", "note"),
     [
