@@ -55,7 +55,7 @@ def test_a_declaration_that_was_shown_says_nothing(tokenizer):
 def test_the_same_names_in_another_text_or_order_are_told(tokenizer, asked):
     how = shown_otherwise(trained_with(tokenizer, TRAIN), tokenizer, [shown(SEARCH), asked])
 
-    assert "shown otherwise than in training" in how
+    assert "shown differently than in training" in how
 
 
 def test_other_tools_are_told_by_name(tokenizer):
@@ -65,7 +65,7 @@ def test_other_tools_are_told_by_name(tokenizer):
 
 
 @pytest.mark.parametrize(
-    ("tool", "said"), [(SEARCH, None), (REORDERED, "shown otherwise than in training")]
+    ("tool", "said"), [(SEARCH, None), (REORDERED, "shown differently than in training")]
 )
 def test_a_suite_is_held_against_the_card_of_the_checkpoint(base, tokenizer, tmp_path, tool, said):
     suite = {

@@ -91,7 +91,7 @@ def test_every_answer_of_a_conversation_is_a_turn(tmp_path: Path):
             "a tool has no key 'paramters'; did you mean 'parameters'?",
         ),
         ({"arguments": "[" * 3000}, "arguments of 'search' cannot be read: nested more than 64"),
-        ({"arguments": '{"a": 1e999}'}, "'search' cannot be read: the number 1e999 is beyond"),
+        ({"arguments": '{"a": 1e999}'}, "'search' cannot be read: the number 1e999 is too large"),
     ],
 )
 def test_json_text_that_cannot_be_kept_is_listed(tmp_path: Path, keys: Any, reason: str):

@@ -172,7 +172,7 @@ def test_a_run_that_is_still_alive_is_not_gone_on_with_by_another(start: Start, 
     assert other.stderr is not None
     said = other.stderr.read()
     # Where the first was done before the second began, there is nothing to resume either.
-    assert "another process is at work" in said or "nothing to resume" in said
+    assert "another process is writing to this run" in said or "nothing to resume" in said
     assert 0 == run.wait()
     assert 60 == len((project / "alive" / "transcripts.jsonl").read_text("utf-8").splitlines())
 
