@@ -3,8 +3,8 @@ What one argument, or the text of an answer, must be.
 
 A constraint is a JSON Schema (draft 2020-12, https://json-schema.org/draft/2020-12) with the extra
 keywords below, all of which must hold. A bare string, number, boolean, null or list means
-``{"const": ...}``; an object literal must be written as ``{"const": {...}}``. A keyword nobody
-knows is an error when the suite is read, not a pass when it is judged.
+``{"const": ...}``; an object literal must be written as ``{"const": {...}}``. An unknown
+keyword is an error when the suite is read, not a pass when it is judged.
 
 ========================  =====================================================================
 keyword                   holds when
@@ -103,7 +103,7 @@ class Constraint:
     """`spec` as a schema: bare values as const, without ``optional`` and ``absent``."""
     validator: Any
     plain: bool
-    """Whether our own keywords are all there is: whether they hold needs no schema machinery."""
+    """Whether it uses only keywords of our own, which can be checked without a schema validator."""
 
     def check(self, value: Any) -> list[Fault]:
         """
@@ -143,10 +143,10 @@ def check_constraint(spec: Any) -> None:
         return
     for name in _FLAGS:
         if not isinstance(spec.get(name, False), bool):
-            raise ValueError(f'"{name}" is true or false, not {spec[name]!r}')
+            raise ValueError(f'"{name}" must be true or false, not {spec[name]!r}')
     schema = {name: value for name, value in spec.items() if name not in _FLAGS}
     if spec.get("absent") and (schema or spec.get("optional")):
-        raise ValueError('"absent" stands alone: an absent argument has nothing else to meet')
+        raise ValueError('"absent" must stand alone: an absent argument has nothing else to meet')
     try:
         check_schema(schema)
     except SchemaError as exc:
@@ -161,7 +161,7 @@ def check_constraint(spec: Any) -> None:
 
 def make_constraint(spec: Any) -> Constraint:
     """
-    Compile what `check_constraint` has let pass.
+    Compile what `check_constraint` accepts.
     """
     flags = spec if isinstance(spec, Mapping) else {}
     schema = {"const": spec}
@@ -238,7 +238,7 @@ def _check_keywords(schema: Any) -> None:
         return
     for name in schema:
         if name in _FLAGS:
-            raise ValueError(f'"{name}" speaks of a whole argument and cannot be nested')
+            raise ValueError(f'"{name}" is about a whole argument and cannot be nested')
         if name not in KEYWORDS:
             raise ValueError(
                 f'unknown keyword "{name}" in a constraint; write an object literal as '
@@ -254,28 +254,30 @@ def _check_extras(schema: Mapping[str, Any]) -> None:
         parts = schema.get(name, ["x"])
         texts = isinstance(parts, list) and all(isinstance(p, str) and p for p in parts)
         if not texts or not parts:
-            raise ValueError(f'"{name}" is a list of at least one non-empty text')
+            raise ValueError(f'"{name}" must be a list of at least one non-empty text')
     for name in ("equals_ignoring_case", "same_moment_as"):
         if not isinstance(schema.get(name, ""), str):
-            raise ValueError(f'"{name}" is a text')
+            raise ValueError(f'"{name}" must be text')
     if "same_moment_as" in schema and read_moment(schema["same_moment_as"]) is None:
         raise ValueError(
-            f'"same_moment_as": {schema["same_moment_as"]!r} is no unambiguous date or time; '
+            f'"same_moment_as": {schema["same_moment_as"]!r} is not an unambiguous date or time; '
             "write 2026-03-04, 15:00 or 2026-03-04T15:00"
         )
     if ("close_to" in schema) != ("tolerance" in schema):
-        raise ValueError('"close_to" and "tolerance" go together')
+        raise ValueError('"close_to" and "tolerance" belong together')
     for name in ("close_to", "tolerance"):
         if json_type(schema.get(name, 0)) != "number" or not finite(schema.get(name, 0)):
-            raise ValueError(f'"{name}" is a number')
+            raise ValueError(f'"{name}" must be a number')
     if schema.get("tolerance", 0) < 0:
-        raise ValueError('"tolerance" is negative: no value could meet it')
+        raise ValueError('"tolerance" is negative, so no value could meet it')
     if schema.get("format", FORMATS[0]) not in FORMATS:
-        raise ValueError(f'"format" knows {", ".join(FORMATS)}; write a "pattern" for others')
+        raise ValueError(
+            f'"format" must be one of {", ".join(FORMATS)}; write a "pattern" for others'
+        )
     if schema.get("normalized_as", "bfcl") != "bfcl":
-        raise ValueError('"normalized_as" knows "bfcl" only')
+        raise ValueError('"normalized_as" must be "bfcl"')
     if "normalized_as" in schema and not {"const", "enum"} & set(schema):
-        raise ValueError('"normalized_as" changes how const and enum compare; neither is here')
+        raise ValueError('"normalized_as" changes how const and enum compare, and neither is given')
 
 
 _Validator: Any = extend(SchemaValidator, CHECKS)  # type: ignore[no-untyped-call]

@@ -73,7 +73,7 @@ def _const(_: Any, value: Any, instance: Any, schema: Mapping[str, Any]) -> Iter
 
 def _enum(_: Any, values: Any, instance: Any, schema: Mapping[str, Any]) -> Iterator[Any]:
     if not any(_equal(value, instance, schema) for value in values):
-        yield ValidationError(f"{_short(instance)} is none of {_short(values)}")
+        yield ValidationError(f"{_short(instance)} is not one of {_short(values)}")
 
 
 def _equal(value: Any, instance: Any, schema: Mapping[str, Any]) -> bool:
@@ -84,28 +84,28 @@ def _equal(value: Any, instance: Any, schema: Mapping[str, Any]) -> bool:
 
 def _contains_any(_: Any, parts: Any, instance: Any, schema: Any) -> Iterator[Any]:
     if not isinstance(instance, str):
-        yield ValidationError(f"{_short(instance)} is no text")
+        yield ValidationError(f"{_short(instance)} is not text")
     elif not any(fold(part) in fold(instance) for part in parts):
-        yield ValidationError(f"{_short(instance)} holds none of {_short(parts)}")
+        yield ValidationError(f"{_short(instance)} contains none of {_short(parts)}")
 
 
 def _contains_all(_: Any, parts: Any, instance: Any, schema: Any) -> Iterator[Any]:
     if not isinstance(instance, str):
-        yield ValidationError(f"{_short(instance)} is no text")
+        yield ValidationError(f"{_short(instance)} is not text")
     elif missing := [part for part in parts if fold(part) not in fold(instance)]:
-        yield ValidationError(f"{_short(instance)} does not hold {_short(missing)}")
+        yield ValidationError(f"{_short(instance)} does not contain {_short(missing)}")
 
 
 def _equals_ignoring_case(_: Any, text: Any, instance: Any, schema: Any) -> Iterator[Any]:
     if not isinstance(instance, str):
-        yield ValidationError(f"{_short(instance)} is no text")
+        yield ValidationError(f"{_short(instance)} is not text")
     elif fold(text) != fold(instance):
-        yield ValidationError(f"{_short(instance)} is not {_short(text)}, letter case aside")
+        yield ValidationError(f"{_short(instance)} is not {_short(text)} (letter case ignored)")
 
 
 def _close_to(_: Any, target: Any, instance: Any, schema: Mapping[str, Any]) -> Iterator[Any]:
     if json_type(instance) != "number":
-        yield ValidationError(f"{_short(instance)} is no number")
+        yield ValidationError(f"{_short(instance)} is not a number")
     elif not finite(instance) or abs(exact(instance) - exact(target)) > exact(schema["tolerance"]):
         yield ValidationError(
             f"{_short(instance)} is not within {schema['tolerance']} of {_short(target)}"
@@ -114,11 +114,11 @@ def _close_to(_: Any, target: Any, instance: Any, schema: Mapping[str, Any]) -> 
 
 def _same_moment_as(_: Any, text: Any, instance: Any, schema: Any) -> Iterator[Any]:
     if not isinstance(instance, str):
-        yield ValidationError(f"{_short(instance)} is no text")
+        yield ValidationError(f"{_short(instance)} is not text")
         return
     expected, found = read_moment(text), read_moment(instance)
     if found is None:
-        yield ValidationError(f"{_short(instance)} is no unambiguous date or time")
+        yield ValidationError(f"{_short(instance)} is not an unambiguous date or time")
     elif expected != found:
         yield ValidationError(f"{_short(instance)} is not the moment {_short(text)}")
 
@@ -146,4 +146,4 @@ CHECKS: Mapping[str, Callable[[Any, Any, Any, Any], Iterator[Any]]] = {
     "close_to": _close_to,
     "same_moment_as": _same_moment_as,
 }
-"""Our keywords: each check yields an error where its keyword does not hold."""
+"""Our keywords: each check yields an error where its keyword does not contain."""

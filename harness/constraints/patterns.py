@@ -50,7 +50,7 @@ def compile_pattern(pattern: str) -> Callable[[str], bool]:
         except re.error:
             raise ValueError("not a regular expression of ECMA-262") from None
         return lambda text: python.search(text) is not None
-    # Half a surrogate pair is no character of Rust's; neither is the one that stands for it here.
+    # Rust has no text with half a surrogate pair; this character stands in for it.
     return lambda text: validator.is_valid(_HALF.sub("\ufffd", text))
 
 

@@ -51,12 +51,12 @@ class _Declared:
         try:
             return self.quick is not None and self.quick.is_valid(arguments)
         except ValueError:
-            return False  # half a surrogate pair is no text of Rust's
+            return False  # Rust has no text with half a surrogate pair
 
 
 class _Same:
     """
-    A tool as a key: equal to itself alone, as a schema is nothing that can be hashed.
+    A tool as a key: equal only to itself, as a schema cannot be hashed.
     """
 
     __slots__ = ("tool",)

@@ -10,7 +10,7 @@ key                     meaning
 ``other_arguments``     ``declared``: arguments not listed may be there if the tool declares them;
                         ``forbid``: they may not
 ``order``               ``any``, or ``strict``: the calls must come in the order they are listed
-``extra_calls``         ``forbid``, or ``allow``: calls beyond those listed may be there, too
+``extra_calls``         ``forbid``, or ``allow``: further calls may be there
 ``forbid``              tools that must not be called, not even where extra calls are allowed
 ``abstain: true``       there must be no call and no attempt at one
 ``text``                beside ``abstain``: a constraint on the text of the answer

@@ -124,7 +124,7 @@ def suite_path(text: str, root: Path) -> Path:
             return candidate
     names = [folder.name for folder in find_suites(root)]
     raise UsageError(
-        f"no suite {text!r}: no folder with a {SUITE_FILE}, no name under {root}"
+        f"unknown suite {text!r}: not a folder with a {SUITE_FILE}, nor a name under {root}"
         f"{suggest(text, names)}"
     )
 

@@ -193,7 +193,9 @@ class Suite:
                 raise UsageError(f"--limit {limit} leaves no case; it must be 1 or more")
             chosen = chosen[:limit]
         if not chosen:
-            raise UsageError(f"suite {self.name} has no case with all of: {', '.join(wanted)}")
+            raise UsageError(
+                f"suite {self.name} has no case with all of these tags: {', '.join(wanted)}"
+            )
         return tuple(chosen)
 
     def with_cases(self, cases: tuple[Case, ...]) -> "Suite":

@@ -59,8 +59,8 @@ class Project:
                 return bundled[text]
             names = {folder.name for folder in find_suites(self.suites)} | bundled.keys()
             raise UsageError(
-                f"no suite {text!r}: no folder with a {SUITE_FILE}, no name under {self.suites} or "
-                f"of a bundled one{suggest(text, names)}"
+                f"unknown suite {text!r}: not a folder with a {SUITE_FILE}, nor a name under "
+                f"{self.suites} or of a bundled one{suggest(text, names)}"
             ) from exc
 
     def fresh_folder(self, suite: str, label: str) -> Path:

@@ -419,7 +419,7 @@ def test_suites_can_be_chosen_by_name_wherever_they_lie(project: Project):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--suite", "ruoting"], "*no suite 'ruoting'*did you mean 'routing'?"),
+        (["--suite", "ruoting"], "*unknown suite 'ruoting'*did you mean 'routing'?"),
         (["--harness-root", "nowhere"], "*nowhere is not a folder*"),
     ],
 )

@@ -206,7 +206,7 @@ BAD_CASES = {
     ),
     "text constraint": (
         case(expect={"abstain": True, "text": {"contains_any": []}}),
-        "case 'a': expect.text is not a constraint: \"contains_any\" is a list of at "
+        "case 'a': expect.text is not a constraint: \"contains_any\" must be a list of at "
         "least one non-empty text",
     ),
     "in any_of": (
@@ -995,7 +995,7 @@ def test_a_suite_is_found_by_folder_file_and_name(tmp_path):
 def test_an_unknown_suite_lists_what_there_is(tmp_path):
     (tmp_path / "toy").mkdir()
     write(tmp_path / "toy")
-    with pytest.raises(UsageError, match=r"no suite 'tyo': .*; did you mean 'toy'"):
+    with pytest.raises(UsageError, match=r"unknown suite 'tyo': .*; did you mean 'toy'"):
         suite_path("tyo", tmp_path)
     with pytest.raises(UsageError, match="there are none"):
         suite_path("toy", tmp_path / "nowhere")

@@ -173,12 +173,12 @@ def test_a_quarantine_that_has_run_out_is_a_finding(tmp_path):
         (
             {"title": "x", "mode": {"enum": ["once", "twice"]}},
             "unreachable_value: case 'a': argument 'mode' of 'play': "
-            'the tool\'s own schema refuses "twice"; remove it',
+            'the tool\'s own schema rejects "twice"; remove it',
         ),
         (
             {"title": {"enum": ["Jolene", "Hurt"], "contains_any": ["j"]}},
             "unreachable_value: case 'a': argument 'title' of 'play': "
-            'the constraint itself refuses "Hurt"; remove it',
+            'the constraint itself rejects "Hurt"; remove it',
         ),
         (
             {"title": {"const": "Hurt", "minLength": 9}},
@@ -213,7 +213,7 @@ def test_a_quarantine_that_has_run_out_is_a_finding(tmp_path):
         (
             {"title": {"absent": True}},
             "required_absent: case 'a': argument 'title' of 'play' is required by the tool, "
-            "so no answer without it is right",
+            "so no answer without it can be right",
         ),
         (
             {"title": "x", "mode": {"optional": True}},
@@ -254,11 +254,11 @@ def test_an_argument_that_tells_something_is_no_finding(tmp_path, arguments):
         ),
         (
             {"expect": {"abstain": True, "text": {}}},
-            "no_effect: case 'a': the constraint on the text accepts every text; remove it",
+            "no_effect: case 'a': the constraint on the text accepts any text; remove it",
         ),
         (
             {"expect": {"abstain": True, "text": {"type": "string", "pattern": ".*"}}},
-            "no_effect: case 'a': the constraint on the text accepts every text; remove it",
+            "no_effect: case 'a': the constraint on the text accepts any text; remove it",
         ),
         (
             {
@@ -266,8 +266,8 @@ def test_an_argument_that_tells_something_is_no_finding(tmp_path, arguments):
                     "any_of": [{"abstain": True}, {"abstain": True, "text": {"minLength": 9}}]
                 }
             },
-            "no_effect: case 'a': any_of takes an answer without a call whatever it says, so the "
-            "alternative with a text changes nothing; keep one of the two",
+            "no_effect: case 'a': any_of accepts an answer without a call whatever it says, so the "
+            "alternative with a text has no effect; keep one of the two",
         ),
         (
             {
@@ -323,7 +323,7 @@ def test_a_required_argument_that_may_not_be_there_is_a_finding(tmp_path):
 
     assert [
         "cases.jsonl:1: required_absent: case 'a': argument 'title' of 'play' is required by the "
-        "tool and other_arguments forbids it, so no answer is right; list it"
+        "tool and other_arguments forbids it, so no answer can be right; list it"
     ] == findings(tmp_path)
 
 
@@ -357,8 +357,7 @@ def test_sampling_settings_without_sampling_are_a_finding(tmp_path):
     write(tmp_path, head="generation:\n  max_new_tokens: 8\n  temperature: 0.5\n")
 
     assert [
-        "suite.yaml:8: no_effect: temperature changes nothing while do_sample is not true; "
-        "remove it"
+        "suite.yaml:8: no_effect: temperature has no effect while do_sample is not true; remove it"
     ] == findings(tmp_path)
 
 
@@ -402,7 +401,7 @@ def test_an_enum_value_that_its_own_schema_refuses_is_a_finding(tmp_path):
 
     assert [
         "tools.json:1: unreachable_value: tool 'play': 'level' lists 3 in its enum, which its own "
-        "schema refuses: 3 is not of type 'string'"
+        "schema rejects: 3 is not of type 'string'"
     ] == findings(tmp_path)
 
 
@@ -481,7 +480,7 @@ def test_the_same_prompt_expecting_otherwise_is_a_contradiction(tmp_path):
 
     assert [
         "cases.jsonl:2: contradiction: case 'b' asks what case 'a' (cases.jsonl:1) asks, with the "
-        "same tools, and expects otherwise; decide which is right"
+        "same tools, but expects otherwise; decide which is right"
     ] == findings(tmp_path)
 
 

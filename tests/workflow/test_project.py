@@ -140,7 +140,7 @@ def test_what_has_the_name_of_a_bundled_suite_by_chance_does_not_hide_it(project
         (project / bundled.name).write_text("", "utf-8")
 
     assert bundled == open_project().suite(bundled.name)
-    with pytest.raises(UsageError, match="no suite"):
+    with pytest.raises(UsageError, match="unknown suite"):
         open_project().suite(f"./{bundled.name}")
 
 
@@ -148,7 +148,7 @@ def test_a_suite_of_the_project_without_its_file_is_not_replaced_by_a_bundled_on
     name = bundled_suites()[0].name
     (project / "suites" / name).mkdir()
 
-    with pytest.raises(UsageError, match="no suite"):
+    with pytest.raises(UsageError, match="unknown suite"):
         open_project().suite(name)
 
 

@@ -62,8 +62,8 @@ def _alternatives(turn: Turn, case: Case, label: str, steps: Steps) -> Iterator[
     calls = [one for one in alternatives if isinstance(one, Calls)]
     if any(one.text is None for one in abstentions) and any(one.text for one in abstentions):
         text = (
-            f"{label}: any_of takes an answer without a call whatever it says, so the "
-            "alternative with a text changes nothing; keep one of the two"
+            f"{label}: any_of accepts an answer without a call whatever it says, so the "
+            "alternative with a text has no effect; keep one of the two"
         )
         yield steps, "no_effect", text
     for one in calls:
@@ -116,7 +116,7 @@ def _abstention(alternative: Abstention, case: Case, label: str, steps: Steps) -
         text = f"{label}: expects no call and offers no tool, so nearly every answer passes"
         yield steps, "no_tools", text
     if alternative.text is not None and _accepts_all_texts(alternative.text):
-        text = f"{label}: the constraint on the text accepts every text; remove it"
+        text = f"{label}: the constraint on the text accepts any text; remove it"
         yield steps, "no_effect", text
 
 
@@ -126,10 +126,14 @@ def _call(call: ExpectedCall, case: Case, label: str, steps: Steps) -> Iterator[
     for name, constraint in call.arguments.items():
         where = f"{label}: argument {name!r} of {tool.name!r}"
         if constraint.absent and name in required:
-            text = f"{where} is required by the tool, so no answer without it is right"
+            text = f"{where} is required by the tool, so no answer without it can be right"
             yield steps, "required_absent", text
         if constraint.optional and _accepts_all(constraint):
-            yield steps, "no_effect", f"{where} may be left out or be anything; remove it"
+            yield (
+                steps,
+                "no_effect",
+                f"{where} may be left out or be anything; remove it",
+            )
         if not constraint.absent:
             yield from value_findings(tool, name, constraint, where, steps)
     if call.other_arguments == "forbid":
@@ -137,7 +141,7 @@ def _call(call: ExpectedCall, case: Case, label: str, steps: Steps) -> Iterator[
             if name not in call.arguments:
                 text = (
                     f"{label}: argument {name!r} of {tool.name!r} is required by the tool and "
-                    "other_arguments forbids it, so no answer is right; list it"
+                    "other_arguments forbids it, so no answer can be right; list it"
                 )
                 yield steps, "required_absent", text
 

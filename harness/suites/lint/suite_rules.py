@@ -40,7 +40,7 @@ def suite_findings(
     suite: Suite, places: Places, rows: Sequence[tuple[str, str]]
 ) -> Iterator[Found]:
     """
-    Give everything wrong with *suite* as a whole; *rows* are places and texts of training rows.
+    Yield everything wrong with *suite* as a whole; *rows* are places and texts of training rows.
     """
     yield from _settings(suite)
     yield from _tools(suite)
@@ -54,7 +54,7 @@ def _settings(suite: Suite) -> Iterator[Found]:
     if not suite.generation.get("do_sample", False):
         for name in ("temperature", "top_p", "top_k"):
             if name in suite.generation:
-                text = f"{name} changes nothing while do_sample is not true; remove it"
+                text = f"{name} has no effect while do_sample is not true; remove it"
                 yield ("generation", name), "no_effect", text
 
 
@@ -85,7 +85,7 @@ def _tool(tool: Tool, steps: Steps) -> Iterator[Found]:
                 if (error := next(validator.iter_errors(value), None)) is not None:
                     text = (
                         f"tool {tool.name!r}: {name!r} lists {canonical_json(value)} in its enum, "
-                        f"which its own schema refuses: {error.message}"
+                        f"which its own schema rejects: {error.message}"
                     )
                     yield steps, "unreachable_value", text
     for place in _nullable(tool.parameters, ""):
@@ -111,7 +111,7 @@ def _nullable(schema: Any, place: str) -> Iterator[str]:
             yield from _nullable(part, f"{place}[{index}]")
 
 
-# Cases that are alike. Of many, each case names the nearest alone: one mend may do for all.
+# Cases that are alike. Each case names only the nearest of many: one fix may do for all.
 
 
 def _near_training(suite: Suite, rows: Sequence[tuple[str, str]]) -> Iterator[Found]:
@@ -149,7 +149,7 @@ def _duplicates(suite: Suite, places: Places) -> Iterator[Found]:
                 text = f"{asks}, with the same tools; keep one"
                 yield ("cases", index), "duplicate_prompt", text
             else:
-                text = f"{asks}, with the same tools, and expects otherwise; decide which is right"
+                text = f"{asks}, with the same tools, but expects otherwise; decide which is right"
                 yield ("cases", index), "contradiction", text
         else:
             nearest = max(near[index], key=lambda pair: pair.similarity)
@@ -176,7 +176,7 @@ def _more(pairs: Sequence[Pair]) -> str:
 
 def _conversation(case: Case) -> str:
     """
-    Give what makes a case's first question its own: all but the system message, as text.
+    Return what makes a case's first question its own: all but the system message, as text.
     """
     said = []
     for message in case.turns[0].messages:

@@ -1,7 +1,7 @@
 """
 Whether any value of an argument can be right: the constraint against the schema its tool declares.
 
-Only what is certain is found: the values either of the two names, their types, and their bounds.
+Only what is certain is reported: the values that either of the two names, their types and bounds.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -44,7 +44,7 @@ def value_findings(
         yield steps, "impossible_value", f"{where} can never be right: {who} says {reason}"
         return
     for value, who, _ in refused:
-        text = f"{where}: {who} refuses {canonical_json(value)}; remove it"
+        text = f"{where}: {who} rejects {canonical_json(value)}; remove it"
         yield steps, "unreachable_value", text
     if named or not isinstance(declared, Mapping):
         return
@@ -58,7 +58,7 @@ def value_findings(
 
 def named_values(schema: Mapping[str, Any]) -> Sequence[Any]:
     """
-    List the only values a schema may accept, where it names them; else give an empty list.
+    Return the only values a schema may accept where it names them, else an empty list.
     """
     if "normalized_as" in schema:
         return []  # other spellings of what it names are accepted, too
@@ -69,7 +69,7 @@ def named_values(schema: Mapping[str, Any]) -> Sequence[Any]:
 
 def _refusal(value: Any, constraint: Constraint, declared: Any) -> tuple[str, str] | None:
     """
-    Say who refuses a value that the constraint names, and why; None if nobody does.
+    Return who rejects a value that the constraint names, and why; None if nobody does.
     """
     for error in declared.iter_errors(value):
         return "the tool's own schema", error.message
@@ -93,7 +93,7 @@ def _clash(constraint: Mapping[str, Any], declared: Mapping[str, Any]) -> str | 
 
 def _types(schema: Mapping[str, Any]) -> set[str] | None:
     """
-    Give the JSON types a schema leaves, integers and floats as numbers; None where it names none.
+    Return the JSON types a schema leaves, integers and floats as numbers; None where it names none.
     """
     types: set[str] | None = None
     if "type" in schema:
