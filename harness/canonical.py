@@ -12,7 +12,8 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import fields
 from typing import Any
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -52,6 +53,16 @@ def parse_json(text: str) -> Any:
         RecursionError: if it is nested too deep.
     """
     return json.loads(text, parse_constant=_refuse, parse_float=_finite)
+
+
+def fields_from(block: Mapping[str, Any], cls: type) -> dict[str, Any]:
+    """
+    Return an object of JSON as the keyword arguments of the dataclass *cls*: those keys of *block*
+    that it has no field for, which another version or program wrote, as its field ``extra``.
+    """
+    known = {field.name for field in fields(cls)} - {"extra"}
+    extra = {key: value for key, value in block.items() if key not in known}
+    return {**{key: value for key, value in block.items() if key in known}, "extra": extra}
 
 
 def _refuse(constant: str) -> None:

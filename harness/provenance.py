@@ -8,10 +8,14 @@ it. What only torch knows (accelerators, threads) is included if torch is alread
 import platform
 import subprocess
 import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
+
+from harness.canonical import fields_from
 
 DISTRIBUTION = "toolcall-harness"
 
@@ -45,21 +49,57 @@ def harness_version() -> str:
         return "0+source"
 
 
-def environment(folder: Path) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Environment:
     """
-    Return a description of this process: Python, packages, hardware, the git commit of *folder*.
+    Where and with what a run was made.
+    """
 
-    ``commit`` and ``dirty`` are None outside a git work tree or without git.
+    python: str | None = None
+    packages: Mapping[str, str] = field(default_factory=dict)
+    """Those of `PACKAGES` that are installed -> their versions."""
+    hardware: Mapping[str, Any] = field(default_factory=dict)
+    """As `hardware` describes the machine; empty where nothing is known of it."""
+    commit: str | None = None
+    dirty: bool | None = None
+    """Both None outside a git work tree or without git."""
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    """What another version of the harness, or another program, says of it in run.json."""
+
+    @classmethod
+    def from_json(cls, block: Mapping[str, Any]) -> Self:
+        """
+        Read the ``environment`` block of run.json.
+        """
+        return cls(**fields_from(block, cls))
+
+    def to_json(self) -> dict[str, Any]:
+        """
+        Return the ``environment`` block of run.json.
+        """
+        return {
+            "python": self.python,
+            "packages": dict(self.packages),
+            "hardware": dict(self.hardware),
+            "commit": self.commit,
+            "dirty": self.dirty,
+            **self.extra,
+        }
+
+
+def environment(folder: Path) -> Environment:
+    """
+    Return a description of this process and of the git commit of *folder*.
     """
     commit = _git(folder, "rev-parse", "HEAD")
     changes = _git(folder, "status", "--porcelain") if commit else None
-    return {
-        "python": platform.python_version(),
-        "packages": packages(),
-        "hardware": hardware(),
-        "commit": commit,
-        "dirty": None if changes is None else bool(changes),
-    }
+    return Environment(
+        python=platform.python_version(),
+        packages=packages(),
+        hardware=hardware(),
+        commit=commit,
+        dirty=None if changes is None else bool(changes),
+    )
 
 
 def packages() -> dict[str, str]:

@@ -2,16 +2,20 @@
 Small cases, answers and records for tests: what a test does not speak of has a plain default.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date
 from typing import Any
 
+from harness.backends.base import Generation
 from harness.canonical import digest
+from harness.checkpoints.checkpoint import Checkpoint
 from harness.constraints.constraint import compile_constraint
 from harness.dialects.base import Attempt, Reading
 from harness.messages import Message, Tool, ToolCall
+from harness.provenance import Environment
 from harness.runs.record import RunRecord, Selection, SuiteReference, with_interval
+from harness.runs.serving import Serving
 from harness.scoring.breakdowns import confusion
 from harness.scoring.cases import score_case
 from harness.scoring.metrics import measure
@@ -211,24 +215,17 @@ def record(*cases: CaseResult, **changes: Any) -> RunRecord:
     """
     Make a run's record, measured over *cases*.
     """
-    checkpoint: Mapping[str, Any] = {
-        "reference": "replay:answers.jsonl",
-        "weights": None,
-        "adapter": None,
-        "tokenizer": None,
-        "template": None,
-        "dialect": "hermes",
-        "dialect_version": 1,
-    }
     made = RunRecord(
         harness_version="0.1.0",
         scorer_version=1,
         suite=SuiteReference(name="toy", version="1.0.0", digest=digest("toy")),
         selection=Selection(),
-        checkpoint=checkpoint,
-        backend={"name": "replay"},
-        generation={"max_new_tokens": 128, "do_sample": False, "seed": 0},
-        environment={"python": "3.11.0"},
+        checkpoint=Checkpoint(
+            reference="replay:answers.jsonl", dialect="hermes", dialect_version=1
+        ),
+        backend=Serving(name="replay"),
+        generation=Generation(),
+        environment=Environment(python="3.11.0"),
         metrics={name: with_interval(name, found) for name, found in measure(cases).items()},
         confusion=confusion(cases),
         cases=cases,

@@ -7,8 +7,9 @@ nothing and stores nothing.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, Self, runtime_checkable
 
+from harness.canonical import fields_from
 from harness.checkpoints.checkpoint import Checkpoint
 from harness.messages import Message, Tool
 from harness.transcript import Key, Transcript
@@ -41,6 +42,15 @@ class Generation:
     top_p: float | None = None
     top_k: int | None = None
     seed: int = 0
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    """What another version of the harness, or another program, says of it in run.json."""
+
+    @classmethod
+    def from_json(cls, block: Mapping[str, Any]) -> Self:
+        """
+        Read the ``generation`` block of run.json.
+        """
+        return cls(**fields_from(block, cls))
 
     def to_json(self) -> dict[str, Any]:
         """
@@ -54,7 +64,7 @@ class Generation:
         for name in ("temperature", "top_p", "top_k"):
             if getattr(self, name) is not None:
                 block[name] = getattr(self, name)
-        return block
+        return block | dict(self.extra)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

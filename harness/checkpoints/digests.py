@@ -3,13 +3,13 @@ Digests that identify a checkpoint's weights, adapter, tokenizer and template.
 """
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from harness.canonical import digest, digest_bytes
 from harness.checkpoints.cache import file_digest
 from harness.checkpoints.chat_template import chat_template
+from harness.checkpoints.checkpoint import Checkpoint
 from harness.checkpoints.locate import ADAPTER_CONFIG, Located
 from harness.errors import CheckpointError, boundary
 
@@ -33,19 +33,18 @@ def digests(located: Located, tokenizer: Any) -> dict[str, str | None]:
         }
 
 
-def holds_weights(folder: Path, block: Mapping[str, Any]) -> bool:
+def holds_weights(folder: Path, checkpoint: Checkpoint) -> bool:
     """
-    Return whether *folder* still holds the weights, or the adapter, whose digest is in *block*, the
-    ``checkpoint`` block of a run.
+    Return whether *folder* still holds the weights, or the adapter, of *checkpoint*.
 
     Raises:
         CheckpointError: if they cannot be read.
     """
     with boundary(CheckpointError, f"{folder} cannot be digested"):
         if (folder / ADAPTER_CONFIG).is_file():
-            return block.get("adapter") == adapter_digest(folder)
+            return checkpoint.adapter == adapter_digest(folder)
         files = sorted(folder.glob("model*.safetensors"))
-        return block.get("weights") == digest([file_digest(file) for file in files])
+        return checkpoint.weights == digest([file_digest(file) for file in files])
 
 
 def tokenizer_digests(tokenizer: Any) -> dict[str, str]:

@@ -106,7 +106,7 @@ def _show(result: "SelfTest") -> None:
     record = result.first.record
     print(
         line(
-            f"{record.checkpoint['reference']} against itself on {record.suite.name} "
+            f"{record.checkpoint.reference} against itself on {record.suite.name} "
             f"{record.suite.version}: {result.cases} scored cases"
         )
     )

@@ -78,7 +78,7 @@ def run_list(arguments: argparse.Namespace) -> int:
             [
                 f"{record.suite.name}/{stored.folder.name}",
                 record.suite.version,
-                record.checkpoint["reference"],
+                record.checkpoint.reference,
                 percent(record.metrics["accuracy"].value),
                 entries[-1]["saved"] if entries else None,
                 entries[-1]["reason"] if entries else None,

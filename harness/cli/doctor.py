@@ -103,9 +103,9 @@ def _machine(project: "Project") -> Iterator[Finding]:
     else:
         devices = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
         yield Finding(what="accelerators", finding=", ".join(devices) or "none: models run on CPU")
-    block = environment(project.root)
-    hardware = block["hardware"]
-    yield Finding(what="python", finding=block["python"])
+    here = environment(project.root)
+    hardware = here.hardware
+    yield Finding(what="python", finding=here.python or "unknown")
     yield Finding(
         what="machine",
         finding=f"{hardware['cpu']}, {hardware['cores']} cores, {hardware['memory_gib']} GiB",
@@ -120,8 +120,8 @@ def _machine(project: "Project") -> Iterator[Finding]:
         broken=free <= _ROOM_GIB,
     )
     commit = "not in a git work tree: runs name none"
-    if block["commit"]:
-        commit = block["commit"][:12] + (", changed since" if block["dirty"] else "")
+    if here.commit:
+        commit = here.commit[:12] + (", changed since" if here.dirty else "")
     yield Finding(what="commit", finding=commit)
 
 

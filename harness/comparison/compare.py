@@ -156,8 +156,8 @@ def compare(old: RunRecord, new: RunRecord) -> Comparison:
         new_complete=new.selection.complete,
         old_error_share=old.errors / len(old.cases) if old.cases else 0.0,
         new_error_share=new.errors / len(new.cases) if new.cases else 0.0,
-        same_hardware=bool(old.environment.get("hardware"))
-        and old.environment.get("hardware") == new.environment.get("hardware"),
+        same_hardware=bool(old.environment.hardware)
+        and old.environment.hardware == new.environment.hardware,
         drifts=tuple(sorted(_drifts(scored), key=lambda each: (each.new - each.old, each.name))),
     )
 

@@ -76,7 +76,7 @@ def _settings(record: RunRecord) -> dict[str, Any]:
         "harness_version": record.harness_version,
     }
     for block in ("checkpoint", "backend", "generation", "environment"):
-        fields.update(_flat(block, getattr(record, block)))
+        fields.update(_flat(block, getattr(record, block).to_json()))
     return fields
 
 

@@ -15,6 +15,7 @@ from pkgutil import iter_modules
 from typing import Any
 
 from harness import dialects
+from harness.checkpoints.checkpoint import Checkpoint
 from harness.dialects.base import Dialect
 from harness.dialects.response_template import NAME as RESPONSE_TEMPLATE
 from harness.dialects.response_template import ResponseTemplate, from_file, of_tokenizer
@@ -85,18 +86,18 @@ def own_template(spoken: Dialect) -> str | None:
     return spoken.template if isinstance(spoken, ResponseTemplate) else None
 
 
-def spoken_by(checkpoint: Mapping[str, Any]) -> Dialect:
+def spoken_by(checkpoint: Checkpoint) -> Dialect:
     """
-    Return the dialect of a ``checkpoint`` block of run.json.
+    Return the dialect that *checkpoint* was read with.
 
     Raises:
         DialectError: as `dialect`.
     """
-    if checkpoint["dialect"] == RESPONSE_TEMPLATE:
+    if checkpoint.dialect == RESPONSE_TEMPLATE:
         with boundary(DialectError, "the run does not hold the response template it was read with"):
-            template = json.loads(checkpoint["response_template"])
+            template = json.loads(checkpoint.response_template or "")
         return ResponseTemplate(template)
-    return dialect(checkpoint["dialect"])
+    return dialect(checkpoint.dialect)
 
 
 def detect(template: str) -> Dialect:

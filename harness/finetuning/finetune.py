@@ -120,7 +120,7 @@ def finetune(
         recipe=recipe,
         precision=precision,
         declarations=declared,
-        environment=environment(Path.cwd()),
+        environment=environment(Path.cwd()).to_json(),
     )
     with quiet(), boundary(TrainingError, f"the result cannot be written to {out}"):
         _save(trainer, tokenizer, located, [*train_rows, *validation_rows], recipe, work / "result")

@@ -226,7 +226,7 @@ def ask(
     transcript = transcripts[0]
     if transcript.error is not None:
         raise BackendError(f"no answer to {cut(case.prompt)!r}: {transcript.error}")
-    reading, lenient = reading_with(spoken_by(backend.checkpoint.to_json()))(transcript, case.tools)
+    reading, lenient = reading_with(spoken_by(backend.checkpoint))(transcript, case.tools)
     return ToolCalls(
         question=question, case=case, transcript=transcript, reading=reading, lenient=lenient
     )

@@ -65,7 +65,7 @@ def _paired(paired: PairedRate | PairedValues) -> dict[str, Any]:
 def _numbers(record: RunRecord) -> dict[str, Any]:
     return {
         "suite": {"name": record.suite.name, "version": record.suite.version},
-        "checkpoint": record.checkpoint,
+        "checkpoint": record.checkpoint.to_json(),
         "metrics": {name: _metric(metric) for name, metric in record.metrics.items()},
         "statuses": {
             f"{case.id}#{case.repeat}" if case.repeat else case.id: case.status

@@ -32,7 +32,7 @@ def results(record: RunRecord) -> dict[str, Any]:
     Return *record* as ``EvalResults``.
     """
     task, checkpoint, backend = record.suite.name, record.checkpoint, record.backend
-    reference = str(checkpoint["reference"])
+    reference = checkpoint.reference
     known = {name: each for name, each in record.metrics.items() if each.value is not None}
     started, finished = _moment(record.started), _moment(record.finished)
     answers = len(record.cases)
@@ -53,27 +53,26 @@ def results(record: RunRecord) -> dict[str, Any]:
             task: {name: metric.higher_is_better for name, metric in known.items()}
         },
         "config": {
-            "model": str(backend["name"]),
+            "model": backend.name,
             "model_args": reference,
-            "batch_size": str(backend.get("batch", "")) or None,
+            "batch_size": None if backend.batch is None else str(backend.batch),
             "limit": record.selection.limit,
-            "gen_kwargs": dict(record.generation),
-            **({"device": str(backend["device"])} if backend.get("device") else {}),
-            **({"model_dtype": str(backend["dtype"])} if backend.get("dtype") else {}),
+            "gen_kwargs": record.generation.to_json(),
+            **({"device": backend.device} if backend.device else {}),
+            **({"model_dtype": backend.dtype} if backend.dtype else {}),
         },
         "task_hashes": {task: record.suite.digest},
-        "model_source": str(backend["name"]),
+        "model_source": backend.name,
         "model_name": reference,
         "model_name_sanitized": re.sub(r"[^\w.-]+", "__", reference, flags=re.ASCII),
-        "chat_template_sha": checkpoint.get("template"),
+        "chat_template_sha": checkpoint.template,
     }
     if record.selection.complete:
         found["n-samples"] = {task: {"original": answers, "effective": answers}}
-    if commit := record.environment.get("commit"):
-        found["git_hash"] = str(commit)
-    packages = record.environment.get("packages")
-    if isinstance(packages, dict) and "transformers" in packages:
-        found["transformers_version"] = str(packages["transformers"])
+    if record.environment.commit:
+        found["git_hash"] = record.environment.commit
+    if version := record.environment.packages.get("transformers"):
+        found["transformers_version"] = version
     if started is not None:
         found["date"] = started
     if started is not None and finished is not None:

@@ -28,7 +28,7 @@ def render(report: Report) -> str:
 
 def _index(record: RunRecord) -> dict[str, Any]:
     suite = record.suite
-    reference = str(record.checkpoint["reference"])
+    reference = record.checkpoint.reference
     name = _line(reference.partition(":")[2] or reference)
     metrics = [
         {

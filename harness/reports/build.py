@@ -5,9 +5,9 @@ The results of the workflow's steps as the `Report` that every renderer takes.
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
 
 from harness.canonical import canonical_json
+from harness.checkpoints.checkpoint import Checkpoint
 from harness.checkpoints.digests import holds_weights
 from harness.checkpoints.reference import parse_reference
 from harness.errors import HarnessError
@@ -74,14 +74,14 @@ def _said_last(case: Case) -> list[tuple[str, str]]:
     return [(each.role, each.content or "") if each else ("", "") for each in last]
 
 
-def _training(checkpoint: Mapping[str, Any]) -> Finetuned | None:
+def _training(checkpoint: Checkpoint) -> Finetuned | None:
     """
     Return how a checkpoint was trained, if that is stored with weights that are still those of the
     run; else None.
     """
     # A report is about the run: whatever happened to the folder since must not stop it.
     try:
-        reference = parse_reference(str(checkpoint["reference"]))
+        reference = parse_reference(checkpoint.reference)
         reference = reference.inner or reference
         folder = Path(reference.target)
         trained = finished(folder) if reference.scheme == "hf" else None
@@ -108,7 +108,7 @@ def report_run(run: StoredRun) -> Report:
     Return the report on one run.
     """
     record = run.record
-    title = f"{record.checkpoint['reference']} on {record.suite.name} {record.suite.version}"
+    title = f"{record.checkpoint.reference} on {record.suite.name} {record.suite.version}"
     return Report(title=title, runs=(view(run),))
 
 

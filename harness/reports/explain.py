@@ -45,7 +45,7 @@ def explain_case(
     """
     # As the model saw it, with the names its tools had there.
     suite = load_suite_copy(run.suite_path)
-    case = shown_case(suite.case(identity), run.record.backend.get("tool_names"))
+    case = shown_case(suite.case(identity), run.record.backend.tool_names)
     transcripts = read_transcripts_by_key(run.folder)
     others = read_transcripts_by_key(against.folder) if against is not None else {}
     reader = spoken_by(run.record.checkpoint)
@@ -69,7 +69,7 @@ def explain_case(
             if tokenizer is not None:
                 yield from _block("prompt", rendered_prompt(tokenizer, suite, case, key))
                 offered = {tool.name for tool in case.tools}
-                for line in run.record.checkpoint.get("not_shown", ()):
+                for line in run.record.checkpoint.not_shown:
                     if line.partition(":")[0] in offered:
                         yield from _block("not shown", line)
             else:

@@ -23,17 +23,17 @@ def tokenizer_of(record: RunRecord) -> tuple[Any, str]:
     """
     Return the tokenizer of the checkpoint that *record* was made with, or None and the reason.
     """
-    block = record.checkpoint
-    if block.get("template") is None:
-        return None, f"{block['reference']} has no chat template of its own"
+    checkpoint = record.checkpoint
+    if checkpoint.template is None:
+        return None, f"{checkpoint.reference} has no chat template of its own"
     try:
-        tokenizer = load_tokenizer(locate(parse_reference(block["reference"]), ask_hub=False))
+        tokenizer = load_tokenizer(locate(parse_reference(checkpoint.reference), ask_hub=False))
         found = tokenizer_digests(tokenizer)
     except HarnessError as exc:
         return None, str(exc)
     for part, digest in found.items():
-        if digest != block.get(part):
-            return None, f"the {part} of {block['reference']} has changed since the run"
+        if digest != getattr(checkpoint, part):
+            return None, f"the {part} of {checkpoint.reference} has changed since the run"
     return tokenizer, ""
 
 

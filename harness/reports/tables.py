@@ -48,10 +48,10 @@ def heads(runs: Sequence[RunView], notes: Sequence[str]) -> Listing:
                 note=note,
                 fields=(
                     ("suite", _suite(run.record)),
-                    ("checkpoint", Quote(cut(str(run.record.checkpoint["reference"])))),
+                    ("checkpoint", Quote(cut(run.record.checkpoint.reference))),
                     ("dialect", _dialect(run.record)),
                     ("backend", _backend(run.record)),
-                    ("generation", settings(run.record.generation)),
+                    ("generation", settings(run.record.generation.to_json())),
                     ("cases", _selected(run.record)),
                     ("finished", Quote(cut(run.record.finished, _NAME))),
                 ),
@@ -299,13 +299,13 @@ def _suite(record: RunRecord) -> tuple[Part, ...]:
 
 
 def _dialect(record: RunRecord) -> tuple[Part, ...]:
-    block = record.checkpoint
-    return (Quote(cut(str(block["dialect"]))), f", version {block['dialect_version']}")
+    checkpoint = record.checkpoint
+    return (Quote(cut(checkpoint.dialect)), f", version {checkpoint.dialect_version}")
 
 
 def _backend(record: RunRecord) -> tuple[Part, ...]:
-    name = Quote(cut(str(record.backend["name"])))
-    rest = settings(record.backend, but=("name",))
+    name = Quote(cut(record.backend.name))
+    rest = settings(record.backend.to_json(), but=("name",))
     return (name, ", ", *rest) if rest else (name,)
 
 

@@ -51,7 +51,7 @@ def save_baseline(
             "from": os.path.relpath(run.folder, baselines.parent),
             "reason": reason,
             "run": digest_bytes([(run.folder / RUN).read_bytes()]),
-            "checkpoint": run.record.checkpoint,
+            "checkpoint": run.record.checkpoint.to_json(),
             "suite": {"version": run.record.suite.version, "digest": run.record.suite.digest},
             "metrics": {key: metric.value for key, metric in run.record.metrics.items()},
             "intervals": {

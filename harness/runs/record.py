@@ -16,10 +16,13 @@ from typing import Any, cast
 
 import jsonschema
 
+from harness.backends.base import Generation
 from harness.canonical import canonical_json, parse_json
+from harness.checkpoints.checkpoint import Checkpoint
 from harness.errors import RecordError
-from harness.provenance import harness_version
+from harness.provenance import Environment, harness_version
 from harness.runs.migrations import FORMAT, migrated
+from harness.runs.serving import Serving
 from harness.scoring.breakdowns import Confusion, confusion
 from harness.scoring.cases import SCORER_VERSION
 from harness.scoring.metrics import METRICS, Counts, Quantile, measure
@@ -76,10 +79,10 @@ class RunRecord:
     scorer_version: int
     suite: SuiteReference
     selection: Selection
-    checkpoint: Mapping[str, Any]
-    backend: Mapping[str, Any]
-    generation: Mapping[str, Any]
-    environment: Mapping[str, Any]
+    checkpoint: Checkpoint
+    backend: Serving
+    generation: Generation
+    environment: Environment
     metrics: Mapping[str, MetricValue]
     confusion: Confusion
     cases: tuple[CaseResult, ...]
@@ -130,10 +133,10 @@ def encode(record: RunRecord) -> str:
         "scorer_version": record.scorer_version,
         "suite": _fields(record.suite),
         "selection": _fields(record.selection) | {"tags": list(record.selection.tags)},
-        "checkpoint": dict(record.checkpoint),
-        "backend": dict(record.backend),
-        "generation": dict(record.generation),
-        "environment": dict(record.environment),
+        "checkpoint": record.checkpoint.to_json(),
+        "backend": record.backend.to_json(),
+        "generation": record.generation.to_json(),
+        "environment": record.environment.to_json(),
         "metrics": {name: _fields(metric) for name, metric in record.metrics.items()},
         "confusion": {expected: dict(row) for expected, row in record.confusion.items()},
         "started": record.started,
@@ -172,10 +175,10 @@ def decode(text: str, source: str) -> RunRecord:
         scorer_version=data["scorer_version"],
         suite=SuiteReference(**data["suite"]),
         selection=Selection(**{**data["selection"], "tags": tuple(data["selection"]["tags"])}),
-        checkpoint=data["checkpoint"],
-        backend=data["backend"],
-        generation=data["generation"],
-        environment=data["environment"],
+        checkpoint=Checkpoint.from_json(data["checkpoint"]),
+        backend=Serving.from_json(data["backend"]),
+        generation=Generation.from_json(data["generation"]),
+        environment=Environment.from_json(data["environment"]),
         metrics={name: MetricValue(**metric) for name, metric in data["metrics"].items()},
         confusion=data.get("confusion", {}),
         cases=tuple(_read_case(case) for case in data["cases"]),
@@ -264,10 +267,10 @@ def make_record(
     *,
     suite: SuiteReference,
     selection: Selection,
-    checkpoint: Mapping[str, Any],
-    backend: Mapping[str, Any],
-    generation: Mapping[str, Any],
-    environment: Mapping[str, Any],
+    checkpoint: Checkpoint,
+    backend: Serving,
+    generation: Generation,
+    environment: Environment,
     started: str,
     finished: str,
 ) -> RunRecord:

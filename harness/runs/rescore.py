@@ -3,6 +3,7 @@ Stored text -> a judged record. Needs no model: old runs are judged again by thi
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from types import MappingProxyType
 
 from harness.dialects.registry import spoken_by
@@ -27,10 +28,10 @@ def rejudge(
     cases = only(suite.cases, {case.id for case in stored.record.cases})
     old = stored.record
     record = make_record(
-        judge(cases, transcripts, dialect, old.backend.get("tool_names")),
+        judge(cases, transcripts, dialect, old.backend.tool_names),
         suite=old.suite,
         selection=old.selection,
-        checkpoint={**old.checkpoint, "dialect_version": dialect.version},
+        checkpoint=replace(old.checkpoint, dialect_version=dialect.version),
         backend=old.backend,
         generation=old.generation,
         environment=old.environment,

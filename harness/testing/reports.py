@@ -9,12 +9,16 @@ from dataclasses import replace
 from datetime import date
 from typing import Any
 
+from harness.backends.base import Generation
 from harness.canonical import digest
+from harness.checkpoints.checkpoint import Checkpoint
 from harness.comparison.compare import compare
 from harness.gating.gate import gate
 from harness.gating.policy import default_policy, read_policy
+from harness.provenance import Environment
 from harness.reports.report import Report, RunView
 from harness.runs.record import RunRecord, Selection, SuiteReference, with_interval
+from harness.runs.serving import Serving
 from harness.scoring.breakdowns import confusion
 from harness.scoring.metrics import measure
 from harness.scoring.results import CaseResult, Finding, Status, TurnResult
@@ -73,18 +77,17 @@ def record(cases: Sequence[CaseResult], **fields: Any) -> RunRecord:
             "scorer_version": 1,
             "suite": SuiteReference(name="routing", version="1.0.0", digest=SHA),
             "selection": Selection(),
-            "checkpoint": {
-                "reference": "hf:org/name",
-                "weights": digest([case.status for case in cases]),
-                "adapter": None,
-                "tokenizer": SHA,
-                "template": SHA,
-                "dialect": "hermes",
-                "dialect_version": 1,
-            },
-            "backend": {"name": "transformers", "dtype": "float32"},
-            "generation": {"max_new_tokens": 128},
-            "environment": {"hardware": {"cpu": "one"}},
+            "checkpoint": Checkpoint(
+                reference="hf:org/name",
+                weights=digest([case.status for case in cases]),
+                tokenizer=SHA,
+                template=SHA,
+                dialect="hermes",
+                dialect_version=1,
+            ),
+            "backend": Serving(name="transformers", dtype="float32"),
+            "generation": Generation(),
+            "environment": Environment(hardware={"cpu": "one"}),
             "metrics": {name: with_interval(name, found) for name, found in measure(cases).items()},
             "confusion": confusion(cases),
             "cases": tuple(cases),
@@ -210,9 +213,15 @@ def hostile_reports(text: str) -> list[Report]:
     settings: dict[str, Any] = {
         "suite": SuiteReference(name=text, version=text, digest=SHA),
         "selection": Selection(tags=(text,), complete=False, limit=3),
-        "backend": {"name": text, text: text},
-        "generation": {"max_new_tokens": 1, text: text},
-        "environment": {text: text},
+        "backend": Serving(name=text, dtype=text, device=text, tool_names=text, extra={text: text}),
+        "generation": Generation(max_new_tokens=1, extra={text: text}),
+        "environment": Environment(
+            python=text,
+            packages={"transformers": text, text: text},
+            hardware={"cpu": text, "system": text, "accelerators": [text], text: text},
+            commit=text,
+            extra={text: text},
+        ),
         "finished": text,
     }
 

@@ -73,9 +73,9 @@ class SelfTest:
         record = self.first.record
         return {
             "suite": {"name": record.suite.name, "version": record.suite.version},
-            "checkpoint": dict(record.checkpoint),
-            "backend": dict(record.backend),
-            "hardware": record.environment.get("hardware"),
+            "checkpoint": record.checkpoint.to_json(),
+            "backend": record.backend.to_json(),
+            "hardware": dict(record.environment.hardware),
             "cases": self.cases,
             "policy": self.policy.source,
             "alpha": self.policy.alpha,

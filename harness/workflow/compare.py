@@ -29,6 +29,6 @@ def _judged_by(record: RunRecord, other: RunRecord) -> dict[str, Any]:
     """
     by: dict[str, Any] = {"scorer_version": record.scorer_version}
     # Versions of different dialects have nothing to do with each other.
-    if record.checkpoint["dialect"] == other.checkpoint["dialect"]:
-        by["dialect_version"] = record.checkpoint["dialect_version"]
+    if record.checkpoint.dialect == other.checkpoint.dialect:
+        by["dialect_version"] = record.checkpoint.dialect_version
     return by

@@ -2,13 +2,13 @@
 The settings of a run, and how they are written to its record.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields, replace
 
-from harness.backends.base import BackendOptions, Generation
+from harness.backends.base import Backend, BackendOptions, Generation
 from harness.errors import UsageError
 from harness.runs.record import SuiteReference
+from harness.runs.serving import Serving
 from harness.suites.suite import Suite
 
 
@@ -85,7 +85,7 @@ def generation_for(suite: Suite, options: RunOptions) -> Generation:
     for name in ("max_new_tokens", "seed"):
         if getattr(options, name) is not None:
             settings[name] = getattr(options, name)
-    known = {entry.name for entry in fields(Generation)}
+    known = {entry.name for entry in fields(Generation)} - {"extra"}
     if unknown := sorted(set(settings) - known):
         raise UsageError(
             f"unknown generation setting {unknown[0]!r}; there are: {', '.join(sorted(known))}"
@@ -93,20 +93,13 @@ def generation_for(suite: Suite, options: RunOptions) -> Generation:
     return Generation(**settings)
 
 
-def with_tool_names(backend: Mapping[str, Any], style: str | None) -> dict[str, Any]:
+def serving(backend: Backend, options: RunOptions) -> Serving:
     """
-    Return a ``backend`` block with the style in which the model was shown its tools, if any.
-
-    It belongs to how the model is served: runs that differ in it were asked differently.
+    Return how *backend* is run with these options.
     """
-    return {**backend, **({} if style is None else {"tool_names": style})}
-
-
-def with_order(backend: Mapping[str, Any], order: int | None) -> dict[str, Any]:
-    """
-    Return a ``backend`` block with the order in which cases were asked, if not suite order.
-    """
-    return {**backend, **({} if order is None else {"order": order})}
+    return replace(
+        Serving.from_json(backend.describe()), tool_names=options.tool_names, order=options.order
+    )
 
 
 def suite_reference(suite: Suite) -> SuiteReference:

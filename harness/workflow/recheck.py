@@ -19,10 +19,10 @@ from contextlib import closing
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
-from typing import Any
 
-from harness.backends.base import Backend, Generation
+from harness.backends.base import Backend
 from harness.backends.registry import open_backend
+from harness.checkpoints.checkpoint import Checkpoint
 from harness.comparison.compare import Comparison, compare
 from harness.errors import CheckpointError, HarnessError, UsageError
 from harness.gating.decision import Compared, Gated, decide
@@ -30,13 +30,14 @@ from harness.gating.policy import Policy
 from harness.gating.verdict import MetricVerdict, Verdict
 from harness.runs.record import RunRecord
 from harness.runs.rescore import rejudge
+from harness.runs.serving import Serving
 from harness.runs.store import RUN, StoredRun, load_run, read_transcripts_by_key
 from harness.scoring.metrics import RATES
 from harness.scoring.score import only
 from harness.suites.files import load_suite_copy
 from harness.transcript import Key, Transcript
 from harness.wording import count
-from harness.workflow.options import Progress, RunOptions, with_tool_names
+from harness.workflow.options import Progress, RunOptions, serving
 from harness.workflow.project import Project
 from harness.workflow.run import RunPlan, run_opened
 
@@ -64,7 +65,7 @@ def decide_again(
     these answers. Where one cannot be asked, because its weights are gone, say, the verdict stands
     and a note says why.
     """
-    batches = {run.record.backend.get("batch") for run in (gated.old, gated.new)}
+    batches = {run.record.backend.batch for run in (gated.old, gated.new)}
     # A backend that says nothing of batches answers one at a time, or from a file.
     if not _blocked_by_cases(gated.verdict) or batches <= {None, 1}:
         return gated
@@ -188,7 +189,7 @@ def _answers(
     Raises:
         HarnessError: if the checkpoint cannot be asked as the run asked it.
     """
-    if run.record.backend.get("batch") == 1:
+    if run.record.backend.batch == 1:
         return {}
     kept, folder = _kept(run, project)
     have = {case for earlier in kept for case in _answered(earlier)}
@@ -238,21 +239,21 @@ def _same(record: RunRecord, again: RunRecord) -> bool:
     return (
         again.suite == record.suite
         and _identity(again.checkpoint) == _identity(record.checkpoint)
-        and dict(again.backend) == _alone(record.backend)
+        and again.backend == _alone(record.backend)
         and again.generation == record.generation
         and {case.repeat for case in again.cases} == {case.repeat for case in record.cases}
     )
 
 
-def _identity(checkpoint: Mapping[str, Any]) -> list[Any]:
-    return [checkpoint.get(name) for name in (*_WEIGHTS, "dialect")]
+def _identity(checkpoint: Checkpoint) -> list[str | None]:
+    return [getattr(checkpoint, name) for name in (*_WEIGHTS, "dialect")]
 
 
-def _alone(backend: Mapping[str, Any]) -> dict[str, Any]:
+def _alone(backend: Serving) -> Serving:
     """
-    Return a ``backend`` block as it is at batch size 1, where order has no effect.
+    Return how the same is run at batch size 1, where the order has no effect.
     """
-    return {name: value for name, value in backend.items() if name != "order"} | {"batch": 1}
+    return replace(backend, batch=1, order=None)
 
 
 def _ask(
@@ -262,38 +263,41 @@ def _ask(
     whole = load_suite_copy(run.suite_path)
     whole = replace(whole, released=record.suite.released)
     options = RunOptions(
-        dialect=record.checkpoint["dialect"],
-        device=record.backend.get("device"),
-        dtype=record.backend.get("dtype"),
+        dialect=record.checkpoint.dialect,
+        device=record.backend.device,
+        dtype=record.backend.dtype,
         batch_size=1,
         repeats=1 + max(case.repeat for case in record.cases),
-        tool_names=record.backend.get("tool_names"),
+        tool_names=record.backend.tool_names,
     )
     plan = RunPlan(
         project=project,
         suite=whole,
         cases=only(whole.cases, cases),
-        generation=Generation(**record.generation),
+        generation=record.generation,
         options=options,
         out=folder,
     )
     opening = options.backend_options(whole, progress=progress)
-    with closing(open_backend(record.checkpoint["reference"], opening)) as backend:
+    with closing(open_backend(record.checkpoint.reference, opening)) as backend:
         _check_same(record, backend, options)
         return run_opened(plan, backend, progress)
 
 
 def _check_same(record: RunRecord, backend: Backend, options: RunOptions) -> None:
-    reference = record.checkpoint["reference"]
-    now = backend.checkpoint.to_json()
-    if now["weights"] is None:
+    reference = record.checkpoint.reference
+    now, then = backend.checkpoint, record.checkpoint
+    if now.weights is None:
         raise CheckpointError(f"{reference} has no digest to tell whether the run was made with it")
-    if changed := [name for name in _WEIGHTS if now[name] != record.checkpoint.get(name)]:
+    if changed := [name for name in _WEIGHTS if getattr(now, name) != getattr(then, name)]:
         raise CheckpointError(f"{reference} is another checkpoint now: its {changed[0]} differ")
-    here = with_tool_names(backend.describe(), options.tool_names)
-    then = _alone(record.backend)
-    if apart := sorted(name for name in {*here, *then} if here.get(name) != then.get(name)):
+    if unknown := sorted(record.generation.extra):
+        raise UsageError(
+            f"{reference} cannot be asked as it was: generation.{unknown[0]} is unknown here"
+        )
+    was, here = _alone(record.backend).to_json(), serving(backend, options).to_json()
+    if apart := sorted(name for name in {*was, *here} if was.get(name) != here.get(name)):
         raise UsageError(
             f"{reference} cannot be run here as it was: backend.{apart[0]} was "
-            f"{then.get(apart[0])} and is {here.get(apart[0])}"
+            f"{was.get(apart[0])} and is {here.get(apart[0])}"
         )

@@ -32,9 +32,8 @@ from harness.workflow.options import (
     Progress,
     RunOptions,
     generation_for,
+    serving,
     suite_reference,
-    with_order,
-    with_tool_names,
 )
 from harness.workflow.project import Project, open_project
 
@@ -127,9 +126,9 @@ def run_opened(plan: RunPlan, backend: Backend, progress: Progress) -> StoredRun
     begun_with = {
         "suite": whole.digest,
         "cases": digest([case.digest for case in plan.cases]),
-        "checkpoint": made_with["checkpoint"],
-        "backend": made_with["backend"],
-        "generation": made_with["generation"],
+        "checkpoint": checkpoint.to_json(),
+        "backend": made_with["backend"].to_json(),
+        "generation": plan.generation.to_json(),
         "repeats": options.repeats,
         "packages": packages(),
         **({"opened": options.opened} if options.opened is not None else {}),
@@ -160,7 +159,7 @@ def run_opened(plan: RunPlan, backend: Backend, progress: Progress) -> StoredRun
         _answer(plan, shown, backend, writer, progress)
         # Judged as stored, so that judging the stored text again finds the same.
         transcripts = read_transcripts_by_key(folder)
-        dialect = spoken_by(made_with["checkpoint"])
+        dialect = spoken_by(checkpoint)
         results = judge(plan.cases, transcripts, dialect, options.tool_names)
         return writer.finish(
             make_record(
@@ -202,10 +201,9 @@ def _answer(
 
 def _made_with(plan: RunPlan, backend: Backend, checkpoint: Checkpoint) -> dict[str, Any]:
     """
-    Return the blocks of run.json that are known before anything is answered.
+    Return what of a record is known before anything is answered.
     """
     options = plan.options
-    served = with_tool_names(backend.describe(), options.tool_names)
     return {
         "suite": suite_reference(plan.suite),
         "selection": Selection(
@@ -213,9 +211,9 @@ def _made_with(plan: RunPlan, backend: Backend, checkpoint: Checkpoint) -> dict[
             tags=options.tags,
             complete=len(plan.cases) == len(plan.suite.cases),
         ),
-        "checkpoint": checkpoint.to_json(),
-        "backend": with_order(served, options.order),
-        "generation": plan.generation.to_json(),
+        "checkpoint": checkpoint,
+        "backend": serving(backend, options),
+        "generation": plan.generation,
     }
 
 
@@ -244,8 +242,8 @@ def _reusable(folder: Path, made_with: Mapping[str, Any], options: RunOptions) -
     same = (
         all(getattr(record, name) == value for name, value in made_with.items())
         and record.scorer_version == SCORER_VERSION
-        and record.environment.get("packages") == packages()
-        and record.environment.get("hardware") == hardware()
+        and record.environment.packages == packages()
+        and record.environment.hardware == hardware()
         and {case.repeat for case in record.cases} == set(range(options.repeats))
         and bool(record.metrics["latency_ms_p50"].eligible) >= options.latency
     )

@@ -23,7 +23,7 @@ from harness.scoring.score import judge, only
 from harness.suites.files import load_suite, load_suite_copy
 from harness.suites.suite import Case, Suite
 from harness.transcript import Key, Transcript
-from harness.workflow.options import Progress, RunOptions, suite_reference, with_tool_names
+from harness.workflow.options import Progress, RunOptions, suite_reference
 from harness.workflow.project import Project, open_project
 from harness.workflow.run import run
 
@@ -74,18 +74,20 @@ def score(
     }
     _check_same_questions(whole, asked, transcripts, stored)
     old = stored.record
-    if dialect is None or dialect == old.checkpoint["dialect"]:
+    if dialect is None or dialect == old.checkpoint.dialect:
         reader = spoken_by(old.checkpoint)
     else:
         reader = find_dialect(dialect)
     answered = {key.case for key in transcripts}
     cases = whole.cases if old.selection.complete else only(whole.cases, answered)
-    style = tool_names or old.backend.get("tool_names")
-    checkpoint = {**old.checkpoint, "dialect": reader.name, "dialect_version": reader.version}
-    checkpoint.pop("response_template", None)
-    if (template := own_template(reader)) is not None:
-        checkpoint["response_template"] = template
-    folder = out or project.fresh_folder(whole.name, old.checkpoint["reference"])
+    style = tool_names or old.backend.tool_names
+    checkpoint = replace(
+        old.checkpoint,
+        dialect=reader.name,
+        dialect_version=reader.version,
+        response_template=own_template(reader),
+    )
+    folder = out or project.fresh_folder(whole.name, old.checkpoint.reference)
     with start_run(folder, suite=whole.document, plan={"score": digest(str(stored.folder))}) as new:
         new.append(list(transcripts.values()))
         return new.finish(
@@ -97,7 +99,7 @@ def score(
                     complete=old.selection.complete and len(cases) == len(whole.cases),
                 ),
                 checkpoint=checkpoint,
-                backend=with_tool_names(old.backend, style),
+                backend=replace(old.backend, tool_names=style),
                 generation=old.generation,
                 environment=old.environment,
                 started=old.started,

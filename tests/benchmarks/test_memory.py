@@ -17,9 +17,12 @@ import pytest
 from harness.backends.base import BackendOptions, Generation
 from harness.backends.registry import open_backend
 from harness.canonical import canonical_json
+from harness.checkpoints.checkpoint import Checkpoint
 from harness.dialects.native import NATIVE
+from harness.provenance import Environment
 from harness.runs.record import Selection, encode, make_record
 from harness.runs.runner import run
+from harness.runs.serving import Serving
 from harness.runs.store import TRANSCRIPTS, read_transcripts_by_key
 from harness.scoring.score import judge
 from harness.suites.parse import parse_suite
@@ -117,10 +120,10 @@ def test_a_record_of_many_cases(benchmark, tmp_path: Path, function: str):
             judge(whole.cases, answers, NATIVE),
             suite=suite_reference(whole),
             selection=Selection(),
-            checkpoint={"dialect": "native", "dialect_version": 1},
-            backend={},
-            generation={},
-            environment={},
+            checkpoint=Checkpoint(reference="hf:a", dialect="native", dialect_version=1),
+            backend=Serving(name="replay"),
+            generation=Generation(),
+            environment=Environment(),
             started="",
             finished="",
         )

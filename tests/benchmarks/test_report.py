@@ -12,11 +12,15 @@ from pathlib import Path
 
 import pytest
 
+from harness.backends.base import Generation
 from harness.canonical import digest
+from harness.checkpoints.checkpoint import Checkpoint
 from harness.comparison.compare import compare
+from harness.provenance import Environment
 from harness.renderers.html.render import render
 from harness.reports.report import Report, RunView
 from harness.runs.record import RunRecord, Selection, SuiteReference, with_interval
+from harness.runs.serving import Serving
 from harness.scoring.breakdowns import confusion
 from harness.scoring.metrics import measure
 from harness.scoring.results import CaseResult, Finding, TurnResult
@@ -70,10 +74,10 @@ def view(name: str, wrong: float, seed: int) -> RunView:
         scorer_version=1,
         suite=SuiteReference(name="large", version="1.0.0", digest="sha256:0"),
         selection=Selection(),
-        checkpoint={"reference": name, "dialect": "hermes", "dialect_version": 1},
-        backend={"name": "replay"},
-        generation={},
-        environment={},
+        checkpoint=Checkpoint(reference=name, dialect="hermes", dialect_version=1),
+        backend=Serving(name="replay"),
+        generation=Generation(),
+        environment=Environment(),
         metrics={name: with_interval(name, each) for name, each in measure(cases).items()},
         confusion=confusion(cases),
         cases=tuple(cases),

@@ -4,11 +4,15 @@ from typing import Any
 
 import pytest
 
+from harness.backends.base import Generation
+from harness.checkpoints.checkpoint import Checkpoint
 from harness.comparison.compare import Comparison, compare
 from harness.comparison.differences import Difference
 from harness.comparison.paired import PairedRate, PairedValues, Unit
 from harness.errors import RecordError
+from harness.provenance import Environment
 from harness.runs.record import RunRecord, Selection, SuiteReference, with_interval
+from harness.runs.serving import Serving
 from harness.scoring.metrics import METRICS, measure
 from harness.scoring.results import CaseResult, Finding, Status, TurnResult
 
@@ -39,10 +43,10 @@ def record(cases: Sequence[CaseResult], **fields: Any) -> RunRecord:
         "scorer_version": 1,
         "suite": SUITE,
         "selection": Selection(),
-        "checkpoint": {"reference": "hf:a", "dialect": "hermes", "dialect_version": 1},
-        "backend": {"name": "transformers", "dtype": "float32", "device": "cpu", "batch": "auto"},
-        "generation": {"max_new_tokens": 128, "do_sample": False},
-        "environment": {"python": "3.11.7", "hardware": {"cpu": "toy", "cores": 2}},
+        "checkpoint": Checkpoint(reference="hf:a", dialect="hermes", dialect_version=1),
+        "backend": Serving(name="transformers", dtype="float32", device="cpu", batch="auto"),
+        "generation": Generation(),
+        "environment": Environment(python="3.11.7", hardware={"cpu": "toy", "cores": 2}),
         "metrics": {name: with_interval(name, found) for name, found in measure(cases).items()},
         "confusion": {},
         "cases": tuple(cases),
@@ -340,6 +344,13 @@ def test_one_failing_repeat_fails_a_case_that_must_pass():
             "environment.hardware.cpu",
             "latency",
         ),
+        ("backend", {"tool_names": "dots-to-underscores"}, "backend.tool_names", "not_comparable"),
+        ("backend", {"order": 1}, "backend.order", "not_comparable"),
+        # What another version, or another program, wrote.
+        ("backend", {"extra": {"quantised": True}}, "backend.quantised", "not_comparable"),
+        ("generation", {"extra": {"min_p": 0.1}}, "generation.min_p", "not_comparable"),
+        ("checkpoint", {"extra": {"licence": "mit"}}, "checkpoint.licence", "compared"),
+        ("environment", {"extra": {"host": {"name": "a"}}}, "environment.host.name", "noted"),
         ("environment", {"python": "3.12.1"}, "environment.python", "noted"),
         ("environment", {"packages": {"torch": "3"}}, "environment.packages.torch", "noted"),
     ],
@@ -348,7 +359,7 @@ def test_each_difference_has_its_effect(
     block: str, change: dict[str, Any], field: str, effect: str
 ):
     old = record([case("a")])
-    new = replace(old, **{block: {**getattr(old, block), **change}})
+    new = replace(old, **{block: replace(getattr(old, block), **change)})
 
     found = compare(old, new).differences
 
@@ -379,7 +390,7 @@ def test_each_difference_of_the_head_has_its_effect(
 
 def test_another_dialect_is_what_is_compared_and_its_version_with_it():
     old = record([case("a")])
-    checkpoint = {"reference": "hf:a", "dialect": "native", "dialect_version": 7}
+    checkpoint = Checkpoint(reference="hf:a", dialect="native", dialect_version=7)
 
     found = compare(old, replace(old, checkpoint=checkpoint)).differences
 
@@ -424,7 +435,9 @@ def test_what_was_judged_again_is_listed():
     [({"cpu": "a"}, {"cpu": "a"}, True), ({"cpu": "a"}, {"cpu": "b"}, False), ({}, {}, False)],
 )
 def test_unknown_hardware_is_not_the_same_hardware(old: dict, new: dict, same: bool):
-    runs = [record([case("a")], environment={"hardware": hardware}) for hardware in (old, new)]
+    runs = [
+        record([case("a")], environment=Environment(hardware=hardware)) for hardware in (old, new)
+    ]
 
     assert same == compare(*runs).same_hardware
 

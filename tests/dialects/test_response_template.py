@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from harness.checkpoints.checkpoint import Checkpoint
 from harness.cli.main import main
 from harness.dialects.registry import chosen, dialect, spoken_by
 from harness.dialects.response_template import ResponseTemplate, of_tokenizer
@@ -275,7 +276,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_a_run_without_its_template_is_told_so():
     with pytest.raises(DialectError, match="does not hold the response template"):
-        spoken_by({"dialect": "response-template"})
+        spoken_by(Checkpoint(reference="x", dialect="response-template", dialect_version=1))
 
 
 def test_a_run_keeps_the_template_it_was_read_with(project: Path):
@@ -293,7 +294,7 @@ def test_a_run_keeps_the_template_it_was_read_with(project: Path):
     again = ["--suite", "s", "--dialect", "response-template", "--out", "d"]
     assert 0 == main(["score", "a", *again])
     assert 0 == main(["score", "a", "--suite", "s", "--dialect", "hermes", "--out", "c"])
-    assert "response_template" not in load_run(Path("c")).record.checkpoint
+    assert load_run(Path("c")).record.checkpoint.response_template is None
 
 
 @pytest.mark.parametrize("blank", ["", "\n", " \n\t "])

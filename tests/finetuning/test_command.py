@@ -62,7 +62,7 @@ def test_a_candidate_is_trained_told_of_and_run(
     assert (project / "made" / "loss.png").read_bytes().startswith(b"\x89PNG")
 
     assert 0 == main(["run", "find", "--checkpoint", "made", "--out", "run", "--quiet"])
-    assert "hermes" == load_run(project / "run").record.checkpoint["dialect"]
+    assert "hermes" == load_run(project / "run").record.checkpoint.dialect
 
 
 def test_a_training_prompt_that_is_asked_later_is_refused(

@@ -11,13 +11,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from harness.backends.base import Generation
+from harness.checkpoints.checkpoint import Checkpoint
 from harness.comparison.compare import compare
 from harness.comparison.paired import rate_of
 from harness.errors import ExitCode
 from harness.gating.gate import gate
 from harness.gating.policy import Policy, default_policy, read_policy
 from harness.gating.verdict import WORST_FIRST, Verdict, explain
+from harness.provenance import Environment
 from harness.runs.record import RunRecord, Selection, SuiteReference, with_interval
+from harness.runs.serving import Serving
 from harness.scoring.metrics import measure
 from harness.scoring.results import CaseResult, Finding, Status, TurnResult
 
@@ -60,10 +64,10 @@ def record(cases: Sequence[CaseResult], **fields: Any) -> RunRecord:
         "scorer_version": 1,
         "suite": SuiteReference(name="toy", version="1.0.0", digest="sha256:suite"),
         "selection": Selection(),
-        "checkpoint": {"reference": "hf:a", "dialect": "hermes", "dialect_version": 1},
-        "backend": {"name": "transformers", "dtype": "float32", "device": "cpu", "batch": "auto"},
-        "generation": {"max_new_tokens": 128},
-        "environment": {"hardware": {"cpu": "toy"}},
+        "checkpoint": Checkpoint(reference="hf:a", dialect="hermes", dialect_version=1),
+        "backend": Serving(name="transformers", dtype="float32", device="cpu", batch="auto"),
+        "generation": Generation(),
+        "environment": Environment(hardware={"cpu": "toy"}),
         "metrics": {name: with_interval(name, found) for name, found in measure(cases).items()},
         "confusion": {},
         "cases": tuple(cases),
@@ -462,10 +466,9 @@ def test_times_of_the_same_hardware_are_gated(ratio: float, n: int, expected: st
 @pytest.mark.parametrize(
     "change",
     [
-        {"environment": {"hardware": {"cpu": "other"}}},
-        {"environment": {"hardware": {}}},
-        {"environment": {}},
-        {"backend": {"name": "transformers", "dtype": "float32", "device": "mps", "batch": "auto"}},
+        {"environment": Environment(hardware={"cpu": "other"})},
+        {"environment": Environment()},
+        {"backend": Serving(name="transformers", dtype="float32", device="mps", batch="auto")},
     ],
 )
 def test_times_of_other_hardware_are_advice(change: dict[str, Any]):
@@ -484,7 +487,7 @@ def test_times_of_other_hardware_are_advice(change: dict[str, Any]):
 
 def test_times_of_unknown_hardware_are_advice():
     pair = [
-        replace(run, environment={"python": "3.11.7"})
+        replace(run, environment=Environment(python="3.11.7"))
         for run in lengths(8.0, 80.0, 120, "latency_ms")
     ]
 
@@ -493,7 +496,7 @@ def test_times_of_unknown_hardware_are_advice():
 
 def test_times_are_not_compared_across_an_allowed_mismatch():
     old, new = lengths(800.0, 8000.0, 120, "latency_ms")
-    backend = {**new.backend, "dtype": "bfloat16"}
+    backend = replace(new.backend, dtype="bfloat16")
 
     verdict = decide(old, replace(new, backend=backend), allow=["dtype"])
 
@@ -582,7 +585,7 @@ def test_runs_made_differently_are_compared_only_if_allowed(
     block: str, change: dict[str, Any], names: list[str]
 ):
     old, new = runs(0, 0, 120)
-    new = replace(new, **{block: {**getattr(new, block), **change}})
+    new = replace(new, **{block: replace(getattr(new, block), **change)})
 
     verdict = decide(old, new)
 
@@ -594,7 +597,7 @@ def test_runs_made_differently_are_compared_only_if_allowed(
 
 def test_an_allowed_mismatch_is_noted():
     old, new = runs(0, 0, 120)
-    new = replace(new, backend={**new.backend, "dtype": "bfloat16"})
+    new = replace(new, backend=replace(new.backend, dtype="bfloat16"))
 
     refused, allowed = decide(old, new), decide(old, new, allow=["dtype"])
 
@@ -608,7 +611,7 @@ def test_runs_made_differently_do_not_regress():
     A loss that another precision may have made is not held against the checkpoint.
     """
     old, new = runs(60, 0, 120)
-    new = replace(new, generation={"max_new_tokens": 4})
+    new = replace(new, generation=Generation(max_new_tokens=4))
 
     assert "not_comparable" == decide(old, new).verdict
 
@@ -666,7 +669,7 @@ def test_it_need_not_have_passed_before():
 
 
 def test_it_decides_though_the_runs_are_not_comparable():
-    new = replace(must_pass(BAD), generation={"max_new_tokens": 4})
+    new = replace(must_pass(BAD), generation=Generation(max_new_tokens=4))
 
     assert "regressed" == decide(must_pass(GOOD), new).verdict
 
@@ -743,7 +746,7 @@ def test_an_anchor_that_was_measured_too_little_blocks_as_well():
 
 def test_the_verdict_as_json():
     old, new = runs(16, 2, 120)
-    verdict = decide(old, replace(new, checkpoint={**new.checkpoint, "reference": "hf:b"}))
+    verdict = decide(old, replace(new, checkpoint=replace(new.checkpoint, reference="hf:b")))
 
     data = json.loads(json.dumps(verdict.to_json(), allow_nan=False))
 
@@ -996,7 +999,7 @@ def test_slices_are_tested_over_their_groups():
 
 def test_slices_of_runs_made_differently_are_not_compared():
     old, new = sliced({"rare": 50, "plain": 0})
-    new = replace(new, generation={"max_new_tokens": 4})
+    new = replace(new, generation=Generation(max_new_tokens=4))
 
     verdict = decide(old, new, with_slices("rare"))
 

@@ -761,7 +761,7 @@ def test_a_fine_tune_is_trained_once_and_its_result_can_be_run(
             reference = finetuned_checkpoint(**asked)
             assert reference == finetuned_checkpoint(**asked)
             stored = harness_run("routing", checkpoint=reference, limit=1)
-            assert stored.record.checkpoint["reference"] == reference
+            assert stored.record.checkpoint.reference == reference
         """
     )
     done = []

@@ -4,6 +4,7 @@ What other projects read: each export is given to that project's own reader.
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from math import isclose, sqrt
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 from harness.renderers.lm_eval import render as lm_eval
 from harness.renderers.model_index import render as model_index
 from harness.reports.report import Report
+from harness.runs.serving import Serving
 from harness.testing.texts import HOSTILE
 
 
@@ -91,6 +93,16 @@ def test_lm_eval_tabulates_our_results(run_report: Report):
     cells = [cell.strip() for cell in row.split("|")]
     assert accuracy.value is not None
     assert {"routing", "none", "0", f"{accuracy.value:.4f}", "↑"} <= set(cells)
+
+
+def test_lm_eval_is_told_only_what_is_known_of_a_run(run_report: Report):
+    run = run_report.new
+    replayed = replace(run, record=replace(run.record, backend=Serving(name="replay")))
+
+    config = json.loads(lm_eval(replace(run_report, runs=(replayed,))))["config"]
+
+    assert ("replay", None) == (config["model"], config["batch_size"])
+    assert not {"device", "model_dtype"} & config.keys()
 
 
 def test_lm_eval_errors_are_those_of_a_mean(run_report: Report):

@@ -149,7 +149,10 @@ def test_a_committed_baseline_reads_as_its_text_does(path: Path) -> None:
     wherever migrating names one.
     """
     stored = load_run(path)
+    text = json.loads((path / RUN).read_text("utf-8"))
 
+    for block in ("checkpoint", "backend", "generation", "environment"):
+        assert text[block] == getattr(stored.record, block).to_json()
     assert encode(stored.record) == encode(decode(encode(stored.record), RUN))
     for old, new in zip(stored.record.cases, rejudge(stored).record.cases, strict=True):
         for was, now in zip(old.turns, new.turns, strict=True):

@@ -12,9 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
+from harness.backends.base import Generation
 from harness.canonical import digest
 from harness.errors import RecordError
+from harness.provenance import Environment
 from harness.runs.record import MetricValue, RunRecord, Selection, decode, encode, with_interval
+from harness.runs.serving import Serving
 from harness.scoring.metrics import Counts, Quantile
 from harness.scoring.results import (
     FINDINGS,
@@ -74,7 +77,7 @@ CASES = st.builds(
 )
 RECORDS = st.builds(
     lambda cases, environment, selection, confusion: record(
-        environment=environment,
+        environment=Environment(extra=environment),
         selection=selection,
         cases=tuple(cases),
         confusion=confusion,
@@ -121,8 +124,8 @@ def test_the_schema_is_a_schema() -> None:
 
 
 def test_equal_records_have_equal_bytes_whatever_the_order_of_their_keys() -> None:
-    one = replace(TOY, environment={"a": 1, "b": {"c": 2, "d": 3}})
-    two = replace(TOY, environment={"b": {"d": 3, "c": 2}, "a": 1})
+    one = replace(TOY, environment=Environment(extra={"a": 1, "b": {"c": 2, "d": 3}}))
+    two = replace(TOY, environment=Environment(extra={"b": {"d": 3, "c": 2}, "a": 1}))
 
     assert encode(one) == encode(two)
 
@@ -138,7 +141,7 @@ def test_the_file_has_one_key_and_one_case_a_line_in_canonical_json() -> None:
 
 def test_a_file_holds_no_numbers_json_lacks() -> None:
     with pytest.raises(ValueError, match="JSON"):
-        encode(replace(TOY, environment={"load": float("nan")}))
+        encode(replace(TOY, environment=Environment(hardware={"load": float("nan")})))
 
 
 @pytest.mark.parametrize("form", [1, 2])
@@ -194,6 +197,57 @@ def test_the_format_of_the_contract_is_read(form: int) -> None:
         read.turns[0].finish_reason,
         read.turns[0].follows_result,
     )
+
+
+BLOCKS = {
+    "checkpoint": ({"licence": "mit"}, "dialect", "dialect_version"),
+    "backend": ({"quantised": {"bits": 4}}, "dtype", "batch", "tool_names", "order"),
+    "generation": ({"min_p": 0.1}, "max_new_tokens", "do_sample", "seed", "temperature"),
+    "environment": ({"host": "a", "extra": 1}, "packages", "hardware", "dirty"),
+}
+"""Block of run.json -> keys that another writer may have put there, and some of its own."""
+
+
+@pytest.mark.parametrize("block", BLOCKS)
+def test_keys_of_another_writer_are_kept(block: str) -> None:
+    foreign, *_ = BLOCKS[block]
+    data = json.loads(encode(TOY))
+    data[block] |= foreign
+
+    read = decode(json.dumps(data), "run.json")
+
+    assert foreign == getattr(read, block).extra
+    assert data == json.loads(encode(read))
+
+
+@pytest.mark.parametrize(
+    ("block", "key"), [(block, key) for block, (_, *keys) in BLOCKS.items() for key in keys]
+)
+def test_a_key_of_the_wrong_type_is_refused_by_name(block: str, key: str) -> None:
+    data = json.loads(encode(TOY))
+    data[block][key] = [1.5]
+
+    with pytest.raises(RecordError, match=rf"^base/run\.json: at {block}/{key}: "):
+        decode(json.dumps(data), "base/run.json")
+
+
+def test_how_a_run_was_made_is_read_as_values() -> None:
+    served = Serving(name="a", dtype="float32", batch=8, tool_names="dots-to-underscores", order=3)
+    sampled = Generation(max_new_tokens=9, do_sample=True, temperature=0.7, top_p=0.9, top_k=5)
+    checkpoint = replace(TOY.checkpoint, response_template="{}", not_shown=("f: n (enum)",))
+    made = replace(TOY, backend=served, generation=sampled, checkpoint=checkpoint)
+
+    read = decode(encode(made), "run.json")
+
+    assert (served, sampled, checkpoint) == (read.backend, read.generation, read.checkpoint)
+
+
+def test_what_a_run_did_not_ask_for_is_not_in_its_file() -> None:
+    data = json.loads(encode(TOY))
+
+    assert {"name", "dtype", "device", "batch", "attention"} == data["backend"].keys()
+    assert {"max_new_tokens", "do_sample", "seed"} == data["generation"].keys()
+    assert not {"response_template", "not_shown"} & data["checkpoint"].keys()
 
 
 def test_a_later_format_is_refused_with_what_to_do() -> None:

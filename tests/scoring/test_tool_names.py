@@ -209,7 +209,7 @@ def test_a_run_asks_and_judges_in_the_style_and_records_it(tmp_path: Path):
 
     assert ["m_a"] == [tool.name for tool in backend.asked[0].tools]
     assert "correct" == stored.record.cases[0].status
-    assert DOTS == stored.record.backend["tool_names"]
+    assert DOTS == stored.record.backend.tool_names
     assert {"m.a": {"m.a": 1}} == stored.record.confusion
 
 
@@ -217,7 +217,7 @@ def test_a_run_without_the_style_records_nothing_of_it(tmp_path: Path):
     stored, backend = run(tmp_path, None)
 
     assert ["m.a"] == [tool.name for tool in backend.asked[0].tools]
-    assert "tool_names" not in stored.record.backend
+    assert "tool_names" not in stored.record.backend.to_json()
 
 
 def test_judging_again_keeps_the_style(tmp_path: Path):
@@ -235,7 +235,7 @@ def test_judging_again_keeps_the_style(tmp_path: Path):
         today=TODAY,
     )
     assert "correct" == again.record.cases[0].status
-    assert DOTS == again.record.backend["tool_names"]
+    assert DOTS == again.record.backend.tool_names
 
 
 def test_runs_that_differ_in_the_style_are_not_comparable(tmp_path: Path):

@@ -106,10 +106,10 @@ def test_every_run_is_kept_as_a_run_of_its_own(project: Path):
 
     assert {*names, "noise.json"} == {path.name for path in found.folder.iterdir()}
     backends = {name: load_run(found.folder / name).record.backend for name in names}
-    assert {"auto"} == {backends[name]["batch"] for name in ("first", "order-1", "repeat-1")}
-    assert (1, 5) == (backends["batch-1"]["batch"], backends["batch-5"]["batch"])
-    assert 1 == backends["order-1"]["order"]
-    assert "order" not in backends["first"]
+    assert {"auto"} == {backends[name].batch for name in ("first", "order-1", "repeat-1")}
+    assert (1, 5) == (backends["batch-1"].batch, backends["batch-5"].batch)
+    assert 1 == backends["order-1"].order
+    assert backends["first"].order is None
     assert found.to_json() == json.loads((found.folder / "noise.json").read_text())
 
 
@@ -164,7 +164,7 @@ def test_sampling_varies_the_seed(project: Path):
 
     assert ("c1", "c2") == flips(found)["seed"]
     assert () == flips(found)["repeat"]
-    assert 5 == load_run(found.folder / "seed-5").record.generation["seed"]
+    assert 5 == load_run(found.folder / "seed-5").record.generation.seed
     # Different seeds are what is tried here: no obstacle to a gate.
     assert "not_comparable" not in {each.verdict for each in found.gates}
 

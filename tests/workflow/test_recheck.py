@@ -3,6 +3,7 @@ What would block a release is decided again at batch size 1: both sides, once, a
 """
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -181,7 +182,7 @@ def test_the_run_is_not_altered_and_the_answers_stand_beside_it(project: Path):
     again = load_run(new.folder.with_name("new-batch-1"))
 
     assert before == {path.name: path.read_bytes() for path in new.folder.iterdir()}
-    assert 1 == again.record.backend["batch"]
+    assert 1 == again.record.backend.batch
     assert cases(0, 10) == [case.id for case in again.record.cases]
     assert not again.record.selection.complete
 
@@ -290,6 +291,24 @@ def test_where_the_checkpoint_cannot_be_asked_the_verdict_stands_and_says_why(
     )
     assert reason in found.verdict.notes[0]
     assert {"old"} == {name for name, _ in noisy.asked}
+
+
+def test_a_run_that_another_program_sampled_in_its_own_way_is_not_asked_again(project: Path):
+    """
+    What it was asked with is not known here, so answers made here would be of another run.
+    """
+    checkpoint(project, "new", wrong_batched=cases(0, 10))
+    new = run("new")
+    generation = replace(new.record.generation, extra={"min_p": 0.1})
+    old = load_run(Path("baselines/ask/shipped"))
+    old, new = (
+        replace(each, record=replace(each.record, generation=generation)) for each in (old, new)
+    )
+
+    found = gate(old, new)
+
+    assert "regressed" == found.verdict.verdict
+    assert "generation.min_p is unknown here" in found.verdict.notes[0]
 
 
 def test_where_the_baseline_cannot_be_asked_the_candidate_is_not_either(project: Path):

@@ -87,7 +87,7 @@ def test_the_prompt_is_explained_as_the_model_was_shown_it(scheme: str, model: P
 
     said = "\n".join(explain_case(stored, "c1"))
 
-    assert f"{scheme}:{model}" == stored.record.checkpoint["reference"]
+    assert f"{scheme}:{model}" == stored.record.checkpoint.reference
     assert "<|im_start|>user" in said
     assert '"name": "look"' in said
 

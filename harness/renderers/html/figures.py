@@ -176,4 +176,4 @@ def training(report: Report) -> Iterator[Figure | Paragraph]:
                 f"{run.training.seconds:,.0f} seconds; the weights are those after epoch "
                 f"{run.training.kept_epoch}.",
             )
-            yield Paragraph(text=("Trained: ", Quote(cut(str(run.record.checkpoint["reference"])))))
+            yield Paragraph(text=("Trained: ", Quote(cut(run.record.checkpoint.reference))))

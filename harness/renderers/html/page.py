@@ -187,13 +187,11 @@ def _facts(report: Report) -> Table:
 
 
 def _where(run: RunView) -> str:
-    machine = run.record.environment.get("hardware") or {}
-    if not isinstance(machine, Mapping):
-        return str(machine)
+    machine = run.record.environment.hardware
     accelerators = [str(each) for each in machine.get("accelerators") or ()]
     cores = machine.get("cores")
     parts = [
-        str(run.record.backend.get("device") or ""),
+        run.record.backend.device or "",
         *accelerators,
         str(machine.get("cpu") or ""),
         f"{cores} cores" if cores else "",
@@ -209,7 +207,7 @@ def _suite(run: RunView) -> str:
 
 _FACTS = (
     ("run", lambda run: run.name),
-    ("checkpoint", lambda run: str(run.record.checkpoint["reference"])),
+    ("checkpoint", lambda run: run.record.checkpoint.reference),
     ("suite", _suite),
     ("when", lambda run: run.record.finished.replace("T", " ").replace("+00:00", " UTC")),
     ("where", _where),
@@ -319,7 +317,7 @@ def _settings(run: RunView) -> Iterator[tuple[str, str]]:
     yield "started", record.started
     yield "finished", record.finished
     for block in ("checkpoint", "backend", "generation", "environment"):
-        yield from _flat(block, getattr(record, block))
+        yield from _flat(block, getattr(record, block).to_json())
 
 
 def _flat(path: str, value: Any) -> Iterator[tuple[str, str]]:
