@@ -42,14 +42,14 @@ RECIPES = {
 """Where it is not the default one."""
 
 INTRODUCTION = """\
-# What small checkpoints make of the suites
+# Results of small checkpoints
 
-Three checkpoints on every suite of this repository: SmolLM2-135M-Instruct as it comes with the demo
+Three checkpoints on every suite of this repository: SmolLM2-135M-Instruct untrained
 (`smollm2-135m`), trained on the rows of tool-routing (`smollm2-135m-tuned`), and trained on the
 rows of device-actions (`smollm2-135m-device`). The runs are in `baselines/`; this page is made of
 them by `python -m tests.suite_results --write docs/suite-results.md`, and they by `--make`.
 
-Rates are per cent, accuracy with its 95% interval; a dash: nothing to count."""
+Rates are in per cent, accuracy with its 95% interval; a dash means that nothing is eligible."""
 
 COLUMNS = {
     "accuracy": "accuracy",

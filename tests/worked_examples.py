@@ -28,7 +28,7 @@ _HEAD = """\
 # Worked examples
 
 Two gates on real outputs: 1,240 public questions of the Berkeley Function Calling Leaderboard
-(single turn, Apache-2.0), and what four models answered, replayed. Made by
+(single turn, Apache-2.0), and the answers of four models, replayed. Made by
 `python -m tests.worked_examples --write docs/worked-examples.md`, with the data in the folder that
 `HARNESS_BFCL_DIR` names; a test holds every figure here to it.
 
@@ -53,20 +53,20 @@ its calls as text. The larger one puts most of its answers into a code fence, wh
 reading refuses.""",
         """\
 A product that reads as strictly would lose these calls, so the gate blocks. But the note says where
-to look: not at the weights, at the prompt or the parser. What the lenient reading mends is never
-counted as right; it is told apart.""",
+to look: not at the weights, but at the prompt or the parser. What the lenient reading repairs is
+never counted as right; it is shown separately.""",
     ),
     (
-        "Better, and blocked all the same",
+        "Better, and blocked anyway",
         HERMES,
         GRANITE,
         """\
-The candidate is right far more often. It has a habit that the old one had not: after the right
-call, one more.""",
+The candidate is right far more often. But it has a new habit: after the right call, it makes one
+more.""",
         """\
-Accuracy passes by a wide margin, and yet cases newly make a needless call and none stopped making
-one. A zero margin knows no average. Whoever wants to ship this all the same writes the new limit
-down: `second_call_rate = "+2pp"`, say.""",
+Accuracy passes by a wide margin, yet some cases newly make a needless call and none stopped making
+one. A zero margin does not average. To ship this anyway, write the new limit down, such as
+`second_call_rate = "+2pp"`.""",
     ),
 )
 

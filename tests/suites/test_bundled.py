@@ -2,8 +2,8 @@
 The suites of this repository: clean, large enough, and answered alike by a second reader.
 
 ``second-reading.jsonl`` of a suite holds answers by someone who saw system text, prompts and tools
-only. Where they parted from the expectations, one of the two was mended or the case was dropped, so
-every answer there is right.
+only. Where they differed from the expectations, one of the two was corrected or the case was
+dropped, so every answer there is right.
 """
 
 import json
