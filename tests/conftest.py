@@ -24,6 +24,9 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["HF_DATASETS_OFFLINE"] = "1"
 os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
+if workers := os.environ.get("PYTEST_XDIST_WORKER_COUNT"):
+    # Threads that wait for each other while they spin would cost more than they bring.
+    os.environ["OMP_NUM_THREADS"] = str(max(1, (os.cpu_count() or 1) // int(workers)))
 
 # A package of its own, with tests that run where it is installed: test_outside does so.
 collect_ignore = ["outside"]

@@ -686,7 +686,11 @@ def test_runs_of_tests_and_of_suites_share_a_folder(project: Project):
     assert 2 == len(list((project.path / "out").rglob("run.json")))
 
 
-def test_an_answer_can_be_timed_with_pytest_benchmark(project: Project):
+def test_an_answer_can_be_timed_with_pytest_benchmark(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+):
+    # The process may be a worker of pytest-xdist, in which nothing is timed; this session is not.
+    monkeypatch.delenv("PYTEST_XDIST_WORKER", raising=False)
     project.pytester.makepyfile(
         test_own="""
         def test_latency(benchmark, tool_calls):

@@ -217,7 +217,8 @@ def test_pytest_benchmark_reads_the_stored_times(project: Path):
     subprocess.run(command, capture_output=True, check=True)
 
     [table] = Path().glob("t*.csv")
-    rows = list(csv.DictReader(table.open()))
+    with table.open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
     assert {"latency[old]": 0.1, "latency[new]": 0.2} == {
         row["name"].rpartition("::")[2]: round(float(row["median"]), 6) for row in rows
     }
