@@ -217,13 +217,16 @@ def _suspicious(segment: str, traces: Traces, names: tuple[str, ...]) -> bool:
         return True
     if not traces.notation and not (traces.keys and "{" in segment):
         return False
-    return any(part in segment for part in _parts(names))
+    return any(name in segment for name in _spelt(names))
 
 
 @lru_cache(maxsize=64)
-def _parts(names: tuple[str, ...]) -> tuple[str, ...]:
-    # Where a name is written with escaped underscores, its longest part is still in one piece.
-    return tuple(dict.fromkeys(max(name.split("_"), key=len) for name in names))
+def _spelt(names: tuple[str, ...]) -> tuple[str, ...]:
+    """
+    List the spellings of *names*: underscores may be escaped, and that in JSON once more.
+    """
+    escapes = ("_", "\\_", "\\\\_")
+    return tuple({name.replace("_", escape): None for name in names for escape in escapes})
 
 
 def _groups(
