@@ -175,4 +175,5 @@ def test_a_committed_baseline_names_the_calls_that_its_text_does(path: Path) -> 
                 for kept, made in zip(was.findings, now.findings, strict=True):
                     assert kept.call in (None, made.call)
 
-    assert checked > 0.8 * sum(len(result.turns) for result in stored.record.cases)
+    # Two models often write a call without its tag, which was text once.
+    assert checked > 0.5 * sum(len(result.turns) for result in stored.record.cases)
