@@ -38,7 +38,6 @@ _CALL = r"\{\s*\"(?:(?:name|parameters|arguments|function)\"|type\"\s*:\s*\"func
 _NEXT = re.compile(rf"\s*;?\s*(?={_CALL})")
 _ANY = re.compile(r"(?=\{\s*\")")
 _INNER = re.compile(r"(?=\{\s*\"(?:name|parameters|arguments)\"\s*:)")
-_ANY_OR_LOOSE = re.compile(rf"{_ANY.pattern}|{BARE.pattern}", re.MULTILINE)
 _TAGS = Tags(
     opener="<|python_tag|>",
     closer="",
@@ -51,7 +50,7 @@ _TAGS = Tags(
     ),
 )
 _AHEAD = 64
-"""How far to look for the key of a call beyond a brace, or for the start of a line before one."""
+"""How far to look for the key of a call beyond a brace."""
 _WRITES_PARAMETERS = re.compile(r'\\?"parameters\\?": *[\'"]')
 
 
@@ -82,11 +81,16 @@ class Llama3Json:
 
     def read_leniently(self, output: str, tools: Sequence[Tool] = ()) -> Reading:
         """
-        Read *output* with these mends at the start of the answer or of a line: single quotes, a
-        trailing comma, arguments encoded twice, ``\\_`` in a name, a list around such calls.
+        Read an answer without a readable call with these repairs at its start or that of a line:
+        single quotes, a trailing comma, arguments encoded twice, ``\\_`` in a name, a list around
+        such calls.
         """
+        strict = self.read(output, tools)
+        if any(attempt.readable for attempt in strict.attempts):
+            return strict
         body = partial(_calls, loose=True)
-        return read_tagged(output, _TAGS, body, _LOOSELY_ANYWHERE, declared(tools))
+        loose = read_tagged(output, _TAGS, body, _LOOSE, declared(tools))
+        return loose if loose.repairs else strict
 
     def render(self, calls: Sequence[ToolCall]) -> str:
         """
@@ -134,29 +138,8 @@ def _anywhere(text: str, at: int) -> tuple[Written, ...]:
     return (call,)
 
 
-def _loosely_anywhere(text: str, at: int) -> tuple[Written, ...]:
-    """
-    Read as `_anywhere` does, or else a call that has to be mended at the start of a line.
-
-    Raises:
-        Trouble: as `_anywhere`.
-    """
-    try:
-        return _anywhere(text, at)
-    except Trouble as trouble:
-        if text[max(0, at - _AHEAD) : at].rpartition("\n")[2].strip():
-            raise
-        try:
-            calls = read_bare_calls(text, at, _KEYS)
-        except Trouble:
-            raise trouble from None
-        if not any(call.repairs for call in calls):
-            raise  # a list of sound calls, which are read one by one
-        return calls
-
-
 _ANYWHERE = Bare(begin=_ANY, body=_anywhere, repair=None)
-_LOOSELY_ANYWHERE = Bare(begin=_ANY_OR_LOOSE, body=_loosely_anywhere, repair=None)
+_LOOSE = Bare(begin=BARE, body=partial(read_bare_calls, keys=_KEYS), repair=None)
 
 LLAMA3_JSON = Llama3Json()
 

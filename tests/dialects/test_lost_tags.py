@@ -376,6 +376,29 @@ def test_a_needless_second_call_of_llama_is_no_correct_answer():
     )
 
 
+@pytest.mark.parametrize(
+    "around", ["[{}, {}]", "[{}, {}", "Sure:\n[{},\n{}]", "```json\n[{}, {}]\n```"]
+)
+def test_llama_calls_in_a_list_are_read_both_ways(around: str):
+    call = '{"name": "ping", "parameters": {}}'
+    answer = around.format(call, call)
+
+    strict = dialect("llama3-json").read(answer, _tools())
+
+    assert [("ping", {})] * 2 == [(one.name, one.arguments) for one in strict.attempts]
+    assert strict == dialect("llama3-json").read_leniently(answer, _tools())
+
+
+def test_llama_repairs_an_answer_without_a_readable_call_alone():
+    loose = "{'name': 'ping', 'parameters': {}}"
+    lenient = dialect("llama3-json").read_leniently
+
+    assert [{}] == [one.arguments for one in lenient(f"Sure:\n{loose}", _tools()).attempts]
+    assert ("single quotes",) == lenient(f"[{loose}, {loose}]", _tools()).repairs
+    mixed = lenient(f'{{"name": "ping", "parameters": {{}}}}\n{loose}', _tools())
+    assert [True, False] == [one.readable for one in mixed.attempts]
+
+
 def test_llama_reads_a_call_inside_an_object_that_is_broken_further_on():
     answer = 'So: {"calls": [{"name": "ping", "parameters": {}}], }'
 
