@@ -120,7 +120,9 @@ def _checked(
         cases = sound
         suite, problems = _read(head, cases) if cases else (None, tuple(left_out))
     if suite is None:
-        notes = (*imported.notes, *problems)
+        # That there is no case is worth saying only where no row says why.
+        said = problems if left_out or not imported.notes else ()
+        notes = (*imported.notes, *said)
         reasons = "".join(f"\n{note}" for note in notes)
         raise UsageError(f"nothing in these files can be a case of a suite{reasons}")
     return suite, tuple(cases), tuple(left_out)

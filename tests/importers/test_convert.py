@@ -64,10 +64,11 @@ def test_nothing_to_carry_over_is_an_error_with_all_reasons(tmp_path: Path):
 
     with pytest.raises(
         UsageError, match=r"no.*case of a suite\n.*jsonl:1: left out: .*\n.*jsonl:2: left out"
-    ):
+    ) as caught:
         import_suite(
             "chat-jsonl", {"rows": (tmp_path / "chat.jsonl",)}, tmp_path / "out", today=TODAY
         )
+    assert 3 == len(str(caught.value).splitlines()), "and nothing but these"
     assert not (tmp_path / "out").exists()
 
 
