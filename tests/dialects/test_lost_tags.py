@@ -194,6 +194,7 @@ TALK = {
     "an object without arguments": 'It is {"name": "terminal"}.',
     "arguments without a name": 'It wants {"command": "ls"}.',
     "inline code": "You would write `{'name': 'terminal', 'arguments': {}}` for that.",
+    "an inner tag in inline code": "The tag `<function=` begins one, or `<parameter=`, they say.",
     "a tag in inline code": "A call ends with `</tool_call>`, or `<|call|>`, or `</invoke>`.",
     "a call in inline code": "You would write `terminal(command='ls')` or `call:terminal{}`.",
     "a declaration": "As declared: {'name': 'terminal', 'description': 'Run.', 'parameters': {}}",
@@ -253,14 +254,31 @@ def test_a_call_without_its_tag_is_malformed_and_no_abstention(name: str, answer
     )
 
 
-@pytest.mark.parametrize("name", ["hermes", *OTHERS])
-@pytest.mark.parametrize("answer", [pytest.param(text, id=name) for name, text in TALK.items()])
+@pytest.mark.parametrize(
+    ("name", "answer"),
+    [
+        pytest.param(name, text, id=f"{name}: {what}")
+        for name in ("hermes", *OTHERS)
+        for what, text in TALK.items()
+        if (name, what) != ("llama3-json", "a schema")
+    ],
+)
 def test_text_that_talks_about_calls_is_text(name: str, answer: str):
-    if name == "llama3-json" and answer == TALK["a schema"]:
-        pytest.skip("runtimes of this family ask nothing of an object but a name and arguments")
     result = _judged(name, answer + _end(name))
 
     assert ("correct", []) == (result.status, _told(result))
+
+
+def test_runtimes_of_llama_take_an_object_with_a_schema_for_a_call():
+    """
+    They ask nothing of an object but a name and arguments.
+    """
+    result = _judged("llama3-json", TALK["a schema"])
+
+    assert "incorrect" == result.status
+    assert ["unexpected_call"] == [
+        finding.code for finding in result.turns[0].findings if finding.code != "schema_violation"
+    ]
 
 
 def _end(name: str) -> str:

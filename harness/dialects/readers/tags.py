@@ -117,8 +117,12 @@ class Tags:
             ("end_marks", self.ends),
             ("thought_ends", (*thought, *self.ends)),
         ):
-            pattern = "|".join(re.escape(token) for token in tokens if token)
+            pattern = "|".join(map(self._pattern, filter(None, tokens)))
             object.__setattr__(self, name, re.compile(pattern or r"(?!)"))
+
+    def _pattern(self, token: str) -> str:
+        # A backtick right behind a tag that wants a name quotes the tag: no runtime calls that.
+        return re.escape(token) + ("(?!`)" if token in self.own else "")
 
 
 def read_tagged(
