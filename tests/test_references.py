@@ -1,5 +1,5 @@
 """
-What docstrings and pages refer to is there: modules, names and files.
+What docstrings and pages refer to is there: modules, names, files, commands and other pages.
 """
 
 import ast
@@ -12,9 +12,12 @@ from pathlib import Path
 
 import pytest
 
+from . import commands
+
 ROOT = Path(__file__).parents[1]
 CODE = sorted((ROOT / "harness").rglob("*.py"))
-PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+DOCS = ROOT / "docs"
+PAGES = sorted([*ROOT.glob("*.md"), *DOCS.rglob("*.md")])
 
 FILES = {"harness.toml"}
 """Looks like a module and is a file."""
@@ -27,6 +30,8 @@ FOREIGN = {"generate", "generate_batch", "transformers", "trust_remote_code"}
 
 _DOTTED = re.compile(r"`(harness(?:\.\w+)+)`")
 _NAME = re.compile(r"(?<!`)`([A-Za-z_]\w*(?:\.\w+)*)`(?!`)")
+_LINK = re.compile(r"\]\(([^)\s]+)\)")
+_SHOWN_AS_IT_IS = re.compile(r"^(```+).*?^\1`*$|`[^`\n]+`", re.DOTALL | re.MULTILINE)
 _PATH = re.compile(
     r"(?<![\w/.~-])((?:harness|docs|tests)/[\w/.-]*\w\.(?:py|md|json|yaml|toml|jinja))"
 )
@@ -115,3 +120,44 @@ def test_names_in_docstrings_are_names_in_the_code(path: Path):
     ]
 
     assert [] == found
+
+
+def links(page: Path) -> list[str]:
+    """
+    Return where a page links to inside the repository.
+    """
+    found = _LINK.findall(_SHOWN_AS_IT_IS.sub("", page.read_text("utf-8")))
+    return [link for link in found if not re.match(r"[a-z]+:", link)]
+
+
+def anchors(page: Path) -> set[str]:
+    """
+    Return the anchors of a page's headings, as GitHub makes them.
+    """
+    titles = re.findall(r"^#+ (.*)$", page.read_text("utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+def leads_somewhere(page: Path, link: str) -> bool:
+    file, _, anchor = link.partition("#")
+    target = page.parent / file if file else page
+    return target.exists() and (not anchor or anchor in anchors(target))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_links_between_pages_lead_somewhere(page: Path):
+    assert [] == [link for link in links(page) if not leads_somewhere(page, link)]
+
+
+def test_the_index_of_the_documentation_lists_every_page_once():
+    index = DOCS / "README.md"
+    pages = [*DOCS.rglob("*.md"), *DOCS.rglob("*.yml")]
+    wanted = sorted(page.relative_to(DOCS).as_posix() for page in pages if page != index)
+
+    assert wanted == sorted(link for link in links(index) if not link.startswith("../"))
+
+
+def test_the_reference_of_commands_is_made_from_the_parsers():
+    page = commands.PAGE.read_text("utf-8")
+
+    assert commands.page() == page, "write it with: python -m tests.commands"
