@@ -8,6 +8,9 @@ from difflib import get_close_matches
 LISTED = 8
 """How many ids a sentence names before it only counts the rest."""
 
+_SUGGESTED = 24
+"""With more names to choose from, only the first few are listed."""
+
 
 def percent(share: float) -> str:
     """
@@ -65,10 +68,12 @@ def chance(p: float) -> str:
 
 def suggest(name: object, known: Iterable[str]) -> str:
     """
-    Return the end of a sentence about an unknown name: the closest known one, or all of them.
+    Return the end of a sentence about an unknown name: the closest known one, or those there are.
     """
     names = sorted(known)
     folded = {each.casefold(): each for each in names}
     if close := get_close_matches(str(name).casefold(), folded, n=1):
         return f"; did you mean {folded[close[0]]!r}?"
-    return f"; choose from {', '.join(names)}" if names else "; there are none"
+    if not names:
+        return "; there are none"
+    return f"; choose from {', '.join(names) if len(names) <= _SUGGESTED else named(names)}"

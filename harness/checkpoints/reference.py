@@ -78,8 +78,8 @@ def parse_reference(text: str) -> Reference:
         if _URL.match(text):
             served = ", ".join(f"{scheme}:" for scheme in schemes)
             raise UsageError(
-                f"checkpoint {text!r} is a URL, and no server is asked yet: give a folder, a hub "
-                f"id, or one of {served}. {_UNTIL}"
+                f"checkpoint {text!r} is a URL, which names no checkpoint by itself: give a "
+                f"folder, a hub id, or one of {served}"
             )
         scheme, target = "hf", text
     if not target:

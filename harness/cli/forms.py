@@ -79,7 +79,7 @@ class _Form(argparse.Action):
     ) -> None:
         try:
             name, file = (self.const, values) if self.const else _named(values)
-            target(file)
+            file = target(file)
         except (argparse.ArgumentTypeError, UsageError) as error:
             raise argparse.ArgumentError(self, str(error)) from None
         namespace.forms = [*namespace.forms, (name, file)]

@@ -20,6 +20,8 @@ CHECKPOINT = (
     "before one of the first two; `harness doctor` lists what other packages bring"
 )
 
+_PRINTED = ("-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")
+
 
 def add_command(
     commands: Commands, name: str, run: Callable[[argparse.Namespace], int], purpose: str
@@ -210,10 +212,9 @@ def path(text: str) -> Path:
 
 def target(text: str) -> str:
     """
-    Return the file that an argument names, or ``-``, which stands for standard output.
+    Return the file that an argument names, or ``-`` for standard output, however it is written.
     """
-    path(text)
-    return text
+    return "-" if text in _PRINTED else str(path(text))
 
 
 def positive(text: str) -> int:

@@ -98,6 +98,11 @@ class Parser(argparse.ArgumentParser):
             names = {name: repr(name) for name in self.commands.choices}
             hint = _nearest(value, names) or f"; `{self.prog} --help` lists them"
             self.error(f"unknown command {value!r}{hint}")
+        if action.choices is not None and value not in action.choices:
+            from harness.wording import suggest
+
+            near = suggest(value, map(str, action.choices))
+            raise argparse.ArgumentError(action, f"unknown value {value!r}{near}")
         super()._check_value(action, value)
 
 

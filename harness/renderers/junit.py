@@ -79,7 +79,7 @@ def _body(run: RunView, case: CaseResult) -> str:
     for index, turn in enumerate(case.turns):
         key = Key(case.id, case.repeat, index)
         if len(case.turns) > 1:
-            lines.append(f"turn {index}: {turn.status}")
+            lines.append(f"turn {index + 1}: {turn.status}")
         if key in run.errors:
             lines.append(f"error: {cut(run.errors[key], _ANSWER)}")
         if key in run.answers:

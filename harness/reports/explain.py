@@ -65,7 +65,7 @@ def explain_case(
         for number, (turn, judged) in enumerate(zip(case.turns, result.turns, strict=True)):
             key = Key(identity, result.repeat, number)
             yield ""
-            yield f"turn {number}" if len(case.turns) > 1 else "sent"
+            yield f"turn {number + 1}" if len(case.turns) > 1 else "sent"
             if tokenizer is not None:
                 yield from _block("prompt", rendered_prompt(tokenizer, suite, case, key))
                 offered = {tool.name for tool in case.tools}

@@ -12,7 +12,7 @@ from harness.errors import StoreError, UsageError, boundary
 from harness.runs.baselines import baseline_history
 from harness.runs.store import HISTORY, StoredRun
 from harness.scoring.metrics import METRICS, RATES
-from harness.wording import percent, plain
+from harness.wording import percent, plain, suggest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +51,7 @@ def titles(names: Sequence[str]) -> list[str]:
         UsageError: for an unknown metric.
     """
     if unknown := [name for name in names if name not in METRICS]:
-        raise UsageError(f"unknown metric {unknown[0]!r}; choose from {', '.join(METRICS)}")
+        raise UsageError(f"unknown metric {unknown[0]!r}{suggest(unknown[0], METRICS)}")
     return [METRICS[name].title for name in names]
 
 

@@ -12,6 +12,7 @@ from typing import Any, Literal
 from harness.constraints.constraint import Constraint
 from harness.errors import UsageError
 from harness.messages import Message, Tool
+from harness.wording import suggest
 
 Order = Literal["any", "strict"]
 ExtraCalls = Literal["forbid", "allow"]
@@ -171,7 +172,8 @@ class Suite:
         for case in self.cases:
             if case.id == identity:
                 return case
-        raise UsageError(f"suite {self.name} has no case {identity!r}")
+        known = [case.id for case in self.cases]
+        raise UsageError(f"suite {self.name} has no case {identity!r}{suggest(identity, known)}")
 
     def select(self, *, tags: Iterable[str] = (), limit: int | None = None) -> tuple[Case, ...]:
         """

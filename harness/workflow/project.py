@@ -88,9 +88,9 @@ class Project:
         folder = Path(text)
         found = None if holds_run(folder) else self._named(text, suite)
         if found is None and not folder.exists():
-            known = ", ".join(self.baseline_names(suite)) or "none yet"
             raise StoreError(
-                f"{text!r} is neither a run folder nor a baseline (there are: {known})"
+                f"{text!r} is neither a run folder nor a baseline"
+                f"{suggest(text, self.baseline_names(suite))}"
             )
         return load_run(found or folder)
 
@@ -135,10 +135,10 @@ class Project:
         name = name.removeprefix(f"{record.suite.name}/")
         folder = self.baselines / record.suite.name / name
         if not _is_name(name) or not folder.is_dir():
-            known = ", ".join(self.baseline_names(record.suite.name)) or "none yet"
+            known = self.baseline_names(record.suite.name)
             raise StoreError(
-                f"suite {record.suite.name} has no baseline {name!r} (there are: {known}); "
-                f"accept a run with `harness baseline save RUN --name {name}`"
+                f"suite {record.suite.name} has no baseline {name!r}{suggest(name, known)}\n"
+                f"`harness baseline save RUN --name {name}` accepts a run as one"
             )
         return load_run(folder)
 

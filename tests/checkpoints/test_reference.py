@@ -69,8 +69,14 @@ def test_every_wrapper_is_a_scheme():
 
 @pytest.mark.parametrize("url", ["http://localhost:8000/v1", "https://host/v1", "vllm:http://h/v1"])
 def test_a_url_names_the_schemes_that_are_served(url: str):
-    with pytest.raises(UsageError, match=r"is a URL.*continuous:, embedded:, gguf:, hf:, python:"):
+    with pytest.raises(
+        UsageError, match=r"is a URL.*continuous:, embedded:, gguf:, hf:, python:"
+    ) as caught:
         parse_reference(url)
+
+    assert all(f"{scheme}:" in str(caught.value) for scheme in SCHEMES.names())
+    assert "not served" not in str(caught.value)
+    assert "no server" not in str(caught.value)
 
 
 @pytest.mark.parametrize("text", ["openai:gpt-x@http://localhost:8000/v1", "openai:x"])

@@ -201,6 +201,7 @@ def test_every_form_of_this_package_has_a_flag_of_its_own():
     [
         (["--json", "-", "--markdown", "-"], "json and markdown cannot both be printed"),
         (["--json", "-", "--output", "junit=-"], "json and junit cannot both be printed"),
+        (["--json", "/dev/stdout", "--markdown", "-"], "json and markdown cannot both be printed"),
         (["--json", "-", "--github"], "github and json cannot both be printed"),
         (["--github", "--json", "-"], "github and json cannot both be printed"),
         (["--html", "r", "--junit", "r"], "html and junit cannot both be written to r"),
@@ -233,6 +234,17 @@ def test_one_form_is_printed_beside_files(project: Path, capsys: pytest.CaptureF
     assert "new" != json.loads(capsys.readouterr().out)["suite"]["name"]
     assert (project / "r.md").read_text("utf-8").startswith("### ")
     assert "accuracy" in (project / "r.txt").read_text("utf-8")
+
+
+def test_a_form_written_to_the_device_of_standard_output_is_printed(
+    project: Path, capsys: pytest.CaptureFixture[str]
+):
+    run(project, "new", answers())
+    capsys.readouterr()
+
+    assert 0 == main(["report", "new", "--json", "/dev/stdout"])
+
+    assert "ask" == json.loads(capsys.readouterr().out)["suite"]["name"]
 
 
 def test_python_renders_what_the_command_writes(project: Path):

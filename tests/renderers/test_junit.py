@@ -119,8 +119,8 @@ def test_each_turn_is_told_apart(run_report: Report):
 
     body = outcome(parsed(report), "c00").text or ""
 
-    assert "turn 0: correct" in body
-    assert body.index("turn 1: incorrect") < body.index("wrong_tool")
+    assert "turn 1: correct" in body
+    assert body.index("turn 2: incorrect") < body.index("wrong_tool")
 
 
 @pytest.mark.parametrize(

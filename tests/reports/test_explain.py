@@ -11,7 +11,7 @@ import pytest
 from harness.cli.main import main
 from harness.errors import UsageError
 from harness.reports.explain import explain_case
-from harness.runs.store import StoredRun
+from harness.runs.store import StoredRun, load_run
 from harness.workflow import run as workflow
 from harness.workflow.options import Progress, RunOptions
 from harness.workflow.project import open_project
@@ -203,3 +203,20 @@ def test_no_line_of_an_answer_is_a_command_to_github(
 def test_an_unknown_case_is_an_error(project: Path):
     with pytest.raises(UsageError):
         list(explain_case(answered(project, "old", CALL), "c2"))
+
+
+def test_turns_are_counted_from_one(project: Path):
+    case = {**SUITE["cases"][0]}
+    wanted = case.pop("expect")
+    said = [{"role": "assistant", "content": "No."}, {"role": "user", "content": "And b."}]
+    case["turns"] = [{"expect": wanted, "then": said}, {"expect": wanted}]
+    suite = json.dumps({**SUITE, "cases": [case]})
+    (project / "suites" / "ask" / "suite.yaml").write_text(suite, "utf-8")
+    rows = [{"case": "c1", "turn": turn, "output": "No."} for turn in (0, 1)]
+    (project / "two.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    words = ["--checkpoint", "replay:two.jsonl", "--dialect", "hermes", "--out", "two"]
+    assert main(["run", "ask", *words]) == 0
+
+    shown = list(explain_case(load_run(Path("two")), "c1"))
+
+    assert ["turn 1", "turn 2"] == [line for line in shown if line.startswith("turn ")]

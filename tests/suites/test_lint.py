@@ -346,7 +346,7 @@ def test_a_reference_answer_must_be_what_its_turn_expects(tmp_path):
         more,
     )
 
-    text = "turn 0: the reference answer in `then` is not what the turn expects"
+    text = "turn 1: the reference answer in `then` is not what the turn expects"
     assert [
         f"cases.jsonl:2: reference_fails: case 'wrong', {text}",
         f"cases.jsonl:3: reference_fails: case 'twice', {text}",

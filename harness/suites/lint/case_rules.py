@@ -24,7 +24,7 @@ def case_findings(case: Case) -> Iterator[Found]:
     several = len(case.turns) > 1
     for index, turn in enumerate(case.turns):
         steps: Steps = ("turns", index, "expect") if several else ("expect",)
-        label = f"case {case.id!r}, turn {index}" if several else f"case {case.id!r}"
+        label = f"case {case.id!r}, turn {index + 1}" if several else f"case {case.id!r}"
         yield from _alternatives(turn, case, label, steps)
         for alternative in turn.expectation.alternatives:
             if isinstance(alternative, Abstention):
