@@ -1,14 +1,17 @@
 """
 What pytest calls: options, hooks, and fixtures for tests of one's own.
 
-With ``--checkpoint`` every ``suites/*/suite.yaml`` under the collected paths is a file of tests
-(`harness.pytest_plugin.items`). Without a checkpoint nothing is collected and the fixtures skip.
+With ``--harness-checkpoint`` every ``suites/*/suite.yaml`` under the collected paths is a file of
+tests (`harness.pytest_plugin.items`). Without a checkpoint nothing is collected, fixtures skip.
 
 Every pytest session of an environment with the harness imports this module, so it loads the rest of
 the package only when a checkpoint or a fixture is used.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import copy
+import glob
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +27,12 @@ if TYPE_CHECKING:
     from harness.pytest_plugin.assertions import ToolCalls
     from harness.runs.store import StoredRun
 
-NO_CHECKPOINT = "no checkpoint: give --checkpoint REF, or set harness_checkpoint in the ini-file"
+NO_CHECKPOINT = (
+    "no checkpoint: pass --harness-checkpoint REF, or set harness_checkpoint in the ini-file"
+)
+
+_ALIASES = {f"--{name}": f"--harness-{name}" for name in ("checkpoint", "suite", "dialect")}
+"""Short spellings of our options, as long as nobody else has an option of that name."""
 
 # Or a contract that fails would not show the values compared.
 pytest.register_assert_rewrite("harness.testing")
@@ -36,19 +44,26 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """
     group = parser.getgroup("harness", "tool-calling models (toolcall-harness)")
     group.addoption(
-        "--checkpoint",
+        "--harness-checkpoint",
         metavar="REF",
         help="the checkpoint under test: hf:org/name, a folder, gguf:FILE, "
-        "embedded:smollm2-135m, replay:FILE, python:package.module:function",
+        "embedded:smollm2-135m, replay:FILE, python:package.module:function "
+        "(--checkpoint where nobody else has that option)",
     )
     group.addoption(
-        "--suite",
+        "--harness-suite",
         action="append",
         default=[],
         metavar="NAME",
-        help="collect this suite (a folder, or a name under suites/) and no other; repeatable",
+        help="collect this suite (a folder, or a name under suites/) and no other; repeatable "
+        "(--suite where nobody else has that option)",
     )
-    group.addoption("--dialect", metavar="NAME", help="the format its tool calls are written in")
+    group.addoption(
+        "--harness-dialect",
+        metavar="NAME",
+        help="the format its tool calls are written in "
+        "(--dialect where nobody else has that option)",
+    )
     group.addoption("--harness-root", metavar="DIR", help="the folder with suites/ and baselines/")
     group.addoption(
         "--harness-baseline", metavar="NAME", help="gate each suite's run against this baseline"
@@ -60,13 +75,64 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--harness-out", metavar="DIR", help="store runs as DIR/SUITE (default: under reports/)"
     )
     for name, text in (
-        ("checkpoint", "as --checkpoint"),
-        ("dialect", "as --dialect"),
+        ("checkpoint", "as --harness-checkpoint"),
+        ("dialect", "as --harness-dialect"),
         ("root", "as --harness-root; relative to the rootdir"),
         ("baseline", "as --harness-baseline"),
         ("policy", "as --harness-policy; relative to the rootdir"),
     ):
         parser.addini(f"harness_{name}", text, type="string", default=None)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_load_initial_conftests(
+    early_config: pytest.Config, parser: pytest.Parser, args: list[str]
+) -> Generator[None, object, object]:
+    """
+    Take an alias for our option unless another plugin or a conftest.py has an option of its name.
+
+    Aliases are never registered: whoever registered the name later, a conftest.py deep in the tree
+    included, would fail. All plugins and the first conftest.py files are loaded when this returns.
+    """
+    named = early_config.known_args_namespace.file_or_dir
+    spelled_out = _spelled_out(args, early_config)
+    if named and spelled_out != args:
+        # pytest took the aliases' values for paths. If there are no others, it would not look for
+        # conftest.py files where it looks when none is given.
+        options = copy.copy(early_config.option)
+        if not parser.parse_known_args(spelled_out, namespace=options).file_or_dir:
+            named += _default_paths(early_config)
+    loaded = yield
+    args[:] = _spelled_out(args, early_config)
+    return loaded
+
+
+def _spelled_out(args: Sequence[str], config: pytest.Config) -> list[str]:
+    """
+    Return *args* with our own option for each alias that is nobody else's option so far.
+    """
+    unknown = object()
+    ours = {
+        alias: option
+        for alias, option in _ALIASES.items()
+        if config.getoption(alias, default=unknown) is unknown
+    }
+    options = args[: args.index("--")] if "--" in args else args
+    return [
+        ours.get(name, name) + equals + value
+        for name, equals, value in (arg.partition("=") for arg in options)
+    ] + list(args[len(options) :])
+
+
+def _default_paths(config: pytest.Config) -> list[str]:
+    """
+    Return what pytest collects where no path is given.
+    """
+    here = config.invocation_params.dir
+    patterns = config.getini("testpaths") if here == config.rootpath else []
+    # As pytest does: a pattern may be absolute, which Path.glob refuses.
+    found = [sorted(glob.glob(pattern, recursive=True)) for pattern in patterns]  # noqa: PTH207
+    return list(chain.from_iterable(found)) or [str(here)]
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -132,7 +198,7 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
 @pytest.fixture(scope="session")
 def checkpoint(request: pytest.FixtureRequest) -> "Backend":
     """
-    The checkpoint under test (--checkpoint), opened once. Skips where there is none.
+    The checkpoint under test (--harness-checkpoint), opened once. Skips where there is none.
     """
     session = request.config.stash[SESSION]
     if session.reference is None:

@@ -64,7 +64,7 @@ class PytestSession:
         """
         The checkpoint under test; without one the plugin does nothing.
         """
-        return self._asked("--checkpoint", "harness_checkpoint")
+        return self._asked("--harness-checkpoint", "harness_checkpoint")
 
     @property
     def baseline(self) -> str | None:
@@ -86,9 +86,9 @@ class PytestSession:
     @cached_property
     def chosen(self) -> frozenset[Path]:
         """
-        The suite.yaml of each --suite; empty for all that are found.
+        The suite.yaml of each --harness-suite; empty for all that are found.
         """
-        names = self._config.getoption("--suite")
+        names = self._config.getoption("--harness-suite")
         return frozenset((self.project.suite(name) / SUITE_FILE).resolve() for name in names)
 
     @property
@@ -112,7 +112,7 @@ class PytestSession:
         from harness.workflow.options import RunOptions
 
         return RunOptions(
-            dialect=self._asked("--dialect", "harness_dialect"),
+            dialect=self._asked("--harness-dialect", "harness_dialect"),
             device=self._asked("--harness-device"),
             batch_size=self._config.getoption("--harness-batch-size"),
         )
@@ -166,7 +166,7 @@ class PytestSession:
         from harness.workflow.options import Progress
 
         if self.reference is None:
-            raise UsageError("no checkpoint under test: pass --checkpoint REF")
+            raise UsageError("no checkpoint under test: pass --harness-checkpoint REF")
         opening = self._options.backend_options(*self._suites, progress=Progress(notify=self.say))
         return open_backend(self.reference, opening)
 

@@ -102,7 +102,7 @@ class Project:
     def run(
         self, *arguments: str, checkpoint: str | None = "python:model:answer"
     ) -> pytest.RunResult:
-        given = () if checkpoint is None else ("--checkpoint", checkpoint)
+        given = () if checkpoint is None else ("--harness-checkpoint", checkpoint)
         return self.pytester.runpytest_inprocess(*PLUGIN, *given, *arguments)
 
     def run_apart(self, *arguments: str) -> pytest.RunResult:
@@ -113,7 +113,7 @@ class Project:
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("PYTHONPATH", source)
             return self.pytester.runpytest_subprocess(
-                *PLUGIN, "--checkpoint", "python:model:answer", *arguments
+                *PLUGIN, "--harness-checkpoint", "python:model:answer", *arguments
             )
 
     def asked(self) -> list[str]:
@@ -599,7 +599,7 @@ def test_fixtures_skip_without_a_checkpoint(project: Project):
     result = project.run("test_own.py", "-rs", checkpoint=None)
 
     result.assert_outcomes(skipped=3)
-    result.stdout.fnmatch_lines(["*no checkpoint: give --checkpoint REF*"])
+    result.stdout.fnmatch_lines(["*no checkpoint: pass --harness-checkpoint REF*"])
 
 
 def test_the_checkpoint_is_opened_once_for_suites_and_fixtures(project: Project):
@@ -728,10 +728,123 @@ def test_options_and_fixtures_are_documented(project: Project):
     options = project.run("--help", checkpoint=None).stdout.str()
     fixtures = project.run("--fixtures", checkpoint=None).stdout.str()
 
-    for name in ("--checkpoint", "--suite", "--dialect", "--harness-baseline", "harness_root"):
-        assert name in options
+    for name in ("checkpoint", "suite", "dialect", "baseline", "policy", "root", "out"):
+        assert f"--harness-{name}=" in options
+    assert "harness_root" in options
     for name in ("checkpoint", "tool_calls", "harness_run", "finetuned_checkpoint"):
         assert f"{name} [session scope]" in fixtures
+
+
+BARE = ("--checkpoint", "--suite", "--dialect")
+
+OTHERS = f"""
+def pytest_addoption(parser):
+    for name in {BARE}:
+        parser.addoption(name, default="unset")
+"""
+
+THEIRS = f"""
+def test_theirs(request):
+    assert ["one", "two", "unset"] == [request.config.getoption(name) for name in {BARE}]
+"""
+
+
+def distribute(folder: Path, module: str) -> None:
+    """
+    Write to *folder* what an installation leaves of a package that brings the plugin *module*.
+    """
+    info = folder / f"{module}-1.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {module}\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(f"[pytest11]\n{module} = {module}\n")
+
+
+@pytest.mark.skipif(not INSTALLED, reason="the plugin is not installed")
+@pytest.mark.parametrize(
+    "order",
+    ["-p", "-p after ours", "installed before", "installed after", "conftest", "conftest below"],
+)
+def test_options_of_others_keep_their_names(
+    project: Project, monkeypatch: pytest.MonkeyPatch, order: str
+):
+    """
+    Whoever registers --checkpoint, --suite and --dialect, and when: they are theirs.
+    """
+    path, given = project.path, []
+    tests = path / "tests"
+    tests.mkdir()
+    (tests / "test_theirs.py").write_text(THEIRS)
+    if order.startswith("conftest"):
+        (path / "conftest.py" if order == "conftest" else tests / "conftest.py").write_text(OTHERS)
+    else:
+        module = f"others_{order.replace(' ', '_').strip('-')}"
+        given = {"-p": ["-p", module], "-p after ours": ["-p", "toolcall_harness", "-p", module]}
+        home = path / "home"
+        home.mkdir()
+        (home / f"{module}.py").write_text(OTHERS)
+        if order.startswith("installed"):
+            distribute(home, module)
+        given = given.get(order, [])
+        at = len(sys.path) if order == "installed after" else 0
+        monkeypatch.setattr(sys, "path", [*sys.path[:at], str(home), *sys.path[at:]])
+
+    result = project.run(
+        *given, "--suite", "two", "tests", "suites", "--checkpoint=one", "-p", "no:randomly"
+    )
+
+    # The suite's five cases, and their test.
+    result.assert_outcomes(passed=4, failed=1, errors=1)
+
+
+def test_an_option_of_a_conftest_met_while_collecting_keeps_its_name(project: Project):
+    deep = project.path / "services" / "mail"
+    deep.mkdir(parents=True)
+    (deep / "conftest.py").write_text(OTHERS)
+    (deep / "test_theirs.py").write_text(THEIRS.replace('"one", "two"', '"unset", "unset"'))
+
+    project.run(
+        "--checkpoint", "python:model:answer", "--suite", "routing", checkpoint=None
+    ).assert_outcomes(passed=4, failed=1, errors=1)
+
+
+def test_an_alias_that_nobody_else_has_is_ours_whoever_has_the_others(project: Project):
+    project.pytester.makeconftest(OTHERS.replace(str(BARE), '("--suite", "--dialect")'))
+
+    project.run(
+        "--suite", "theirs", "suites", "--checkpoint", "python:model:answer", checkpoint=None
+    ).assert_outcomes(passed=3, failed=1, errors=1)
+
+
+@pytest.mark.parametrize("how", ["command line", "ini-file", "environment"])
+def test_aliases_are_taken_wherever_options_are_given(
+    project: Project, monkeypatch: pytest.MonkeyPatch, how: str
+):
+    given = ["--checkpoint=python:model:answer", "--suite=routing"]
+    if how == "ini-file":
+        project.pytester.makeini(f"[pytest]\naddopts = {' '.join(given)}")
+    if how == "environment":
+        monkeypatch.setenv("PYTEST_ADDOPTS", " ".join(given))
+    arguments = given if how == "command line" else []
+
+    project.run(*arguments, checkpoint=None).assert_outcomes(passed=3, failed=1, errors=1)
+
+
+def test_the_value_of_an_alias_does_not_hide_a_conftest(project: Project):
+    """
+    ``pytest --checkpoint DIR`` looks for conftest.py files where ``pytest`` does.
+    """
+    project.pytester.makeini("[pytest]\ntestpaths = checks")
+    checks = project.path / "checks"
+    checks.mkdir()
+    (checks / "conftest.py").write_text(
+        'def pytest_addoption(parser): parser.addoption("--mine", default="unset")'
+    )
+    (checks / "test_mine.py").write_text(
+        'def test_mine(request): assert "x" == request.config.getoption("--mine")'
+    )
+    (project.path / "candidate").mkdir()
+
+    project.run("--checkpoint", "candidate", "--mine=x", checkpoint=None).assert_outcomes(passed=1)
 
 
 @pytest.mark.slow
