@@ -11,6 +11,7 @@ from ruamel.yaml import YAML
 
 from harness.cli import gate, run
 from harness.cli.main import make_parser
+from harness.gating.policy import default_policy, read_policy
 
 CI = Path(__file__).parent.parent / "docs" / "ci"
 
@@ -24,6 +25,15 @@ def gitlab() -> list[str]:
     return list(YAML(typ="safe").load((CI / "gitlab.yml").read_text("utf-8"))["gate"]["script"])
 
 
+README = (CI.parent.parent / "README.md").read_text("utf-8")
+
+
+def readme() -> list[str]:
+    (job,) = (part for part in README.split("```yaml\n") if part.startswith("jobs:"))
+    steps = YAML(typ="safe").load(job.partition("```")[0])["jobs"]["gate"]["steps"]
+    return [step["run"] for step in steps if "run" in step]
+
+
 @pytest.mark.parametrize("commands", [github(), gitlab()], ids=["github", "gitlab"])
 def test_the_commands_are_ours(commands: list[str]):
     ours = [shlex.split(each) for each in commands if each.startswith("harness ")]
@@ -32,3 +42,16 @@ def test_the_commands_are_ours(commands: list[str]):
 
     assert [run.run, gate.run] == [each.handler for each in parsed]
     assert {"html", "junit", "markdown"} <= {name for name, _ in parsed[1].forms}
+
+
+@pytest.mark.parametrize(
+    "commands", [github(), gitlab(), readme()], ids=["github", "gitlab", "README"]
+)
+def test_the_jobs_block_where_little_was_measured(commands: list[str]):
+    (command,) = (shlex.split(each) for each in commands if each.startswith("harness gate "))
+
+    assert Path("gate.toml") == make_parser().parse_args(command[1:]).policy
+    text = (CI / "gate.toml").read_text("utf-8")
+    assert "block" == read_policy(text, "gate.toml").on_inconclusive
+    assert default_policy().limits == read_policy(text, "gate.toml").limits
+    assert 'on_inconclusive = "block"' in README

@@ -11,7 +11,7 @@ from harness.cli.forms import add_forms
 from harness.cli.options import add_command, add_root
 from harness.cli.output import deliver
 from harness.cli.parser import Commands
-from harness.errors import ExitCode, UsageError
+from harness.errors import UsageError
 
 if TYPE_CHECKING:
     from harness.workflow.project import Project
@@ -32,7 +32,7 @@ def run(arguments: argparse.Namespace) -> int:
     Show two runs compared, or more side by side.
     """
     from harness.reports.build import report_comparison, report_side_by_side
-    from harness.workflow.compare import compare
+    from harness.workflow.compare import compare, exit_code
     from harness.workflow.project import open_project
 
     project = open_project(arguments.root)
@@ -42,7 +42,7 @@ def run(arguments: argparse.Namespace) -> int:
     runs = [project.run(text, suite) for text in arguments.runs]
     report = report_comparison(compare(*runs)) if len(runs) == 2 else report_side_by_side(runs)
     deliver(report, arguments)
-    return ExitCode.PASS
+    return exit_code(runs)
 
 
 def _suite_of(project: "Project", texts: Sequence[str]) -> str | None:

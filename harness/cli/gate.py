@@ -53,7 +53,7 @@ def run(arguments: argparse.Namespace) -> int:
     """
     Gate a run against a baseline, show the verdict and return its exit code.
     """
-    from harness.gating.verdict import explain
+    from harness.gating.verdict import explain, let_through
     from harness.reports.build import report_gate
     from harness.workflow.gate import gate
     from harness.workflow.project import open_project
@@ -72,10 +72,12 @@ def run(arguments: argparse.Namespace) -> int:
     report = report_gate(gated)
     with until_closed():
         printed = deliver(report, arguments)
+        # If a report goes to standard output, the rest is for people, not for its reader.
+        stream = sys.stderr if printed else sys.stdout
         if arguments.explain:
-            # If a report goes to standard output, this is for people, not for its reader.
-            stream = sys.stderr if printed else sys.stdout
             print("\nhow this was decided", file=stream)
             for line in explain(gated.verdict):
                 print(f"  {line}", file=stream)
+        if warning := let_through(gated.verdict):
+            print(f"\n{warning}", file=stream)
     return gated.verdict.exit

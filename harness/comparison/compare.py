@@ -6,7 +6,7 @@ or changed. Each metric is taken again over the pairs that are eligible for it i
 old and new are about the same questions. Nothing is decided here: `harness.gating.gate` does.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,6 +16,8 @@ from harness.errors import RecordError
 from harness.runs.record import MetricValue, RunRecord
 from harness.scoring.metrics import PERCENTILES, RATES, Percentile, Rate
 from harness.scoring.results import CaseResult
+
+NOTHING_IN_COMMON = "the runs have no case in common (equal id, repeat and digest)"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +64,7 @@ class Comparison:
     wrong_leniently: Mapping[str, tuple[str, ...]]
     """Cases of the new run that are right, and wrong when read leniently -> what it repaired."""
     must_pass_failed: tuple[str, ...]
+    """Cases that must pass and failed, in the baseline too or not."""
     must_pass_unknown: tuple[str, ...]
     """Cases that must pass and broke for infrastructure reasons."""
     old_complete: bool
@@ -71,6 +74,8 @@ class Comparison:
     new_error_share: float
     same_hardware: bool
     """Whether both runs name their hardware and it is the same."""
+    must_pass_still_failing: tuple[str, ...] = ()
+    """Those of `must_pass_failed` that failed in the old run as well."""
     drifts: tuple[Drift, ...] = ()
     """Of every pair of scored answers that call the same tool and have a margin in both runs, the
     one that became least sure first: on its way to another tool before it is there."""
@@ -128,6 +133,8 @@ def compare(old: RunRecord, new: RunRecord) -> Comparison:
     answers = sum(case.id in known for case in (*old.cases, *new.cases))
     scored = [pair for pair in pairs if pair[0].scored and pair[1].scored]
     must_pass = [case for case in new.cases if case.must_pass and not case.quarantined]
+    failed = _unique(case.id for case in must_pass if _failed(case))
+    failed_before = {was.id for was, _ in pairs if _failed(was)}
     return Comparison(
         pairs=len(pairs),
         scored_pairs=len(scored),
@@ -148,9 +155,8 @@ def compare(old: RunRecord, new: RunRecord) -> Comparison:
         tags=_tags(case for _, case in scored),
         right_leniently=_right_leniently(scored),
         wrong_leniently=_wrong_leniently(scored),
-        must_pass_failed=_unique(
-            case.id for case in must_pass if case.status not in ("correct", "error")
-        ),
+        must_pass_failed=failed,
+        must_pass_still_failing=tuple(name for name in failed if name in failed_before),
         must_pass_unknown=_unique(case.id for case in must_pass if case.status == "error"),
         old_complete=old.selection.complete,
         new_complete=new.selection.complete,
@@ -160,6 +166,18 @@ def compare(old: RunRecord, new: RunRecord) -> Comparison:
         and old.environment.hardware == new.environment.hardware,
         drifts=tuple(sorted(_drifts(scored), key=lambda each: (each.new - each.old, each.name))),
     )
+
+
+def in_common(records: Sequence[RunRecord]) -> set[tuple[str, int, str]]:
+    """
+    Return id, repeat and digest of the answers that all of *records* hold.
+    """
+    keys = ({(case.id, case.repeat, case.digest) for case in each.cases} for each in records)
+    return set.intersection(*keys)
+
+
+def _failed(case: CaseResult) -> bool:
+    return case.status not in ("correct", "error")
 
 
 def _by_key(record: RunRecord, which: str) -> dict[tuple[str, int], CaseResult]:

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from datetime import date
 
-from harness.comparison.compare import Comparison
+from harness.comparison.compare import NOTHING_IN_COMMON, Comparison
 from harness.errors import ExitCode
 from harness.gating.limits import judge_limits, not_comparable
 from harness.gating.notes import changed, notes
@@ -58,9 +58,14 @@ def gate(
         metrics = judge_limits(policy, comparison)
         slices = judge_slices(policy, comparison)
     said: list[Reason] = []
-    if failed := comparison.must_pass_failed:
+    still = comparison.must_pass_still_failing
+    failed = [name for name in comparison.must_pass_failed if name not in still]
+    if failed:
         must = count(len(failed), "case") + " that must pass failed"
         said.append(Reason(text=f"{must}: {named(failed)}", verdict="regressed"))
+    if still:
+        must = count(len(still), "case") + " that must pass failed in both runs"
+        said.append(Reason(text=f"{must}: {named(still)}", verdict="still_failing"))
     said += (Reason(text=obstacle, verdict="not_comparable") for obstacle in obstacles)
     said += (Reason(text=doubt, verdict="inconclusive") for doubt in _doubts(comparison))
     if not obstacles:
@@ -78,6 +83,7 @@ def gate(
         broken=accuracy.broken,
         fixed=accuracy.fixed,
         must_pass_failed=comparison.must_pass_failed,
+        must_pass_still_failing=still,
         added=comparison.added,
         removed=comparison.removed,
         changed=comparison.changed,
@@ -96,7 +102,7 @@ def exit_code(verdict: Word, policy: Policy, *, measured: bool = True) -> ExitCo
     A policy may let an inconclusive gate through, but not if the reason is that answers broke: with
     *measured* false, nothing was found because little was measured.
     """
-    if verdict == "regressed":
+    if verdict in ("regressed", "still_failing"):
         return ExitCode.REGRESSED
     if verdict == "not_comparable":
         return ExitCode.UNDECIDED
@@ -124,7 +130,7 @@ def _obstacles(comparison: Comparison, allow: Collection[str]) -> Iterator[str]:
         elif difference.effect == "rejudge":
             yield f"{changed(difference)}; judge the older run again with harness score"
     if not comparison.pairs:
-        yield "the runs have no case in common (equal id, repeat and digest)"
+        yield NOTHING_IN_COMMON
     elif not comparison.scored_pairs:
         yield "no common case was scored in both runs: all broke or are quarantined"
 

@@ -54,10 +54,17 @@ class MetricVerdict:
     """Whether the overall verdict leaves this limit out."""
 
 
-Word = Literal["regressed", "not_comparable", "inconclusive", "pass"]
+Word = Literal["regressed", "still_failing", "not_comparable", "inconclusive", "pass"]
 
-WORST_FIRST: tuple[Word, ...] = ("regressed", "not_comparable", "inconclusive", "pass")
-"""A regression that was shown stands, whatever else could not be compared."""
+WORST_FIRST: tuple[Word, ...] = (
+    "regressed",
+    "still_failing",
+    "not_comparable",
+    "inconclusive",
+    "pass",
+)
+"""A regression that was shown stands, whatever else could not be compared; so does a case that must
+pass and failed in both runs, which is no regression and blocks all the same."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,6 +103,8 @@ class Verdict:
     fixed: tuple[str, ...]
     """Ids of the cases that were correct and no longer are, and the reverse."""
     must_pass_failed: tuple[str, ...]
+    must_pass_still_failing: tuple[str, ...]
+    """Those of `must_pass_failed` that failed in the baseline as well."""
     added: tuple[str, ...]
     removed: tuple[str, ...]
     changed: tuple[str, ...]
@@ -158,6 +167,15 @@ class Verdict:
         )
 
 
+def let_through(verdict: Verdict) -> str | None:
+    """
+    Return a warning if nothing was shown and the policy lets that through; else None.
+    """
+    if verdict.verdict != "inconclusive" or verdict.exit != ExitCode.PASS:
+        return None
+    return 'exit 0: inconclusive only warns here; on_inconclusive = "block" stops it'
+
+
 def explain(verdict: Verdict) -> list[str]:
     """
     Return which rule decided and why, one line each: first for the whole, then limit by limit.
@@ -176,7 +194,8 @@ def explain(verdict: Verdict) -> list[str]:
 
 def _limit_by_limit(verdict: Verdict) -> Iterator[str]:
     for failed in verdict.must_pass_failed:
-        yield f"must_pass {failed}: regressed"
+        still = failed in verdict.must_pass_still_failing
+        yield f"must_pass {failed}: {'still failing' if still else 'regressed'}"
     for name, metric in verdict.metrics.items():
         yield from _one(name, metric)
     for tag, metrics in verdict.slices.items():

@@ -46,6 +46,7 @@ def compared(comparison: Comparison) -> dict[str, Any]:
         "changed": comparison.changed,
         "quarantined": comparison.quarantined,
         "must_pass_failed": comparison.must_pass_failed,
+        "must_pass_still_failing": comparison.must_pass_still_failing,
         "margins": [
             {"case": drift.name, "old": drift.old, "new": drift.new} for drift in comparison.drifts
         ],

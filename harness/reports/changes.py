@@ -7,7 +7,7 @@ from collections.abc import Collection
 from statistics import median
 
 from harness.canonical import canonical_json
-from harness.comparison.compare import Comparison
+from harness.comparison.compare import NOTHING_IN_COMMON, Comparison
 from harness.comparison.differences import Effect
 from harness.comparison.paired import PairedRate, PairedValues
 from harness.gating.verdict import MetricVerdict, Verdict
@@ -28,6 +28,7 @@ _DIGEST_SHOWN = len("sha256:") + 12
 MOODS: dict[str, Mood] = {
     "pass": "good",
     "regressed": "bad",
+    "still_failing": "bad",
     "inconclusive": "doubtful",
     "not_comparable": "doubtful",
 }
@@ -134,6 +135,8 @@ def summary(report: Report, comparison: Comparison) -> tuple[Block, ...]:
         pairs += f", {plural(comparison.unpaired, 'answer')} without a partner"
     names = (f"{pairs}. Old: ", short(report.old.name), ", new: ", short(report.new.name), ".")
     verdict = report.verdict
+    if verdict is None and not comparison.pairs:
+        return (not_comparable(), Paragraph(text=names))
     if verdict is None:
         rate = comparison.rates["accuracy"]
         counts = f"{plural(len(rate.broken), 'case')} broken, {len(rate.fixed):,} fixed."
@@ -150,6 +153,13 @@ def summary(report: Report, comparison: Comparison) -> tuple[Block, ...]:
         ),
         Paragraph(text=names),
     )
+
+
+def not_comparable() -> Paragraph:
+    """
+    Return the first sentence on runs that share no case.
+    """
+    return Paragraph(text=f"not comparable: {NOTHING_IN_COMMON}", mood=MOODS["not_comparable"])
 
 
 def metrics(comparison: Comparison, verdict: Verdict | None) -> Table:

@@ -4,7 +4,7 @@ The parts of a report in reading order: what decides first, then evidence, setti
 Terminal and Markdown both show these, so they always say the same.
 """
 
-from harness.comparison.compare import Comparison
+from harness.comparison.compare import Comparison, in_common
 from harness.reports import changes, evidence, tables
 from harness.reports.blocks import Block, Listing, Names, Paragraph, Points, Section, Table
 from harness.reports.format import plural
@@ -66,7 +66,9 @@ def _side_by_side(report: Report) -> list[Section]:
     runs = report.runs
     names = tables.columns(runs)
     differing = tables.disagreements(runs)
+    apart = not in_common([run.record for run in runs])
     return [
+        Section(title="", blocks=(changes.not_comparable(),) if apart else (), open=True),
         Section(title="The runs", blocks=(tables.heads(runs, [""] * len(runs)),)),
         Section(
             title="Metrics",

@@ -31,7 +31,7 @@ SCORER_VERSION = 4
 """Incremented whenever the same text may be judged differently: stored runs are then judged
 again."""
 
-NONE, UNDECLARED, MALFORMED = "(none)", "(undeclared)", "(malformed)"
+NONE, UNDECLARED, MALFORMED, UNFINISHED = "(none)", "(undeclared)", "(malformed)", "(unfinished)"
 """Entries of a confusion matrix besides tools; no tool can have such a name."""
 
 Read = Callable[[Transcript, Sequence[Tool]], tuple[Reading, Reading]]
@@ -366,7 +366,7 @@ def _kind(
 
 def _called(attempt: Attempt, declared: Mapping[str, Tool]) -> str:
     if not attempt.readable or attempt.name is None:
-        return MALFORMED
+        return UNFINISHED if attempt.unfinished else MALFORMED
     return attempt.name if attempt.name in declared else UNDECLARED
 
 

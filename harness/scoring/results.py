@@ -101,7 +101,7 @@ class TurnResult:
     status_lenient: Status
     pairs: tuple[tuple[str, str], ...] = ()
     """Expected tool and what was called for it: a declared tool's name, ``(none)``,
-    ``(undeclared)`` or ``(malformed)``. The confusion matrix counts these."""
+    ``(undeclared)``, ``(malformed)`` or ``(unfinished)``. The confusion matrix counts these."""
     finish_reason: str | None = None
     output_tokens: int | None = None
     latency_ms: float | None = None

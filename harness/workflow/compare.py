@@ -2,9 +2,12 @@
 Two stored runs compared; judged again first, where they had been judged differently.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 from harness.comparison.compare import compare as compare_records
+from harness.comparison.compare import in_common
+from harness.errors import ExitCode
 from harness.gating.decision import Compared
 from harness.runs.record import RunRecord
 from harness.runs.rescore import rejudge
@@ -21,6 +24,13 @@ def compare(old: StoredRun, new: StoredRun) -> Compared:
     old, new = rejudge(old), rejudge(new)
     comparison = compare_records(old.record, new.record).with_rejudged(before, after)
     return Compared(old=old, new=new, comparison=comparison)
+
+
+def exit_code(runs: Sequence[StoredRun]) -> ExitCode:
+    """
+    Return the exit code of a comparison of *runs*, which decides nothing where they share no case.
+    """
+    return ExitCode.PASS if in_common([run.record for run in runs]) else ExitCode.UNDECIDED
 
 
 def _judged_by(record: RunRecord, other: RunRecord) -> dict[str, Any]:

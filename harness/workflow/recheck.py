@@ -24,7 +24,7 @@ from harness.backends.base import Backend
 from harness.backends.registry import open_backend
 from harness.checkpoints.checkpoint import Checkpoint
 from harness.comparison.compare import Comparison, compare
-from harness.errors import CheckpointError, HarnessError, UsageError
+from harness.errors import CheckpointError, ExitCode, HarnessError, UsageError
 from harness.gating.decision import Compared, Gated, decide
 from harness.gating.policy import Policy
 from harness.gating.verdict import MetricVerdict, Verdict
@@ -99,7 +99,7 @@ def _blocked_by_cases(verdict: Verdict) -> bool:
     """
     Return whether outcomes of cases block, not only lengths or times.
     """
-    return verdict.verdict == "regressed" and (
+    return verdict.exit == ExitCode.REGRESSED and (
         bool(verdict.must_pass_failed)
         or any(metric.verdict == "regressed" for _, metric in _judged(verdict))
     )

@@ -2,6 +2,7 @@
 ``harness gate``: the verdict on two runs, and its exit code.
 """
 
+import json
 from pathlib import Path
 
 import pytest
@@ -84,6 +85,33 @@ def test_part_of_a_suite_never_passes(project: Path, capsys: pytest.CaptureFixtu
 
     assert (0, "inconclusive") == (code, found["verdict"])
     assert COUNT // 2 == found["metrics"]["accuracy"]["pairs"]
+
+
+def test_an_inconclusive_gate_that_only_warns_says_so_last(
+    project: Path, capsys: pytest.CaptureFixture[str]
+):
+    run(project, "old", answers())
+    save("old")
+    run(project, "new", answers(wrong=2))
+    warns = 'exit 0: inconclusive only warns here; on_inconclusive = "block" stops it'
+    gate = ["gate", "new", "--baseline", "shipped"]
+    capsys.readouterr()
+
+    assert 0 == main(gate)
+    assert warns == capsys.readouterr().out.splitlines()[-1]
+    assert 0 == main([*gate, "--explain"])
+    assert warns == capsys.readouterr().out.splitlines()[-1]
+    assert 0 == main([*gate, "--json", "-"])
+    printed, aside = capsys.readouterr()
+    assert "inconclusive" == json.loads(printed)["verdict"]
+    assert warns == aside.splitlines()[-1]
+
+    (project / "gate.toml").write_text('on_inconclusive = "block"\n')
+    assert 3 == main(gate)
+    assert "only warns" not in capsys.readouterr().out
+    run(project, "same", answers())
+    assert 0 == main(["gate", "same", "--baseline", "shipped"])
+    assert "only warns" not in capsys.readouterr().out
 
 
 def test_a_gate_without_a_baseline_is_an_error(project: Path, capsys: pytest.CaptureFixture[str]):

@@ -309,6 +309,7 @@ def test_cases_that_must_pass_are_looked_up_in_the_new_run_alone():
     found = compare(record([case("failed", wrong)]), new)
 
     assert ("failed", "added") == found.must_pass_failed
+    assert ("failed",) == found.must_pass_still_failing
     assert ("broke",) == found.must_pass_unknown
 
 

@@ -664,8 +664,32 @@ def test_one_case_that_must_pass_decides_alone():
     assert "1 case that must pass failed: vital" == verdict.reasons[0].text
 
 
-def test_it_need_not_have_passed_before():
-    assert "regressed" == decide(must_pass(BAD), must_pass(BAD)).verdict
+def test_one_that_failed_before_is_still_failing_not_regressed():
+    verdict = decide(must_pass(BAD), must_pass(BAD))
+
+    assert ("still_failing", ExitCode.REGRESSED) == (verdict.verdict, verdict.exit)
+    assert "1 case that must pass failed in both runs: vital" == verdict.reasons[0].text
+    assert "must_pass vital: still failing" in explain(verdict)
+
+
+def test_one_that_newly_failed_is_named_before_those_still_failing():
+    old, new = must_pass(GOOD), must_pass(BAD)
+    both = answer("old-sore", BAD, must_pass=True)
+    old, new = record([*old.cases, both]), record([*new.cases, both])
+
+    verdict = decide(old, new)
+
+    assert "regressed" == verdict.verdict
+    assert [
+        "1 case that must pass failed: vital",
+        "1 case that must pass failed in both runs: old-sore",
+    ] == [reason.text for reason in verdict.reasons[:2]]
+
+
+def test_one_without_a_partner_is_not_called_still_failing():
+    new = must_pass(BAD)
+
+    assert "regressed" == decide(record(new.cases[1:]), new).verdict
 
 
 def test_it_decides_though_the_runs_are_not_comparable():
@@ -1051,7 +1075,7 @@ def test_what_both_baselines_say_is_said_once():
     )
     again = last.with_anchor(replace(last, baseline="v1"))
 
-    assert ["regressed", "regressed"] == [reason.verdict for reason in both.reasons[:2]]
+    assert ["regressed", "still_failing"] == [reason.verdict for reason in both.reasons[:2]]
     told = [WORST_FIRST.index(reason.verdict) for reason in both.reasons]
     assert sorted(told) == told
     assert [replace(reason, baseline=None) for reason in last.reasons] == list(again.reasons)

@@ -323,6 +323,7 @@ def test_the_confusion_matrix_counts_expected_by_called() -> None:
         judged(calls("A")),
         judged(calls("A"), Z),
         judged(calls("B"), malformed("B")),
+        judged(calls("B"), unfinished("B")),
         judged(abstain()),
         judged(abstain(), A, Z),
         judged(calls("A"), A, B),
@@ -332,6 +333,6 @@ def test_the_confusion_matrix_counts_expected_by_called() -> None:
 
     assert {
         "A": {"A": 3, "B": 1, "(none)": 1, "(undeclared)": 1},
-        "B": {"B": 1, "(malformed)": 1},
+        "B": {"B": 1, "(malformed)": 1, "(unfinished)": 1},
         "(none)": {"(none)": 1, "A": 1, "(undeclared)": 1},
     } == confusion(results)
