@@ -89,8 +89,16 @@ class Transcript:
             ValueError: with the reason; the caller adds file and line.
         """
         # A byte order mark left by an editor is not part of the text.
-        text = line.removeprefix("\ufeff")
-        row = parse_json(text)
+        return cls.from_row(parse_json(line.removeprefix("\ufeff")))
+
+    @classmethod
+    def from_row(cls, row: Any) -> Self:
+        """
+        Read the value of one line of transcripts.jsonl.
+
+        Raises:
+            ValueError: as `from_json`.
+        """
         if not isinstance(row, Mapping):
             raise ValueError("a transcript is an object")
         case = row.get("case")
@@ -101,6 +109,11 @@ class Transcript:
             raise ValueError(
                 f"case {case!r}: give exactly one of output, message and error, "
                 f"not {' and '.join(given) or 'none'}"
+            )
+        if isinstance(row.get("output"), list | Mapping):
+            raise ValueError(
+                f"case {case!r}: 'output' is the text as the model wrote it; put tool calls into "
+                '"message": {"role": "assistant", "tool_calls": [...]}'
             )
         kinds = {"output": str, "opened": str, "message": Mapping, "error": str}
         for name, kind in kinds.items():

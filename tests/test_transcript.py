@@ -61,7 +61,7 @@ def test_repeat_and_turn_count_from_zero_and_unknown_keys_are_ignored() -> None:
         ({"case": "", "output": "x"}, 'needs "case"'),
         ({"case": "a"}, "exactly one of output, message and error, not none"),
         ({"case": "a", "output": "", "error": "x"}, "not output and error"),
-        ({"case": "a", "output": {}}, "'output' has the wrong type"),
+        ({"case": "a", "output": {}}, "'output' is the text as the model wrote it"),
         ({"case": "a", "message": "hi"}, "'message' has the wrong type"),
         ({"case": "a", "error": True}, "'error' has the wrong type"),
         ({"case": "a", "output": "", "repeat": -1}, "'repeat' must be a whole number"),

@@ -1,20 +1,26 @@
 """
-Stored answers instead of a model: a file of transcripts, made by this harness or anything else.
+Stored answers instead of a model: a file of answers, made by this harness or anything else.
 
-One JSON line per answer, as in transcripts.jsonl; plain or gzipped.
+One JSON line per answer, as in transcripts.jsonl or as an API returned it; plain or gzipped.
+docs/replay.md has every key.
 """
 
 import gzip
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
 from harness.backends.base import BackendOptions, Generation, Request
+from harness.backends.responses import ANSWERS, as_line, asked
+from harness.canonical import parse_json
 from harness.checkpoints.cache import file_digest
 from harness.checkpoints.checkpoint import Checkpoint
 from harness.checkpoints.reference import Reference
+from harness.dialects.anthropic import holds_calls
 from harness.dialects.base import Dialect
 from harness.dialects.registry import dialect, names, own_template
+from harness.documents import read_document
 from harness.errors import DialectError, TranscriptError, UsageError, boundary
 from harness.transcript import Key, Transcript
 
@@ -47,7 +53,19 @@ class ReplayBackend:
             DialectError: if there is raw output and no dialect is given.
         """
         path = Path(reference.target).expanduser()
-        transcripts = read_transcripts(path, cases=options.cases)
+        return cls.of(reference, read_transcripts(path, cases=options.cases), options)
+
+    @classmethod
+    def of(
+        cls, reference: Reference, transcripts: Mapping[Key, Transcript], options: BackendOptions
+    ) -> Self:
+        """
+        Return a backend of *transcripts*, which were read from the file of *reference*.
+
+        Raises:
+            TranscriptError, DialectError: as `open`.
+        """
+        path = Path(reference.target).expanduser()
         spoken = _dialect(options.dialect, transcripts.values(), path)
         with boundary(TranscriptError, f"{path} cannot be read"):
             content = file_digest(path)
@@ -121,31 +139,101 @@ class ReplayBackend:
         return Transcript(key=key, error=f"no line for {which} in {self._checkpoint.reference}")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """
+    One line of a file of answers.
+    """
+
+    number: int
+    row: Mapping[str, Any]
+    """As `harness.backends.responses.as_line` writes it; without ``case`` if it names none."""
+    asked: tuple[str, bool] | None
+    """What was asked, where the line says it (`harness.backends.responses.asked`)."""
+
+
+def read_lines(path: Path) -> Iterator[Line]:
+    """
+    Read a file of answers: JSON lines, plain or gzipped, or one JSON list.
+
+    Raises:
+        TranscriptError: naming file and line of what cannot be read.
+    """
+    for number, value in _values(path):
+        if not isinstance(value, Mapping):
+            raise TranscriptError(f"{path}:{number}: a transcript is an object")
+        with boundary(TranscriptError, f"{path}:{number}"):
+            yield Line(number=number, row=as_line(value), asked=asked(value))
+
+
 def read_transcripts(path: Path, *, cases: Collection[str] | None = None) -> dict[Key, Transcript]:
     """
-    Read a file of transcripts, ``.jsonl`` or ``.jsonl.gz``, in the order of its lines.
+    Read a file of answers that name their cases, in the order of its lines.
 
     Raises:
         TranscriptError: as `ReplayBackend.open` says; *cases* are the ids of the suite.
     """
-    found: dict[Key, Transcript] = {}
-    lines: dict[Key, int] = {}
-    for number, line in _lines(path):
-        with boundary(TranscriptError, f"{path}:{number}"):
-            transcript = Transcript.from_json(line)
+    return {key: transcript for key, (_, transcript) in by_key(path, read_lines(path), cases)}
+
+
+def by_key(
+    path: Path, lines: Iterable[Line], cases: Collection[str] | None = None
+) -> Iterator[tuple[Key, tuple[int, Transcript]]]:
+    """
+    Yield the answers of *lines* by key, each with the number of its line.
+
+    Raises:
+        TranscriptError: as `read_transcripts`.
+    """
+    first: dict[Key, int] = {}
+    for line in lines:
+        place = f"{path}:{line.number}"
+        if line.row.get("case") is None and any(line.row.get(name) for name in ANSWERS):
+            raise TranscriptError(
+                f'{place}: a transcript needs "case", the id of a case (or "custom_id"); '
+                "`harness score FILE --match prompt` joins answers by what was asked"
+            )
+        with boundary(TranscriptError, place):
+            transcript = Transcript.from_row(line.row)
         key = transcript.key
         if cases is not None and key.case not in cases:
             raise TranscriptError(
-                f"{path}:{number}: case {key.case!r} is not in the suite; use the suite it was "
-                "made with, or remove the line"
+                f"{place}: case {key.case!r} is not in the suite; use the suite it was made with, "
+                "or remove the line"
             )
-        if key in found:
+        if key in first:
             raise TranscriptError(
-                f"{path}:{number}: case {key.case!r}, repeat {key.repeat}, turn {key.turn} already "
-                f"has an answer on line {lines[key]}; remove one"
+                f"{place}: case {key.case!r}, repeat {key.repeat}, turn {key.turn} already has an "
+                f"answer on line {first[key]}; remove one"
             )
-        found[key], lines[key] = transcript, number
-    return found
+        first[key] = line.number
+        yield key, (line.number, transcript)
+
+
+def _values(path: Path) -> Iterator[tuple[int, Any]]:
+    begun = False
+    for number, text in _lines(path):
+        # A list, or an object over several lines: no line of it is a value of its own.
+        if not begun and (text.lstrip().startswith("[") or text.strip() == "{"):
+            yield from _whole(path)
+            return
+        begun = True
+        with boundary(TranscriptError, f"{path}:{number}"):
+            value = parse_json(text)
+        yield number, value
+
+
+def _whole(path: Path) -> Iterator[tuple[int, Any]]:
+    document = read_document(path, ending=".json")
+    if document.problems:
+        raise TranscriptError(
+            f"{document.problems[0]}; write one JSON object a line (`jq -c . FILE`) or one list"
+        )
+    if isinstance(document.value, list):
+        for index, value in enumerate(document.value):
+            yield document.places.find((index,))[1] or 1, value
+    else:
+        yield 1, document.value
 
 
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
@@ -172,4 +260,12 @@ def _dialect(asked: str | None, transcripts: Collection[Transcript], path: Path)
             f"{path} holds raw output, which does not say how tool calls are written in it; "
             f"choose one with --dialect: {', '.join(names())}"
         )
-    return dialect("native")
+    messages = {each.key.case: each.message for each in transcripts if each.message is not None}
+    blocks = next((case for case, message in messages.items() if holds_calls(message)), None)
+    calls = next((case for case, message in messages.items() if message.get("tool_calls")), None)
+    if blocks is not None and calls is not None:
+        raise DialectError(
+            f"{path} holds messages of two APIs: OpenAI's (case {calls!r}) and Anthropic's (case "
+            f"{blocks!r}); score them from a file each, as two checkpoints"
+        )
+    return dialect("native" if blocks is None else "anthropic")

@@ -3,6 +3,7 @@
 """
 
 import argparse
+from dataclasses import replace
 
 from harness.cli.options import (
     add_command,
@@ -16,7 +17,7 @@ from harness.cli.options import (
 )
 from harness.cli.output import show_judged
 from harness.cli.parser import Commands
-from harness.cli.progress import watching
+from harness.cli.progress import say, watching
 
 
 def add_parser(commands: Commands) -> None:
@@ -24,9 +25,22 @@ def add_parser(commands: Commands) -> None:
     Declare the options of the command.
     """
     command = add_command(commands, "score", run, "judge stored answers again, without a model")
-    command.add_argument("source", type=path, metavar="SOURCE", help="a run or a transcript file")
     command.add_argument(
-        "--suite", required=True, metavar="SUITE", help="the suite's folder or name"
+        "source",
+        type=path,
+        metavar="SOURCE",
+        help="a run, or a file of answers (docs/replay.md)",
+    )
+    command.add_argument(
+        "--suite",
+        metavar="SUITE",
+        help="the suite's folder or name (default: the suite as the run asked it)",
+    )
+    command.add_argument(
+        "--match",
+        choices=["prompt"],
+        help="join the answers of a transcript file to cases by the last user message, and list "
+        "what cannot be joined (default: by the case that each line names)",
     )
     add_root(command)
     add_dialect(command, "that of the run")
@@ -44,10 +58,15 @@ def run(arguments: argparse.Namespace) -> int:
     from harness.workflow.score import score
 
     project = open_project(arguments.root)
-    with watching(arguments.suite, quiet=arguments.quiet) as progress:
+    label = arguments.suite or str(arguments.source)
+    with watching(label, quiet=arguments.quiet) as progress:
+        if arguments.match and arguments.quiet:
+            # What was not joined is a result, not progress.
+            progress = replace(progress, notify=say)
         stored = score(
             arguments.source,
             arguments.suite,
+            match=arguments.match,
             project=project,
             dialect=arguments.dialect,
             tool_names=arguments.tool_names,

@@ -2,15 +2,16 @@
 Judging stored text again with another suite, dialect or scorer: ``harness score``.
 """
 
-import gzip
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import replace
 from datetime import date
-from itertools import islice
 from pathlib import Path
+from typing import Literal
 
-from harness.backends.replay import read_transcripts as read_replay
+from harness.backends.replay import ReplayBackend, by_key, read_lines
 from harness.canonical import canonical_json, digest
+from harness.checkpoints.reference import Reference
 from harness.dialects.registry import dialect as find_dialect
 from harness.dialects.registry import own_template, spoken_by
 from harness.errors import StoreError, TranscriptError, UsageError
@@ -23,15 +24,17 @@ from harness.scoring.score import judge, only
 from harness.suites.files import load_suite, load_suite_copy
 from harness.suites.suite import Case, Suite
 from harness.transcript import Key, Transcript
+from harness.workflow.join import join
 from harness.workflow.options import Progress, RunOptions, suite_reference
 from harness.workflow.project import Project, open_project
-from harness.workflow.run import run
+from harness.workflow.run import RunPlan, run_opened
 
 
 def score(
     source: Path,
-    suite: str,
+    suite: str | None = None,
     *,
+    match: Literal["prompt"] | None = None,
     project: Project | None = None,
     dialect: str | None = None,
     tool_names: str | None = None,
@@ -43,30 +46,34 @@ def score(
     """
     Judge the stored text of a run, or of a transcript file, again.
 
-    A run's text is judged by the suite given now; its checkpoint, backend, environment and times
-    stay what they were. A bare transcript file is a replay. *tool_names* says in which style the
-    model was shown its tools, and *opened* with which text the prompts had begun the answers
-    (``"<think>\\n"``), where the run or the file does not say so itself.
+    A run's text is judged by *suite*, or by the run's own copy of its suite; its checkpoint,
+    backend, environment and times stay what they were. A bare transcript file is a replay, and says
+    no suite; with *match* its answers are joined to cases by what was asked
+    (`harness.workflow.join`). *tool_names* says in which style the model was shown its tools, and
+    *opened* with which text the prompts had begun the answers (``"<think>\\n"``), where the run or
+    the file does not say so itself.
 
     Raises:
-        UsageError: if a case now asks something else than its stored answer replied to.
-        TranscriptError: if repeats of a transcript file have a gap.
+        UsageError: if a case now asks something else than its stored answer replied to, a file of
+            transcripts comes without a suite, or a run with *match*.
+        TranscriptError: if repeats of a transcript file have a gap, or nothing can be joined.
     """
-    if source.is_file() and source.name != "run.json":
-        repeats = _repeats(source)
-        options = RunOptions(dialect=dialect, repeats=repeats, tool_names=tool_names, opened=opened)
-        return run(
-            suite,
-            f"replay:{source}",
-            project=project,
-            out=out,
-            options=options,
-            progress=progress,
-            today=today,
-        )
     project = project or open_project()
+    today = today or date_today()
+    if source.is_file() and source.name != "run.json":
+        if suite is None:
+            raise UsageError(f"{source} does not say of which suite it is; add --suite SUITE")
+        whole = load_suite(project.suite(suite), today=today)
+        options = RunOptions(dialect=dialect, tool_names=tool_names, opened=opened)
+        return _replayed(source, whole, options, match, project, out, progress or Progress())
+    if match is not None:
+        raise UsageError(f"{source} is a run, whose answers name their cases; drop --match")
     stored = project.run(str(source))
-    whole = load_suite(project.suite(suite), today=today or date_today())
+    if suite is None:
+        copy = load_suite_copy(stored.suite_path)
+        whole = replace(copy, released=stored.record.suite.released)
+    else:
+        whole = load_suite(project.suite(suite), today=today)
     asked = {case.id: case for case in load_suite_copy(stored.suite_path).cases}
     transcripts = {
         key: with_opened(each, opened)
@@ -108,27 +115,36 @@ def score(
         )
 
 
-def _repeats(source: Path) -> int:
+def _replayed(
+    source: Path,
+    suite: Suite,
+    options: RunOptions,
+    match: Literal["prompt"] | None,
+    project: Project,
+    out: Path | None,
+    progress: Progress,
+) -> StoredRun:
     """
-    Count the repeats of a transcript file.
+    Judge a transcript file as a run of a checkpoint that says what is in it.
     """
-    keys = read_replay(source)
-    if gap := gap_in_repeats(keys):
+    opening = options.backend_options(suite, progress=progress)
+    if match is None:
+        answers = dict(by_key(source, read_lines(source), opening.cases))
+    else:
+        joined = join(source, suite)
+        for note in joined.notes:
+            progress.notify(note)
+        answers = joined.answers
+    if gap := gap_in_repeats(answers):
         index, reason = gap
-        raise TranscriptError(f"{source}:{_line(source, index)}: {reason}")
-    return 1 + max((key.repeat for key in keys), default=0)
-
-
-def _line(source: Path, index: int) -> int:
-    """
-    Return the number of the line with answer number *index*; blank lines hold none.
-    """
-    opener = gzip.open if source.suffix == ".gz" else open
-    with opener(source, "rb") as stream:
-        filled = (
-            number for number, line in enumerate(stream, start=1) if line.decode("utf-8").strip()
-        )
-        return next(islice(filled, index, None))
+        number, _ = list(answers.values())[index]
+        raise TranscriptError(f"{source}:{number}: {reason}")
+    options = replace(options, repeats=1 + max((key.repeat for key in answers), default=0))
+    reference = Reference(scheme="replay", target=str(source))
+    transcripts = {key: transcript for key, (_, transcript) in answers.items()}
+    plan = RunPlan.of(suite, options, project=project, out=out)
+    with closing(ReplayBackend.of(reference, transcripts, opening)) as backend:
+        return run_opened(plan, backend, progress)
 
 
 def _check_same_questions(

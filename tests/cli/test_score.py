@@ -119,3 +119,89 @@ def test_damaged_evidence_of_a_run_is_named_in_words(
     assert main(["score", "old", "--suite", "ask"]) == 2
 
     assert f"transcripts.jsonl{said}" in capsys.readouterr().err
+
+
+def test_a_run_is_judged_by_its_own_suite_where_none_is_named(project: Path):
+    run(project, "old", answers(wrong=10))
+    cases = project / "suites" / "ask" / "cases.jsonl"
+    cases.write_text("".join(cases.read_text("utf-8").splitlines(keepends=True)[:3]), "utf-8")
+    assert main(["score", "old", "--out", "again", "--quiet"]) == 0
+
+    old, again = (
+        json.loads((project / name / "run.json").read_text("utf-8")) for name in ("old", "again")
+    )
+    assert old == again
+
+
+def test_a_transcript_file_needs_a_suite(project: Path, capsys: pytest.CaptureFixture[str]):
+    run(project, "old", answers())
+
+    assert main(["score", "old.jsonl"]) == 2
+
+    assert "old.jsonl does not say of which suite it is; add --suite SUITE" in (
+        capsys.readouterr().err
+    )
+
+
+def test_raw_responses_are_judged_as_their_messages(project: Path):
+    rows = [
+        {
+            "custom_id": row["case"],
+            "response": {
+                "status_code": 200,
+                "body": {
+                    "choices": [{"message": row["message"], "finish_reason": "tool_calls"}],
+                    "usage": {"completion_tokens": 7},
+                },
+            },
+        }
+        for row in answers(wrong=10)
+    ]
+    (project / "batch.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert main(["score", "batch.jsonl", "--suite", "ask", "--out", "again", "--quiet"]) == 0
+
+    record = json.loads((project / "again" / "run.json").read_text("utf-8"))
+    assert COUNT - 10 == record["metrics"]["accuracy"]["hits"]
+    assert {7} == {case["turns"][0]["output_tokens"] for case in record["cases"]}
+
+
+def by_prompt(project: Path, rows: list[dict[str, Any]]) -> None:
+    lines = [
+        {
+            "messages": [
+                {"role": "user", "content": f"Ask inside about matter {row['case'][1:]}."}
+            ],
+            "response": {"choices": [{"message": row["message"]}]},
+        }
+        for row in rows
+    ]
+    text = "".join(json.dumps(line) + "\n" for line in lines)
+    (project / "log.jsonl").write_text(text, "utf-8")
+
+
+@pytest.mark.parametrize("quiet", [[], ["--quiet"]])
+def test_a_log_is_joined_by_prompt_and_the_rest_is_listed(
+    project: Path, capsys: pytest.CaptureFixture[str], quiet: list[str]
+):
+    """
+    Also with --quiet: what was left out is a result.
+    """
+    by_prompt(project, [*answers(wrong=10)[:-1], {"case": "c777", "message": {"content": "x"}}])
+    command = ["score", "log.jsonl", "--suite", "ask", "--match", "prompt", "--out", "again"]
+    assert main([*command, *quiet]) == 0
+
+    said = capsys.readouterr().err
+    assert "log.jsonl:120: no case asks 'Ask inside about matter 777.'" in said
+    assert f"1 case of {COUNT} without an answer, counted as errors: c119" in said
+    record = json.loads((project / "again" / "run.json").read_text("utf-8"))
+    assert (COUNT - 11, COUNT - 1) == tuple(
+        record["metrics"]["accuracy"][name] for name in ("hits", "eligible")
+    )
+
+
+def test_a_run_is_not_joined_by_prompt(project: Path, capsys: pytest.CaptureFixture[str]):
+    run(project, "old", answers())
+
+    assert main(["score", "old", "--match", "prompt"]) == 2
+
+    assert "is a run, whose answers name their cases; drop --match" in capsys.readouterr().err
