@@ -243,7 +243,7 @@ def test_second_calls_by_kind(suite: Suite):
 def test_wrong_only_in_format(suite: Suite):
     """
     Answers whose decision is right and whose format is wrong: strictly no correct call, leniently
-    one, with nothing but recorded mends in between.
+    one, with nothing but recorded repairs in between.
     """
     table = list(_wrong_only_in_format(suite))
     head = ["model", "cases", "right", "wrong only in format", "share of the wrong", "repaired"]
@@ -268,7 +268,7 @@ def _wrong_only_in_format(suite: Suite) -> Iterator[list[Any]]:
             for result in results
             if result.status != "correct" and result.status_lenient == "correct"
         ]
-        mends = Counter(
+        repairs = Counter(
             finding.detail
             for result in format_only
             for finding in result.turns[0].findings
@@ -276,7 +276,7 @@ def _wrong_only_in_format(suite: Suite) -> Iterator[list[Any]]:
         )
         wrong = len(results) - len(right)
         share = f"{len(format_only) / wrong:.0%}" if wrong else ""
-        told = "; ".join(f"{detail} {count}" for detail, count in mends.most_common(4))
+        told = "; ".join(f"{detail} {count}" for detail, count in repairs.most_common(4))
         yield [model, len(results), len(right), len(format_only), share, told]
 
 

@@ -1,14 +1,15 @@
 """
 Anthropic messages: ``content`` is a list of blocks, and ``tool_use`` blocks are calls.
 
-``{"type": "tool_use", "id": .., "name": .., "input": {..}}`` beside ``text`` and ``thinking``.
-Source: Anthropic's Messages API. ``input`` is an object, ``{}`` for a tool without arguments; a
-string is a problem, which a lenient reading may decode. A message that stopped at ``max_tokens``
-with a ``tool_use`` block last has an unfinished call: the API gives what was there by then.
+``{"type": "tool_use", "id": .., "name": .., "input": {..}}`` next to ``text`` and ``thinking``
+blocks. Source: Anthropic's Messages API. ``input`` is an object, ``{}`` for a tool without
+arguments; a string is a problem, which a lenient reading may decode. A message that stopped at
+``max_tokens`` with a ``tool_use`` block last has an unfinished call: the API returns what there was
+by then.
 
-As text an answer is the JSON of such a message; a call of a declared tool in other text, in any
-family's notation, is an attempt that cannot be read. Streams, in pieces of ``input_json_delta``,
-are put together by the client and not read here.
+An answer stored as text is the JSON of such a message; a call of a declared tool in any other
+text, in any family's notation, is an attempt that cannot be read. Streams of ``input_json_delta``
+are assembled by the client and not read here.
 """
 
 from collections.abc import Mapping, Sequence
@@ -35,7 +36,7 @@ class Anthropic:
 
     def recognises(self, template: str) -> bool:
         """
-        Never: a message says by itself what it is.
+        Return False: a message shows by itself what it is.
         """
         return False
 
@@ -48,7 +49,7 @@ class Anthropic:
 
     def read_leniently(self, output: str, tools: Sequence[Tool] = ()) -> Reading:
         """
-        Read *output* with one mend: an ``input`` that is the JSON text of an object.
+        Read *output* with one repair: an ``input`` that is the JSON text of an object.
         """
         return _from_text(output, declared(tools), loose=True)
 
@@ -62,7 +63,7 @@ class Anthropic:
         self, message: Mapping[str, Any], finish_reason: str | None
     ) -> Reading:
         """
-        Read *message* with the mend of `read_leniently`.
+        Read *message* with the repair of `read_leniently`.
         """
         return _reading(message, finish_reason, loose=True)
 
@@ -71,7 +72,7 @@ class Anthropic:
         Write the JSON text of the message with *calls*.
 
         Raises:
-            ValueError: for a value JSON cannot hold.
+            ValueError: for a value that JSON cannot represent.
         """
         blocks = [
             {
@@ -87,7 +88,7 @@ class Anthropic:
 
 def holds_calls(message: Mapping[str, Any]) -> bool:
     """
-    Whether *message* is one of this API and holds a call.
+    Return whether *message* comes from this API and contains a call.
     """
     content = message.get("content")
     return isinstance(content, list) and any(map(_is_call, content))
@@ -154,20 +155,20 @@ def _attempt(
     name = written if isinstance(written, str) and written else None
     value: Any = block.get("input")
     raw = f"{name or ''} {_shown(value)}".strip()
-    mended: list[str] = []
+    repaired: list[str] = []
     if loose and isinstance(value, str) and (inner := decoded(value)) is not None:
-        value, mended = inner, ["input encoded twice"]
+        value, repaired = inner, ["input encoded twice"]
     problem = None
     if cut:
         problem = "the answer ends inside the call"
     elif name is None:
-        problem = '"name" must be a string that is not empty'
+        problem = '"name" must be a non-empty string'
     elif not isinstance(value, Mapping):
         problem = '"input" must be an object'
     else:
         problem = unsound(value)
     if problem is None:
-        repairs.extend(mended)
+        repairs.extend(repaired)
     return Attempt(
         name=name,
         arguments=None if problem else dict(value),

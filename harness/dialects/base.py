@@ -1,9 +1,9 @@
 """
-What a dialect is, and the one result every dialect gives.
+What a dialect is, and the one result that every dialect returns.
 
-A dialect knows one text format in which a model family writes tool calls. It reads text and
-nothing else: no tool is run, no name is guessed, no value is guessed. The declared tools say two
-things: which type a bare text has, and whether something that looks like a call is one.
+A dialect knows one text format in which a model family writes tool calls. It only reads text:
+it runs no tool and guesses neither names nor values. The declared tools tell it two things: the
+type of a bare text, and whether something that looks like a call is one.
 """
 
 from collections.abc import Mapping, Sequence
@@ -30,11 +30,11 @@ class Attempt:
     start: int
     """Where `raw` begins in the output, in characters."""
     problem: str | None = None
-    """Why it cannot be read, in words; None for a readable call."""
+    """Why it cannot be read; None for a readable call."""
     unfinished: bool = False
     """The output ends inside this call."""
     by_schema: tuple[str, ...] = ()
-    """Arguments that the format writes as bare text: their types are those of the tool's schema."""
+    """Arguments that the format writes as bare text; their types come from the tool's schema."""
 
     @property
     def readable(self) -> bool:
@@ -54,14 +54,14 @@ class Attempt:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
     """
-    One answer, read: its calls in order and the text around them.
+    An answer as read: its calls in order and the text around them.
     """
 
     attempts: tuple[Attempt, ...] = ()
     text: str = ""
-    """What stands outside the calls, without control tokens and surrounding white space."""
+    """The text outside the calls, without control tokens and surrounding white space."""
     repairs: tuple[str, ...] = ()
-    """What a lenient reading had to mend, one short phrase each; always empty in a strict one."""
+    """What a lenient reading had to repair, one short phrase each; empty in a strict reading."""
 
 
 @runtime_checkable
@@ -72,47 +72,48 @@ class Dialect(Protocol):
     The contract, which `harness.testing` holds every member to:
 
     - `read` and `read_leniently` accept any text and never raise;
-    - a call that is begun is always an attempt: readable, or with a problem; never dropped;
-    - so is a call that lost a tag: what only talks about calls is text, and what an attempt is
-      says `harness.dialects.readers.lost`;
-    - cutting an answer anywhere never adds a call or a value that the whole did not hold;
-    - ``read(render(calls))`` gives the same calls back.
+    - a call that has begun is always an attempt, readable or with a problem, and never dropped;
+    - so is a call that lost a tag (`harness.dialects.readers.lost` tells an attempt from text
+      that only talks about calls);
+    - cutting an answer off anywhere never adds a call or a value that the whole did not contain;
+    - ``read(render(calls))`` returns the same calls.
     """
 
     @property
     def name(self) -> str:
         """
-        The word for ``--dialect``.
+        The name that ``--dialect`` takes.
         """
 
     @property
     def version(self) -> int:
         """
-        Raised whenever the same text may be read differently: stored runs are then judged again.
+        Increased whenever the same text may be read differently: stored runs are then judged again.
         """
 
     @property
     def stops(self) -> tuple[str, ...]:
         """
-        Tokens that end an answer, beside the tokenizer's own end of sequence.
+        Tokens that end an answer, in addition to the tokenizer's end of sequence.
         """
 
     def recognises(self, template: str) -> bool:
         """
-        Whether a chat template (its Jinja source) writes assistant calls in this format.
+        Return whether a chat template (its Jinja source) writes calls in this format.
         """
 
     def read(self, output: str, tools: Sequence[Tool] = ()) -> Reading:
         """
-        Read *output* as the family's own runtime would. *tools* type formats that carry no types,
-        and show calls that lost their opening tag; no name is ever matched against them otherwise.
+        Read *output* as the family's own runtime would. *tools* give the types in formats that have
+        none, and reveal calls that lost their opening tag; names are not checked against them.
         """
 
     def read_leniently(self, output: str, tools: Sequence[Tool] = ()) -> Reading:
         """
-        Read *output* with mends that guess no name and no value, each recorded in `repairs`.
+        Read *output* with repairs that guess neither names nor values; each is recorded in
+        `Reading.repairs`.
 
-        Where nothing had to be mended this equals `read`.
+        Equal to `read` where nothing had to be repaired.
         """
 
     def render(self, calls: Sequence[ToolCall]) -> str:

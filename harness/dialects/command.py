@@ -4,9 +4,9 @@ Command: a JSON list of calls with ``tool_name`` and ``parameters``.
 Sources: Cohere's chat templates. R7B and A write (dialect ``command-a``)
 ``<|START_THINKING|>..<|END_THINKING|><|START_ACTION|>[{"tool_call_id": "0", "tool_name": ..,
 "parameters": {..}}, ..]<|END_ACTION|>``. R and R+ write (dialect ``command-r``) ``Action:`` and the
-list in a code fence; ``directly_answer`` in it is their word for no call. ``command-r`` is
-experimental: its form is from memory. What stands between the thinking tags is neither call nor
-text.
+list in a code fence; a call of ``directly_answer`` in it means no call. ``command-r`` is
+experimental: its format is written from memory. Anything between the thinking tags is neither call
+nor text.
 """
 
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ from harness.dialects.readers.lost import Traces, declared, missing
 from harness.dialects.readers.tags import Bare, Tags, read_tagged
 from harness.messages import Tool, ToolCall
 
-_KEYS = Keys(name="tool_name", arguments=("parameters",), mended=("arguments",))
+_KEYS = Keys(name="tool_name", arguments=("parameters",), lenient=("arguments",))
 _BARE = Bare(begin=BARE, body=partial(read_bare_calls, keys=_KEYS))
 _STRICTLY = partial(read_list, keys=_KEYS)
 _LENIENTLY = partial(read_list, keys=_KEYS, loose=True)
@@ -65,7 +65,7 @@ class CommandA:
 
     def recognises(self, template: str) -> bool:
         """
-        Whether *template* writes the action tag.
+        Return whether *template* writes the action tag.
         """
         return _ACTION.opener in template
 
@@ -77,9 +77,9 @@ class CommandA:
 
     def read_leniently(self, output: str, tools: Sequence[Tool] = ()) -> Reading:
         """
-        Read *output* with these mends: single quotes, a trailing comma, a code fence, arguments
-        encoded twice, ``arguments`` for ``parameters``, ``\\_`` in a name, one call without its
-        list; and calls at the start of a line without tags.
+        Read *output* with these repairs: single quotes, a trailing comma, a code fence, arguments
+        encoded twice, ``arguments`` for ``parameters``, ``\\_`` in a name, a single call
+        without a list; and calls without tags at the start of a line.
         """
         return read_tagged(output, _ACTION, _LENIENTLY, _BARE, declared(tools))
 
@@ -88,7 +88,7 @@ class CommandA:
         Write *calls* as one list, numbered.
 
         Raises:
-            ValueError: for a value JSON cannot hold.
+            ValueError: for a value that JSON cannot represent.
         """
         listed = [
             {
@@ -114,7 +114,7 @@ class CommandR:
 
     def recognises(self, template: str) -> bool:
         """
-        Whether *template* names the tool that means no call.
+        Return whether *template* names the tool that stands for no call.
         """
         return _NO_CALL in template and _ACTION.opener not in template
 
@@ -126,7 +126,7 @@ class CommandR:
 
     def read_leniently(self, output: str, tools: Sequence[Tool] = ()) -> Reading:
         """
-        Read *output* with the mends of `CommandA`, but for the fence, which belongs to the form.
+        Read *output* with the repairs of `CommandA`, except the fence, which is part of the format.
         """
         return _called(read_tagged(output, _FENCED, _LENIENTLY, _BARE, declared(tools)))
 
@@ -135,7 +135,7 @@ class CommandR:
         Write *calls* as one list; without calls, ``directly_answer``.
 
         Raises:
-            ValueError: for a value JSON cannot hold, or a call that reads as none.
+            ValueError: for a value that JSON cannot represent, or a call that means no call.
         """
         if any(call.name == _NO_CALL for call in calls):
             raise ValueError(f"a call of {_NO_CALL!r} means no call")

@@ -3,15 +3,15 @@ DeepSeek: a name and JSON arguments between tags with full-width bars.
 
 Sources: DeepSeek's chat templates and the parsers of public servers. V3 and R1-0528 (dialect
 ``deepseek-v3``) write ``<｜tool▁call▁begin｜>function<｜tool▁sep｜>NAME``, and in a code fence
-on lines of its own the object, ``<｜tool▁call▁end｜>``; the fence belongs to the form, and the
-object may run over many lines (a public parser reads one line only). V3.1 (dialect
-``deepseek-v3.1``, experimental: from memory) writes ``NAME<｜tool▁sep｜>{..}`` without a fence.
-Around all calls stand ``<｜tool▁calls▁begin｜>`` and ``<｜tool▁calls▁end｜>``, which begin and end
-nothing by themselves: no list of calls is ever reported that holds none (vLLM issue 48367). A call
-before the first of them is not executed: its opening tag is missing.
+on lines of its own the object, ``<｜tool▁call▁end｜>``; the fence is part of the format, and the
+object may span several lines (one public parser reads only one). V3.1 (dialect ``deepseek-v3.1``,
+experimental: from memory) writes ``NAME<｜tool▁sep｜>{..}`` without a fence.
+All calls are enclosed in ``<｜tool▁calls▁begin｜>`` and ``<｜tool▁calls▁end｜>``. Alone, these are
+not a call: an empty list of calls is never reported (vLLM issue 48367). A call before the first
+of them is not executed: its opening tag is missing.
 
-A model and a template of two versions are a mismatch that no server reports (SGLang issue 17141);
-here the call of the other version is malformed, and read leniently.
+No server reports that a model and its template are of different versions (SGLang issue 17141);
+here a call in the format of the other version is malformed, and a lenient reading reads it.
 """
 
 import re
@@ -62,7 +62,7 @@ class DeepSeekV3:
 
     def recognises(self, template: str) -> bool:
         """
-        Whether *template* writes the tags and a fence.
+        Return whether *template* writes the tags and a fence.
         """
         return _TAGS.opener in template and "```json" in template
 
@@ -74,17 +74,17 @@ class DeepSeekV3:
 
     def read_leniently(self, output: str, tools: Sequence[Tool] = ()) -> Reading:
         """
-        Read *output* with these mends: single quotes, a trailing comma, arguments encoded twice,
-        ``\\_`` in a name, and the form of V3.1.
+        Read *output* with these repairs: single quotes, a trailing comma, arguments encoded twice,
+        ``\\_`` in a name, and the format of V3.1.
         """
-        return _read(output, partial(_mended, first=_fenced, second=_plain), tools, repair=True)
+        return _read(output, partial(_repaired, first=_fenced, second=_plain), tools, repair=True)
 
     def render(self, calls: Sequence[ToolCall]) -> str:
         """
         Write *calls* as the template does.
 
         Raises:
-            ValueError: for a value JSON cannot hold, or a name that holds a space or a tag.
+            ValueError: for a value that JSON cannot represent, or a name with a space or a tag.
         """
         return _rendered(calls, "function{sep}{name}\n```json\n{arguments}\n```", "\n")
 
@@ -100,7 +100,7 @@ class DeepSeekV31:
 
     def recognises(self, template: str) -> bool:
         """
-        Whether *template* writes the tags and no fence.
+        Return whether *template* writes the tags and no fence.
         """
         return _TAGS.opener in template and "```json" not in template
 
@@ -112,16 +112,16 @@ class DeepSeekV31:
 
     def read_leniently(self, output: str, tools: Sequence[Tool] = ()) -> Reading:
         """
-        Read *output* with the mends of `DeepSeekV3`, the other way round.
+        Read *output* with the repairs of `DeepSeekV3`, with the format of V3 in place of V3.1.
         """
-        return _read(output, partial(_mended, first=_plain, second=_fenced), tools, repair=True)
+        return _read(output, partial(_repaired, first=_plain, second=_fenced), tools, repair=True)
 
     def render(self, calls: Sequence[ToolCall]) -> str:
         """
         Write *calls* as the template does.
 
         Raises:
-            ValueError: for a value JSON cannot hold, or a name that holds a space or a tag.
+            ValueError: for a value that JSON cannot represent, or a name with a space or a tag.
         """
         return _rendered(calls, "{name}{sep}{arguments}", "")
 
@@ -160,12 +160,12 @@ def _name(reader: JsonReader, at: int) -> tuple[str, int]:
     if end == at:
         reader.fail("expected a name", at)
     name = reader.text[at:end]
-    # A name that the answer ends with may be the beginning of a longer one.
+    # A name at the end of the answer may be the beginning of a longer one.
     reader.name = (name, end) if end < len(reader.text) else None
     return name, end
 
 
-def _mended(text: str, at: int, first: _Form, second: _Form) -> tuple[Written, ...]:
+def _repaired(text: str, at: int, first: _Form, second: _Form) -> tuple[Written, ...]:
     try:
         return first(text, at, loose=True)
     except Trouble as trouble:
@@ -175,7 +175,7 @@ def _mended(text: str, at: int, first: _Form, second: _Form) -> tuple[Written, .
             (call,) = second(text, at, loose=True)
         except Trouble:
             raise trouble from None
-        return (replace(call, repairs=(*call.repairs, "the form of another version")),)
+        return (replace(call, repairs=(*call.repairs, "the format of another version")),)
 
 
 def _rendered(calls: Sequence[ToolCall], form: str, between: str) -> str:
@@ -184,7 +184,7 @@ def _rendered(calls: Sequence[ToolCall], form: str, between: str) -> str:
     blocks = []
     for call in calls:
         if not call.name or not _NAME.fullmatch(call.name):
-            raise ValueError(f"the tool name {call.name!r} cannot stand between these tags")
+            raise ValueError(f"the tool name {call.name!r} cannot appear between these tags")
         arguments = rendered_value(dict(call.arguments))
         body = form.format(sep=_SEP, name=call.name, arguments=arguments)
         blocks.append(f"{_TAGS.opener}{body}{_TAGS.closer}")

@@ -1,14 +1,14 @@
 """
-DeepSeek V3.2 and V4: calls as markup, each argument with or without the note that it is text.
+DeepSeek V3.2 and V4: calls as markup; an argument may say whether it is text.
 
 ``<｜DSML｜function_calls>`` in V3.2 and ``<｜DSML｜tool_calls>`` in V4, in it
 ``<｜DSML｜invoke name="f">``, ``<｜DSML｜parameter name="k" string="true">v</｜DSML｜parameter>``,
-and all closed. With ``string="true"`` a value is text as it stands, with ``string="false"`` it is
-JSON; without either the tool's schema decides (`harness.dialects.readers.untyped`).
+and all closed. With ``string="true"`` a value is literal text, with ``string="false"`` it is
+JSON; without either, the tool's schema decides (`harness.dialects.readers.untyped`).
 
-The form of V4 is that of the encoding published with it. V3.2 is experimental: the tag is from
-public threads, what stands inside is from memory. A template of V3.1 in front of such a model goes
-unnoticed by servers (SGLang issue 17141); here nothing is read then.
+The format of V4 is that of the encoding published with it. V3.2 is experimental: the tag is from
+public threads, its contents are from memory. Servers do not notice a template of V3.1 in front of
+such a model (SGLang issue 17141); here nothing is read then.
 """
 
 from collections.abc import Sequence
@@ -51,7 +51,7 @@ class DeepSeekMarkup:
         """
         Return whether *template* writes this tag around all calls.
 
-        A template may hold the mark in a variable, so what is looked for is the tag's end.
+        A template may keep the mark in a variable, so only the end of the tag is searched for.
         """
         return "DSML" in template and f"{self.around}>" in template
 
@@ -64,7 +64,7 @@ class DeepSeekMarkup:
 
     def read_leniently(self, output: str, tools: Sequence[Tool] = ()) -> Reading:
         """
-        Read *output* as `read` does: what breaks this markup cannot be mended without a guess.
+        Read *output* as `read` does: what breaks this markup cannot be repaired without guessing.
         """
         return self.read(output, tools)
 
@@ -73,7 +73,7 @@ class DeepSeekMarkup:
         Write *calls* between one pair of tags.
 
         Raises:
-            ValueError: for a name, key or value that the tags cannot hold.
+            ValueError: for a name, key or value that the tags cannot contain.
         """
         blocks = [_MARKUP.render(call, "\n", "\n") for call in calls]
         inside = "\n".join(blocks)

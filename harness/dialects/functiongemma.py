@@ -1,17 +1,17 @@
 """
 FunctionGemma: ``<start_function_call>call:NAME{key:<escape>text<escape>,n:3}<end_function_call>``.
 
-Source: "FunctionGemma formatting and best practices" (ai.google.dev/gemma/docs/functiongemma).
-Keys are bare; strings, and only strings, stand in ``<escape>``; the rest is JSON. Several calls
+Source: "FunctionGemma formatting and best practices" (ai.google.dev/gemma/docs/functiongemma). Keys
+are bare; strings, and only strings, are wrapped in ``<escape>``; the rest is JSON. Several calls
 follow each other without a separator, and the model then writes ``<start_function_response>``,
 which is a stop.
 
-Where the page is silent: white space may stand between the tokens inside the braces (Google's own
+Where the page is silent: white space is allowed between the tokens inside the braces (Google's own
 example parser strips it), but not around ``call:``, the name or the outer braces, where no
-published parser allows it. ``None`` is null, which is how a Jinja template prints it. What is typed
-is decided by ``<escape>`` alone: ``<escape>007<escape>`` stays text. (vLLM's parser drops every
+published parser allows it. ``None`` is null, as a Jinja template prints it. ``<escape>`` alone
+decides what is a string: ``<escape>007<escape>`` stays text. (vLLM's parser drops every
 argument outside ``<escape>``, turns numerals inside it into numbers and completes a call that was
-cut off; none of that is copied here.)
+cut off; none of that is done here.)
 """
 
 import re
@@ -51,7 +51,7 @@ class FunctionGemma:
 
     def recognises(self, template: str) -> bool:
         """
-        Whether *template* writes calls with FunctionGemma's control tokens.
+        Return whether *template* writes calls with FunctionGemma's control tokens.
         """
         return _TAGS.opener in template and _ESCAPE in template
 
@@ -63,21 +63,21 @@ class FunctionGemma:
 
     def read_leniently(self, output: str, tools: Sequence[Tool] = ()) -> Reading:
         """
-        Read *output* with these mends: strings and keys in double quotes, a
-        trailing comma; and ``call:NAME{...}`` without control tokens at the start of a line.
+        Read *output* with these repairs: strings and keys in double quotes, a trailing comma;
+        and ``call:NAME{...}`` without control tokens at the start of a line.
         """
         names = declared(tools)
         strict = _read_strictly(output, names)
-        if not _may_be_mended(strict):
+        if not _may_be_repaired(strict):
             return strict
-        return read_tagged(output, _TAGS, _BRACES.mend, _BARE, names)
+        return read_tagged(output, _TAGS, _BRACES.read_leniently, _BARE, names)
 
     def render(self, calls: Sequence[ToolCall]) -> str:
         """
-        Write *calls* as the official template does: keys sorted without regard to case.
+        Write *calls* as the official template does: keys sorted ignoring case.
 
         Raises:
-            ValueError: for a name, key or value this format cannot hold.
+            ValueError: for a name, key or value this format cannot represent.
         """
         if not calls:
             return "<end_of_turn>"
@@ -85,20 +85,20 @@ class FunctionGemma:
         return "".join(blocks) + "<start_function_response>"
 
 
-# Judging asks for both readings of one answer in turn, and most answers need no second one.
+# Judging needs both readings of an answer, one after the other, and for most they are the same.
 @lru_cache(maxsize=1)
 def _read_strictly(output: str, names: tuple[str, ...]) -> Reading:
     return read_tagged(output, _TAGS, _BRACES.read, names=names)
 
 
-def _may_be_mended(strict: Reading) -> bool:
+def _may_be_repaired(strict: Reading) -> bool:
     """
-    Whether a lenient reading could differ; false only where each of its mends is ruled out.
+    Return whether a lenient reading could differ; False only if every repair is ruled out.
     """
     return "call:" in strict.text or not all(call.readable for call in strict.attempts)
 
 
-_BARE = Bare(begin=re.compile(r"^(?=call:[^\s{}<>]+\{)", re.MULTILINE), body=_BRACES.mend)
+_BARE = Bare(begin=re.compile(r"^(?=call:[^\s{}<>]+\{)", re.MULTILINE), body=_BRACES.read_leniently)
 
 FUNCTIONGEMMA = FunctionGemma()
 

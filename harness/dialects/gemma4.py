@@ -1,9 +1,9 @@
 """
 Gemma 4: ``<|tool_call>call:NAME{key:<|"|>text<|"|>,n:3}<tool_call|>``.
 
-Source: Google's chat template of Gemma 4 and threads about its parsers. The notation is that of
+Source: Google's chat template for Gemma 4 and threads about its parsers. The notation is that of
 FunctionGemma with another quote token (`harness.dialects.readers.braces`): a bare ``42`` or
-``true`` is a number or a boolean, and what stands in the quotes is text (vLLM issues 47906 and
+``true`` is a number or a boolean, and anything in the quotes is text (vLLM issues 47906 and
 51284). Inside containers the model also writes plain JSON or Python strings, and ``=`` for the
 colon: both are read leniently.
 """
@@ -45,7 +45,7 @@ class Gemma4:
 
     def recognises(self, template: str) -> bool:
         """
-        Whether *template* writes this family's tag.
+        Return whether *template* writes this family's tag.
         """
         return _TAGS.opener in template
 
@@ -57,17 +57,17 @@ class Gemma4:
 
     def read_leniently(self, output: str, tools: Sequence[Tool] = ()) -> Reading:
         """
-        Read *output* with these mends: strings in quotes, quoted keys, a trailing comma, ``=`` for
-        the colon; and ``call:NAME{...}`` without control tokens at the start of a line.
+        Read *output* with these repairs: strings in quotes, quoted keys, a trailing comma, ``=``
+        for the colon; and ``call:NAME{...}`` without control tokens at the start of a line.
         """
-        return read_tagged(output, _TAGS, _BRACES.mend, _BARE, declared(tools))
+        return read_tagged(output, _TAGS, _BRACES.read_leniently, _BARE, declared(tools))
 
     def render(self, calls: Sequence[ToolCall]) -> str:
         """
         Write *calls* as the template does.
 
         Raises:
-            ValueError: for a name, key or value this format cannot hold.
+            ValueError: for a name, key or value this format cannot represent.
         """
         if not calls:
             return "<turn|>"
@@ -75,7 +75,7 @@ class Gemma4:
         return "".join(blocks) + "<|tool_response>"
 
 
-_BARE = Bare(begin=re.compile(r"^(?=call:[^\s{}<>]+\{)", re.MULTILINE), body=_BRACES.mend)
+_BARE = Bare(begin=re.compile(r"^(?=call:[^\s{}<>]+\{)", re.MULTILINE), body=_BRACES.read_leniently)
 
 GEMMA_4 = Gemma4()
 

@@ -1,10 +1,10 @@
 """
 GLM-4: the name on a line of its own, and one JSON object on the next: ``NAME``, new line, ``{..}``.
 
-Source: the model card of GLM-4-9b-chat and its outputs on a public leaderboard. There is no tag,
-so prose of one word before an object would look the same. A call is therefore read only at the very
-start of the answer, where a line holds a name and nothing else (letters, digits, ``_ . -``) and the
-next begins with ``{``. An answer holds one call; what follows it is text.
+Source: the model card of GLM-4-9b-chat and its outputs on a public leaderboard. There is no tag, so
+one word of prose before an object would look the same. A call is therefore read only at the very
+start of the answer, where a line contains a name and nothing else (letters, digits, ``_ . -``) and
+the next begins with ``{``. An answer contains one call; whatever follows it is text.
 
 GLM-4.5 and later have tags: `harness.dialects.glm45`.
 """
@@ -47,7 +47,7 @@ class Glm4:
 
     def recognises(self, template: str) -> bool:
         """
-        Whether *template* has the family's roles, and no tags around calls.
+        Return whether *template* has the family's roles, and no tags around calls.
         """
         return (
             "<|observation|>" in template
@@ -63,24 +63,24 @@ class Glm4:
 
     def read_leniently(self, output: str, tools: Sequence[Tool] = ()) -> Reading:
         """
-        Read *output* with these mends: single quotes, a trailing comma, arguments encoded twice.
+        Read *output* with these repairs: single quotes, a trailing comma, arguments encoded twice.
         """
         return read_tagged(output, _TAGS, partial(_call, loose=True), names=declared(tools))
 
     def render(self, calls: Sequence[ToolCall]) -> str:
         """
-        Write the one call an answer can hold.
+        Write the one call that an answer can contain.
 
         Raises:
-            ValueError: for more than one call, a value JSON cannot hold, or a name that is none.
+            ValueError: for more than one call, a value that JSON cannot represent, or a bad name.
         """
         if not calls:
             return "<|user|>"
         if len(calls) > 1:
-            raise ValueError("GLM-4 writes one call an answer")
+            raise ValueError("GLM-4 writes one call per answer")
         (call,) = calls
         if _NAME.fullmatch(call.name) is None:
-            raise ValueError(f"the tool name {call.name!r} cannot stand on a line of its own")
+            raise ValueError(f"GLM-4 cannot write the tool name {call.name!r}")
         return f"{call.name}\n{rendered_value(dict(call.arguments))}<|observation|>"
 
 

@@ -2,13 +2,13 @@
 GLM-4.5 to 4.7: ``<tool_call>NAME``, pairs of ``<arg_key>`` and ``<arg_value>``, ``</tool_call>``.
 
 Source: the chat templates of GLM-4.5, 4.6 and 4.7 and threads about their parsers. Line breaks
-between the tags are optional (4.7 writes none). The name loses the white space around it, a value
-loses nothing. Values are text, typed by the tool's schema (`harness.dialects.readers.untyped`).
+between the tags are optional (4.7 writes none). White space around the name is stripped, a value is
+kept as it is. Values are text, typed by the tool's schema (`harness.dialects.readers.untyped`).
 
 A key without a value is a problem, never an empty object (vLLM issue 49248), and so is a stray tag:
-``</arg_key>`` never becomes a part of a key. A value ends at the first ``</arg_value>`` that
-the next key or the end of the call follows; ``<arg_key>`` inside a value is a problem, as it cannot
-be told whether the value was not closed.
+``</arg_key>`` never becomes part of a key. A value ends at the first ``</arg_value>`` that is
+followed by the next key or the end of the call; ``<arg_key>`` inside a value is a problem, since
+the value may simply not have been closed.
 """
 
 import re
@@ -53,7 +53,7 @@ class Glm45:
 
     def recognises(self, template: str) -> bool:
         """
-        Whether *template* writes the tag of a key.
+        Return whether *template* writes the tag of a key.
         """
         return "<arg_key>" in template
 
@@ -65,7 +65,7 @@ class Glm45:
 
     def read_leniently(self, output: str, tools: Sequence[Tool] = ()) -> Reading:
         """
-        Read *output* as `read` does: what breaks these tags cannot be mended without a guess.
+        Read *output* as `read` does: what breaks these tags cannot be repaired without guessing.
         """
         return self.read(output, tools)
 
@@ -74,7 +74,7 @@ class Glm45:
         Write *calls* as the template of 4.5 does.
 
         Raises:
-            ValueError: for a name, key or value that the tags cannot hold.
+            ValueError: for a name, key or value that the tags cannot contain.
         """
         return "\n".join(map(_rendered, calls)) + ("<|observation|>" if calls else "<|user|>")
 
@@ -87,7 +87,7 @@ def _call(text: str, at: int, tools: Sequence[Tool]) -> tuple[Written, ...]:
     if end == at:
         reader.fail("expected a name", at)
     name = text[at:end]
-    # A name that the answer ends with may be the beginning of a longer one.
+    # A name at the end of the answer may be the beginning of a longer one.
     reader.name = (name, end) if end < len(text) else None
     texts: dict[str, str] = {}
     while True:
@@ -107,7 +107,7 @@ def _call(text: str, at: int, tools: Sequence[Tool]) -> tuple[Written, ...]:
         if not key:
             reader.fail("expected a key", key_at)
         if key in texts:
-            reader.fail(f"the key {key!r} stands twice", key_at)
+            reader.fail(f"the key {key!r} appears twice", key_at)
         inner = text.find("<arg_key>", begin)
         limit = len(text) if inner < 0 else inner + len("<arg_key>")
         closing = _ENDING.search(text, begin, limit)
@@ -119,15 +119,15 @@ def _call(text: str, at: int, tools: Sequence[Tool]) -> tuple[Written, ...]:
 
 def _rendered(call: ToolCall) -> str:
     if not call.name or not _NAME.fullmatch(call.name):
-        raise ValueError(f"the tool name {call.name!r} cannot stand behind the tag")
+        raise ValueError(f"the tool name {call.name!r} cannot follow the tag")
     lines = [f"{_TAGS.opener}{call.name}"]
     for key, value in call.arguments.items():
         if not key.strip() or key != key.strip() or not _KEY.fullmatch(key):
-            raise ValueError(f"the argument name {key!r} cannot stand in a tag")
+            raise ValueError(f"the argument name {key!r} cannot appear in a tag")
         text = value if isinstance(value, str) else rendered_value(value)
         closing = _ENDING.search(f"{text}</arg_value>{_TAGS.closer}")
         if "<arg_key>" in text or closing is None or closing.start() != len(text):
-            raise ValueError(f"the value of {key!r} holds a tag that would end it")
+            raise ValueError(f"the value of {key!r} contains a tag that would end it")
         lines.append(f"<arg_key>{key}</arg_key>\n<arg_value>{text}</arg_value>")
     return "\n".join([*lines, _TAGS.closer])
 

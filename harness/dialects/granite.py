@@ -3,7 +3,7 @@ Granite 3: ``<|tool_call|>`` and one JSON list of calls; 3.1 and later also writ
 
 Source: IBM's chat templates of Granite 3.0 to 3.3. There is no closing tag: a list ends with its
 bracket, and text may follow. A list of calls at the very start of an answer needs no tag: public
-runtimes take off the tag where there is one, and read the list. Granite 4 writes one object between
+runtimes strip the tag if there is one, and read the list. Granite 4 writes one object between
 tags, which is Hermes (`harness.dialects.hermes`), and granite-20b-functioncalling another format
 (`granite20b`).
 """
@@ -47,7 +47,7 @@ class Granite:
 
     def recognises(self, template: str) -> bool:
         """
-        Whether *template* has this family's roles and writes a list behind one of the tags.
+        Return whether *template* has this family's roles and writes a list after one of the tags.
         """
         return "<|start_of_role|>" in template and (
             _TAGS.opener in template or _LISTED.search(template) is not None
@@ -61,9 +61,9 @@ class Granite:
 
     def read_leniently(self, output: str, tools: Sequence[Tool] = ()) -> Reading:
         """
-        Read *output* with these mends: single quotes, a trailing comma, a code fence, arguments
-        encoded twice, ``parameters`` for ``arguments``, ``\\_`` in a name, one call without its
-        list; and calls at the start of a line without a tag.
+        Read *output* with these repairs: single quotes, a trailing comma, a code fence, arguments
+        encoded twice, ``parameters`` for ``arguments``, ``\\_`` in a name, a single call
+        without a list; and calls without a tag at the start of a line.
         """
         body = partial(read_list, loose=True)
         return read_tagged(output, _TAGS, body, _BARE, declared(tools))
@@ -73,7 +73,7 @@ class Granite:
         Write *calls* as one list.
 
         Raises:
-            ValueError: for a value JSON cannot hold.
+            ValueError: for a value that JSON cannot represent.
         """
         listed = [{"name": call.name, "arguments": dict(call.arguments)} for call in calls]
         return (f"{_TAGS.opener}{rendered_value(listed)}" if calls else "") + "<|end_of_text|>"

@@ -1,17 +1,18 @@
 """
 Granite 20B function calling: ``<function_call>`` and one JSON object, any number of times.
 
-There is no closing tag: a call ends with its object, and what follows up to the next tag is text.
-The object is read as `harness.dialects.hermes` reads it. A question that no tool answers gets a
-call of ``no_function`` with empty arguments, which is the family's way to write that there is none.
-The format is that of IBM's model granite-20b-functioncalling and of its leaderboard outputs.
+There is no closing tag: a call ends with its object, and anything up to the next tag is text.
+The object is read as `harness.dialects.hermes` reads it. To a question that no tool answers
+the model writes a call of ``no_function`` with empty arguments, which means no call.
+
+Source: IBM's model granite-20b-functioncalling and its outputs on a public leaderboard.
 """
 
 from collections.abc import Sequence
 from dataclasses import replace
 
 from harness.dialects.base import Attempt, Reading
-from harness.dialects.readers.json_calls import mend_call, read_call, rendered_call
+from harness.dialects.readers.json_calls import read_call, read_call_leniently, rendered_call
 from harness.dialects.readers.lost import Traces, declared, missing
 from harness.dialects.readers.tags import Tags, read_tagged
 from harness.messages import Tool, ToolCall
@@ -38,7 +39,7 @@ class Granite20B:
 
     def recognises(self, template: str) -> bool:
         """
-        Whether *template* shows the opening tag, and no tag of another format.
+        Return whether *template* contains the opening tag and no tag of another format.
         """
         return _TAGS.opener in template and not any(tag in template for tag in _SIBLINGS)
 
@@ -50,16 +51,16 @@ class Granite20B:
 
     def read_leniently(self, output: str, tools: Sequence[Tool] = ()) -> Reading:
         """
-        Read *output* with the mends inside a call that the Hermes dialect makes.
+        Read *output* with the repairs that the Hermes dialect makes inside a call.
         """
-        return _called(read_tagged(output, _TAGS, mend_call, names=declared(tools)))
+        return _called(read_tagged(output, _TAGS, read_call_leniently, names=declared(tools)))
 
     def render(self, calls: Sequence[ToolCall]) -> str:
         """
         Write *calls* as the model does; without calls, ``no_function``.
 
         Raises:
-            ValueError: for a value JSON cannot hold, or a call that reads as none.
+            ValueError: for a value that JSON cannot represent, or a call that means no call.
         """
         if any(call.name == _NO_CALL and not call.arguments for call in calls):
             raise ValueError(f"a call of {_NO_CALL!r} without arguments means no call")

@@ -1,19 +1,19 @@
 """
-Harmony (gpt-oss): messages on channels; one that has a recipient is a call.
+Harmony (gpt-oss): messages on channels; a message with a recipient is a call.
 
 ``<|channel|>commentary to=functions.NAME <|constrain|>json<|message|>{"a": 1}<|call|>``
 
 Source: OpenAI's guide to the response format of gpt-oss. A message is a header, ``<|message|>``, a
-body, and ``<|call|>``, ``<|end|>`` or ``<|return|>``. The recipient may stand in the role
-(``<|start|>assistant to=functions.NAME<|channel|>..``) or behind the channel, on ``commentary`` or
+body, and ``<|call|>``, ``<|end|>`` or ``<|return|>``. The recipient may be in the role
+(``<|start|>assistant to=functions.NAME<|channel|>..``) or after the channel, on ``commentary`` or
 ``analysis``, with ``<|constrain|>json``, the bare word ``json`` or ``code``, or nothing before the
 body. A call ends with ``<|call|>``; an answer that just ends after the arguments is unfinished.
 
 Without a recipient, ``final`` and ``commentary`` (a preamble) are text and ``analysis`` is
-thinking, neither call nor text, unless it is never ended or ends the turn: a call in it cannot be
-read then. A channel that leaks into a name (harmony issue 114) leaves a
-header that says no tool: that is a problem, and nothing is guessed. Tools of other namespaces
-(``browser.search``, ``python``) keep their whole name.
+thinking, neither call nor text, unless it is never ended or ends the turn: then a call in it
+cannot be read. A channel that leaks into a name (harmony issue 114) leaves a header without a
+tool, which is a problem; nothing is guessed. Tools of other namespaces (``browser.search``,
+``python``) keep their full name.
 """
 
 import re
@@ -61,7 +61,7 @@ class Harmony:
 
     def recognises(self, template: str) -> bool:
         """
-        Whether *template* writes channels.
+        Return whether *template* writes channels.
         """
         return "<|channel|>" in template and _MESSAGE in template
 
@@ -73,17 +73,17 @@ class Harmony:
 
     def read_leniently(self, output: str, tools: Sequence[Tool] = ()) -> Reading:
         """
-        Read *output* with these mends in a call's arguments: single quotes, a trailing comma, a
+        Read *output* with these repairs in a call's arguments: single quotes, a trailing comma, a
         code fence, arguments encoded twice, ``\\_`` in a name.
         """
         return _read(output, declared(tools), loose=True)
 
     def render(self, calls: Sequence[ToolCall]) -> str:
         """
-        Write *calls*, a message each.
+        Write *calls*, one message each.
 
         Raises:
-            ValueError: for a value JSON cannot hold, or a name that cannot stand in a header.
+            ValueError: for a value JSON cannot represent, or a name that cannot appear in a header.
         """
         if not calls:
             return "<|channel|>final<|message|><|return|>"
@@ -92,7 +92,7 @@ class Harmony:
             recipient = f"functions.{call.name}"
             named = _TOOL.fullmatch(recipient)
             if named is None or named.group(1) != call.name:
-                raise ValueError(f"the tool name {call.name!r} cannot stand in a header")
+                raise ValueError(f"the tool name {call.name!r} cannot appear in a header")
             arguments = rendered_value(dict(call.arguments))
             header = f"<|channel|>commentary to={recipient} <|constrain|>json"
             blocks.append(f"{header}{_MESSAGE}{arguments}{_CALL}")
@@ -110,7 +110,7 @@ def _read(output: str, names: tuple[str, ...], *, loose: bool) -> Reading:
         attempts.extend(lost)
         text.extend(without(output, start, end, lost) if problem is None else ())
 
-    # The prompt ends with the role, so that a recipient in the role begins the answer.
+    # The prompt ends with the role, so a recipient in the role is the beginning of the answer.
     header = _ROLE.match(output) or _HEADER.search(output)
     while header is not None:
         told(at, header.start())
@@ -120,9 +120,9 @@ def _read(output: str, names: tuple[str, ...], *, loose: bool) -> Reading:
         body = border is not None and border.group() == _MESSAGE
         if recipient is not None:
             inside = border.end() if border is not None and body else None
-            attempt, mended = _call(output, header.start(), inside, recipient, head, loose)
+            attempt, repaired = _call(output, header.start(), inside, recipient, head, loose)
             attempts.append(attempt)
-            repairs.extend(mended)
+            repairs.extend(repaired)
             at = attempt.end
         elif border is None:
             at = len(output)

@@ -1,16 +1,15 @@
 """
 Hermes: ``<tool_call>``, one JSON object, ``</tool_call>``, any number of times.
 
-Written by Hermes 2 and 3, Qwen 2.5, QwQ and Qwen 3 (not Qwen3-Coder, whose tags hold XML, nor
-GLM, whose tags hold pairs). The object has ``name``, a string, and ``arguments``, an object, in any
-order; other keys (``id``, ``type``) are ignored, as the runtimes do. The JSON is read as JSON, so
-``</tool_call>`` inside a string does not end a call (vLLM issue 45167).
+Written by Hermes 2 and 3, Qwen 2.5, QwQ and Qwen 3 (not Qwen3-Coder, whose tags contain XML, nor
+GLM, whose tags contain pairs). The object has ``name``, a string, and ``arguments``, an object, in
+any order; other keys (``id``, ``type``) are ignored, as the runtimes do. The JSON is read as JSON,
+so ``</tool_call>`` inside a string does not end a call (vLLM issue 45167).
 
-Text may stand before, between and after calls. What stands in ``<think>...</think>`` is neither
-call nor text; after a ``<think>`` that is never closed everything is text, but for the calls in it,
-which cannot be read. A ``</think>`` alone,
-from a template that writes the opening tag into the prompt, is text: whether it will come cannot
-be known while the answer is being written.
+Text may appear before, between and after calls. Anything in ``<think>...</think>`` is neither call
+nor text; after a ``<think>`` that is never closed everything is text except the calls in it, which
+cannot be read. A ``</think>`` alone, from a template that writes the opening tag into the prompt,
+is text: while the answer is being written nobody can know whether it will come.
 """
 
 import re
@@ -20,9 +19,9 @@ from functools import lru_cache
 from harness.dialects.base import Reading
 from harness.dialects.readers.json_calls import (
     BARE,
-    mend_call,
     read_bare_calls,
     read_call,
+    read_call_leniently,
     rendered_call,
 )
 from harness.dialects.readers.lost import Traces, declared, missing
@@ -57,7 +56,7 @@ class Hermes:
 
     def recognises(self, template: str) -> bool:
         """
-        Whether *template* shows an object of JSON between the tags: no list, no other format.
+        Return whether *template* has a JSON object between the tags: no list, no other format.
         """
         return (
             _TAGS.opener in template
@@ -76,37 +75,37 @@ class Hermes:
 
     def read_leniently(self, output: str, tools: Sequence[Tool] = ()) -> Reading:
         """
-        Read *output* with these mends: single quotes, a trailing comma, a code fence or a list
+        Read *output* with these repairs: single quotes, a trailing comma, a code fence or a list
         inside the tags, arguments encoded twice, ``parameters`` for ``arguments``, ``\\_`` in
-        a name; and calls without tags, where a line begins with an object that has exactly the
-        keys name and arguments, or with a list of such objects.
+        a name; and calls without tags, where a line begins with an object with exactly the keys
+        name and arguments, or with a list of such objects.
         """
         names = declared(tools)
         strict = _read_strictly(output, names)
-        if not _may_be_mended(strict):
+        if not _may_be_repaired(strict):
             return strict
-        return read_tagged(output, _TAGS, mend_call, _BARE, names)
+        return read_tagged(output, _TAGS, read_call_leniently, _BARE, names)
 
     def render(self, calls: Sequence[ToolCall]) -> str:
         """
         Write *calls* as the Qwen and Hermes templates do.
 
         Raises:
-            ValueError: for a value JSON cannot hold.
+            ValueError: for a value that JSON cannot represent.
         """
         blocks = [f"{_TAGS.opener}\n{rendered_call(call)}\n{_TAGS.closer}" for call in calls]
         return "\n".join(blocks) + "<|im_end|>"
 
 
-# Judging asks for both readings of one answer in turn, and most answers need no second one.
+# Judging needs both readings of an answer, one after the other, and for most they are the same.
 @lru_cache(maxsize=1)
 def _read_strictly(output: str, names: tuple[str, ...]) -> Reading:
     return read_tagged(output, _TAGS, read_call, names=names)
 
 
-def _may_be_mended(strict: Reading) -> bool:
+def _may_be_repaired(strict: Reading) -> bool:
     """
-    Whether a lenient reading could differ; false only where each of its mends is ruled out.
+    Return whether a lenient reading could differ; False only if every repair is ruled out.
     """
     return (
         "{" in strict.text

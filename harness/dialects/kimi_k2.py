@@ -1,12 +1,12 @@
 """
 Kimi K2: ``<|tool_call_begin|>functions.NAME:0<|tool_call_argument_begin|>{..}<|tool_call_end|>``.
 
-Source: Moonshot's guide to tool calling with Kimi-K2 and the chat template. The identity before the
-arguments carries the name: ``functions.``, the name, a colon and the number of the call. An
-identity without a name (``call_xxx``, which a server makes up) is a problem, never a guess, and
-so the next turn of such a conversation breaks (vLLM issue 50768). Around all calls stands a
-section; a variant with the singular ``tool_call_section`` occurs. Neither begins a call by itself,
-but a call before any section is not executed: its opening tag is missing.
+Source: Moonshot's guide to tool calling with Kimi-K2 and the chat template. The ID before the
+arguments contains the name: ``functions.``, the name, a colon and the number of the call. An ID
+without a name (``call_xxx``, which a server makes up) is a problem, never a guess; the next turn of
+such a conversation breaks for that reason (vLLM issue 50768). All calls are enclosed in a section;
+a variant with the singular ``tool_call_section`` occurs. Neither begins a call by itself, but a
+call before any section is not executed: its opening tag is missing.
 """
 
 import re
@@ -54,7 +54,7 @@ class KimiK2:
 
     def recognises(self, template: str) -> bool:
         """
-        Whether *template* writes the tag before the arguments.
+        Return whether *template* writes the tag before the arguments.
         """
         return _ARGUMENTS in template
 
@@ -67,8 +67,8 @@ class KimiK2:
 
     def read_leniently(self, output: str, tools: Sequence[Tool] = ()) -> Reading:
         """
-        Read *output* with these mends: single quotes, a trailing comma, a code fence around the
-        arguments, arguments encoded twice, ``\\_`` in a name, calls outside of a section.
+        Read *output* with these repairs: single quotes, a trailing comma, a code fence around the
+        arguments, arguments encoded twice, ``\\_`` in a name, calls outside a section.
         """
         body = partial(_call, loose=True)
         reading = read_tagged(output, _TAGS, body, names=declared(tools))
@@ -79,7 +79,7 @@ class KimiK2:
         Write *calls* in one section.
 
         Raises:
-            ValueError: for a value JSON cannot hold, or a name that holds a space or a tag.
+            ValueError: for a value that JSON cannot represent, or a name with a space or a tag.
         """
         if not calls:
             return _STOP
@@ -87,7 +87,7 @@ class KimiK2:
         for number, call in enumerate(calls):
             identity = f"functions.{call.name}:{number}"
             if not call.name or _IDENTITY.fullmatch(identity) is None:
-                raise ValueError(f"the tool name {call.name!r} cannot stand in an identity")
+                raise ValueError(f"the tool name {call.name!r} cannot appear in the ID of a call")
             arguments = rendered_value(dict(call.arguments))
             blocks.append(f"{_TAGS.opener}{identity}{_ARGUMENTS}{arguments}{_TAGS.closer}")
         return f"{_BEGIN}{''.join(blocks)}{_END}{_STOP}"
@@ -100,7 +100,7 @@ def _call(text: str, at: int, *, loose: bool = False) -> tuple[Written, ...]:
     if match is None or match.end(1) == match.start(1):
         reader.fail("expected functions.NAME:NUMBER", match.end() if match else at)
     identity = match.group(1)
-    # An identity that the answer ends with may be the beginning of a longer one.
+    # An ID at the end of the answer may be the beginning of a longer one.
     if (named := _NAMED.fullmatch(identity)) is not None and match.end() < len(text):
         reader.name = (named.group(1), match.end())
     begin = past(reader, _ARGUMENTS, match.end())

@@ -3,11 +3,11 @@ LFM2 and LFM2.5: a Python list of calls between two tokens, text before and afte
 
 ``<|tool_call_start|>[f(a=1), g()]<|tool_call_end|>``. A system prompt may ask for JSON instead,
 ``[{"name": "f", "arguments": {"a": 1}}]`` between the same tokens; runtimes read both, whatever was
-asked for. Arguments are keywords with literal values; ``true``, ``false`` and ``null`` occur beside
-Python's words. What stands in ``<think>...</think>`` is neither call nor text.
+asked for. Arguments are keywords with literal values; ``true``, ``false`` and ``null`` occur as
+well as Python's words. Anything in ``<think>...</think>`` is neither call nor text.
 
-Sources: public parsers and test data of the format. That a model leaves out the list's brackets
-around one call is known from them too; it is read leniently.
+Sources: public parsers and test data of the format. They also show
+models that leave out the list's brackets around one call, which a lenient reading reads.
 """
 
 import re
@@ -72,16 +72,16 @@ class Lfm2:
 
     def read_leniently(self, output: str, tools: Sequence[Tool] = ()) -> Reading:
         """
-        Read *output* with one mend: calls between the tokens whose list has no brackets.
+        Read *output* with one repair: calls between the tokens without the brackets of a list.
         """
         return read_tagged(output, _TAGS, _loose_list, names=declared(tools))
 
     def render(self, calls: Sequence[ToolCall]) -> str:
         """
-        Write *calls* as one list of Python.
+        Write *calls* as one Python list.
 
         Raises:
-            ValueError: for a value JSON cannot hold, or a name that cannot stand before a bracket.
+            ValueError: for a value JSON cannot represent, or a name that cannot precede a bracket.
         """
         if not calls:
             return "<|im_end|>"
@@ -103,7 +103,7 @@ def _list(text: str, at: int) -> tuple[Written, ...]:
 
 def _bracketed(text: str, calls: tuple[Written, ...]) -> tuple[Written, ...]:
     """
-    Return *calls*, read behind the bracket of a list, with its end.
+    Return *calls*, read after the opening bracket of a list, and where the list ends.
 
     Raises:
         Trouble: where the list is not closed.
@@ -118,7 +118,7 @@ def _bracketed(text: str, calls: tuple[Written, ...]) -> tuple[Written, ...]:
             early=rest == len(text),
             sure=last.end,
             name=(last.name, last.end) if last.name is not None else None,
-            mendable=False,
+            repairable=False,
             done=calls[:-1],
         )
     return (*calls[:-1], replace(last, end=end.end()))

@@ -2,15 +2,15 @@
 Llama 3 JSON: ``{"name": "f", "parameters": {...}}``, several with ``; `` or a new line between.
 
 Source: Meta's model card and prompt formats of Llama 3.1 and 3.2, and their chat templates. The key
-is ``parameters``; ``arguments`` and a ``"type": "function"`` beside it occur. ``<|python_tag|>``
-may stand before the calls, and always begins one: ``brave_search.call(query="..")``, which it also
-begins for the family's built-in tools, is such a call that is not read (the form is from memory).
+is ``parameters``; ``arguments`` and an additional ``"type": "function"`` occur. ``<|python_tag|>``
+may precede the calls, and always begins one: ``brave_search.call(query="..")``, as it is written
+for the family's built-in tools, is a call that cannot be read (this format is from memory).
 
-A call is an object that has a name and arguments, wherever it stands: behind prose, in a list, in a
-code fence, and behind another call with anything in between. Runtimes decode every object (vLLM
-issues 27701, 28789, 49923), so objects nest to any depth, and a brace in the text that follows
-discards nothing. At the start of the answer a call is begun with the brace and a key of a call; an
-object elsewhere that is no call is text, unless it names a declared tool and cannot be read
+A call is an object with a name and arguments, wherever it is: after prose, in a list, in a code
+fence, or after another call with anything in between. Runtimes decode every object (vLLM issues
+27701, 28789, 49923), so objects nest to any depth, and a brace in the text that follows discards
+nothing. At the start of the answer a brace and a key of a call begin a call; elsewhere an object
+that is not a call is text, unless it names a declared tool and cannot be read
 (`harness.dialects.readers.lost`).
 """
 
@@ -23,9 +23,9 @@ from harness.dialects.readers.json_calls import (
     BARE,
     Keys,
     call_in,
-    mend_call,
     read_bare_calls,
     read_call,
+    read_call_leniently,
 )
 from harness.dialects.readers.json_calls import rendered_call as rendered
 from harness.dialects.readers.json_text import JsonReader, Trouble, read_json
@@ -33,7 +33,7 @@ from harness.dialects.readers.lost import Traces, declared
 from harness.dialects.readers.tags import Bare, Tags, Written, read_tagged
 from harness.messages import Tool, ToolCall
 
-_KEYS = Keys(arguments=("parameters", "arguments"), mended=())
+_KEYS = Keys(arguments=("parameters", "arguments"), lenient=())
 _CALL = r"\{\s*\"(?:(?:name|parameters|arguments|function)\"|type\"\s*:\s*\"function\")"
 _NEXT = re.compile(rf"\s*;?\s*(?={_CALL})")
 _ANY = re.compile(r"(?=\{\s*\")")
@@ -50,7 +50,7 @@ _TAGS = Tags(
     ),
 )
 _AHEAD = 64
-"""How far to look for the key of a call beyond a brace."""
+"""How far after a brace to look for the key of a call, in characters."""
 _WRITES_PARAMETERS = re.compile(r'\\?"parameters\\?": *[\'"]')
 
 
@@ -65,7 +65,7 @@ class Llama3Json:
 
     def recognises(self, template: str) -> bool:
         """
-        Whether *template* writes calls of this family's turns with the key ``parameters``.
+        Return whether *template* has this family's turns and writes calls with ``parameters``.
         """
         return (
             "<|start_header_id|>" in template
@@ -81,7 +81,7 @@ class Llama3Json:
 
     def read_leniently(self, output: str, tools: Sequence[Tool] = ()) -> Reading:
         """
-        Read an answer without a readable call with these repairs at its start or that of a line:
+        Read an answer without a readable call with these repairs, at its start or that of a line:
         single quotes, a trailing comma, arguments encoded twice, ``\\_`` in a name, a list around
         such calls.
         """
@@ -97,7 +97,7 @@ class Llama3Json:
         Write *calls* as the templates do, with ``; `` between.
 
         Raises:
-            ValueError: for a value JSON cannot hold.
+            ValueError: for a value that JSON cannot represent.
         """
         return "; ".join(rendered(call, _KEYS) for call in calls) + "<|eot_id|>"
 
@@ -106,7 +106,7 @@ def _calls(text: str, at: int, *, loose: bool = False) -> tuple[Written, ...]:
     done: list[Written] = []
     while True:
         try:
-            done += (mend_call if loose else read_call)(text, at, _KEYS)
+            done += (read_call_leniently if loose else read_call)(text, at, _KEYS)
         except Trouble as trouble:
             trouble.done = tuple(done)
             raise
@@ -118,16 +118,16 @@ def _calls(text: str, at: int, *, loose: bool = False) -> tuple[Written, ...]:
 
 def _anywhere(text: str, at: int) -> tuple[Written, ...]:
     """
-    Read the call that the object at *at* is.
+    Read the object at *at* as a call.
 
     Raises:
-        Trouble: where it is none; its position is the next place at which one may begin.
+        Trouble: if it is not a call; its position is the next place where one may begin.
     """
     try:
         value, end = read_json(text, at)
     except Trouble as trouble:
         if not trouble.early:
-            # A call inside an object that is broken further on is a call all the same.
+            # A call inside an object that is broken later on is a call nevertheless.
             inner = _INNER.search(text, at + 1, trouble.position + _AHEAD)
             if inner is not None and inner.start() < trouble.position:
                 trouble.position = inner.start()

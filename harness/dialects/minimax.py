@@ -3,15 +3,15 @@ MiniMax: calls as markup between ``<minimax:tool_call>``, or JSON between ``<too
 
 Source: MiniMax's guides to tool calling. M2 (dialect ``minimax-m2``) writes ``<invoke name="f">``,
 ``<parameter name="k">v</parameter>`` and ``</invoke>``; values are text, typed by the tool's schema
-(`harness.dialects.readers.untyped`): of an argument that may be a string, ``null`` and ``007`` are
-strings. M1 (dialect ``minimax-m1``, experimental: from memory) writes one JSON object a line.
+(`harness.dialects.readers.untyped`): for an argument that may be a string, ``null`` and ``007`` are
+strings. M1 (dialect ``minimax-m1``, experimental: from memory) writes one JSON object per line.
 """
 
 from collections.abc import Sequence
 from functools import partial
 
 from harness.dialects.base import Reading
-from harness.dialects.readers.json_calls import mend_call, read_call, rendered_call
+from harness.dialects.readers.json_calls import read_call, read_call_leniently, rendered_call
 from harness.dialects.readers.json_text import JsonReader, Trouble
 from harness.dialects.readers.lost import Traces, declared, missing
 from harness.dialects.readers.markup import Markup, several
@@ -64,7 +64,7 @@ class MiniMaxM2:
 
     def recognises(self, template: str) -> bool:
         """
-        Whether *template* writes the family's tag.
+        Return whether *template* writes the family's tag.
         """
         return _M2.opener in template
 
@@ -77,7 +77,7 @@ class MiniMaxM2:
 
     def read_leniently(self, output: str, tools: Sequence[Tool] = ()) -> Reading:
         """
-        Read *output* as `read` does: what breaks this markup cannot be mended without a guess.
+        Read *output* as `read` does: what breaks this markup cannot be repaired without guessing.
         """
         return self.read(output, tools)
 
@@ -86,7 +86,7 @@ class MiniMaxM2:
         Write *calls* between one pair of tags.
 
         Raises:
-            ValueError: for a name, key or value that the tags cannot hold.
+            ValueError: for a name, key or value that the tags cannot contain.
         """
         blocks = [_MARKUP.render(call, "\n", "\n") for call in calls]
         inside = "\n".join(blocks)
@@ -104,7 +104,7 @@ class MiniMaxM1:
 
     def recognises(self, template: str) -> bool:
         """
-        Whether *template* writes the tag around JSON.
+        Return whether *template* writes the tag around JSON.
         """
         return _M1.opener in template
 
@@ -116,16 +116,16 @@ class MiniMaxM1:
 
     def read_leniently(self, output: str, tools: Sequence[Tool] = ()) -> Reading:
         """
-        Read *output* with the mends inside a call that the Hermes dialect makes.
+        Read *output* with the repairs that the Hermes dialect makes inside a call.
         """
         return read_tagged(output, _M1, partial(_lines, loose=True), names=declared(tools))
 
     def render(self, calls: Sequence[ToolCall]) -> str:
         """
-        Write *calls* one a line between one pair of tags.
+        Write *calls*, one per line, between one pair of tags.
 
         Raises:
-            ValueError: for a value JSON cannot hold.
+            ValueError: for a value that JSON cannot represent.
         """
         lines = "\n".join(map(rendered_call, calls))
         return (f"{_M1.opener}\n{lines}\n{_M1.closer}" if calls else "") + "<end_of_sentence>"
@@ -136,7 +136,7 @@ def _lines(text: str, at: int, *, loose: bool = False) -> tuple[Written, ...]:
     reader = JsonReader(text)
     while True:
         try:
-            done += (mend_call if loose else read_call)(text, at)
+            done += (read_call_leniently if loose else read_call)(text, at)
         except Trouble as trouble:
             trouble.done = tuple(done)
             raise

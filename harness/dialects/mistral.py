@@ -1,15 +1,16 @@
 """
 Mistral: ``[TOOL_CALLS]``, and then a list of calls or a name with its arguments.
 
-Sources: Mistral's tokenizers and chat templates. Before version 11 one marker and a JSON list,
-``[TOOL_CALLS] [{"name": .., "arguments": {..}}, ..]``, here dialect ``mistral``. From version 11 on
-a marker for each call, ``[TOOL_CALLS]NAME{..}``, later ``[TOOL_CALLS]NAME[ARGS]{..}`` with, as
-remembered, ``[CALL_ID]`` and nine letters before ``[ARGS]``: dialect ``mistral-v11``.
+Sources: Mistral's tokenizers and chat templates. Before version 11 there is one marker and a
+JSON list, ``[TOOL_CALLS] [{"name": .., "arguments": {..}}, ..]``: dialect ``mistral``. From version
+11 on there is a marker for each call, ``[TOOL_CALLS]NAME{..}``, later
+``[TOOL_CALLS]NAME[ARGS]{..}``, and (from memory) ``[CALL_ID]`` and nine letters before ``[ARGS]``:
+dialect ``mistral-v11``.
 
-Both forms occur with either tokenizer. Newer runtimes read the list, too; older ones knew no name
-before an object, so ``mistral`` reads that leniently. Text may stand before a call and after it.
-Objects end where their JSON ends, so calls in a row and text behind them are all kept (mlx-lm
-issues 1374 and 1448); an apostrophe in a string is never taken for a quote. What stands in
+Both formats occur with either tokenizer. Newer runtimes also read the list; older ones did not know
+a name before an object, so ``mistral`` reads that leniently. Text may appear before and after a
+call. Objects end where their JSON ends, so consecutive calls and text after them are all kept
+(mlx-lm issues 1374 and 1448); an apostrophe in a string is never taken for a quote. Anything in
 ``[THINK]...[/THINK]`` is neither call nor text.
 """
 
@@ -62,7 +63,7 @@ class Mistral:
 
     def recognises(self, template: str) -> bool:
         """
-        Whether *template* writes a list behind the marker.
+        Return whether *template* writes a list after the marker.
         """
         return _LISTED.search(template) is not None
 
@@ -74,9 +75,10 @@ class Mistral:
 
     def read_leniently(self, output: str, tools: Sequence[Tool] = ()) -> Reading:
         """
-        Read *output* with these mends: single quotes, a trailing comma, a code fence, arguments
-        encoded twice, ``parameters`` for ``arguments``, ``\\_`` in a name, one call without its
-        list, a name before its arguments; and calls at the start of a line without the marker.
+        Read *output* with these repairs: single quotes, a trailing comma, a code fence, arguments
+        encoded twice, ``parameters`` for ``arguments``, ``\\_`` in a name, a single call
+        without a list, a name before its arguments; and calls without the marker at the start of
+        a line.
         """
         body = partial(_either, loose=True, newer=False)
         return read_tagged(output, _TAGS, body, _BARE, declared(tools))
@@ -86,7 +88,7 @@ class Mistral:
         Write *calls* as one list.
 
         Raises:
-            ValueError: for a value JSON cannot hold.
+            ValueError: for a value that JSON cannot represent.
         """
         listed = [
             {"name": call.name, "arguments": dict(call.arguments), "id": _CALL_ID} for call in calls
@@ -105,7 +107,7 @@ class MistralV11:
 
     def recognises(self, template: str) -> bool:
         """
-        Whether *template* writes the marker, and no list behind it.
+        Return whether *template* writes the marker, and no list after it.
         """
         return _TAGS.opener in template and _LISTED.search(template) is None
 
@@ -117,22 +119,23 @@ class MistralV11:
 
     def read_leniently(self, output: str, tools: Sequence[Tool] = ()) -> Reading:
         """
-        Read *output* with the mends of `Mistral`; a name before its arguments is none here.
+        Read *output* with the repairs of `Mistral`, except a name before its arguments, which is
+        the format itself.
         """
         body = partial(_either, loose=True)
         return read_tagged(output, _TAGS, body, _BARE, declared(tools))
 
     def render(self, calls: Sequence[ToolCall]) -> str:
         """
-        Write *calls* with ``[ARGS]``, a marker each.
+        Write *calls* with ``[ARGS]``, one marker each.
 
         Raises:
-            ValueError: for a value JSON cannot hold, or a name that holds a bracket or a space.
+            ValueError: for a value that JSON cannot represent, or a name with a bracket or a space.
         """
         blocks = []
         for call in calls:
             if not call.name or not _NAME.fullmatch(call.name):
-                raise ValueError(f"the tool name {call.name!r} cannot stand before [ARGS]")
+                raise ValueError(f"the tool name {call.name!r} cannot appear before [ARGS]")
             arguments = rendered_value(dict(call.arguments))
             blocks.append(f"{_TAGS.opener}{call.name}[ARGS]{arguments}")
         return "".join(blocks) + "</s>"
@@ -146,7 +149,7 @@ def _either(text: str, at: int, *, loose: bool = False, newer: bool = True) -> t
     if end == at:
         return read_list(text, at, loose=loose)
     name = text[at:end]
-    # A name that the answer ends with may be the beginning of a longer one.
+    # A name at the end of the answer may be the beginning of a longer one.
     reader.name = (name, end) if end < len(text) else None
     if (identity := _ID.match(text, end)) is not None:
         end = identity.end()

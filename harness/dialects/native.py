@@ -3,12 +3,12 @@ Native: the assistant message of an OpenAI-compatible server, which has read the
 
 ``tool_calls`` holds ``{"function": {"name": ..., "arguments": <JSON text or an object>}}``; the
 older ``function_call`` is read as one call. Servers pass on whatever the model wrote as arguments,
-so these may be broken or cut off. They stop early where the answer did, which can be only in the
-last call; an earlier one that stops early is malformed.
+so these may be broken or cut off. They stop early where the answer did, which can only be in the
+last call; an earlier call that stops early is malformed.
 
 Empty arguments are malformed: the protocol writes ``{}`` for a tool without parameters (vLLM issue
-28806). The message's content is text; a call of a declared tool in there, in any family's notation,
-is an attempt that cannot be read. This dialect is chosen, never detected.
+28806). The message's content is text; a call of a declared tool in it, in any family's notation, is
+an attempt that cannot be read. This dialect is chosen, never detected.
 """
 
 import json
@@ -35,7 +35,7 @@ class Native:
 
     def recognises(self, template: str) -> bool:
         """
-        Never: a message says by itself what it is.
+        Return False: a message shows by itself what it is.
         """
         return False
 
@@ -48,7 +48,7 @@ class Native:
 
     def read_leniently(self, output: str, tools: Sequence[Tool] = ()) -> Reading:
         """
-        Read *output* with the mends of `read_message_leniently`.
+        Read *output* with the repairs of `read_message_leniently`.
         """
         return _from_text(output, declared(tools), loose=True)
 
@@ -62,7 +62,7 @@ class Native:
         self, message: Mapping[str, Any], finish_reason: str | None
     ) -> Reading:
         """
-        Read *message* with these mends: empty arguments, arguments encoded twice, single quotes,
+        Read *message* with these repairs: empty arguments, arguments encoded twice, single quotes,
         a trailing comma.
         """
         return _reading(message, finish_reason, loose=True)
@@ -72,7 +72,7 @@ class Native:
         Write the JSON text of the assistant message with *calls*.
 
         Raises:
-            ValueError: for a value JSON cannot hold.
+            ValueError: for a value that JSON cannot represent.
         """
         message: dict[str, Any] = {"role": "assistant", "content": None}
         if calls:
@@ -146,18 +146,20 @@ def _attempt(
     shown = arguments if isinstance(arguments, str) else _shown(arguments)
     raw = shown if name is None else f"{name} {shown}"
     if name is None:
-        return _malformed(None, raw, start, '"name" must be a string that is not empty')
-    mended: list[str] = []
+        return _malformed(None, raw, start, '"name" must be a non-empty string')
+    repaired: list[str] = []
     value: Any = arguments
     if arguments is None or arguments == "":
         if cut:
             return _malformed(name, raw, start, "the answer ends before its arguments", True)
         if not loose:
-            return _malformed(name, raw, start, "the arguments are empty; no arguments are {}")
-        value, mended = {}, ["empty arguments"]
+            return _malformed(
+                name, raw, start, "the arguments are empty; a call without arguments has {}"
+            )
+        value, repaired = {}, ["empty arguments"]
     elif isinstance(arguments, str):
         try:
-            value, mended = _decoded(arguments, loose=loose)
+            value, repaired = _decoded(arguments, loose=loose)
         except Trouble as trouble:
             if trouble.early and last:
                 return _malformed(name, raw, start, "the answer ends inside its arguments", True)
@@ -168,7 +170,7 @@ def _attempt(
     problem = unsound(value)
     if problem is not None:
         return _malformed(name, raw, start, problem)
-    repairs.extend(mended)
+    repairs.extend(repaired)
     return Attempt(name=name, arguments=dict(value), raw=raw, start=start)
 
 
@@ -182,21 +184,21 @@ def _malformed(
 
 def _decoded(text: str, *, loose: bool) -> tuple[Any, list[str]]:
     try:
-        value, mended = _whole(JsonReader(text))
+        value, repaired = _whole(JsonReader(text))
     except Trouble as trouble:
         if not loose:
             raise
         try:
-            value, mended = _whole(JsonReader(text, loose=True))
+            value, repaired = _whole(JsonReader(text, loose=True))
         except Trouble as second:
             raise (second if second.early else trouble) from None
     if loose and isinstance(value, str):
         try:
             inner, _ = _whole(JsonReader(value))
         except Trouble:
-            return value, mended
-        return inner, [*mended, "arguments encoded twice"]
-    return value, mended
+            return value, repaired
+        return inner, [*repaired, "arguments encoded twice"]
+    return value, repaired
 
 
 def _whole(reader: JsonReader) -> tuple[Any, list[str]]:
@@ -211,7 +213,7 @@ def _shown(value: Any) -> str:
     if value is None:
         return ""
     if unsound(value) is not None:
-        return f"<{type(value).__name__} that is no JSON>"
+        return f"<{type(value).__name__} that is not JSON>"
     return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
 
 

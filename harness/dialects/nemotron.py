@@ -2,10 +2,10 @@
 Nemotron: a JSON list of calls between two tags, ``<TOOLCALL>[{"name": .., ..}]</TOOLCALL>``.
 
 Written by NVIDIA's Llama-3.3-Nemotron-Super and Nemotron Nano 2. (Nemotron 3 writes the markup of
-Qwen3-Coder, and its template is found as that.) Text may stand around the list; what stands in
+Qwen3-Coder, and its template is recognized as such.) Text may surround the list; anything in
 ``<think>...</think>`` is neither call nor text.
 
-Experimental: the form is from the models' public guides, as remembered; no real output was at hand.
+Experimental: written from memory of the models' public guides, without real output.
 """
 
 from collections.abc import Sequence
@@ -54,8 +54,9 @@ class Nemotron:
 
     def read_leniently(self, output: str, tools: Sequence[Tool] = ()) -> Reading:
         """
-        Read *output* with these mends between the tags: single quotes, a trailing comma, a code
-        fence, arguments encoded twice, ``parameters`` for ``arguments``, one call without its list.
+        Read *output* with these repairs between the tags: single quotes, a trailing comma, a code
+        fence, arguments encoded twice, ``parameters`` for ``arguments``, a single call without a
+        list.
         """
         body = partial(read_list, loose=True)
         return read_tagged(output, _TAGS, body, names=declared(tools))
@@ -65,7 +66,7 @@ class Nemotron:
         Write *calls* as one list.
 
         Raises:
-            ValueError: for a value JSON cannot hold.
+            ValueError: for a value that JSON cannot represent.
         """
         listed = [{"name": call.name, "arguments": dict(call.arguments)} for call in calls]
         inside = f"{_TAGS.opener}{rendered_value(listed)}{_TAGS.closer}" if calls else ""

@@ -1,17 +1,17 @@
 """
 Python calls without a list around them, in four families.
 
-- ``olmo-3``: ``<function_calls>``, one call a line, ``</function_calls>``; ``true``, ``false`` and
-  ``null`` occur beside Python's words. Source: AI2's chat template and a public parser.
-- ``raven``: ``f(a=1); g(b=2);``, after ``Call:`` or not, ended by ``<bot_end>``; a trailer
-  ``out_of_domain(user_query='')`` is the family's word for no call. Source: the model card of
+- ``olmo-3``: ``<function_calls>``, one call per line, ``</function_calls>``; ``true``, ``false``
+  and ``null`` occur as well as Python's words. Source: AI2's chat template and a public parser.
+- ``raven``: ``f(a=1); g(b=2);``, after ``Call:`` or not, ended by ``<bot_end>``; a trailing
+  ``out_of_domain(user_query='')`` means no call. Source: the model card of
   NexusRaven-V2 and its outputs on a public leaderboard.
 - ``gorilla``: ``<<function>>f(a=1)<<function>>g(b=2)``, or ``f(a=1), g(b=2)``. Source: the model
   card of gorilla-openfunctions-v2 and its outputs on a public leaderboard.
 - ``tool-code``: calls in a fence of the language ``tool_code``, from older guides for Gemma 3;
-  experimental, as the form is from memory.
+  experimental: from memory.
 
-Without tags an answer holds calls only where it begins with one. A call counts once its bracket is
+Without tags an answer contains calls only if it begins with one. A call counts once its bracket is
 closed, whatever follows. A positional argument, an expression or a call inside a call is a problem.
 """
 
@@ -47,17 +47,17 @@ class PythonLines:
     tags: Tags
     between: re.Pattern[str]
     sign: str
-    """What a chat template of this family, and of no other, holds."""
+    """What a chat template of this family contains, and no other does."""
     form: tuple[str, str, str]
-    """What is written before, between and after calls."""
+    """The text before, between and after calls."""
     end: str
     words: Mapping[str, Any]
     no_call: str | None = None
-    """The tool whose call means none."""
+    """The tool whose call means no call."""
 
     def recognises(self, template: str) -> bool:
         """
-        Whether *template* holds this family's sign.
+        Return whether *template* contains this family's sign.
         """
         return self.sign in template
 
@@ -74,7 +74,7 @@ class PythonLines:
 
     def read_leniently(self, output: str, tools: Sequence[Tool] = ()) -> Reading:
         """
-        Read *output* with one mend: a code fence around the calls, with or without text around it.
+        Read *output* with one repair: a code fence around the calls, and text around the fence.
         """
         strict = self.read(output, tools)
         begun = any(not is_lost(attempt) for attempt in strict.attempts)
@@ -85,8 +85,8 @@ class PythonLines:
         Write *calls* as a model of this family would.
 
         Raises:
-            ValueError: for a value JSON cannot hold, or a name that cannot stand before a bracket
-                or means no call.
+            ValueError: for a value that JSON cannot represent, or a name that cannot precede a
+                bracket or means no call.
         """
         if any(call.name == self.no_call for call in calls):
             raise ValueError(f"a call of {self.no_call!r} means no call")

@@ -1,15 +1,15 @@
 """
 Pythonic: one list of Python calls, ``[f(a=1, b='x'), g()]``, and nothing else.
 
-Asked for by the prompts of Llama 3.2, Llama 4, ToolACE and the leaderboard's models without native
-calling. Arguments are keywords with literal values; ``**{'a-b': 1}`` holds a name that is no
+The prompts of Llama 3.2, Llama 4, ToolACE and the leaderboard's models without native calling ask
+for it. Arguments are keywords with literal values; ``**{'a-b': 1}`` passes a name that is not an
 identifier. Tuples are arrays. `ast` parses one call at a time and nothing is ever evaluated.
 
-A list is begun with ``[``, a name and ``(`` at the start of the answer. Its calls count one by one,
-each once the comma or bracket after it is there, so that cutting an answer never adds a call; for
+A list begins with ``[``, a name and ``(`` at the start of the answer. Its calls count one by one,
+each once it is followed by a comma or bracket, so that cutting an answer off never adds a call; for
 the same reason text after the list does not undo it. ``[]`` alone is an answer without calls.
 Everything else is text: no runtime looks for a list inside an answer. A call of a declared tool in
-there is an attempt that cannot be read (`harness.dialects.readers.lost`).
+it is an attempt that cannot be read (`harness.dialects.readers.lost`).
 """
 
 import re
@@ -19,7 +19,7 @@ from functools import partial
 
 from harness.dialects.base import Attempt, Reading
 from harness.dialects.readers import python_calls
-from harness.dialects.readers.json_calls import Keys, mend_call
+from harness.dialects.readers.json_calls import Keys, read_call_leniently
 from harness.dialects.readers.lost import (
     MISSING,
     UNCLOSED,
@@ -55,7 +55,7 @@ _BARE = re.compile(rf"\s*(?={NAME}\()")
 _FENCE = re.compile(rf"^[ \t]*```(?:[\w+-]*\s+)?(\[\s*)?(?={NAME}\()", re.MULTILINE)
 _FENCE_END = re.compile(r"\s*```(?![\w+-])")
 _CONTROL = re.compile(r"<\|python_start\|>|<\|python_end\|>")
-_JSON_KEYS = Keys(arguments=("parameters", "arguments"), mended=())
+_JSON_KEYS = Keys(arguments=("parameters", "arguments"), lenient=())
 _JSON = Tags(
     opener="<|python_start|>",
     closer="<|python_end|>",
@@ -75,7 +75,7 @@ class Pythonic:
 
     def recognises(self, template: str) -> bool:
         """
-        Whether *template* holds the instruction that these families are prompted with.
+        Return whether *template* contains the instruction that these families are prompted with.
         """
         return "[func_name1(params_name1=" in template
 
@@ -98,12 +98,12 @@ class Pythonic:
 
     def read_leniently(self, output: str, tools: Sequence[Tool] = ()) -> Reading:
         """
-        Read *output* with these mends: a code fence around the list, text around the fence, the
-        list's brackets missing, in a fence or around the whole answer, and, as Llama 4 writes
-        now and then, JSON between ``<|python_start|>`` and its end.
+        Read *output* with these repairs: a code fence around the list, text around the fence,
+        missing brackets of the list, in a fence or around the whole answer, and, as Llama 4
+        sometimes writes, JSON between ``<|python_start|>`` and its end.
 
-        Without brackets only what reads is a call, and outside a fence only with an argument:
-        prose writes ``f()``, too.
+        Without brackets only what can be read is a call, and outside a fence only with an
+        argument: prose contains ``f()`` too.
         """
         strict = self.read(output, tools)
         if any(not is_lost(attempt) for attempt in strict.attempts):
@@ -113,10 +113,10 @@ class Pythonic:
             names = frozenset(declared(tools))
             attempts, end, early = _unlisted(output, bare.end(), names)
             if attempts or early:
-                mended = Reading(
+                repaired = Reading(
                     attempts=attempts, text=_text(output[end:]), repairs=("no list brackets",)
                 )
-                return mended if attempts else strict
+                return repaired if attempts else strict
         return fenced(output) or _objects(output) or strict
 
     def render(self, calls: Sequence[ToolCall]) -> str:
@@ -124,7 +124,7 @@ class Pythonic:
         Write *calls* as one list.
 
         Raises:
-            ValueError: for a value JSON cannot hold, or a name that ends too early.
+            ValueError: for a value that JSON cannot represent, or a name that ends too early.
         """
         return "[" + ", ".join(map(rendered_call, calls)) + "]<|eot_id|>"
 
@@ -136,7 +136,7 @@ def _text(output: str) -> str:
 
 def _list(output: str, at: int) -> tuple[tuple[Attempt, ...], int]:
     """
-    Read the calls of a list from its first name on; also give where the list ends.
+    Read the calls of a list from its first name on; also return where the list ends.
     """
     attempts: list[Attempt] = []
     while True:
@@ -171,11 +171,11 @@ def _unlisted(
     output: str, at: int, names: frozenset[str] | None
 ) -> tuple[tuple[Attempt, ...], int, bool]:
     """
-    Read calls without the brackets of a list; also give where they end, and whether the answer
-    ends inside one: what looks like a call in there may be the inside of a string.
+    Read calls without the brackets of a list; also return where they end, and whether the answer
+    ends inside one: what looks like a call in it may be inside a string.
 
-    With *names* a call without arguments counts only where it follows another and names one of
-    them.
+    With *names* a call without arguments counts only if it follows another call and names one
+    of them.
     """
     attempts: list[Attempt] = []
     end = at
@@ -198,7 +198,7 @@ def _unlisted(
 
 def fenced(output: str) -> Reading | None:
     """
-    Read the calls in code fences, brackets of a list or none; None where there are none.
+    Read the calls in code fences, with or without the brackets of a list; None if there are none.
     """
     attempts: list[Attempt] = []
     repairs: list[str] = []
@@ -236,11 +236,11 @@ def fenced(output: str) -> Reading | None:
 
 
 def _objects(output: str) -> Reading | None:
-    reading = read_tagged(output, _JSON, partial(mend_call, keys=_JSON_KEYS))
+    reading = read_tagged(output, _JSON, partial(read_call_leniently, keys=_JSON_KEYS))
     calls = tuple(attempt for attempt in reading.attempts if attempt.readable)
     if not calls:
         return None
-    repairs = tuple(dict.fromkeys((*reading.repairs, "JSON for Python")))
+    repairs = tuple(dict.fromkeys((*reading.repairs, "JSON instead of Python")))
     return replace(reading, attempts=calls, repairs=repairs)
 
 

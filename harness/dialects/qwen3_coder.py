@@ -2,17 +2,17 @@
 Calls as markup with a tag for the function and one for each argument, in two families.
 
 - ``qwen3-coder``: ``<tool_call>``, ``<function=NAME>``, ``<parameter=KEY>``, a value, and all
-  closed. Source: the chat template of Qwen3-Coder and the parser that Qwen ships beside it.
+  closed. Source: the chat template of Qwen3-Coder and the parser that Qwen ships with it.
 - ``seed-oss``: the same inside ``<seed:tool_call>``, with ``<seed:think>`` around thinking.
-  Sources: tests of public runtimes and threads about calls that leaked as text. Experimental, as
-  no real output was at hand.
+  Sources: tests of public runtimes and threads about calls that leaked as text. Experimental:
+  written without real output.
 
-Every tag stands on a line of its own, and the line breaks at both ends of a value belong to the
-tags: indentation and blank lines inside survive. Values are text, typed by the tool's schema
-(`harness.dialects.readers.untyped`). Two calls of one tool are two calls.
+Every tag is on a line of its own, and the line breaks at both ends of a value belong to the
+tags: indentation and blank lines inside are kept. Values are text, typed by the tool's schema
+(`harness.dialects.readers.untyped`). Two calls of the same tool are two calls.
 
-``<function=`` begins a call also where the tag around it does not stand before it, and the closing
-tag may then be missing as well: public runtimes execute such a call.
+``<function=`` begins a call even without the tag around it, and the closing tag may then be missing
+as well: public runtimes execute such a call.
 """
 
 from collections.abc import Sequence
@@ -44,7 +44,7 @@ class FunctionMarkup:
     version: int
     tags: Tags
     end: str
-    """What the family ends a turn with."""
+    """The token that ends a turn."""
 
     @property
     def stops(self) -> tuple[str, ...]:
@@ -68,16 +68,16 @@ class FunctionMarkup:
 
     def read_leniently(self, output: str, tools: Sequence[Tool] = ()) -> Reading:
         """
-        Read *output* as `read` does: what breaks this markup cannot be repaired without a guess.
+        Read *output* as `read` does: what breaks this markup cannot be repaired without guessing.
         """
         return self.read(output, tools)
 
     def render(self, calls: Sequence[ToolCall]) -> str:
         """
-        Write *calls*, each between tags of its own.
+        Write *calls*, each between its own tags.
 
         Raises:
-            ValueError: for a name, key or value that the tags cannot hold.
+            ValueError: for a name, key or value that the tags cannot contain.
         """
         opener, closer = self.tags.opener, self.tags.closer
         blocks = [f"{opener}\n{_MARKUP.render(call, chr(10), chr(10))}\n{closer}" for call in calls]

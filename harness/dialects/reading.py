@@ -23,17 +23,17 @@ def read(
     """
     Read the answer a transcript holds.
 
-    Raw output is read by *dialect*. A message that holds calls is read as `native` or `anthropic`,
-    as it is shaped, whatever the dialect, since its server has read them; a message of text alone
-    is read by *dialect*, since servers leave calls in the content when they know no parser for
-    them; where the format of the family is not known either, a call in there cannot be read. Calls
-    that a server left in the content beside those it read come first.
+    Raw output is read by *dialect*. A message with calls is read as `native` or `anthropic`,
+    depending on its shape and whatever the dialect, since its server has read them; a message of
+    text alone is read by *dialect*, since servers leave calls in the content when they have no
+    parser for them; if the family's format is not known either, a call in it cannot be read. Calls
+    that a server left in the content come before those that it read.
 
-    A call is unfinished only if the answer was cut off: one that the model ended itself, as
-    `Transcript.finish_reason` or a stop token in the text tells, is malformed.
+    A call is unfinished only if the answer was cut off: if the model ended the answer itself, as
+    `Transcript.finish_reason` or a stop token in the text shows, the call is malformed.
 
     Raises:
-        ValueError: for a transcript of an error: there is no answer, and none may be judged.
+        ValueError: for a transcript of an error: it has no answer that could be judged.
     """
     if transcript.error is not None:
         raise ValueError(f"case {transcript.key.case!r} has no answer to read: {transcript.error}")
@@ -112,7 +112,7 @@ def _content(message: Mapping[str, Any]) -> str | None:
 
 def _ended(reading: Reading) -> Reading:
     """
-    Return *reading* of an answer that the model ended itself: nothing in it was cut off.
+    Return *reading* for an answer that the model ended itself: nothing in it was cut off.
     """
     attempts = tuple(replace(attempt, unfinished=False) for attempt in reading.attempts)
     return replace(reading, attempts=attempts)
@@ -123,10 +123,10 @@ def _cut_off(attempt: Attempt) -> Attempt:
 
 
 _OF_SERVERS = (NATIVE.name, ANTHROPIC.name)
-"""The dialects of messages: they do not tell in which format a model writes its calls."""
+"""The dialects of messages: they do not say in which format a model writes its calls."""
 
 ENDED = ("stop", "tool_calls", "function_call", "end_turn", "tool_use", "stop_sequence", "eos")
-"""The values of `Transcript.finish_reason` that say that the model ended the answer itself."""
+"""The values of `Transcript.finish_reason` that mean the model ended the answer itself."""
 
 
 def _left_in_content(
@@ -139,7 +139,8 @@ def _left_in_content(
 ) -> Reading | None:
     """
     Read the calls that a server left in the content, by *dialect* or, where a server reads the
-    calls and nothing tells their format, by the dialect that reads them all; None where are none.
+    calls and their format is unknown, by the dialect that reads every format; None if there are
+    none.
     """
     if dialect.name not in _OF_SERVERS:
         reading = read_text(dialect, content, tools, opened=opened, lenient=lenient)
@@ -159,9 +160,9 @@ def _left_in_content(
 
 def marked(attempt: Attempt) -> bool:
     """
-    Return whether *attempt* shows by more than a name that it is a call: by a tag, say.
+    Return whether more than a name shows that *attempt* is a call: a tag, for example.
 
-    Formats without tags take ``print(x)`` for one, which prose and code hold, too.
+    Formats without tags take ``print(x)`` for a call, which prose and code contain too.
     """
     bare = attempt.raw.lstrip("[( \n")
     return not bare.startswith((f"{attempt.name}(", "{"))
@@ -189,7 +190,7 @@ _OPENED = re.compile(rf"(?:{'|'.join(map(re.escape, REASONING))})\s*\Z")
 def opened_by(prompt: str) -> str | None:
     """
     Return the text with which a rendered prompt has begun the answer: thinking that is still open
-    where the prompt ends. None where there is none.
+    at the end of the prompt. None if there is none.
     """
     found = _OPENED.search(prompt)
     return found.group() if found else None
@@ -204,11 +205,11 @@ def read_text(
     lenient: bool = False,
 ) -> Reading:
     """
-    Read an answer's text by *dialect*, behind the text that the prompt had *opened*.
+    Read an answer's text by *dialect*, after the text that the prompt had *opened*.
 
-    Thinking that the prompt opened and the answer closes is no part of the answer, whatever the
-    dialect knows of thinking. Where it is never closed, the dialect reads both as one text. The
-    places of calls are those in *output*.
+    Thinking that the prompt opened and the answer closes is not part of the answer, whatever the
+    dialect knows about thinking. If it is never closed, the dialect reads both as one text. The
+    positions of calls are those in *output*.
     """
     reader = dialect.read_leniently if lenient else dialect.read
     before, text = "", output
@@ -216,7 +217,7 @@ def read_text(
     if opener is not None:
         closer = REASONING[opener.group().rstrip()]
         thought, tag, rest = output.partition(closer)
-        # How far the text that is read begins before (or, negative, behind) the output's start.
+        # How far before the output's start (or after it, if negative) the text that is read begins.
         if tag:
             before, text, shift = "", rest, -len(thought) - len(tag)
         else:

@@ -1,9 +1,9 @@
 """
-The dialects there are, and which one reads what.
+All dialects by name, and how the dialect of a chat template is found.
 
-Those of this package stand in the files of this folder, each with a tuple ``DIALECTS`` of what it
-brings; other packages add theirs by entry points in group ``harness.dialects``, whose name is the
-word for ``--dialect`` and whose object is a `Dialect`.
+Those of this package are in the files of this folder, each with a tuple ``DIALECTS``; other
+packages add theirs by entry points in the group ``harness.dialects``: the name is what
+``--dialect`` takes, the object a `Dialect`.
 """
 
 import json
@@ -26,7 +26,7 @@ from harness.plugins import Family
 @cache
 def _built_in() -> Mapping[str, Dialect]:
     """
-    Import every file of this folder: what it brings stands in its ``DIALECTS``.
+    Import every file of this folder and return the dialects in its ``DIALECTS``.
     """
     modules = [
         import_module(f"{dialects.__name__}.{file.name}")
@@ -59,8 +59,8 @@ def dialect(name: str) -> Dialect:
     if word == RESPONSE_TEMPLATE:
         if not colon:
             raise DialectError(
-                f"dialect {name} is that of a checkpoint's own tokenizer, and there is none here; "
-                f"give a template with --dialect {name}:FILE"
+                f"dialect {name} needs a checkpoint's own tokenizer, and there is none here; "
+                f"name a template with --dialect {name}:FILE"
             )
         return from_file(Path(file).expanduser())
     loaded: Dialect = _FAMILY.load(name)
@@ -69,10 +69,10 @@ def dialect(name: str) -> Dialect:
 
 def chosen(asked: str | None, template: str, tokenizer: Any) -> Dialect:
     """
-    Return the dialect *asked* for, or else the one of the chat template of *tokenizer*.
+    Return the dialect that was *asked* for, or else that of the chat template of *tokenizer*.
 
     Raises:
-        DialectError: as `dialect` and `detect`.
+        DialectError: as for `dialect` and `detect`.
     """
     if asked == RESPONSE_TEMPLATE:
         return of_tokenizer(tokenizer)
@@ -81,7 +81,7 @@ def chosen(asked: str | None, template: str, tokenizer: Any) -> Dialect:
 
 def own_template(spoken: Dialect) -> str | None:
     """
-    Return what has to be kept of a dialect to find it again, beside its name.
+    Return what must be stored of a dialect, in addition to its name, to find it again.
     """
     return spoken.template if isinstance(spoken, ResponseTemplate) else None
 
@@ -91,10 +91,12 @@ def spoken_by(checkpoint: Checkpoint) -> Dialect:
     Return the dialect that *checkpoint* was read with.
 
     Raises:
-        DialectError: as `dialect`.
+        DialectError: as for `dialect`.
     """
     if checkpoint.dialect == RESPONSE_TEMPLATE:
-        with boundary(DialectError, "the run does not hold the response template it was read with"):
+        with boundary(
+            DialectError, "the run does not contain the response template it was read with"
+        ):
             template = json.loads(checkpoint.response_template or "")
         return ResponseTemplate(template)
     return dialect(checkpoint.dialect)
@@ -105,7 +107,7 @@ def detect(template: str) -> Dialect:
     Find the dialect in which a chat template (its Jinja source) writes calls.
 
     Raises:
-        DialectError: if no dialect, or more than one, recognises it.
+        DialectError: if no dialect recognizes it, or more than one does.
     """
     found = [member for member in map(dialect, names()) if member.recognises(template)]
     if len(found) == 1:

@@ -2,16 +2,16 @@
 A tokenizer's own ``response_template``: regions between delimiters, described by the checkpoint.
 
 Source: transformers' response parsing (``transformers.utils.chat_parsing``, from 5.13 on), whose
-delimiters and content parsers are used as they are. They are not used through its
-``parse_response``: that gives no place in the text, lets one malformed call undo the whole answer,
-and takes a call that is cut off before its closing delimiter for a finished one.
+delimiters and content parsers are used unchanged. Its ``parse_response`` is not used: it returns no
+positions, one malformed call makes it discard the whole answer, and it takes a call that is cut off
+before its closing delimiter for a finished one.
 
-A call that lost its opening delimiter is an attempt (`harness.dialects.readers.lost`): its closing
-delimiter shows it, the tag of an argument, or, where calls are JSON, an object with ``name`` and
-``arguments`` that names a declared tool.
+A call that lost its opening delimiter is an attempt (`harness.dialects.readers.lost`): what
+shows it is its closing delimiter, the tag of an argument or, where calls are JSON, an object with
+``name`` and ``arguments`` that names a declared tool.
 
 It is chosen by ``--dialect response-template`` where the checkpoint's tokenizer has one, or by
-``--dialect response-template:FILE`` with the template as JSON, and is kept in the run.
+``--dialect response-template:FILE`` with the template as JSON, and is stored in the run.
 """
 
 import json
@@ -38,15 +38,15 @@ from harness.messages import Tool, ToolCall
 
 NAME = "response-template"
 CALLS, TEXT = "tool_calls", "content"
-"""The fields of the message that hold calls and text; others (thinking) are neither."""
+"""The fields of the message with calls and text; others (thinking) are neither."""
 
 
 _BLANK = re.compile(r"\\s\*(?![?+*{])")
 _LONGEST_SECONDS = 5
-"""What one search for a delimiter may take: a pattern of somebody else's may be exponential."""
+"""The limit of one search for a delimiter: a foreign pattern may take exponential time."""
 
 _UNTYPED = ("xml-inline", "kv-lines")
-# Content parsers that give bare text, which only the tool's schema can type.
+# Content parsers that return bare text, whose type only the tool's schema can tell.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +68,7 @@ class _Region:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Found:
     """
-    Where a delimiter stands.
+    Where a delimiter is.
     """
 
     start: int
@@ -80,11 +80,11 @@ class _Found:
 
 class _Delimiter:
     """
-    One pattern of a template, looked for from left to right in time linear in the text.
+    One pattern of a template, searched for from left to right in time linear in the text.
 
-    ``\\s*`` at the beginning of a pattern is tried anew at every character of a blank stretch, so
-    it is taken off and the white space before a match is added by hand. What a pattern finds is
-    kept until the search has passed it, as several patterns are looked for from each place.
+    ``\\s*`` at the beginning of a pattern is tried again at every character of a blank stretch, so
+    it is removed and the white space before a match is added by hand. A match is kept until the
+    search has passed it, as several patterns are searched for from each position.
     """
 
     def __init__(self, pattern: Any) -> None:
@@ -97,7 +97,7 @@ class _Delimiter:
 
     def search(self, text: str, at: int, kept: _Found | None = None) -> _Found | None:
         """
-        Return the first match at or after *at*; *kept* is what was found from an earlier place.
+        Return the first match at or after *at*; *kept* is the one found from an earlier position.
 
         Raises:
             TimeoutError: if the pattern takes too long on this text.
@@ -158,7 +158,7 @@ class ResponseTemplate:
 
     def recognises(self, template: str) -> bool:
         """
-        Never: it is chosen by name.
+        Return False: it is chosen by name.
         """
         return False
 
@@ -196,7 +196,7 @@ class ResponseTemplate:
 
     def read_leniently(self, output: str, tools: Sequence[Tool] = ()) -> Reading:
         """
-        Read as `read` does: what is not in the template is not known.
+        Read as `read` does: nothing is known beyond the template.
         """
         return self.read(output, tools)
 
@@ -208,19 +208,19 @@ class ResponseTemplate:
             DialectError: always.
         """
         raise DialectError(
-            f"dialect {NAME} cannot write calls; name the family's own with --dialect"
+            f"dialect {NAME} cannot write calls; name the family's dialect with --dialect"
         )
 
     def _regions(self, output: str) -> Iterator[_Region]:
         """
-        Cut *output* at the delimiters: of all that may open, the first, and of those the longest.
+        Split *output* at the delimiters: the first of all that may open, the longest if several do.
         """
         implicit = self._parsed.implicit
         at, ended = 0, False
         coming = {name: each.search(output, 0) for name, each in self._openings.items()}
         while at < len(output):
             coming = {
-                # What is not found from one place is not found from a later one.
+                # What is not found from one position is not found from a later one.
                 name: found and self._openings[name].search(output, at, found)
                 for name, found in coming.items()
             }
@@ -229,7 +229,7 @@ class ResponseTemplate:
                     (found.start, found.start - found.end, name, found)
                     for name, found in coming.items()
                     if found is not None
-                    # One of no width must not open again where it has just been closed.
+                    # An empty match must not open again where it has just been closed.
                     and (found.end > at or not ended)
                 ),
                 default=None,
@@ -258,7 +258,7 @@ class ResponseTemplate:
             body = output[found.end : len(output) if closing is None else closing.start]
             closed = closing is not None
             if close is None:
-                # It ends with the answer, whose end is a control token and no part of it.
+                # It ends with the answer, without the control token at the end.
                 whole, body = body, self._without_ends(body)
                 closed = whole != body
             yield _Region(
@@ -274,16 +274,16 @@ class ResponseTemplate:
 
     def _without_ends(self, text: str) -> str:
         """
-        Take out what ends a turn.
+        Remove the tokens that end a turn.
         """
         close = self._closings.get(self._parsed.implicit)
         return text if close is None else close.removed(text)
 
     def _begun(self, output: str, at: int) -> int:
         """
-        Say where the opening of a call begins that *output* ends inside of; else its length.
+        Return where the opening of a call begins if *output* ends inside one; otherwise its length.
 
-        Only an opening that begins with fixed characters can be told from other text half-way.
+        Only an opening with fixed first characters can be recognized before it is complete.
         """
         pattern = self._openings[CALLS].core
         match = (
@@ -311,7 +311,7 @@ class ResponseTemplate:
                 raw=region.raw,
                 start=region.start,
                 problem=problem,
-                # What has no closing delimiter is known to be cut off only if it cannot be read.
+                # Without a closing delimiter only an unreadable call is known to be cut off.
                 unfinished=problem is not None and not region.closed,
                 by_schema=by_schema,
             )
@@ -322,7 +322,7 @@ class ResponseTemplate:
         field = self._parsed.fields[CALLS]
         try:
             if field.content == "json" and not field.content_args:
-                # Whether the text has one meaning: no key twice, no number beyond JSON's.
+                # The text must have one meaning: no key twice, no number that JSON does not allow.
                 read_json(region.body, 0)
             value = self._content(region.body, field, region.captures)
             canonical_json(value).encode()
@@ -339,7 +339,7 @@ class ResponseTemplate:
             if not isinstance(name, str) or not name:
                 yield attempt(None, None, "no name")
             elif not isinstance(arguments, Mapping):
-                yield attempt(name, None, "the arguments are no object")
+                yield attempt(name, None, "the arguments are not an object")
             else:
                 texts = {k: v for k, v in arguments.items() if isinstance(v, str)}
                 if field.content not in _UNTYPED:
@@ -350,13 +350,13 @@ class ResponseTemplate:
 
 def _traces(field: Any) -> Traces:
     """
-    Gather what shows a call of *field* whose opening is missing.
+    Return what shows a call of *field* whose opening is missing.
     """
     tag = field.content_args.get("tag_pattern")
     inner = _fixed_beginning(None, tag) if isinstance(tag, str) else ""
     return Traces(
         problem=missing(" or ".join(field.open_literals or [field.open_re.pattern])),
-        # One character or two may stand in any text.
+        # One or two characters may occur in any text.
         inner=(inner,) if len(inner) > 2 else (),
         closers=tuple(one for one in field.close_literals or () if len(one) > 2),
         keys=("name", "arguments", "parameters") if field.content == "json" else (),
@@ -365,7 +365,7 @@ def _traces(field: Any) -> Traces:
 
 def _fixed_beginning(literals: Sequence[str] | None, pattern: str) -> str:
     """
-    Give the characters every opening begins with, white space aside; empty if there are none.
+    Return the characters that every opening begins with, ignoring white space; may be empty.
     """
     if literals is not None:
         first, last = min(literals).lstrip(), max(literals).lstrip()
@@ -373,30 +373,30 @@ def _fixed_beginning(literals: Sequence[str] | None, pattern: str) -> str:
         return first[: next((i for i, alike in enumerate(same) if not alike), len(first))]
     plain = re.match(r"(?:\\s[*+?]?)*((?:[^\\.^$*+?{}\[\]|()]|\\[^a-zA-Z0-9])*)([*?{]?)", pattern)
     fixed = re.sub(r"\\(.)", r"\1", plain[1]) if plain else ""
-    # What may be repeated or left out is not fixed.
+    # Repeated or optional characters are not fixed.
     return fixed[:-1] if plain and plain[2] else fixed
 
 
 def from_file(path: Path) -> ResponseTemplate:
     """
-    Read a template from a JSON file: the template itself, or a tokenizer_config.json that holds it.
+    Read a template from a JSON file: the template itself, or a tokenizer_config.json with one.
 
     Raises:
-        DialectError: if it cannot be read or is none.
+        DialectError: if the file cannot be read or contains no template.
     """
     with boundary(DialectError, f"{path} cannot be read"):
         data = json.loads(path.read_text("utf-8"))
     if isinstance(data, dict):
         data = data.get("response_template", data)
     if not isinstance(data, dict):
-        raise DialectError(f"{path} holds no response template, which is a JSON object")
+        raise DialectError(f"{path} contains no response template, which is a JSON object")
     with boundary(DialectError, str(path)):
         return ResponseTemplate(data)
 
 
 def of_tokenizer(tokenizer: Any) -> ResponseTemplate:
     """
-    Take the template that a tokenizer comes with.
+    Return the template of a tokenizer.
 
     Raises:
         DialectError: if it has none.
@@ -404,7 +404,7 @@ def of_tokenizer(tokenizer: Any) -> ResponseTemplate:
     template = getattr(tokenizer, "response_template", None)
     if not isinstance(template, dict):
         raise DialectError(
-            "the checkpoint's tokenizer has no response template; give one with "
-            f"--dialect {NAME}:FILE, or name a family's dialect"
+            "the checkpoint's tokenizer has no response template; name one with "
+            f"--dialect {NAME}:FILE, or choose a family's dialect"
         )
     return ResponseTemplate(template)

@@ -2,10 +2,10 @@
 xLAM: nothing but a JSON list of calls, or, from the first models, ``{"tool_calls": [..]}``.
 
 Source: Salesforce's model cards of xLAM-1 and xLAM-2 and their outputs on a public leaderboard.
-The list, or the object, stands at the start of the answer, or after ``</think>``. An empty list
-means that no tool is called. Served models also put the list behind ``[TOOL_CALLS]``, into
-``<tool_call>`` or into a code fence: those are read leniently. An expression for a value,
-``1.0 / 6.0``, is no JSON and never computed.
+The list or the object is at the start of the answer, or after ``</think>``. An empty list means
+that no tool is called. Served models also put the list after ``[TOOL_CALLS]``, into
+``<tool_call>`` or into a code fence: those are read leniently. An expression as a value, such as
+``1.0 / 6.0``, is not JSON and never evaluated.
 """
 
 import re
@@ -64,7 +64,7 @@ class Xlam:
 
     def recognises(self, template: str) -> bool:
         """
-        Whether *template* holds one of the two instructions that these models are prompted with.
+        Return whether *template* has one of the two instructions these models are prompted with.
         """
         return '"tool_call_name"' in template or '{"tool_calls": [' in template
 
@@ -76,21 +76,21 @@ class Xlam:
 
     def read_leniently(self, output: str, tools: Sequence[Tool] = ()) -> Reading:
         """
-        Read *output* with these mends: single quotes, a trailing comma, a code fence, arguments
-        encoded twice, ``parameters`` for ``arguments``, ``\\_`` in a name; the list behind
+        Read *output* with these repairs: single quotes, a trailing comma, a code fence, arguments
+        encoded twice, ``parameters`` for ``arguments``, ``\\_`` in a name; the list after
         ``[TOOL_CALLS]`` or in ``<tool_call>``; and calls at the start of any line.
         """
         body = partial(_calls, loose=True)
-        mended = _plain(read_tagged(output, _SERVED, body, _BARE, declared(tools)))
-        # A tag of another family that begins nothing readable is text, as it is strictly.
-        return mended if mended.repairs else self.read(output, tools)
+        repaired = _plain(read_tagged(output, _SERVED, body, _BARE, declared(tools)))
+        # A tag of another family that begins nothing readable is text, as in a strict reading.
+        return repaired if repaired.repairs else self.read(output, tools)
 
     def render(self, calls: Sequence[ToolCall]) -> str:
         """
         Write *calls* as one list.
 
         Raises:
-            ValueError: for a value JSON cannot hold.
+            ValueError: for a value that JSON cannot represent.
         """
         listed = [{"name": call.name, "arguments": dict(call.arguments)} for call in calls]
         return rendered_value(listed) + "<|im_end|>"
@@ -98,7 +98,7 @@ class Xlam:
 
 def _calls(text: str, at: int, *, loose: bool = False) -> tuple[Written, ...]:
     """
-    Read the list that begins at *at*; the object around it, if any, ends with its last call.
+    Read the list that begins at *at*; an object around it belongs to its last call.
     """
     found = read_list(text, at, loose=loose)
     if text[max(0, at - 40) : at].rstrip().endswith(":"):

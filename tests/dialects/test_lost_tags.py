@@ -249,7 +249,7 @@ def test_a_call_without_its_tag_is_malformed_and_no_abstention(name: str, answer
             "opening tag missing",
             "thinking is not closed",
             "cannot be read as a call",
-            "stands in the text",
+            "is in the text",
         )
     )
 

@@ -34,7 +34,7 @@ def test_a_number_that_json_does_not_know_is_a_problem(lenient: bool):
     reader = NATIVE.read_message_leniently if lenient else NATIVE.read_message
     (attempt,) = reader(message, None).attempts
 
-    assert ("f", None, "nan is no JSON number") == (
+    assert ("f", None, "nan is not a JSON number") == (
         attempt.name,
         attempt.arguments,
         attempt.problem,

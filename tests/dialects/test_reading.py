@@ -199,7 +199,7 @@ def test_a_call_in_the_content_that_nobody_reads_is_an_attempt():
 
     (attempt,) = reading.attempts
     assert ("f", None) == (attempt.name, attempt.arguments)
-    assert "the call stands in the text" in (attempt.problem or "")
+    assert "the call is in the text" in (attempt.problem or "")
 
 
 def test_the_finish_reason_reaches_the_reader():

@@ -275,7 +275,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_a_run_without_its_template_is_told_so():
-    with pytest.raises(DialectError, match="does not hold the response template"):
+    with pytest.raises(DialectError, match="does not contain the response template"):
         spoken_by(Checkpoint(reference="x", dialect="response-template", dialect_version=1))
 
 

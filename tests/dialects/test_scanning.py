@@ -97,17 +97,17 @@ def test_ends_too_early(text: str):
         ('{"a": 1 "b"}', 8, "expected ',' or '}'"),
         ('{"a": 1,}', 8, "a trailing comma"),
         ("[1,]", 3, "a trailing comma"),
-        ('"a\nb"', 2, "a string holds a bare control character"),
-        ('"\\x41"', 2, "\\x is no JSON escape"),
-        ('"\\_"', 2, "\\_ is no JSON escape"),
+        ('"a\nb"', 2, "a string contains a bare control character"),
+        ('"\\x41"', 2, "\\x is not a JSON escape"),
+        ('"\\_"', 2, "\\_ is not a JSON escape"),
         ('"\\u00g0"', 5, "\\u needs four hexadecimal digits"),
-        ('"\\udf0d\\ud83c"', 0, "a string holds half a surrogate pair"),
-        ('"\ud83c"', 0, "a string holds half a surrogate pair"),
-        ('{"a": 1, "a": 1}', 9, "the key 'a' stands twice"),
-        ("NaN", 0, "NaN is no JSON number"),
-        ("[Infinity]", 1, "Infinity is no JSON number"),
-        ("-Infinity", 0, "-Infinity is no JSON number"),
-        ("-1e400", 0, "a number too large to hold"),
+        ('"\\udf0d\\ud83c"', 0, "a string contains half a surrogate pair"),
+        ('"\ud83c"', 0, "a string contains half a surrogate pair"),
+        ('{"a": 1, "a": 1}', 9, "the key 'a' appears twice"),
+        ("NaN", 0, "NaN is not a JSON number"),
+        ("[Infinity]", 1, "Infinity is not a JSON number"),
+        ("-Infinity", 0, "-Infinity is not a JSON number"),
+        ("-1e400", 0, "a number too large to represent"),
         ("True", 0, "expected a JSON value"),
     ],
 )
@@ -142,7 +142,7 @@ def test_surrogate_pairs_are_joined():
         ('{"a": 1}', {"a": 1}, []),
     ],
 )
-def test_a_loose_reader_records_its_mends(text: str, value: Any, repairs: list[str]):
+def test_a_loose_reader_records_its_repairs(text: str, value: Any, repairs: list[str]):
     reader = JsonReader(text, loose=True)
 
     assert (value, len(text)) == reader.value(0)

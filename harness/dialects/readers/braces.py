@@ -1,9 +1,9 @@
 """
-Google's notation of a call: ``call:NAME{key:<quote>text<quote>,n:3}``, for two dialects.
+Google's notation of a call, ``call:NAME{key:<quote>text<quote>,n:3}``, used by two dialects.
 
-Keys are bare; strings, and only strings, stand in the family's quote token; the rest is JSON. White
-space may stand between the tokens inside the braces, but not around ``call:``, the name or the
-outer braces. ``None`` is null, which is how a Jinja template prints it.
+Keys are bare; strings, and only strings, are wrapped in the family's quote token; the rest is JSON.
+White space is allowed between the tokens inside the braces, but not around ``call:``, the name or
+the outer braces. ``None`` is null, as a Jinja template prints it.
 """
 
 import math
@@ -27,47 +27,47 @@ class Braces:
     """
 
     family: str
-    """As errors name it."""
+    """The name in error messages."""
     quote: str
     """The token at both ends of a string."""
     single_quotes: bool = False
-    """Whether a lenient reading takes Python's strings, too."""
+    """Whether a lenient reading accepts Python strings too."""
     equals: bool = False
-    """Whether a lenient reading takes ``=`` for the colon."""
+    """Whether a lenient reading accepts ``=`` for the colon."""
 
     def read(self, text: str, at: int) -> tuple[Written, ...]:
         """
         Read the call that begins at *at*; always one.
 
         Raises:
-            Trouble: where it cannot be read.
+            Trouble: if it cannot be read.
         """
         return _written(text, at, _Reader(text, self))
 
-    def mend(self, text: str, at: int) -> tuple[Written, ...]:
+    def read_leniently(self, text: str, at: int) -> tuple[Written, ...]:
         """
-        Read as `read` does, with the mends of a lenient reading.
+        Read as `read` does, with the repairs of a lenient reading.
 
         Raises:
-            Trouble: where it cannot be read, mended or not.
+            Trouble: if it cannot be read even with repairs.
         """
         try:
             return self.read(text, at)
         except Trouble as trouble:
-            if not trouble.mendable:
+            if not trouble.repairable:
                 raise
             try:
                 return _written(text, at, _Reader(text, self, loose=True))
             except Trouble as second:
-                # Loose or strict, what ends too early stays unfinished.
+                # Text that ends too early stays unfinished, read loosely or strictly.
                 raise (second if second.early else trouble) from None
 
     def render(self, call: ToolCall) -> str:
         """
-        Write *call* as the official template does: keys sorted without regard to case.
+        Write *call* as the official template does: keys sorted ignoring case.
 
         Raises:
-            ValueError: for a name, key or value this notation cannot hold.
+            ValueError: for a name, key or value this notation cannot represent.
         """
         if not call.name or not _NAME.fullmatch(call.name):
             raise ValueError(f"{self.family} cannot write the tool name {call.name!r}")
@@ -76,14 +76,14 @@ class Braces:
     def _value(self, value: Any) -> str:
         if isinstance(value, str):
             if self.quote in value:
-                raise ValueError(f"{self.family} cannot write a string that holds {self.quote}")
+                raise ValueError(f"{self.family} cannot write a string that contains {self.quote}")
             return f"{self.quote}{value}{self.quote}"
         if value is None:
             return "null"
         if isinstance(value, bool):
             return "true" if value else "false"
         if isinstance(value, Mapping):
-            # Jinja's dictsort, which the template uses, ignores case and keeps the order of equals.
+            # Jinja's dictsort, which the template uses, ignores case and is stable.
             pairs = sorted(value.items(), key=lambda pair: str(pair[0]).lower())
             return "{" + ",".join(f"{self._key(k)}:{self._value(v)}" for k, v in pairs) + "}"
         if isinstance(value, list | tuple):
@@ -121,14 +121,14 @@ class _Reader(JsonReader):
         if self.begins(quote, at):
             self.fail("", at, early=True)
         char = self.text[at : at + 1]
-        if char == '"' and self.mend("quoted string"):
+        if char == '"' and self.repair("quoted string"):
             return self.quoted(at)
-        if char == "'" and self.braces.single_quotes and self.mend("single quotes"):
+        if char == "'" and self.braces.single_quotes and self.repair("single quotes"):
             return self.quoted(at)
         return None
 
     def read_key(self, at: int) -> tuple[str, int]:
-        if self.text[at : at + 1] == '"' and self.mend("quoted key"):
+        if self.text[at : at + 1] == '"' and self.repair("quoted key"):
             return self.quoted(at)
         match = _KEY.match(self.text, at)
         end = match.end() if match else at
@@ -141,7 +141,7 @@ class _Reader(JsonReader):
 
     def separates(self, at: int) -> bool:
         if self.braces.equals and self.text[at : at + 1] == "=":
-            return self.mend("= for :")
+            return self.repair("= for :")
         return super().separates(at)
 
 

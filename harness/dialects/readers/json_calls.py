@@ -1,7 +1,8 @@
 """
 One call as one JSON object: a name under one key, its arguments under another.
 
-Half of the dialects write calls so and differ in the two keys and in what stands around the object.
+Half of the dialects write calls like this; they differ in the two keys and in what surrounds the
+object.
 Other keys (``id``, ``type``) are ignored, as the runtimes do.
 """
 
@@ -21,19 +22,19 @@ _FENCE_OPEN = re.compile(r"\s*```(?:json)?[ \t]*\n?")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Keys:
     """
-    Under which keys a family writes the name and the arguments of a call.
+    The keys under which a family writes the name and the arguments of a call.
     """
 
     name: str = "name"
     arguments: tuple[str, ...] = ("arguments",)
-    """The first is what `rendered_call` writes; the others are read just as well. Of two that
-    stand in one object neither is better, so that is a problem."""
-    mended: tuple[str, ...] = ("parameters",)
-    """Keys for the arguments that only a lenient reading takes."""
+    """`rendered_call` writes the first; the others are read as well. Two of them in one object are
+    a problem, as neither is better."""
+    lenient: tuple[str, ...] = ("parameters",)
+    """Keys for the arguments that only a lenient reading accepts."""
 
 
 NAME_ARGUMENTS = Keys()
-"""The common keys, of Hermes, Qwen, Mistral and others."""
+"""The usual keys: Hermes, Qwen, Mistral and others."""
 
 
 def read_call(text: str, at: int, keys: Keys = NAME_ARGUMENTS) -> tuple[Written, ...]:
@@ -41,19 +42,19 @@ def read_call(text: str, at: int, keys: Keys = NAME_ARGUMENTS) -> tuple[Written,
     Read the JSON object of one call that begins at or after *at*; always one call.
 
     Raises:
-        Trouble: where no JSON value can be read.
+        Trouble: if no JSON value can be read.
     """
     value, end = read_json(text, at)
     return (call_in(value, end, keys),)
 
 
-def mend_call(text: str, at: int, keys: Keys = NAME_ARGUMENTS) -> tuple[Written, ...]:
+def read_call_leniently(text: str, at: int, keys: Keys = NAME_ARGUMENTS) -> tuple[Written, ...]:
     """
-    Read as `read_call` does, with the mends of a lenient reading: single quotes, a trailing
-    comma, a code fence, a list around one or more calls, and those of `mended_call`.
+    Read as `read_call` does, with the repairs of a lenient reading: single quotes, a trailing
+    comma, a code fence, a list around one or more calls, and those of `repaired_call`.
 
     Raises:
-        Trouble: where no JSON value can be read, mended or not.
+        Trouble: if no JSON value can be read even with repairs.
     """
     repairs: list[str] = []
     try:
@@ -64,19 +65,19 @@ def mend_call(text: str, at: int, keys: Keys = NAME_ARGUMENTS) -> tuple[Written,
             reader.value(at)
             ends = reader.item_ends
     except Trouble as trouble:
-        if not trouble.mendable and _FENCE_OPEN.match(text, at) is None:
+        if not trouble.repairable and _FENCE_OPEN.match(text, at) is None:
             raise
         try:
             value, end, ends, repairs = _loose(text, at)
         except Trouble as second:
-            # Loose or strict, what ends too early stays unfinished.
+            # Text that ends too early stays unfinished, read loosely or strictly.
             raise (second if second.early else trouble) from None
     if not isinstance(value, list) or not value:
-        return (call_in(mended_call(value, repairs, keys), end, keys, tuple(repairs)),)
+        return (call_in(repaired_call(value, repairs, keys), end, keys, tuple(repairs)),)
     calls = []
     for item, item_end in zip(value, [*ends[:-1], end], strict=True):
         made = [*repairs, "wrapper list"]
-        calls.append(call_in(mended_call(item, made, keys), item_end, keys, tuple(made)))
+        calls.append(call_in(repaired_call(item, made, keys), item_end, keys, tuple(made)))
     return tuple(calls)
 
 
@@ -86,11 +87,12 @@ def read_list(
     """
     Read the JSON list of calls that begins at or after *at*.
 
-    Each counts once the comma or the bracket after it is there. A *loose* reading mends what
-    `mend_call` does, and takes a code fence around the list and one call without its list.
+    Each counts once it is followed by a comma or the bracket. A *loose* reading has the repairs of
+    `read_call_leniently`, and accepts a code fence around the list and a single call without a
+    list.
 
     Raises:
-        Trouble: where a call cannot be read, with those before it; where there is no call.
+        Trouble: if a call cannot be read, with those before it; if there is no call.
     """
     reader = JsonReader(text, loose=loose)
     outside: list[str] = []
@@ -102,7 +104,7 @@ def read_list(
     done: list[Written] = []
     try:
         if loose and text[at : at + 1] == "{":
-            (call,) = mend_call(text, at, keys)
+            (call,) = read_call_leniently(text, at, keys)
             done.append(replace(call, repairs=(*outside, "no list around the call", *call.repairs)))
         else:
             if text[at : at + 1] != "[":
@@ -126,7 +128,7 @@ def _items(
     reader: JsonReader, at: int, keys: Keys, done: list[Written], outside: tuple[str, ...]
 ) -> int:
     """
-    Read the items of the list that begins here into *done*; give where it ends.
+    Read the items of the list that begins here into *done*; return where it ends.
     """
     text = reader.text
     closed = False
@@ -134,12 +136,12 @@ def _items(
         at = reader.sure = reader.skip(at + 1)
         if text[at : at + 1] == "]":
             if not done:
-                reader.fail("the list holds no call", at)
-            if not reader.mend("trailing comma"):
+                reader.fail("the list contains no call", at)
+            if not reader.repair("trailing comma"):
                 reader.fail("a trailing comma", at)
             done[-1] = replace(done[-1], repairs=(*done[-1].repairs, "trailing comma"))
             return at + 1
-        found = (mend_call if reader.loose else read_call)(text, at, keys)
+        found = (read_call_leniently if reader.loose else read_call)(text, at, keys)
         if len(found) > 1:
             reader.fail("a list of calls inside the list", at)
         call = found[0]
@@ -156,17 +158,17 @@ def read_arguments(
     text: str, at: int, name: str | None, *, loose: bool = False
 ) -> tuple[Written, ...]:
     """
-    Read the JSON object of the arguments alone, of a call whose *name* stands before it.
+    Read the JSON object with the arguments of a call whose *name* comes before it.
 
     Raises:
-        Trouble: where no JSON value can be read.
+        Trouble: if no JSON value can be read.
     """
     repairs: list[str] = []
     try:
         try:
             value, end = read_json(text, at)
         except Trouble as trouble:
-            if not loose or not (trouble.mendable or _FENCE_OPEN.match(text, at)):
+            if not loose or not (trouble.repairable or _FENCE_OPEN.match(text, at)):
                 raise
             value, end, _, repairs = _loose(text, at)
     except Trouble as trouble:
@@ -192,10 +194,10 @@ def read_arguments(
 
 def past(reader: JsonReader, literal: str, at: int) -> int:
     """
-    Give where *literal*, which must stand exactly here, ends.
+    Return where *literal* ends, which must be exactly here.
 
     Raises:
-        Trouble: where it does not.
+        Trouble: if it is not.
     """
     if not reader.text.startswith(literal, at):
         reader.fail(f"expected {literal.strip()}", at, early=reader.begins(literal, at))
@@ -208,19 +210,19 @@ BARE = re.compile(r"^[ \t]*(?=(?:\[\s*)?\{\s*[\"'])", re.MULTILINE)
 
 def read_bare_calls(text: str, at: int, keys: Keys = NAME_ARGUMENTS) -> tuple[Written, ...]:
     """
-    Read calls that stand without tags: an object that has exactly the two keys, or a list of such.
-    One whose arguments are a schema declares a tool, and calls none.
+    Read calls without tags: an object with exactly the two keys, or a list of such objects. One
+    whose arguments are a schema declares a tool and is not a call.
 
     For a lenient reading, as the body of `harness.dialects.readers.tags.Bare`.
 
     Raises:
-        Trouble: where there is none.
+        Trouble: if there is no call.
     """
     reader = JsonReader(text)
     try:
         value, end = reader.value(at)
     except Trouble as trouble:
-        if not trouble.mendable:
+        if not trouble.repairable:
             raise
         reader = JsonReader(text, loose=True)
         value, end = reader.value(at)
@@ -229,7 +231,7 @@ def read_bare_calls(text: str, at: int, keys: Keys = NAME_ARGUMENTS) -> tuple[Wr
     calls = []
     for item, item_end in zip(items, ends, strict=False):
         repairs = list(reader.repairs)
-        call = call_in(mended_call(item, repairs, keys), item_end, keys, tuple(repairs))
+        call = call_in(repaired_call(item, repairs, keys), item_end, keys, tuple(repairs))
         expected = [{keys.name, key} for key in keys.arguments]
         declaration = call.arguments is not None and call.arguments.get("type") == "object"
         if call.problem is not None or item.keys() not in expected or declaration:
@@ -244,7 +246,7 @@ def call_in(
     value: Any, end: int, keys: Keys = NAME_ARGUMENTS, repairs: tuple[str, ...] = ()
 ) -> Written:
     """
-    Say which call a decoded JSON *value* is, or why it is none.
+    Return the call that a decoded JSON *value* is, or one that says why it is not a call.
     """
     name: str | None = None
     arguments: Mapping[str, Any] | None = None
@@ -262,7 +264,7 @@ def call_in(
         elif not found:
             problem = f'"{key}" is missing'
         elif len(found) > 1:
-            problem = f'"{found[0]}" and "{found[1]}" stand side by side'
+            problem = f'"{found[0]}" and "{found[1]}" are both there'
         elif isinstance(arguments, str):
             problem = f'"{key}" is a string, not an object'
         elif not isinstance(arguments, dict):
@@ -276,16 +278,16 @@ def call_in(
     )
 
 
-def mended_call(value: Any, repairs: list[str], keys: Keys = NAME_ARGUMENTS) -> Any:
+def repaired_call(value: Any, repairs: list[str], keys: Keys = NAME_ARGUMENTS) -> Any:
     """
-    Mend a decoded call, and add to *repairs* what was mended: the other family's key for the
-    arguments, arguments encoded twice, ``\\_`` in the name.
+    Return a decoded call after these repairs, each added to *repairs*: another family's key for
+    the arguments, arguments encoded twice, ``\\_`` in the name.
     """
     if not isinstance(value, dict):
         return value
     call = dict(value)
     if not any(key in call for key in keys.arguments):
-        for key in keys.mended:
+        for key in keys.lenient:
             if key in call:
                 call[keys.arguments[0]] = call[key]
                 repairs.append(f"{key} for {keys.arguments[0]}")
@@ -317,17 +319,17 @@ def rendered_call(call: ToolCall, keys: Keys = NAME_ARGUMENTS) -> str:
     Write *call* as one JSON object on one line, name first.
 
     Raises:
-        ValueError: for a value JSON cannot hold.
+        ValueError: for a value that JSON cannot represent.
     """
     return rendered_value({keys.name: call.name, keys.arguments[0]: dict(call.arguments)})
 
 
 def rendered_value(value: Any) -> str:
     """
-    Write *value* as JSON on one line, letters as they are.
+    Write *value* as JSON on one line, without escaping letters.
 
     Raises:
-        ValueError: for a value JSON cannot hold.
+        ValueError: for a value that JSON cannot represent.
     """
     return json.dumps(value, ensure_ascii=False, allow_nan=False)
 

@@ -1,9 +1,9 @@
 """
-Read one JSON value out of a model's text, and say exactly why where it cannot be read.
+Read one JSON value from a model's text, and say exactly why if it cannot be read.
 
-Stricter than `json` where a silent choice would change a call: a key that stands twice, NaN and
-infinities, a number no float can hold and half a surrogate pair are troubles, not values. It tells
-text that stops too early (a proper prefix of some value: the model was cut off) from text that is
+Stricter than `json` where a silent choice would change a call: a repeated key, NaN and infinities,
+a number that no float can represent and half a surrogate pair are troubles, not values. Text that
+stops too early (a proper prefix of some value: the model was cut off) is told from text that is
 wrong. Integers are kept exactly. Nesting is bounded, so no input can exhaust the stack.
 
 Time is linear in the text: nothing long is read twice, and no pattern here can backtrack. Checked
@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, NoReturn
 
 MAX_DEPTH = 64
-"""Deeper values are refused. Real calls nest three or four levels."""
+"""Deeper values are refused. Real calls nest three or four levels deep."""
 
 MAX_DIGITS = 4000
 """Longer numbers are refused: Python itself refuses to convert them from 4,300 digits on."""
@@ -63,31 +63,32 @@ class Trouble(Exception):  # noqa: N818 - data about a text, never an error that
         early: bool,
         sure: int,
         name: tuple[str, int] | None,
-        mendable: bool,
+        repairable: bool,
         done: tuple[Any, ...] = (),
     ):
         super().__init__(reason)
         self.reason = reason
         self.position = position
-        """Where the trouble stands, in characters from the start of the text."""
+        """Where the trouble is, in characters from the start of the text."""
         self.early = early
-        """The text so far is the beginning of something readable; it only ends too soon."""
+        """Whether the text so far is the beginning of something readable and only ends too soon."""
         self.sure = sure
-        """From here on nothing is certain: a string begun here may have swallowed what follows."""
+        """From this position on nothing is certain: a string that begins here may have swallowed
+        what follows."""
         self.name = name
         """The call's name and where it ends, if it was read before the trouble."""
-        self.mendable = mendable
-        """A loose reader would have gone on at some point."""
+        self.repairable = repairable
+        """Whether a loose reader would have continued at some point."""
         self.done = done
-        """Calls of the same list that were read before the trouble (`tagged.Written`)."""
+        """Calls of the same list that were read before the trouble (`tags.Written`)."""
 
 
 class JsonReader:
     """
     Reads JSON values from *text*; one reader for one value.
 
-    A loose reader also accepts single quotes and a trailing comma, which can mean one thing only,
-    and writes each such mend into `repairs`.
+    A loose reader also accepts single quotes and a trailing comma, which can mean only one thing,
+    and adds each such repair to `repairs`.
     """
 
     words: ClassVar[Mapping[str, Any]] = {"true": True, "false": False, "null": None}
@@ -97,7 +98,7 @@ class JsonReader:
         self.text = text
         self.loose = loose
         self.repairs: list[str] = []
-        self.mendable = False
+        self.repairable = False
         self.sure = 0
         self.name: tuple[str, int] | None = None
         self.outer: dict[str, Any] = {}
@@ -112,30 +113,30 @@ class JsonReader:
         Stop reading.
 
         Raises:
-            Trouble: always; *early* is also true where the text has ended.
+            Trouble: always; `early` is also true at the end of the text.
         """
         early = early or at >= len(self.text)
         if early:
             reason = "the text ends too early"
         raise Trouble(
-            reason, at, early=early, sure=self.sure, name=self.name, mendable=self.mendable
+            reason, at, early=early, sure=self.sure, name=self.name, repairable=self.repairable
         )
 
-    def mend(self, phrase: str) -> bool:
+    def repair(self, phrase: str) -> bool:
         """
-        Whether this reader may accept something loose; if so, it is recorded.
+        Return whether this reader may accept something loose, and record it if so.
         """
         if not self.loose:
-            self.mendable = True
+            self.repairable = True
         elif phrase not in self.repairs:
             self.repairs.append(phrase)
         return self.loose
 
     def skip(self, at: int) -> int:
         """
-        Pass over white space.
+        Skip white space.
         """
-        # Most often there is none.
+        # Usually there is none.
         if self.text[at : at + 1] not in _SPACES:
             return at
         match = _SPACE.match(self.text, at)
@@ -143,16 +144,16 @@ class JsonReader:
 
     def begins(self, word: str, at: int) -> bool:
         """
-        Whether the text ends here with the first characters of *word*, but not all of them.
+        Return whether the text ends here with the first characters of *word*, but not all of them.
         """
         return 0 < len(self.text) - at < len(word) and word.startswith(self.text[at:])
 
     def value(self, at: int, depth: int = 0) -> tuple[Any, int]:
         """
-        Read the value that begins at or after *at*; also give where it ends.
+        Read the value that begins at or after *at*; also return where it ends.
 
         Raises:
-            Trouble: where there is none.
+            Trouble: if there is none.
         """
         at = self.skip(at)
         char = self.text[at : at + 1]
@@ -165,10 +166,10 @@ class JsonReader:
 
     def string(self, at: int) -> tuple[str, int] | None:
         """
-        Read the string that begins exactly here, or give None where none does.
+        Read the string that begins exactly here, or return None if none does.
         """
         quote = self.text[at : at + 1]
-        if quote == '"' or (quote == "'" and self.mend("single quotes")):
+        if quote == '"' or (quote == "'" and self.repair("single quotes")):
             return self.quoted(at)
         return None
 
@@ -183,13 +184,13 @@ class JsonReader:
 
     def separates(self, at: int) -> bool:
         """
-        Whether what stands here separates a key from its value.
+        Return whether a key is separated from its value here.
         """
         return self.text[at : at + 1] == ":"
 
     def quoted(self, at: int) -> tuple[str, int]:
         """
-        Read a string whose opening quote stands here, by JSON's rules for escapes.
+        Read a string whose opening quote is here, by JSON's rules for escapes.
         """
         text = self.text
         quote = text[at]
@@ -210,18 +211,18 @@ class JsonReader:
                 part, here = self._escape(here)
                 parts.append(part)
             else:
-                self.fail("a string holds a bare control character", here)
+                self.fail("a string contains a bare control character", here)
         return self.sound("".join(parts), at), here + 1
 
     def sound(self, string: str, at: int) -> str:
         """
-        Join surrogate pairs; half a pair is no text.
+        Join surrogate pairs; half a pair is not text.
         """
         if not _half_a_pair(string):
             return string
         joined = string.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
         if joined.count("\ufffd") != string.count("\ufffd"):
-            self.fail("a string holds half a surrogate pair", at)
+            self.fail("a string contains half a surrogate pair", at)
         return joined
 
     def _escape(self, at: int) -> tuple[str, int]:
@@ -234,15 +235,15 @@ class JsonReader:
             if len(code) < 4:
                 self.fail("\\u needs four hexadecimal digits", at + 2 + len(code))
             return chr(int(code, 16)), at + 6
-        if letter == "'" and self.mend("single quotes"):
+        if letter == "'" and self.repair("single quotes"):
             return "'", at + 2
-        # Markdown's escape. In a value it could mean a backslash, in a tool's name it cannot.
+        # Markdown's escape. In a value it could mean a backslash, but not in a tool's name.
         if (
             letter != "_"
             or self.key not in NAME_KEYS
-            or not self.mend("escaped underscore in the name")
+            or not self.repair("escaped underscore in the name")
         ):
-            self.fail(f"\\{letter} is no JSON escape", at + 1)
+            self.fail(f"\\{letter} is not a JSON escape", at + 1)
         return "_", at + 2
 
     def _scalar(self, at: int) -> tuple[Any, int]:
@@ -254,14 +255,14 @@ class JsonReader:
         if found is None:
             for word in _NOT_JSON:
                 if self.text.startswith(word, at):
-                    self.fail(f"{word} is no JSON number", at)
+                    self.fail(f"{word} is not a JSON number", at)
             early = any(self.begins(word, at) for word in self.words)
             self.fail(f"expected {self.wanted}", at, early=early)
         return self.words[found], at + len(found)
 
     def _number(self, at: int) -> tuple[Any, int]:
         if self.text.startswith("-Infinity", at):
-            self.fail("-Infinity is no JSON number", at)
+            self.fail("-Infinity is not a JSON number", at)
         number = _NUMBER.match(self.text, at)
         begun = _NUMBER_BEGUN.match(self.text, at)
         end = number.end() if number else at
@@ -275,7 +276,7 @@ class JsonReader:
             return int(number.group()), end
         double = float(number.group())
         if math.isinf(double):
-            self.fail("a number too large to hold", at)
+            self.fail("a number too large to represent", at)
         return double, end
 
     def _object(self, at: int, depth: int) -> tuple[dict[str, Any], int]:
@@ -291,7 +292,7 @@ class JsonReader:
             if not self.separates(at):
                 self.fail("expected ':' after a key", at)
             if key in pairs:
-                self.fail(f"the key {key!r} stands twice", key_at)
+                self.fail(f"the key {key!r} appears twice", key_at)
             self.sure = at + 1
             if depth == 0:
                 self.key = key
@@ -325,20 +326,20 @@ class JsonReader:
             self.fail(f"expected ',' or '{closer}'", at)
         self.sure = at + 1
         at = self.skip(at + 1)
-        if self.text[at : at + 1] == closer and not self.mend("trailing comma"):
+        if self.text[at : at + 1] == closer and not self.repair("trailing comma"):
             self.fail("a trailing comma", at)
         return at
 
 
 def read_json(text: str, at: int) -> tuple[Any, int]:
     """
-    Read one value as a strict `JsonReader` does, faster where nothing stands in the way.
+    Read one value as a strict `JsonReader` does, but faster where possible.
 
-    `json` reads a short object just as well. Whatever it would read otherwise is kept from it:
-    text so long that a number or the nesting could pass its bound, and escaped or half surrogates.
+    `json` reads a short object equally well. It is not given what it would read differently: text
+    so long that a number or the nesting could exceed its bound, and escaped or half surrogates.
 
     Raises:
-        Trouble: where there is no value.
+        Trouble: if there is no value.
     """
     space = _SPACE.match(text, at)
     start = space.end() if space else at
@@ -380,7 +381,7 @@ _SOUND = json.JSONDecoder(
 
 def unsound(value: Any) -> str | None:
     """
-    Say why *value*, decoded elsewhere, could not have been read here; None if it could.
+    Return why *value*, decoded elsewhere, could not have been read here; None if it could.
     """
     pending = [(value, 0)]
     while pending:
@@ -389,24 +390,24 @@ def unsound(value: Any) -> str | None:
             return f"nested deeper than {MAX_DEPTH} levels"
         if isinstance(item, str):
             if _half_a_pair(item):
-                return "a string holds half a surrogate pair"
+                return "a string contains half a surrogate pair"
         elif isinstance(item, int):
             if item.bit_length() > MAX_DIGITS * 10 // 3:
                 return f"a number of more than {MAX_DIGITS} digits"
         elif isinstance(item, float):
             if not math.isfinite(item):
-                return f"{item} is no JSON number"
+                return f"{item} is not a JSON number"
         elif isinstance(item, list | tuple):
             pending += [(inner, depth + 1) for inner in item]
         elif isinstance(item, Mapping):
             for key, inner in item.items():
                 if not isinstance(key, str):
-                    return "a key is no string"
+                    return "a key is not a string"
                 if _half_a_pair(key):
-                    return "a string holds half a surrogate pair"
+                    return "a string contains half a surrogate pair"
                 pending.append((inner, depth + 1))
         elif item is not None:
-            return f"{type(item).__name__} is no JSON type"
+            return f"{type(item).__name__} is not a JSON type"
     return None
 
 

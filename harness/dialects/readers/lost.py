@@ -2,21 +2,21 @@
 Calls that lost their opening tag.
 
 A runtime looks for the opening tag and takes everything else for text. A call without it is not
-executed, but it is not silence either: it is an attempt that cannot be read. What shows one,
-outside of the calls that were read and of thinking that was closed:
+executed, but it is not the same as no call: it is an attempt that cannot be read. Outside the calls
+that were read and the thinking that was closed, it is shown by
 
 - an inner or closing tag of the family's calls;
-- the family's notation of a call with the name of a declared tool: a JSON object with the family's
+- the family's notation for a call with the name of a declared tool: a JSON object with the family's
   keys for name and arguments, ``call:NAME{``, ``NAME(key=`` or ``NAME()`` on its own.
 
 Text that only talks about calls stays text:
 
 - a tool's name, its arguments, or an object that names no declared tool or lacks one of the keys;
 - a tool's declaration, which has other keys or a schema for arguments;
-- anything in inline code, between backticks in a line that holds other text as well;
-- a closing tag straight after a call, which is there once too often.
+- anything in inline code, between backticks in a line with other text as well;
+- a surplus closing tag directly after a call.
 
-Inside thinking that was never closed the opening tags count as well, as no runtime looks in there.
+Inside thinking that was never closed the opening tags count as well, as no runtime looks there.
 Time is linear in the text.
 """
 
@@ -31,7 +31,7 @@ from harness.dialects.readers.json_text import JsonReader, Trouble
 from harness.messages import Tool
 
 MISSING = "opening tag missing"
-"""What the problem of such an attempt begins with."""
+"""The beginning of such an attempt's problem."""
 
 UNCLOSED = "the thinking is not closed before the call"
 """The problem of a call inside thinking that was never closed."""
@@ -42,26 +42,27 @@ _LEADING = (
     rf"(?:{_QUOTE}[^\"'\\{{}}]*{_QUOTE}|\d+)\s*,\s*){{0,4}}"
 )
 _BESIDE = frozenset({"id", "type", "index", "tool_call_id"})
-"""Keys that may stand in a call beside those of the family."""
+"""Keys that a call may have in addition to those of the family."""
 _CODE = re.compile(r"(?<!`)(`{1,2})(?!`)[^`\n]+\1(?!`)")
 _CODE_LINE = re.compile(r"^.*`.*$", re.MULTILINE)
 _SCHEMA = re.compile(r"\s*\{\s*[\"']type[\"']\s*:\s*[\"']object[\"']")
 _SPACES = re.compile(r"\s*")
 _LINE_END = re.compile(r"$", re.MULTILINE)
 _WINDOW = 120
-"""How far before an inner tag the tool's name is looked for, in characters."""
+"""How far before an inner tag to look for the tool's name, in characters."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Traces:
     """
-    What shows a call of one family though its opening tag is missing.
+    What shows a call of one family when its opening tag is missing.
     """
 
     problem: str
     """What is wrong with such a call: `missing`, or another reason."""
     openers: tuple[str, ...] = ()
-    """Every spelling of the opening tag; only where no runtime looks for it (`with_openers`)."""
+    """Every spelling of the opening tag; used only where no runtime looks for it
+    (`with_openers`)."""
     begins: tuple[str, ...] = ()
     """Inner tags with which a call begins."""
     inner: tuple[str, ...] = ()
@@ -70,24 +71,24 @@ class Traces:
     keys: tuple[str, ...] = ()
     """The key of the name, and those of the arguments, where calls are JSON objects."""
     notation: tuple[str, ...] = ()
-    """Patterns of a call's beginning, in which ``NAME`` stands for the declared names."""
+    """Patterns for the beginning of a call; ``NAME`` stands for the declared names."""
 
     def with_openers(self, openers: tuple[str, ...]) -> "Traces":
         """
-        Return the traces to look for where no runtime looks, so that *openers* count as well.
+        Return the traces to look for where no runtime looks: *openers* count as well.
         """
         return replace(self, openers=tuple(filter(None, openers)))
 
 
 def missing(opener: str) -> str:
     """
-    Return the problem of a call that *opener* does not stand before.
+    Return the problem of a call without *opener* before it.
     """
     return f"{MISSING}: no {opener} before the call"
 
 
 IN_TEXT = Traces(
-    problem="the call stands in the text, where no client looks for one",
+    problem="the call is in the text, where no client looks for one",
     keys=("name", "arguments", "parameters", "input"),
     notation=(
         r"<function=NAME>",
@@ -104,12 +105,12 @@ IN_TEXT = Traces(
         r"(?<![\w.-])NAME<｜tool▁sep｜>",
     ),
 )
-"""A call in the notation of any family, where a server should have read it."""
+"""The traces of a call in any family's notation, where a server should have read it."""
 
 
 def text_reading(text: str, names: tuple[str, ...]) -> Reading:
     """
-    Read an answer's *text* in which there should be no call.
+    Read an answer's *text* that should contain no call.
     """
     lost = lost_calls(text, 0, len(text), IN_TEXT, names)
     return Reading(attempts=tuple(lost), text="".join(without(text, 0, len(text), lost)).strip())
@@ -117,7 +118,7 @@ def text_reading(text: str, names: tuple[str, ...]) -> Reading:
 
 def without(text: str, start: int, end: int, calls: Sequence[Attempt]) -> list[str]:
     """
-    Return what stands between *start* and *end* of *text* outside of *calls*.
+    Return the parts of *text* between *start* and *end* that are outside *calls*.
     """
     begins = [start, *(call.end for call in calls)]
     ends = [*(call.start for call in calls), end]
@@ -126,7 +127,7 @@ def without(text: str, start: int, end: int, calls: Sequence[Attempt]) -> list[s
 
 def is_lost(attempt: Attempt) -> bool:
     """
-    Whether *attempt* is one that no opening tag shows.
+    Return whether *attempt* is one that no opening tag shows.
     """
     known = (MISSING, UNCLOSED, IN_TEXT.problem)
     return attempt.problem is not None and attempt.problem.startswith(known)
@@ -136,8 +137,8 @@ def in_section(
     reading: Reading, output: str, sections: tuple[str, ...], *, repair: bool
 ) -> Reading:
     """
-    Return *reading* with calls refused that stand before any of the tags *sections* in *output*:
-    runtimes of such a family look for calls only behind one. *repair* lets them count, recorded.
+    Return *reading* without the calls before any of the tags *sections* in *output*: runtimes of
+    such a family only look for calls after one. With *repair* they count, and that is recorded.
     """
     places = [place for tag in sections if (place := output.find(tag)) >= 0]
     begin = min(places, default=len(output))
@@ -172,7 +173,7 @@ class _Group:
     end: int
     name: str | None
     begun: bool = False
-    """A call is seen to begin; another beginning is that of another call."""
+    """Whether the call is seen to begin; another beginning is that of another call."""
     closed: bool = False
 
 
@@ -187,8 +188,8 @@ def lost_calls(
 ) -> list[Attempt]:
     """
     Return the attempts that *traces* show between *start* and *end* of an answer's *text*, where no
-    call was read; *names* are the declared tools. *problem* is what is wrong with them, if it is
-    not the opening tag that is missing.
+    call was read; *names* are the declared tools. *problem* is what is wrong with them if it is
+    something other than a missing opening tag.
     """
     segment = text[start:end]
     if not _suspicious(segment, traces, names):
@@ -208,7 +209,7 @@ def lost_calls(
 
 def _suspicious(segment: str, traces: Traces, names: tuple[str, ...]) -> bool:
     """
-    Whether to look closer: most text holds nothing like a call, and is passed over quickly.
+    Return whether to look closer: most text has nothing like a call and is skipped quickly.
     """
     if not segment or segment.isspace():
         return False
@@ -223,7 +224,7 @@ def _suspicious(segment: str, traces: Traces, names: tuple[str, ...]) -> bool:
 @lru_cache(maxsize=64)
 def _spelt(names: tuple[str, ...]) -> tuple[str, ...]:
     """
-    List the spellings of *names*: underscores may be escaped, and that in JSON once more.
+    Return the spellings of *names*: underscores may be escaped, in JSON twice.
     """
     escapes = ("_", "\\_", "\\\\_")
     return tuple({name.replace("_", escape): None for name in names for escape in escapes})
@@ -274,7 +275,7 @@ def _begin(
     segment: str, low: int, at: int, inner: bool, looked: "_LookedFor"
 ) -> tuple[int, str | None]:
     """
-    Say where a call begins whose first trace, at *at*, is not its beginning, and its name.
+    Return where a call begins whose first trace, at *at*, is not its beginning, and its name.
     """
     window = max(low, at - _WINDOW)
     if looked.before is not None and (before := looked.before.search(segment, window, at)):
@@ -288,7 +289,7 @@ def _begin(
 
 def _body_end(segment: str, at: int, limit: int) -> int:
     """
-    Say where a call ends of which no closing tag is there: with its JSON, or else with its line.
+    Return where a call without a closing tag ends: with its JSON, or otherwise with its line.
     """
     if segment[at : at + 1] in ("{", "["):
         try:
@@ -301,9 +302,9 @@ def _body_end(segment: str, at: int, limit: int) -> int:
 
 def _talk(segment: str) -> Callable[[int], bool]:
     """
-    Return what says whether a place is in inline code in a line that holds other text, too.
+    Return a function that tells whether a position is in inline code in a line with other text.
 
-    Places are asked for in rising order.
+    Its positions must not decrease from call to call.
     """
     spans: list[tuple[int, int]] = []
     for line in _CODE_LINE.finditer(segment) if "`" in segment else ():
@@ -332,12 +333,12 @@ class _LookedFor:
     before: re.Pattern[str] | None
     """A declared name at the end of a text."""
     named: re.Pattern[str] | None
-    """The pair of a call's name."""
+    """The key and value of a call's name."""
     arguments: re.Pattern[str] | None
     """The key of a call's arguments."""
     keys: tuple[str, ...]
     known: frozenset[str]
-    """The keys that a call may have; one with others is a declaration, or something else."""
+    """The keys that a call may have; an object with others is a declaration or something else."""
     names: frozenset[str]
 
     def canonical(self, written: str | None) -> str | None:
@@ -349,7 +350,7 @@ class _LookedFor:
 
     def name(self, match: re.Match[str]) -> str | None:
         """
-        Return the declared name in a match, or None where it holds none.
+        Return the declared name in a match, or None if it contains none.
         """
         groups = match.groupdict()
         return next(
@@ -363,7 +364,7 @@ class _LookedFor:
 
     def call(self, segment: str, at: int, inside: int, read: int) -> "_Object":
         """
-        Say what the object at *at* is; up to *read* the text was read as JSON before, in vain.
+        Return what the object at *at* is; up to *read* the text could not be read as JSON.
         """
         keys: Set[str] = frozenset()
         if at >= read:
@@ -373,7 +374,7 @@ class _LookedFor:
                 return _Object(name=self._named_in(value), end=end, read=end)
             except Trouble as trouble:
                 keys, read = reader.outer.keys(), trouble.position
-        # Broken: what can be seen of it decides, up to where the next object begins.
+        # Broken: its visible part decides, up to where the next object begins.
         following = self.traces.search(segment, inside)
         while following is not None and following.lastgroup != "object":
             following = self.traces.search(segment, following.end())
@@ -390,7 +391,7 @@ class _LookedFor:
 
     def _named_in(self, value: Any) -> str | None:
         """
-        Return the declared tool of the first call in *value*, which may hold calls deeper down.
+        Return the declared tool of the first call in *value*, at any depth.
         """
         pending = [value]
         while pending:
@@ -417,19 +418,19 @@ class _LookedFor:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Object:
     """
-    What a JSON object was found to be.
+    What a JSON object turned out to be.
     """
 
     name: str | None
-    """The tool it calls, or None where it is no call."""
+    """The tool it calls, or None if it is not a call."""
     end: int
     read: int
-    """Up to where the text is read for now, whether that led to something or not."""
+    """Up to where the text has been read, successfully or not."""
 
 
 @lru_cache(maxsize=64)
 def _looked_for(traces: Traces, names: tuple[str, ...]) -> _LookedFor:
-    # The longest first, as one name may begin with another.
+    # Longest first, as one name may begin with another.
     spelt = [re.escape(name).replace("_", r"\\{0,2}_") for name in sorted(names, key=len)[::-1]]
     tool = "|".join(spelt)
     following = rf"(?:(?P<toolbegun>{tool})(?![\w.-]))?" if names else ""

@@ -1,11 +1,10 @@
 """
-Calls as markup: a tag that names the tool, and one element an argument.
+Calls as markup: a tag that names the tool, and one element per argument.
 
 ``<function=NAME><parameter=KEY>VALUE</parameter></function>`` and its relatives. A value is any
-text. It ends at the first closing tag that the next argument or the end of the call follows, so
-that a closing tag inside a value is a part of it (vLLM issue 33965). Where an opening tag of an
-argument stands inside a value, it cannot be told whether the closing tag was forgotten: that is a
-problem.
+text. It ends at the first closing tag that is followed by the next argument or the end of the call,
+so a closing tag inside a value is part of it (vLLM issue 33965). An opening tag of an argument
+inside a value is a problem, since the closing tag may have been forgotten.
 """
 
 import re
@@ -29,20 +28,20 @@ class Markup:
     """
 
     call: tuple[str, str]
-    """What stands before and after the name."""
+    """The text before and after the name."""
     argument: tuple[str, str]
-    """What stands before and after the key."""
+    """The text before and after the key."""
     argument_end: str
     call_end: str
     lines: bool
-    """One line break after the opening and before the closing tag of an argument is no part of the
-    value."""
+    """Whether one line break after the opening and before the closing tag of an argument is not
+    part of the value."""
     text: str = ""
     """Written after the key of a value that is text."""
     other: str = ""
     """Written after the key of any other value, which is JSON then."""
     silent: str = ""
-    """Written after the key of a value of which nothing is said."""
+    """Written after the key of a value whose type is not given."""
     ending: re.Pattern[str] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -55,7 +54,7 @@ class Markup:
         Read the call that begins at or after *at*.
 
         Raises:
-            Trouble: where there is none, or it does not end.
+            Trouble: if there is none, or it does not end.
         """
         reader = JsonReader(text)
         at = reader.sure = reader.skip(at)
@@ -73,7 +72,7 @@ class Markup:
             key_at = at
             key, value, is_text, at = self._argument(reader, at)
             if key in values:
-                reader.fail(f"the key {key!r} stands twice", key_at)
+                reader.fail(f"the key {key!r} appears twice", key_at)
             values[key] = value
             if is_text is None:
                 bare.append(key)
@@ -83,11 +82,11 @@ class Markup:
 
     def render(self, call: ToolCall, between: str, argument_between: str) -> str:
         """
-        Write *call*; *between* stands after its opening tag and before its closing one,
+        Write *call*, with *between* after its opening and before its closing tag, and
         *argument_between* between arguments.
 
         Raises:
-            ValueError: for a name, key or value that these tags cannot hold.
+            ValueError: for a name, key or value that these tags cannot contain.
         """
         arguments = [self._rendered(key, value) for key, value in call.arguments.items()]
         _check(call.name)
@@ -97,7 +96,7 @@ class Markup:
 
     def _argument(self, reader: JsonReader, at: int) -> tuple[str, Any, bool | None, int]:
         """
-        Read one argument; also whether it says that it is text, or None if it says nothing.
+        Read one argument; also return whether it says that it is text, or None if it does not say.
         """
         text = reader.text
         key, begin = _named(reader, (self.argument[0], ""), at)
@@ -134,7 +133,7 @@ class Markup:
         closing = self.ending.search(whole)
         end = len(whole) - len(self.argument_end) - len(self.call_end)
         if self.argument[0] in written or closing is None or closing.start() != end:
-            raise ValueError(f"the value of {key!r} holds a tag that would end it")
+            raise ValueError(f"the value of {key!r} contains a tag that would end it")
         says = self.text if is_text else self.other
         return (
             f"{self.argument[0]}{key}{says}{self.argument[1]}{line}{written}{line}"
@@ -159,17 +158,17 @@ def _named(reader: JsonReader, around: tuple[str, str], at: int) -> tuple[str, i
 
 def _check(name: str) -> None:
     if not name or name != name.strip() or not _NAME.fullmatch(name):
-        raise ValueError(f"the name {name!r} cannot stand in a tag")
+        raise ValueError(f"the name {name!r} cannot appear in a tag")
 
 
 def several(
     one: Callable[[str, int], Written], begin: str, text: str, at: int
 ) -> tuple[Written, ...]:
     """
-    Read calls for as long as *begin* follows, white space aside; at least one.
+    Read calls as long as *begin* follows, ignoring white space; at least one.
 
     Raises:
-        Trouble: where one cannot be read, with those before it.
+        Trouble: if one cannot be read, with those before it.
     """
     done: list[Written] = []
     reader = JsonReader(text)

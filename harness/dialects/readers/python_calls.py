@@ -1,8 +1,8 @@
 """
 One Python call, ``f(a=1, b='x')``: where it ends, what its arguments are, and how it is written.
 
-Arguments are keywords with literal values; ``**{'a-b': 1}`` holds a name that is no identifier.
-Tuples are arrays. `ast` parses one call at a time and nothing is ever evaluated.
+Arguments are keywords with literal values; ``**{'a-b': 1}`` passes a name that is not an
+identifier. Tuples are arrays. `ast` parses one call at a time and nothing is ever evaluated.
 """
 
 import ast
@@ -19,10 +19,10 @@ from harness.dialects.readers.tags import Written
 from harness.messages import ToolCall
 
 MAX_LENGTH = 100_000
-"""Longer calls are refused, in characters: the parser takes many times their room."""
+"""Longer calls are refused, in characters: the parser needs many times their size in memory."""
 
 NAME = r"[^\W\d][\w.-]*"
-"""How a tool is named before its bracket: letters, digits, ``_ . -``."""
+"""The name of a tool before its bracket: letters, digits, ``_ . -``."""
 
 _NAME = re.compile(NAME)
 
@@ -41,13 +41,13 @@ LOST = (
     r"^[ \t]*NAME\(\s*\)(?=(?:[ \t]*[,;][ \t]*[\w.-]+\(\s*\))*+[ \t]*[\],;]?[ \t]*$)",
 )
 """How a call of a declared tool begins in Python, for `harness.dialects.readers.lost`: in a list,
-with an argument, or where a line holds calls alone. Prose writes ``f()``, too."""
+with an argument, or where a line contains only calls. Prose contains ``f()`` too."""
 
 JSON_WORDS: Mapping[str, Any] = {"true": True, "false": False, "null": None}
-"""Words that some families write beside Python's own."""
+"""Words that some families write in addition to Python's own."""
 
 _WARNED_OF = re.compile(r"\\|[0-9]\.?[a-z]", re.IGNORECASE)
-"""An escape that Python may not know, or a number that runs into a word."""
+"""An escape that Python may not know, or a number directly followed by a word."""
 
 _PLAIN = re.compile(r"[^\"'()\[\]{}<#`]*")
 _STRING = re.compile(
@@ -71,14 +71,14 @@ _CLOSERS = {"(": ")", "[": "]", "{": "}"}
 
 class Broken(Exception):  # noqa: N818 - data about a text, never an error that reaches a user
     """
-    Why a call cannot be read; `early` where the answer only ends too soon.
+    Why a call cannot be read; `early` if the answer only ends too soon.
     """
 
     def __init__(self, what: str, *, at: int | None = None, early: bool = False):
         super().__init__(what)
         self.what = what
         self.at = at
-        """Where in the answer, in characters, if it is at one place."""
+        """The position in the answer, in characters, if there is a single one."""
         self.early = early
 
     @property
@@ -91,7 +91,7 @@ class Broken(Exception):  # noqa: N818 - data about a text, never an error that 
 
 def space_end(output: str, at: int) -> int:
     """
-    Pass over white space.
+    Skip white space.
     """
     while output[at : at + 1].isspace():
         at += 1
@@ -100,7 +100,7 @@ def space_end(output: str, at: int) -> int:
 
 def word_end(output: str, at: int) -> int:
     """
-    Pass over a name.
+    Skip a name.
     """
     word = _NAME.match(output, at)
     return word.end() if word else at
@@ -108,7 +108,7 @@ def word_end(output: str, at: int) -> int:
 
 def stop(output: str, at: int, reason: str) -> NoReturn:
     """
-    Say what is wrong here; where the answer ends, only that.
+    Return what is wrong here; at the end of the answer only that it ends.
     """
     if at >= len(output) or ENDS.match(output, at):
         raise Broken("the answer ends inside the list", early=True)
@@ -117,7 +117,7 @@ def stop(output: str, at: int, reason: str) -> NoReturn:
 
 def call_end(output: str, at: int) -> int:
     """
-    Find the end of the call whose opening bracket stands here.
+    Find the end of the call whose opening bracket is here.
     """
     begin = at
     awaited: list[str] = []
@@ -144,7 +144,7 @@ def call_end(output: str, at: int) -> int:
                 stop(output, at if broken else len(output), "a string is not closed on its line")
             at = string.end()
         else:
-            reason = f"expected {awaited[-1]!r}" if char in ")]}" else f"{char!r} is no literal"
+            reason = f"expected {awaited[-1]!r}" if char in ")]}" else f"{char!r} is not a literal"
             stop(output, at, reason)
 
 
@@ -152,7 +152,7 @@ def attempt(
     output: str, start: int, end: int, name: str, words: Mapping[str, Any] | None = None
 ) -> Attempt:
     """
-    Read the call of *name* that runs from *start* to *end*; *words* are literals beside Python's.
+    Read the call of *name* from *start* to *end*; *words* are literals in addition to Python's.
     """
     raw = output[start:end]
     try:
@@ -166,7 +166,7 @@ def unreadable(
     output: str, start: int, end: int, name: str | None, problem: str, *, unfinished: bool = False
 ) -> Attempt:
     """
-    Make the attempt that runs from *start* to *end* and cannot be read.
+    Return the attempt from *start* to *end*, which cannot be read.
     """
     return Attempt(
         name=name,
@@ -181,7 +181,7 @@ def unreadable(
 def _parsed(text: str) -> ast.expr:
     if _WARNED_OF.search(text) is None:
         return ast.parse(text, mode="eval").body
-    # What Python would warn of is the model's, not ours. This costs as much as the reading.
+    # Python's warnings are about the model's text, not our code. This costs as much as the reading.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return ast.parse(text, mode="eval").body
@@ -198,11 +198,11 @@ def _arguments(bracketed: str, words: Mapping[str, Any]) -> Mapping[str, Any]:
         problem = unsound(found)
     except (SyntaxError, ValueError) as error:
         reason = error.msg if isinstance(error, SyntaxError) else str(error)
-        if "digits" in reason:  # Python's words name a setting of the interpreter
+        if "digits" in reason:  # Python's message names a setting of the interpreter
             raise Broken(f"a number of more than {MAX_DIGITS} digits") from None
-        raise Broken(f"no Python call: {reason}") from None
+        raise Broken(f"not a Python call: {reason}") from None
     except (RecursionError, MemoryError):
-        raise Broken("nested too deep") from None
+        raise Broken("nested too deeply") from None
     if problem is not None:
         raise Broken(problem)
     return found
@@ -210,8 +210,8 @@ def _arguments(bracketed: str, words: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _plain_strings(bracketed: str) -> dict[str, str] | None:
     """
-    Give what most calls hold, keywords with strings without an escape; None for all else, and
-    wherever the parser might think otherwise. The parser takes several times as long.
+    Read what most calls contain, keywords with strings without escapes; return None for everything
+    else, and wherever the parser might differ. The parser takes several times as long.
     """
     found: dict[str, str] = {}
     at, end = 1, len(bracketed) - 1
@@ -248,9 +248,9 @@ def _unrepeated(pairs: list[tuple[Any, Any]]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for key, value in pairs:
         if not isinstance(key, str):
-            raise Broken("a key is no string")
+            raise Broken("a key is not a string")
         if key in found:
-            raise Broken(f"{key!r} stands twice")
+            raise Broken(f"{key!r} appears twice")
         found[key] = value
     return found
 
@@ -281,9 +281,9 @@ def _value(node: ast.expr, words: Mapping[str, Any]) -> Any:
         case ast.Name(id=word) if word in words:
             return words[word]
         case ast.Name(id=word):
-            raise Broken(f"{word[:60]} is no Python literal")
+            raise Broken(f"{word[:60]} is not a Python literal")
         case _:
-            raise Broken(f"an expression ({type(node).__name__}) is no literal")
+            raise Broken(f"an expression ({type(node).__name__}) is not a literal")
 
 
 def rendered_call(call: ToolCall) -> str:
@@ -291,10 +291,10 @@ def rendered_call(call: ToolCall) -> str:
     Write *call* as Python.
 
     Raises:
-        ValueError: for a name that cannot stand before a bracket, or a value JSON cannot hold.
+        ValueError: for a name that cannot precede a bracket, or a value that JSON cannot represent.
     """
     if re.fullmatch(NAME, call.name) is None:
-        raise ValueError(f"the tool name {call.name!r} cannot stand before a bracket")
+        raise ValueError(f"the tool name {call.name!r} cannot precede a bracket")
     if (problem := unsound(call.arguments)) is not None:
         raise ValueError(problem)
     parts = []
@@ -314,13 +314,13 @@ def read_calls(
     text: str, at: int, between: re.Pattern[str], words: Mapping[str, Any] | None = None
 ) -> tuple[Written, ...]:
     """
-    Read calls that stand one after another, *between* matching what separates them; at least one.
+    Read consecutive calls; *between* matches what separates them; at least one.
 
-    For the formats of `harness.dialects.readers.tags`. *between* also takes what may end the last
+    For the formats of `harness.dialects.readers.tags`. *between* also matches what may end the last
     call.
 
     Raises:
-        Trouble: where one cannot be read to its end, with those before it.
+        Trouble: if one cannot be read to its end, with those before it.
     """
     done: list[Written] = []
     while True:
@@ -341,7 +341,7 @@ def read_calls(
                 early=broken.early,
                 sure=at,
                 name=known,
-                mendable=False,
+                repairable=False,
                 done=tuple(done),
             ) from None
         found = attempt(text, at, end, name, words)
@@ -351,7 +351,7 @@ def read_calls(
             Written(
                 name=name,
                 arguments=found.arguments,
-                # What separates two calls belongs to the second.
+                # The separator between two calls belongs to the second.
                 end=end if separator is None or following else separator.end(),
                 problem=found.problem,
             )

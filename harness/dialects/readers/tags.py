@@ -1,21 +1,21 @@
 """
-Find the calls that stand between an opening and a closing tag, and account for all the rest.
+Find the calls between an opening and a closing tag, and account for everything else.
 
-Every opening tag outside a call yields one attempt, or several where its body holds a list: calls
-of a list count one by one, so that what breaks one leaves those before it. Where the body reads and
-the closing tag follows, the call is readable; a format without a closing tag needs only the body.
-Otherwise the attempt ends at the first of
+Every opening tag outside a call yields one attempt, or several if its body is a list: the calls of
+a list count one by one, so that what breaks one does not affect those before it. Where the body
+reads and the closing tag follows, the call is readable; a format without a closing tag needs only
+the body. Otherwise the attempt ends at the first of
 
 - the closing tag: malformed;
 - the next opening tag: malformed, not closed before the next call;
 - a token that ends the turn, or the end of the answer: unfinished,
 
-looked for from where the reading became uncertain, so that a tag inside a string that was read
-whole never ends a call, and a string that was never closed does not swallow the calls after it.
-Where the answer just ends too soon, everything up to its end belongs to the unfinished call: what
-looks like a call in there may be the inside of a string.
+searched for from where the reading became uncertain, so that a tag inside a complete string never
+ends a call, and a string that was never closed does not swallow the calls after it. If the answer
+just ends too soon, everything up to its end belongs to the unfinished call: what looks like a call
+in it may be inside a string.
 
-A proper prefix of an opening tag at the end of an answer is text: a call is begun with its whole
+A proper prefix of an opening tag at the end of an answer is text: a call begins with its whole
 tag, and no runtime acts on less. A call whose opening tag is missing is an attempt that cannot be
 read (`harness.dialects.readers.lost`), and so is one inside thinking that is not closed.
 """
@@ -49,22 +49,22 @@ class Written:
 _FENCE = re.compile(r"^[ \t]*```[\w+-]*[ \t]*$", re.MULTILINE)
 
 Body = Callable[[str, int], tuple[Written, ...]]
-"""Reads the calls of the body that begins at an index of a text, at least one; raises `Trouble`."""
+"""Reads the calls, at least one, of the body at an index of a text; raises `Trouble`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bare:
     """
-    How calls are found that stand without tags; by a lenient reading, at the start of a line.
+    How to find calls without tags; for a lenient reading, at the start of a line.
 
     What follows such a call does not matter: if it did, cutting an answer could add a call.
     """
 
     begin: re.Pattern[str]
     body: Body
-    """The position of a `Trouble` it raises is where to look on."""
+    """The position of a `Trouble` it raises is where to continue looking."""
     repair: str | None = "no call tags"
-    """What is recorded for each such call, and a code fence around it as well; None where a correct
+    """The repair recorded for each such call and for a code fence around it; None if a correct
     runtime reads it."""
 
 
@@ -75,27 +75,27 @@ class Tags:
     """
 
     opener: str
-    """Empty where calls have none."""
+    """Empty if calls have none."""
     closer: str
-    """Empty where a call ends with its body."""
+    """Empty if a call ends with its body."""
     ends: tuple[str, ...]
     """Tokens after which a runtime sees nothing."""
     spaced: bool
-    """Whether white space may stand between the body and the closing tag."""
+    """Whether white space is allowed between the body and the closing tag."""
     also: tuple[str, ...] = ()
     """Other spellings of the opening tag."""
     own: tuple[str, ...] = ()
-    """Tags with which a body begins and that begin a call without the opening tag just as well:
-    the closing tag may then be missing, too."""
+    """Tags at the beginning of a body that also begin a call without the opening tag: then the
+    closing tag may be missing too."""
     start: re.Pattern[str] | None = None
     """Where it matches at the start of the answer, a call without a tag begins at its first group,
-    and its body after the match; what stands before is no text."""
+    and its body after the match; anything before it is not text."""
     removed: tuple[str, ...] = ()
     """Other control tokens, which are not text."""
     reasoning: tuple[str, str] | None = None
-    """Tags around thinking; calls inside are not calls, and it is not part of the answer."""
+    """Tags around thinking, which is not part of the answer; calls inside are not calls."""
     traces: Traces | None = None
-    """What shows a call that lost its opening tag; where nothing is said, the closing tag."""
+    """What shows a call that lost its opening tag; the closing tag by default."""
     openers: tuple[str, ...] = field(init=False)
     """Every spelling of the opening tag."""
     marks: re.Pattern[str] = field(init=False)
@@ -121,7 +121,7 @@ class Tags:
             object.__setattr__(self, name, re.compile(pattern or r"(?!)"))
 
     def _pattern(self, token: str) -> str:
-        # A backtick right behind a tag that wants a name quotes the tag: no runtime calls that.
+        # A backtick right after a tag that needs a name quotes the tag: no runtime calls that.
         return re.escape(token) + ("(?!`)" if token in self.own else "")
 
 
@@ -129,7 +129,7 @@ def read_tagged(
     output: str, tags: Tags, body: Body, bare: Bare | None = None, names: tuple[str, ...] = ()
 ) -> Reading:
     """
-    Read a whole answer; never raises. *names* are the declared tools: they show calls that lost
+    Read a whole answer; never raise. *names* are the declared tools: they reveal calls that lost
     their opening tag.
     """
     attempts: list[Attempt] = []
@@ -138,11 +138,11 @@ def read_tagged(
 
     def prose(start: int, end: int) -> None:
         found = [] if bare is None else _bare_calls(output, start, end, bare)
-        for attempt, mended in found:
+        for attempt, repaired in found:
             rest(start, attempt.start, fenced=True)
             start = attempt.end
             attempts.append(attempt)
-            repairs.extend(mended)
+            repairs.extend(repaired)
         rest(start, end, fenced=bool(found))
 
     def rest(start: int, end: int, *, fenced: bool = False, thinking: bool = False) -> None:
@@ -158,9 +158,9 @@ def read_tagged(
         text.extend(_FENCE.sub("", piece) for piece in told) if fenced else text.extend(told)
 
     def call(start: int, inside: int, opener: str = "") -> int:
-        found, mended = _calls(output, start, inside, tags, body, opener)
+        found, repaired = _calls(output, start, inside, tags, body, opener)
         attempts.extend(found)
-        repairs.extend(mended)
+        repairs.extend(repaired)
         return found[-1].end
 
     at = 0
@@ -192,7 +192,7 @@ def _calls(
     output: str, start: int, inside: int, tags: Tags, body: Body, opener: str
 ) -> tuple[list[Attempt], list[str]]:
     """
-    Read the calls of one tag *opener*, which runs from *start* to *inside*.
+    Read the calls after one tag *opener*, which runs from *start* to *inside*.
     """
     last: Attempt | None = None
     written: tuple[Written, ...] = ()
@@ -201,7 +201,7 @@ def _calls(
         written = body(output, start if own else inside)
         end = _closed(output, written[-1], tags, needed=not own)
     except Trouble as trouble:
-        # The last call of a list that is not closed is not finished; those before it are.
+        # In a list that is not closed the last call is unfinished; those before it are finished.
         written = written[:-1] or trouble.done
         end = written[-1].end if written else start
         last = _unreadable(output, end, max(inside, end), tags, trouble)
@@ -217,7 +217,7 @@ def _calls(
 
 def attempted(output: str, start: int, call: Written, end: int | None = None) -> Attempt:
     """
-    Make the attempt of *call*, whose text runs from *start* to *end*, or to where its body ends.
+    Return the attempt for *call*, whose text runs from *start* to *end*, or to where its body ends.
     """
     return Attempt(
         name=call.name,
@@ -259,8 +259,8 @@ def _unreadable(output: str, start: int, inside: int, tags: Tags, trouble: Troub
         unfinished = trouble.early or trouble.position >= end
         problem = "the answer ends inside the call" if unfinished else reason
     elif trouble.early and output[since:end].rstrip().endswith(tags.closer):
-        # The closing tag is the last thing written, so the model meant to close: what is missing
-        # is the end of a string.
+        # The closing tag is the last thing written, so the model meant to close the call: only
+        # the end of a string is missing.
         problem = f"a string is not closed before {tags.closer}"
     else:
         unfinished = True
@@ -291,7 +291,7 @@ def _bare_calls(
             calls = bare.body(segment, begin)
         except Trouble as trouble:
             if trouble.early:
-                break  # the rest stands inside something that was never finished
+                break  # the rest is inside something that was never finished
             at = max(begin + 1, trouble.position)
             continue
         at = calls[-1].end

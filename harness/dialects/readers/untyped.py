@@ -1,16 +1,16 @@
 """
-Arguments written as bare text: which value a text stands for is decided by the tool's schema alone.
+Arguments written as bare text: the tool's schema alone decides which value a text represents.
 
-Formats of tags give a value no type: ``5`` may be a number or a string. Three rules, in order:
+Formats made of tags give a value no type: ``5`` may be a number or a string. Three rules, in order:
 
-- ``null`` is null wherever the schema names null among its types, also beside string;
-- where the schema allows a string, or says nothing of types, the text is the string, untouched:
-  ``007``, ``None`` and leading spaces survive;
+- ``null`` is null wherever the schema has null among its types, even next to string;
+- where the schema allows a string, or gives no types, the text is the string, unchanged: ``007``,
+  ``None`` and leading spaces are kept;
 - otherwise the text is read as JSON of a type the schema allows, booleans and null also in Python's
-  spelling, as chat templates print them. A text that is none of these stays text, and judging says
-  that its type is wrong.
+  spelling, as chat templates print them. Any other text stays text, and judging reports that its
+  type is wrong.
 
-A schema is read as a validator reads it, with the whole schema of the tool at hand: ``$ref`` is
+A schema is read as a validator reads it, together with the whole schema of the tool: ``$ref`` is
 followed, ``allOf`` narrows, ``anyOf`` and ``oneOf`` widen, and ``nullable: true`` (OpenAPI's word)
 adds null, here as in `harness.constraints.schema.SchemaValidator`.
 """
@@ -33,7 +33,7 @@ _INDEX = re.compile(r"0|[1-9][0-9]*")
 def typed(tools: Sequence[Tool], name: str, texts: Mapping[str, str]) -> dict[str, Any]:
     """
     Return the arguments of a call of tool *name*, whose values are *texts*, with the types that its
-    declaration among *tools* allows.
+    declaration in *tools* allows.
     """
     tool = next((tool for tool in tools if tool.name == name), None)
     if tool is None:
@@ -44,7 +44,7 @@ def typed(tools: Sequence[Tool], name: str, texts: Mapping[str, str]) -> dict[st
 
 def value_of(text: str, types: frozenset[str] | None) -> Any:
     """
-    Read *text* as a value of one of the JSON *types*, or leave it as it is; None says nothing.
+    Read *text* as a value of one of the JSON *types*, or leave it as it is; None means unknown.
     """
     if types is None:
         return text
@@ -66,7 +66,7 @@ def value_of(text: str, types: frozenset[str] | None) -> Any:
 
 class Types:
     """
-    The JSON types that the parts of one schema allow. ``number`` stands with ``integer``.
+    The JSON types that the parts of one schema allow. ``number`` includes ``integer``.
     """
 
     def __init__(self, root: Mapping[str, Any]) -> None:
@@ -75,13 +75,13 @@ class Types:
 
     def of_argument(self, name: str) -> frozenset[str] | None:
         """
-        Return the types of the argument *name*; None where nothing is said of them.
+        Return the types of the argument *name*; None if the schema gives none.
         """
         return self.of({"allOf": self._declared(self._root, name, set())})
 
     def of(self, schema: Any) -> frozenset[str] | None:
         """
-        Return the types that *schema*, a part of the root, allows; None where it says nothing.
+        Return the types that *schema*, a part of the root, allows; None if it gives none.
         """
         if not isinstance(schema, Mapping):
             return None
@@ -108,13 +108,13 @@ class Types:
 
     def _of_reference(self, reference: str) -> frozenset[str] | None:
         if reference not in self._known:
-            self._known[reference] = None  # a reference to itself says nothing more
+            self._known[reference] = None  # a reference to itself adds nothing
             self._known[reference] = self.of(self._found(reference))
         return self._known[reference]
 
     def _declared(self, schema: Any, name: str, seen: set[str]) -> list[Any]:
         """
-        List what *schema*, of the arguments object, says of the argument *name*.
+        Return the parts of *schema*, the arguments object, that describe the argument *name*.
         """
         if not isinstance(schema, Mapping):
             return []
@@ -179,7 +179,7 @@ def _list(value: Any) -> list[Any]:
 
 def _kind(value: Any) -> str:
     """
-    Name the narrowest JSON type of *value*: 1.0 is an integer (draft 2020-12, section 4.2.3).
+    Return the narrowest JSON type of *value*: 1.0 is an integer (draft 2020-12, section 4.2.3).
     """
     if value is None:
         return "null"
