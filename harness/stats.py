@@ -9,12 +9,16 @@ n paired answers *broken* were right before and are wrong now, *fixed* the rever
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from statistics import NormalDist, median
+from statistics import NormalDist
 
 _NORMAL = NormalDist()
 
 EXACT_SIGNED_RANKS = 50
 """Up to this many pairs the Wilcoxon distribution is exact, beyond that a normal approximation."""
+
+
+_ALL_WALSH = 120
+"""Up to this many pairs all their averages are sorted; beyond, the few needed are selected."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -212,14 +216,13 @@ def hodges_lehmann(differences: Sequence[float], confidence: float = 0.95) -> Sh
     n = len(differences)
     if not n:
         raise ValueError("no difference to estimate from")
-    walsh = sorted(
-        (first + second) / 2 for i, first in enumerate(differences) for second in differences[i:]
-    )
-    estimate = median(walsh)
+    nth = _walsh(differences)
+    many = n * (n + 1) // 2
+    estimate = (nth((many - 1) // 2) + nth(many // 2)) / 2
     outside = _signed_rank_quantile(n, (1 - confidence) / 2)
     if outside is None:
         return Shift(estimate=estimate, low=None, high=None)
-    return Shift(estimate=estimate, low=walsh[outside], high=walsh[-1 - outside])
+    return Shift(estimate=estimate, low=nth(outside), high=nth(many - 1 - outside))
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -262,6 +265,43 @@ def holm_tarone(
         if not found:
             return adjusted
         left -= found
+
+
+def _walsh(differences: Sequence[float]) -> Callable[[int], float]:
+    """
+    Return a function k -> the k-th smallest average of two of *differences*, from 0.
+
+    Up to `_ALL_WALSH` of them all averages are sorted. Beyond, the average is selected in
+    n log n steps: its place is bisected by counting, for each value, the partners below.
+    """
+    if len(differences) <= _ALL_WALSH:
+        return sorted(
+            (first + second) / 2
+            for i, first in enumerate(differences)
+            for second in differences[i:]
+        ).__getitem__
+    import numpy as np
+
+    values = np.sort(np.asarray(differences, dtype=float))
+    places = np.arange(len(values))
+
+    def nth(k: int) -> float:
+        low, high = float(values[0]), float(values[-1])
+        within = 1e-13 * max(abs(low), abs(high))
+        while high - low > within:
+            middle = (low + high) / 2
+            partners = np.searchsorted(values, 2 * middle - values, side="right") - places
+            if int(np.maximum(partners, 0).sum()) > k:
+                high = middle
+            else:
+                low = middle
+        # The average itself, not a neighbour of it: ties, above all at 0, must stay ties.
+        above = np.searchsorted(values, 2 * low - within - values, side="left")
+        first = np.maximum(above, places)
+        there = first < len(values)
+        return float(((values[there] + values[first[there]]) / 2).min())
+
+    return nth
 
 
 def _check_rate(hits: int, n: int) -> None:

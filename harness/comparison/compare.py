@@ -274,15 +274,24 @@ def _rate(rate: Rate[Any], scored: Iterable[Pair]) -> PairedRate:
 
 
 def _values(percentile: Percentile, scored: Iterable[Pair]) -> PairedValues:
-    both = [
-        (was, now)
+    """
+    Pair a length over answers that are correct in both runs: a wrong answer is long or short for
+    other reasons. Times are of the machine, so every answer counts.
+    """
+    kept = [
+        (new, was, now)
         for old, new in scored
+        if percentile.kind == "time" or old.status == new.status == "correct"
         for before, after in zip(old.turns, new.turns, strict=True)
         if (was := percentile.value(before)) is not None
         and (now := percentile.value(after)) is not None
     ]
+    both = tuple((was, now) for _, was, now in kept)
     return PairedValues(
         old=percentile.of([was for was, _ in both]).value,
         new=percentile.of([now for _, now in both]).value,
-        values=tuple(both),
+        values=both,
+        groups=tuple(
+            f"case {case.id}" if case.group is None else f"group {case.group}" for case, *_ in kept
+        ),
     )

@@ -100,6 +100,8 @@ class PairedValues:
     new: float | None
     values: tuple[tuple[float, float], ...]
     """Old and new value of each answer."""
+    groups: tuple[str, ...] = ()
+    """The group of each answer, or its case if it has none; empty if each stands alone."""
 
     @property
     def pairs(self) -> int:
@@ -107,6 +109,18 @@ class PairedValues:
         How many answers were paired.
         """
         return len(self.values)
+
+    @property
+    def units(self) -> list[list[tuple[float, float]]]:
+        """
+        The values of what varies independently: the groups, or the answers if there are none.
+        """
+        if not self.groups:
+            return [[both] for both in self.values]
+        found: dict[str, list[tuple[float, float]]] = {}
+        for group, both in zip(self.groups, self.values, strict=True):
+            found.setdefault(group, []).append(both)
+        return list(found.values())
 
     @property
     def both(self) -> tuple[float, float]:

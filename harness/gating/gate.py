@@ -18,6 +18,7 @@ from harness.gating.notes import changed, notes
 from harness.gating.policy import Policy
 from harness.gating.slices import Slices, judge_slices
 from harness.gating.verdict import WORST_FIRST, MetricVerdict, Reason, Verdict, Word
+from harness.scoring.metrics import METRICS
 from harness.wording import count, named, percent
 
 ERROR_SHARE = 0.02
@@ -156,11 +157,23 @@ def _doubts(comparison: Comparison) -> Iterator[str]:
 
 
 def _of_limits(metrics: Mapping[str, MetricVerdict], slices: Slices) -> Iterator[Reason]:
+    """
+    Yield what each limit says. Lengths come last and never speak before accuracy: longer answers
+    are no headline for a model that got better.
+    """
+    lengths = {name: metric for name, metric in metrics.items() if METRICS[name].kind == "length"}
+    others = [metric for name, metric in metrics.items() if name not in lengths]
+    of_slices = [metric for of_tag in slices.values() for metric in of_tag.values()]
+    accuracy = metrics.get("accuracy")
     said = False
-    for metric in [*metrics.values(), *(m for of_tag in slices.values() for m in of_tag.values())]:
+    for metric in [*others, *of_slices, *lengths.values()]:
         # The notes say what was not measured, and that times are of another machine.
-        if not metric.advisory and metric.verdict != "not_measured":
-            said = True
-            yield Reason(text=metric.reason, verdict=metric.verdict)
+        if metric.advisory or metric.verdict == "not_measured":
+            continue
+        said = True
+        text = metric.reason
+        if metric in lengths.values() and metric.verdict != "pass" and accuracy:
+            text = f"{accuracy.reason.split('; ')[0]}; but {text}"
+        yield Reason(text=text, verdict=metric.verdict)
     if not said:
         yield Reason(text="none of the policy's limits could be measured", verdict="inconclusive")

@@ -1,8 +1,8 @@
 """
 The limits of a policy x a comparison -> the verdict of each limit on its metric.
 
-The rules are those of docs/gate.md: margins and budgets for rates, an exact bound for lengths, an
-interval for times. `harness.gating.gate` puts the limits together.
+The rules are those of docs/gate.md: margins and budgets for rates, intervals of
+the ratio for lengths and times. `harness.gating.gate` puts the limits together.
 """
 
 from collections.abc import Iterable, Mapping
@@ -24,9 +24,7 @@ def judge_limits(policy: Policy, comparison: Comparison) -> dict[str, MetricVerd
     """
     Return the verdict on every metric that *policy* limits.
     """
-    found = {
-        name: _judge(name, limit, comparison, policy.alpha) for name, limit in policy.limits.items()
-    }
+    found = {name: _judge(name, limit, comparison, policy) for name, limit in policy.limits.items()}
     shared = _share_alpha(found, _at_zero_margin(policy, comparison), policy.alpha)
     return {
         name: _with_budget(name, policy.limits[name], comparison, metric)
@@ -48,14 +46,15 @@ def not_comparable(name: str, limit: Limit, comparison: Comparison, why: str) ->
     )
 
 
-def _judge(name: str, limit: Limit, comparison: Comparison, alpha: float) -> MetricVerdict:
+def _judge(name: str, limit: Limit, comparison: Comparison, policy: Policy) -> MetricVerdict:
+    lengths = sum(METRICS[each].kind == "length" for each in policy.limits)
     if not comparison.metrics[name].pairs:
         return _without_pairs(name, limit, comparison)
     match METRICS[name].kind:
         case "rate":
-            return judge_rate(name, limit, comparison.rates[name], alpha)
+            return judge_rate(name, limit, comparison.rates[name], policy.alpha)
         case "length":
-            return judge_lengths(name, limit, comparison.values[name])
+            return judge_lengths(name, limit, comparison.values[name], policy.alpha, lengths)
         case "time":
             if why := apart(comparison):
                 return not_comparable(name, limit, comparison, why)
