@@ -191,7 +191,7 @@ def judge_turn(
 
 def codes(result: TurnResult) -> list[str]:
     """
-    Give the codes of a turn's findings, sorted, with an extra call's kind after a colon.
+    Return the codes of a turn's findings, sorted, with an extra call's kind after a colon.
     """
     return sorted(f.code if f.kind is None else f"{f.code}:{f.kind}" for f in result.findings)
 

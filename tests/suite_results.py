@@ -166,7 +166,7 @@ def spell(name: str, metrics: Mapping[str, MetricValue]) -> str:
 
 def extreme(runs: Mapping[str, StoredRun]) -> str | None:
     """
-    Say of a suite on which all score alike at an end that it tells them not apart.
+    Say that a suite on which all score alike at one end does not tell them apart.
     """
     values = [run.record.metrics["accuracy"].value for run in runs.values()]
     if all(value == 0 for value in values):

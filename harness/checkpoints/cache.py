@@ -30,7 +30,7 @@ def cache_folder() -> Path:
 
 def content_digest(path: Path) -> str:
     """
-    Name a file's content by its SHA-256, as ``sha256:<64 hex digits>``.
+    Return the SHA-256 of a file's content, as ``sha256:<64 hex digits>``.
     """
     with path.open("rb") as file:
         return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"

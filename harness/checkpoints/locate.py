@@ -92,7 +92,7 @@ def _folder(target: str, *, ask_hub: bool, progress: bool, notify: Callable[[str
 
 def _meant(target: str) -> str:
     """
-    Name the scheme that *target* seems to begin with, but for its spelling.
+    Return the scheme that *target* begins with if it is misspelled.
     """
     word, colon, _ = target.partition(":")
     near = get_close_matches(word, SCHEMES.names(), n=1) if colon else []
@@ -143,8 +143,8 @@ def _snapshot(
             raise CheckpointError(f"{named} is not in the hub's cache on this machine") from cause
         if isinstance(cause, errors.LocalEntryNotFoundError | errors.OfflineModeIsEnabled):
             raise CheckpointError(
-                f"{named}: no such folder; the hub cannot be reached and its cache does not hold "
-                "it. Give a local folder, or run once with a network"
+                f"{named}: no such folder; the hub cannot be reached and its cache does not have "
+                "it. Use a local folder, or run once with a network"
             ) from cause
         raise
 

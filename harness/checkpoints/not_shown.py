@@ -73,7 +73,7 @@ def _rendered(tokenizer: Any, schema: Mapping[str, Any]) -> str:
 
 def _without_a_part(schema: Mapping[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
     """
-    Yield for each part of a tool where it stands, what it is, and the tool without it.
+    Yield for each part of a tool where it is, what it is, and the tool without it.
     """
     function = schema["function"]
     if function.get("description"):

@@ -35,10 +35,10 @@ typographic signs folded besides, and ``close_to`` is the absolute tolerance of 
 ``eval_checker/ast_eval/ast_checker.py``, as ``optional`` does the empty text among BFCL's possible
 answers. The rest is this project's.
 
-The text keywords stand for text alone: any other JSON type is a wrong type. The extra keywords may
-be nested wherever JSON Schema allows a schema, but for ``optional`` and ``absent``, which speak of
-an argument as a whole. ``format`` is checked, not only noted, and so only known formats are taken;
-``$ref`` leads to a place in the same constraint, never to an address.
+The text keywords apply to text only: any other JSON type is a wrong type. The extra keywords may be
+nested wherever JSON Schema allows a schema, except ``optional`` and ``absent``, which are about an
+argument as a whole. ``format`` is checked, not only noted, so only known formats are accepted;
+``$ref`` refers to a part of the same constraint, never to an address.
 """
 
 from collections.abc import Iterator, Mapping
@@ -107,7 +107,7 @@ class Constraint:
 
     def check(self, value: Any) -> list[Fault]:
         """
-        Say what is wrong with *value*, most telling first; empty if nothing is.
+        Return what is wrong with *value*, the most telling fault first; empty if nothing is.
         """
         if self.plain and not any(
             error

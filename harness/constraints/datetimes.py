@@ -67,10 +67,10 @@ def _reading(first: datetime, second: datetime) -> Moment | None:
 
 def _zone(name: str | None, offset: int | None) -> int | None:
     """
-    Take a zone's offset in seconds. A name alone is refused: dateutil knows those of this machine.
+    Return a zone's offset in seconds. A name alone is refused: dateutil knows this machine's zones.
     """
     if name and offset is None:
-        raise ValueError(f"no zone everybody knows: {name}")
+        raise ValueError(f"not a zone known everywhere: {name}")
     return offset
 
 

@@ -18,7 +18,7 @@ from harness.constraints.text import fold
 
 def json_type(value: Any) -> str:
     """
-    Name the JSON type of *value*; integers and floats are both numbers.
+    Return the JSON type of *value*; integers and floats are both numbers.
     """
     if value is None:
         return "null"
@@ -125,7 +125,7 @@ def _same_moment_as(_: Any, text: Any, instance: Any, schema: Any) -> Iterator[A
 
 def finite(number: float) -> bool:
     """
-    Whether *number* is neither NaN nor infinite; integers may be too large for a float.
+    Return whether *number* is neither NaN nor infinite; integers may be too large for a float.
     """
     return isinstance(number, int) or math.isfinite(number)
 

@@ -27,7 +27,7 @@ _HALF = re.compile("[\ud800-\udfff]")
 
 def matches(pattern: str, text: str) -> bool:
     """
-    Whether *pattern*, which is valid, is found in *text*.
+    Return whether *pattern*, which is valid, is found in *text*.
     """
     return compile_pattern(pattern)(text)
 
@@ -56,7 +56,7 @@ def compile_pattern(pattern: str) -> Callable[[str], bool]:
 
 def _with_numbers(pattern: str) -> str:
     """
-    Refer to groups by number where a name stands, which jsonschema-rs does not read.
+    Refer to groups by number instead of by name, which jsonschema-rs does not read.
 
     Python's ``\\Z`` is the end of the text, which is what ``$`` is.
     """

@@ -30,7 +30,7 @@ not if then else
 
 def subschemas(schema: Mapping[str, Any]) -> Iterator[Any]:
     """
-    Yield the schemas that stand in a schema's keywords, in its order.
+    Yield the schemas in a schema's keywords, in its order.
     """
     for keyword, value in schema.items():
         if keyword in (*SCHEMA_MAPS, "definitions"):

@@ -1,10 +1,10 @@
 """
 JSON Schema, draft 2020-12, as the tools of a suite declare their arguments by it.
 
-It is jsonschema's, but for four things. Patterns are those of ECMA-262, as the draft wants
+It is jsonschema's, with four differences. Patterns are those of ECMA-262, as the draft wants
 (`harness.constraints.patterns`). 19.99 is a multiple of 0.01, and very large integers are compared
-as well. One word of OpenAPI's counts: where ``nullable`` is true, null is valid, as
-`harness.dialects.readers.untyped` reads it. And nothing is fetched from an address.
+as well. OpenAPI's ``nullable: true`` makes null valid, as `harness.dialects.readers.untyped` reads
+it. And nothing is fetched from an address.
 """
 
 import re
@@ -119,7 +119,7 @@ def check_schema(schema: Any) -> None:
                 re.compile(pattern)  # jsonschema itself looks for properties that were evaluated
             except re.error as exc:
                 raise SchemaError(
-                    f"beside unevaluatedProperties the pattern {pattern!r} cannot be read: {exc}"
+                    f"with unevaluatedProperties the pattern {pattern!r} cannot be read: {exc}"
                 ) from exc
 
 

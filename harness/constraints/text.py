@@ -1,10 +1,9 @@
 """
 How texts are compared: without letter case, and with the signs that a keyboard has.
 
-Two texts are the same where nobody who types them can tell them apart. So beside letter case and
-the compatibility forms of Unicode (an ellipsis is three full stops, a no-break space is a space),
-what the auto-correction of keyboards and word processors puts in place of a typed sign is that
-sign again.
+Two texts are the same if nobody who types them can tell them apart. So letter case and Unicode's
+compatibility forms are ignored (an ellipsis is three full stops, a no-break space is a space), and
+a sign that auto-correction puts in place of a typed one counts as the typed one.
 """
 
 import unicodedata

@@ -39,7 +39,7 @@ class Attempt:
     @property
     def readable(self) -> bool:
         """
-        Whether a correct runtime could execute this call.
+        Return whether a correct runtime could execute this call.
         """
         return self.problem is None
 

@@ -110,7 +110,7 @@ def can_share(model: Any) -> bool:
 
 def shares_exactly(model: Any, rows: Sequence[Mapping[str, Any]]) -> bool:
     """
-    Return whether *rows* have the same losses laid out as one sequence as one by one.
+    Return whether *rows* have the same losses in one sequence as they have one by one.
     """
     import torch
 

@@ -2,7 +2,7 @@
 The leaderboard's function declarations as OpenAI function schemas.
 
 Its types are Python's: ``dict``, ``float`` and ``tuple`` are ``object``, ``number`` and ``array``
-of JSON Schema, and ``any`` is no restriction. Java and JavaScript types have no counterpart: the
+of JSON Schema, and ``any`` restricts nothing. Java and JavaScript types have no counterpart: the
 leaderboard converts answers of such questions before it compares them.
 """
 

@@ -120,7 +120,7 @@ def _checked(
         cases = sound
         suite, problems = _read(head, cases) if cases else (None, tuple(left_out))
     if suite is None:
-        # That there is no case is worth saying only where no row says why.
+        # That there are no cases is worth saying only if no row says why.
         said = problems if left_out or not imported.notes else ()
         notes = (*imported.notes, *said)
         reasons = "".join(f"\n{note}" for note in notes)

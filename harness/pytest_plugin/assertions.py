@@ -272,7 +272,7 @@ def explain_case(
     place: str,
 ) -> str:
     """
-    Say in full why a suite's case is not correct; *row* is the case as written at *place*.
+    Return in full why a suite's case is not correct; *row* is the case as written at *place*.
     """
     fields = [("case", place)]
     heading = _heading(result.status, result.turns)

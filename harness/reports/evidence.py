@@ -140,7 +140,7 @@ def _answer(run: RunView, case: CaseResult, index: int, turn: TurnResult) -> Inl
 
 
 def _findings(turn: TurnResult, label: str) -> Iterator[Field]:
-    # A warning beside a fault explains it; alone it is not a fault.
+    # A warning next to a fault explains it; alone it is not a fault.
     found: Sequence[Finding] = sorted(turn.findings, key=lambda each: each.code in WARNINGS)
     for each in found[:_FINDINGS]:
         yield ("noted" if each.code in WARNINGS else label), finding(each)

@@ -110,7 +110,7 @@ def statuses(runs: Sequence[RunView], names: tuple[Inline, ...]) -> Table:
     """
     Return how many answers have each status, read strictly and, where that differs, leniently.
 
-    *names* stand over the runs' columns.
+    *names* are the headings of the runs' columns.
     """
     kept = [[case for case in run.record.cases if not case.quarantined] for run in runs]
     strict = [Counter(case.status for case in cases) for cases in kept]

@@ -34,7 +34,7 @@ def _name_calls(data: Mapping[str, Any]) -> Mapping[str, Any]:
     Format 1 to 2. What format 1 tells of the calls behind its findings is this, and no more: in an
     answer with one call every finding but those about the turn is about it. In a longer one, calls
     that should not be there come in order, as do the findings that explain them, and are the last
-    ones (but for an extra call that fits worse than a later one of the same tool). For the rest
+    ones (except for an extra call that fits worse than a later one of the same tool). For the rest
     ``call`` stays None.
 
     Enough for the same verdicts: the first calls of an answer were the expected ones in format 1 if

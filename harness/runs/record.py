@@ -153,7 +153,7 @@ def decode(text: str, source: str) -> RunRecord:
     Read the text of run.json. *source* names the file in errors.
 
     Raises:
-        RecordError: if it is no JSON, of a later format, or not what the schema says.
+        RecordError: if it is not JSON, of a later format, or not what the schema says.
     """
     try:
         data = parse_json(text)

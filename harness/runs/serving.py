@@ -31,7 +31,7 @@ class Serving:
     @classmethod
     def from_json(cls, block: Mapping[str, Any]) -> Self:
         """
-        Read the ``backend`` block of run.json, or what a backend says of itself.
+        Read the ``backend`` block of run.json, or what a backend reports about itself.
         """
         return cls(**fields_from(block, cls))
 

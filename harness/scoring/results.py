@@ -15,7 +15,7 @@ PRECEDENCE: tuple[Status, ...] = ("error", "truncated", "malformed", "incorrect"
 
 FINDINGS: Mapping[str, str] = {
     "no_call": "calls expected, nothing tried",
-    "wrong_tool": "a declared tool stands where another was expected",
+    "wrong_tool": "a declared tool was called where another was expected",
     "undeclared_tool": "a name nobody declared",
     "missing_call": "fewer calls than expected",
     "extra_call": "more calls than expected",
@@ -119,7 +119,7 @@ class TurnResult:
     @property
     def made_expected_calls(self) -> bool:
         """
-        Whether the first calls of this turn are of the expected tools, ignoring arguments.
+        Return whether the first calls of this turn are of the expected tools, ignoring arguments.
 
         More calls may follow: each is an extra_call, and may be of any tool or unreadable.
         """
@@ -180,28 +180,28 @@ class CaseResult:
     @property
     def scored(self) -> bool:
         """
-        Whether this case counts: all but errors and quarantined ones do.
+        Return whether this case counts: all but errors and quarantined ones do.
         """
         return self.status != "error" and not self.quarantined
 
     @property
     def expects_calls(self) -> bool:
         """
-        Whether any turn expects calls; a case of which no turn does expects abstention.
+        Return whether any turn expects calls; a case of which no turn does expects abstention.
         """
         return any(turn.expects == "calls" for turn in self.turns)
 
     @property
     def expects_abstention(self) -> bool:
         """
-        Whether every turn expects abstention.
+        Return whether every turn expects abstention.
         """
         return all(turn.expects == "abstain" for turn in self.turns)
 
     @property
     def made_expected_calls(self) -> bool:
         """
-        Whether every turn that expects calls began with them.
+        Return whether every turn that expects calls began with them.
         """
         turns = [turn for turn in self.turns if turn.expects == "calls"]
         return bool(turns) and all(turn.made_expected_calls for turn in turns)

@@ -23,7 +23,7 @@ from harness.messages import Tool
 
 def violations(tool: Tool, arguments: Mapping[str, Any]) -> list[ValidationError]:
     """
-    Say where *arguments* depart from what *tool* declares; empty if they do not.
+    Return where *arguments* depart from what *tool* declares; empty if they do not.
     """
     declared = _declared(_Same(tool))
     if declared.surely_take(arguments):
@@ -46,7 +46,7 @@ class _Declared:
 
     def surely_take(self, arguments: Mapping[str, Any]) -> bool:
         """
-        Whether *arguments* surely fit; if not, the validator decides.
+        Return whether *arguments* surely fit; if not, the validator decides.
         """
         try:
             return self.quick is not None and self.quick.is_valid(arguments)

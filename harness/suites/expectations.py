@@ -13,11 +13,11 @@ key                     meaning
 ``extra_calls``         ``forbid``, or ``allow``: further calls may be there
 ``forbid``              tools that must not be called, not even where extra calls are allowed
 ``abstain: true``       there must be no call and no attempt at one
-``text``                beside ``abstain``: a constraint on the text of the answer
+``text``                with ``abstain``: a constraint on the text of the answer
 ``any_of``              alternatives: the one with the fewest findings counts, the first on a tie
 ======================  ========================================================================
 
-The first value is the default. Expectations stand in ``expect``, or one in each entry of ``turns``;
+The first value is the default. An expectation is in ``expect``, or in each entry of ``turns``;
 a case may offer other tools than its suite by ``tools``.
 
 Sources: calls in any order are BFCL's parallel categories, ``abstain`` is its irrelevance category

@@ -75,7 +75,7 @@ class Expectation:
     @property
     def forbids_extra_calls(self) -> bool:
         """
-        Whether every alternative expects calls and forbids any beyond them.
+        Return whether every alternative expects calls and forbids any beyond them.
         """
         return all(
             isinstance(alternative, Calls) and alternative.extra_calls == "forbid"
@@ -96,7 +96,7 @@ class Turn:
     @property
     def follows_result(self) -> bool:
         """
-        Whether the model has just received a tool's result.
+        Return whether the model has just received a tool's result.
         """
         return bool(self.messages) and self.messages[-1].role == "tool"
 

@@ -98,7 +98,7 @@ def _declaration_flaws(entry: Any, steps: Steps) -> Iterator[Flaw]:
 
 def _says_nothing(parameters: Mapping[str, Any]) -> bool:
     """
-    Whether arguments are declared where properties should be, one level too high.
+    Return whether arguments are declared where properties should be, one level too high.
     """
     known = {*KEYWORDS, "$schema", "$id", "$anchor", "$dynamicRef", "$dynamicAnchor", "definitions"}
     return not known & parameters.keys() and any(

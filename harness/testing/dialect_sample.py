@@ -1,20 +1,20 @@
 """
-What the contract has to know of a dialect beside the dialect itself, as its author writes it down.
+What the contract has to know about a dialect besides the dialect itself, written by its author.
 
 One YAML file called after the dialect, ``toy.yaml``::
 
     models: Toy 1 and 2       # which models write it
-    experimental: true        # the form is from memory: no real output was at hand
+    experimental: true        # from memory: no real output was available
     opener: "<toy>"           # what a rendered call begins with, up to where it is certainly one;
                               # $name stands for the tool's name
-    closer: "</toy>"          # the closing tag, if a string cut off behind it looks complete
+    closer: "</toy>"          # the closing tag, if a string cut off after it looks complete
     listed: '{"name"'         # what a further call of a list begins with, if not with the opener
     by_schema: true           # arguments are bare text, typed by the tool's schema
-    tags: ["<toy>", "</toy>"] # every tag of a rendered call: an answer that lost one is no silence
+    tags: ["<toy>", "</toy>"] # every tag of a rendered call: an answer that lost one is not ignored
     frame:                    # how calls are written, by hand: not by the dialect's own `render`
       kind: json              # how arguments are spelt: json {"a": "x"}, python a='x', brace {a:x}
                               # with the text in `string` for quotes, or text, a `argument` each
-      layout: tagged          # text may stand around calls; whole: the answer is nothing but
+      layout: tagged          # text may surround calls; whole: the answer is nothing but
                               # calls; message: a server has read them, and the answer is JSON
       call: "<toy>$name $body</toy>"   # $quoted is the body as a JSON string, $number counts from 0
       before: ""              # around and between calls: before, join, after; at the very end: end
@@ -173,13 +173,13 @@ class DialectSample:
         opener = self.opener.replace("$name", call.name)
         if raw.startswith(opener):
             return len(opener)
-        # A further call of a list: what stands before it belongs to its text.
+        # A further call of a list: the text before it belongs to it.
         listed = self.listed or opener
         return raw.index(listed) + len(listed)
 
     def takes(self, answer: SharedAnswer) -> bool:
         """
-        Whether a shared answer can be written in this dialect, and is meant for it.
+        Return whether a shared answer can be written in this dialect, and is meant for it.
         """
         row, labels = answer.row, {self.frame.kind, self.frame.layout}
         if self.exceptions.get(answer.kind, {}).get(answer.id, row) is None:
@@ -227,7 +227,7 @@ class DialectSample:
 
 def _part(kind: type[_Part], values: Mapping[str, Any], where: str) -> _Part:
     """
-    Make a value of what a file says of it.
+    Build a value from what a file says about it.
 
     Raises:
         UsageError: for a key that is missing or unknown.

@@ -344,7 +344,7 @@ def reader(sample: DialectSample, lenient: bool, calls: Sequence[ToolCall] = ())
 
 def rendered(sample: DialectSample, calls: Sequence[ToolCall], examples: Examples) -> str:
     """
-    Render *calls*, if this format can hold them and tells what they are.
+    Render *calls*; skip the example if this format cannot represent them or tell their types.
     """
     examples.require(not sample.by_schema or _agree(calls))
     try:
@@ -356,7 +356,7 @@ def rendered(sample: DialectSample, calls: Sequence[ToolCall], examples: Example
 
 def _places(text: str, tags: Sequence[str]) -> list[tuple[int, int]]:
     """
-    Return where each of *tags* stands in *text*.
+    Return where each of *tags* is in *text*.
     """
     found = []
     for tag in tags:
@@ -377,14 +377,14 @@ def readable(reading: Reading) -> list[str]:
 def said(name: str | None, arguments: Mapping[str, Any] | None) -> str:
     """
     Spell a call so that equal texts are equal calls: 1, 1.0 and True are three values, and the
-    order of keys is no part of a call.
+    order of keys is not part of a call.
     """
     return f"{name!r} {_sorted(arguments)!r}"
 
 
 def is_among(some: Sequence[str], all_of_them: Sequence[str]) -> bool:
     """
-    Whether *some* occur in *all_of_them*, in this order.
+    Return whether *some* occur in *all_of_them*, in this order.
     """
     rest = iter(all_of_them)
     return all(any(item == other for other in rest) for item in some)
@@ -453,7 +453,7 @@ def _sorted(value: Any) -> Any:
 
 def _agree(calls: Sequence[ToolCall]) -> bool:
     """
-    Whether one declaration can hold for all of *calls*: no argument has two types.
+    Return whether one declaration fits all of *calls*: no argument has two types.
     """
     types = [
         (call.name, name, _json_type(value))

@@ -176,7 +176,7 @@ def paths(value: Any, before: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]
 
 def replaced(value: Any, path: tuple[Any, ...], odd: Any) -> Any:
     """
-    Return a copy of *value* in which *odd* stands at *path*.
+    Return a copy of *value* with *odd* at *path*.
     """
     if not path:
         return odd

@@ -198,7 +198,7 @@ REPORTS: dict[str, Callable[[], Report]] = {
 
 def hostile_reports(text: str) -> list[Report]:
     """
-    Return reports in which one text stands wherever a model, a suite or a command line can put it.
+    Return reports with one text wherever a model, a suite or a command line can put it.
     """
     bad = turn(
         "incorrect",

@@ -4,9 +4,9 @@ What goes wrong in real output, whatever the dialect: one file in ``answers/`` f
 A row says what the model wrote without the tags of any dialect; `harness.testing.dialect_sample`
 says how a dialect frames it. A row has
 
-- ``write``: calls as ``{tool: arguments}``, spelt for each kind of arguments; or ``bodies``: kind
+- ``write``: calls as ``{tool: arguments}``, spelled for each kind of arguments; or ``bodies``: kind
   or layout -> ``[[name, body], ...]``, where the spelling itself is the point; or ``text``, the
-  whole answer; or ``error``; ``before`` and ``after`` stand outside the frame;
+  whole answer; or ``error``; ``before`` and ``after`` are outside the frame;
 - ``expect``: the expectation; the calls written where it is left out;
 - ``want``: what comes of it, by layout, kind or ``default``, the first of these that is there:
   ``status``, ``lenient`` (default: the same), ``findings``, ``kinds``, ``repairs``, ``calls`` (as

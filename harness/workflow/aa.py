@@ -40,7 +40,7 @@ from harness.workflow.project import Project, open_project
 from harness.workflow.run import RunPlan, run_opened
 
 BATCH_SIZES = (1, 5, None)
-"""The batch sizes tried beside the first run's own: alone, odd, and the backend's choice."""
+"""The batch sizes tried in addition to the first run's: alone, odd, and the backend's choice."""
 
 REPORT = "noise.json"
 

@@ -3,8 +3,8 @@ Times of two checkpoints <-> pytest-benchmark's JSON.
 
 The format is what ``pytest --benchmark-json`` writes (pytest-benchmark 5, docs, "Hooks" and
 "Comparing past runs"), so its ``compare`` command and what others built on that format read it: one
-benchmark a checkpoint, in seconds, over all its answers. What pairs the answers stands in each
-benchmark's ``extra_info``, and what was measured under a key of its own, ``toolcall_harness``.
+benchmark per checkpoint, in seconds, over all its answers. What pairs the answers is in each
+benchmark's ``extra_info``, and what was measured is under a key of its own, ``toolcall_harness``.
 """
 
 import json

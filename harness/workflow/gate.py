@@ -36,7 +36,7 @@ def gate(
     progress: Progress | None = None,
 ) -> Gated:
     """
-    Hold the run *new* against the baseline *old*, and against an anchor if one is named.
+    Gate the run *new* against the baseline *old*, and against an anchor if one is named.
 
     A run is given itself or by its folder; as text, *old* is the name of a baseline of the run's
     suite, and *new* a folder or a baseline. *policy* is given itself or by its file; without one,

@@ -31,7 +31,7 @@ class Progress:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunOptions:
     """
-    What can be set beside suite and checkpoint. None means what the suite or the machine says.
+    What can be set besides suite and checkpoint. None leaves it to the suite or the machine.
     """
 
     dialect: str | None = None
@@ -51,7 +51,7 @@ class RunOptions:
     order: int | None = None
     """Which shuffle the cases are asked in; None: suite order."""
     draft: str | None = None
-    """A run or baseline whose answers are verified instead of made anew, where they still hold."""
+    """A run or baseline whose answers are verified instead of generated, where they still hold."""
     resume: bool = False
     """Resume the unfinished run in the folder."""
     reuse: bool = False

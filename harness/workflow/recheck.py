@@ -7,11 +7,11 @@ is the one that counts. This is not a second try for the losers:
 
 - all cases whose outcome changed are asked again, the fixed as well as the broken;
 - both checkpoints are asked again, or neither: most answers are right, so most of what chance does
-  is to spoil one, in the candidate (seen as broken) as in the baseline (seen as fixed). To undo
+  is to spoil one, in the candidate (seen as broken) or in the baseline (seen as fixed). Undoing
   only the candidate's bad luck would hide real losses;
 - weights, template, seed, dtype and device are those of the run;
 - the new answer is final: it is stored beside the run and used by every later gate;
-- the run itself is not altered, and the verdict says how many flips did not stand.
+- the run itself is not altered, and the verdict says how many flips were not confirmed.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -62,11 +62,11 @@ def decide_again(
 
     Where answers were made in batches and changed cases would block the candidate, both checkpoints
     answer these cases at batch size 1, in a run folder beside each run, and the verdict is made of
-    these answers. Where one cannot be asked, because its weights are gone, say, the verdict stands
-    and a note says why.
+    these answers. If one cannot be asked, for example because its weights are gone, the verdict
+    stands and a note says why.
     """
     batches = {run.record.backend.batch for run in (gated.old, gated.new)}
-    # A backend that says nothing of batches answers one at a time, or from a file.
+    # A backend that does not report batches answers one at a time, or from a file.
     if not _blocked_by_cases(gated.verdict) or batches <= {None, 1}:
         return gated
     rates = {name for name, metric in _judged(gated.verdict) if metric.verdict != "not_comparable"}
@@ -157,10 +157,10 @@ def _what_stood(before: Comparison, after: Comparison, rates: set[str]) -> str:
             f"{count(len(flipped), 'flip')}, {len(worse)} for the worse and {len(better)} for the "
             "better; "
             + (
-                f"{len(gone)} of {len(flipped)} did not stand at batch size 1 "
+                f"{len(gone)} of {len(flipped)} were not confirmed at batch size 1 "
                 f"({len(gone & worse)} for the worse, {len(gone & better)} for the better)"
                 if gone
-                else "all stood"
+                else "all were confirmed"
             )
         )
     if failed := before.must_pass_failed:
@@ -234,7 +234,7 @@ def _kept(run: StoredRun, project: Project) -> tuple[list[StoredRun], Path]:
 
 def _same(record: RunRecord, again: RunRecord) -> bool:
     """
-    Return whether *again* asked as *record* did, but for the batch size.
+    Return whether *again* asked as *record* did, except for the batch size.
     """
     return (
         again.suite == record.suite

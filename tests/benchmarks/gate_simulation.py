@@ -144,7 +144,7 @@ def _group(broken: int, fixed: int, size: int) -> Unit:
 
 def shares(draws: Iterable[Sequence[int]], decide: Callable[[Draw], Verdict]) -> dict[str, float]:
     """
-    Give the share of each verdict over *draws*, and under ``p`` that of losses beyond chance.
+    Return the share of each verdict over *draws*, and under ``p`` that of losses beyond chance.
     """
     states, times = np.unique(np.asarray(draws), axis=0, return_counts=True)
     found: dict[str, float] = {"pass": 0, "inconclusive": 0, "regressed": 0, "p": 0}

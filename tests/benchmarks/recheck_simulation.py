@@ -25,7 +25,7 @@ def blocks(broken: int, fixed: int) -> bool:
 
 def simulate(cases: int, drop: float, noise: float, random: np.random.Generator) -> list[float]:
     """
-    Give the share of gates that block, for each of `WAYS`.
+    Return the share of gates that block, for each of `WAYS`.
     """
     blocked = dict.fromkeys(WAYS, 0)
     for _ in range(DRAWS):

@@ -28,7 +28,7 @@ ROWS = {
 
 def table(stored: Mapping[str, Any]) -> str:
     """
-    Give the seconds each benchmark of *stored*, the JSON of pytest-benchmark, took.
+    Return the seconds each benchmark of *stored*, the JSON of pytest-benchmark, took.
 
     Raises:
         KeyError: if one of `ROWS` was not run.

@@ -99,7 +99,7 @@ EXPECTED = {
 
 def answer(case: str, number: int) -> str:
     """
-    Give an answer of which there is only one: right, of a wrong value, or cut off.
+    Return an answer that occurs only once: right, with a wrong value, or cut off.
     """
     book = {
         "place": "Rose" if number % 4 == 0 else "ROSA",

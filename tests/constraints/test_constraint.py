@@ -37,7 +37,7 @@ JSON = st.recursive(
 
 def verdict(spec: Any, value: Any) -> str:
     """
-    Give the code of the first fault, or ``ok``.
+    Return the code of the first fault, or ``ok``.
     """
     faults = compile_constraint(spec).check(value)
     return faults[0].code if faults else OK

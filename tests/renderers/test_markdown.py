@@ -15,7 +15,7 @@ OURS = re.compile(r"</?details>|</?summary>|\*\*|^#{3,4} |\\(?=\|)", re.MULTILIN
 
 def many(run: RunView, case: CaseResult) -> RunView:
     """
-    Give the run with 2,000 cases like *case*.
+    Return the run with 2,000 cases like *case*.
     """
     cases = tuple(replace(case, id=f"case{number:04}") for number in range(2000))
     prompts = {each.id: "p" * 290 for each in cases}

@@ -11,7 +11,7 @@ from harness.transcript import Key
 
 def section(text: str, title: str) -> str:
     """
-    Give what stands below *title*, up to the next blank line.
+    Return what stands below *title*, up to the next blank line.
     """
     _, found, rest = text.partition(f"\n{title}")
     assert found, f"no section {title}"
@@ -20,7 +20,7 @@ def section(text: str, title: str) -> str:
 
 def row(text: str, name: str) -> list[str]:
     """
-    Give the cells of the first table row that begins with *name*.
+    Return the cells of the first table row that begins with *name*.
     """
     line = next(line.strip() for line in text.split("\n") if line.strip().startswith(f"{name}  "))
     return re.split(r" {2,}", line)

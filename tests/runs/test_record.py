@@ -98,7 +98,7 @@ TOY = record(judge(case(calls("A"), tags=("plain",)), answer(attempt("A"), attem
 
 def changed(**changes: Any) -> str:
     """
-    Give the text of a run.json with some keys set, or removed where None.
+    Return the text of a run.json with some keys set, or removed where None.
     """
     data = {**json.loads(encode(TOY)), **changes}
     return json.dumps({key: value for key, value in data.items() if value is not None})

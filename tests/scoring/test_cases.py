@@ -298,7 +298,7 @@ ATTEMPTS = st.lists(
 
 def with_any_arguments(wanted: list[Any]) -> st.SearchStrategy[Any]:
     """
-    Give *wanted* with calls of just its tools, in any order and with any arguments.
+    Return *wanted* with calls of just its tools, in any order and with any arguments.
     """
     made = [
         st.builds(lambda given, name=call.tool: attempt(name, **given), ARGUMENTS)

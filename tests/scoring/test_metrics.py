@@ -34,7 +34,7 @@ def judged(expected: Turn | Calls | Abstention, *attempts: object, **fields: obj
 
 def rate(name: str, *results: CaseResult) -> tuple[int, int]:
     """
-    Give hits and eligible.
+    Return hits and eligible.
     """
     counts = measure(results)[name]
     assert isinstance(counts, Counts)

@@ -410,7 +410,7 @@ def test_an_enum_value_that_its_own_schema_refuses_is_a_finding(tmp_path):
 
 def cases(*counts):
     """
-    Give as many cases of each expectation in turn as *counts* says, all of different words.
+    Return as many cases of each expectation in turn as *counts* says, all of different words.
     """
     expects = [case()["expect"], {"abstain": True}]
     kinds = [kind for kind, count in enumerate(counts) for _ in range(count)]
@@ -450,8 +450,8 @@ def test_lone_cases_beside_a_large_group_are_a_finding(tmp_path):
     write(tmp_path, *[{key: value for key, value in row.items() if value} for row in rows])
 
     assert [
-        "cases.jsonl:6: lone_cases: 3 cases stand alone ('c5', 'c7', 'c8') beside group 'hr' of "
-        "5; the statistics draw groups, so give each case the group it belongs to, or split the "
+        "cases.jsonl:6: lone_cases: 3 cases are alone in a group ('c5', 'c7', 'c8'), next to group "
+        "'hr' of 5; the statistics draw groups, so give each case its group, or split the "
         "large one"
     ] == findings(tmp_path)
 

@@ -126,7 +126,7 @@ def test_every_surface_gives_the_same_verdict(
 
     assert (1, "regressed") == (code, command["verdict"])
     assert command["reasons"][0].startswith("against the anchor v1: accuracy fell")
-    assert "8 of 8 did not stand at batch size 1" in command["notes"][0]
+    assert "8 of 8 were not confirmed at batch size 1" in command["notes"][0]
     for surface, gated in {
         "pytest": gates.gated[0],
         "python": harness.gate(shipped, new, policy),

@@ -99,7 +99,7 @@ def test_flips_that_do_not_stand_at_batch_size_1_do_not_block(project: Path):
     assert () == found.verdict.broken
     assert (
         "decided again at batch size 1: 10 flips, 10 for the worse and 0 for the better; "
-        "10 of 10 did not stand at batch size 1 (10 for the worse, 0 for the better)"
+        "10 of 10 were not confirmed at batch size 1 (10 for the worse, 0 for the better)"
     ) == found.verdict.notes[0]
 
 
@@ -109,7 +109,7 @@ def test_flips_that_stand_block(project: Path):
 
     assert "regressed" == found.verdict.verdict
     assert set(cases(0, 10)) == set(found.verdict.broken)
-    assert "3 of 13 did not stand" in found.verdict.notes[0]
+    assert "3 of 13 were not confirmed" in found.verdict.notes[0]
 
 
 def test_more_flips_than_batching_makes_are_a_change_and_not_asked_again(project: Path):
@@ -169,7 +169,7 @@ def test_the_bad_luck_of_the_baseline_is_undone_like_that_of_the_candidate(proje
     assert "regressed" == found.verdict.verdict
     assert (set(cases(0, 8)), ()) == (set(found.verdict.broken), found.verdict.fixed)
     assert (
-        "21 of 29 did not stand at batch size 1 (12 for the worse, 9 for the better)"
+        "21 of 29 were not confirmed at batch size 1 (12 for the worse, 9 for the better)"
         in found.verdict.notes[0]
     )
 
@@ -400,5 +400,5 @@ def test_the_command_rechecks_unless_told_not_to(project: Path, capsys: pytest.C
     capsys.readouterr()
     assert main(gate) == 0
     out, err = capsys.readouterr()
-    assert "10 of 10 did not stand" in " ".join(out.split())
+    assert "10 of 10 were not confirmed" in " ".join(out.split())
     assert "to be decided again at batch size 1" in err

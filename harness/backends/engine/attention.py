@@ -139,7 +139,7 @@ class Prefill:
         self._cache = cache
         self._prefixes = [segment.prefix for segment in segments]
         self._grids: list[Any] = []
-        """For each segment, (rows, longest row): where each token stands among the packed ones.
+        """For each segment, (rows, longest row): the index of each token among the packed ones.
         Cells past a row's end repeat its first token; causality hides them from the row's own."""
         self._cells: list[Any] = []
         """For each segment, the cells of its flattened grid that are not past a row's end."""

@@ -32,8 +32,8 @@ LARGEST_SHARE = 0.75
 """A suite may expect the same of at most this part of its turns."""
 
 LARGE_GROUP = 5
-"""Cases from which a group is large. Groups are what is drawn: one of five beside one of one lets
-a single template outweigh five independent cases."""
+"""The number of cases from which a group is large. The statistics draw groups: with a group of five
+next to groups of one, a single template outweighs five independent cases."""
 
 
 def suite_findings(
@@ -98,7 +98,7 @@ def _tool(tool: Tool, steps: Steps) -> Iterator[Found]:
 
 def _nullable(schema: Any, place: str) -> Iterator[str]:
     """
-    Name every part of *schema* with the keyword ``nullable``; *place* is where the part stands.
+    Yield the place of every part of *schema* with the keyword ``nullable``; *place* is its own.
     """
     if isinstance(schema, Mapping):
         if isinstance(schema.get("nullable"), bool):
@@ -227,9 +227,9 @@ def _groups(suite: Suite) -> Iterator[Found]:
     if size >= LARGE_GROUP:
         names = ", ".join(repr(suite.cases[index].id) for index in lone[:3])
         rest = f" and {len(lone) - 3} more" if len(lone) > 3 else ""
-        many = "1 case stands" if len(lone) == 1 else f"{len(lone)} cases stand"
+        many = "1 case is" if len(lone) == 1 else f"{len(lone)} cases are"
         text = (
-            f"{many} alone ({names}{rest}) beside group {group!r} of {size}; the statistics draw "
-            "groups, so give each case the group it belongs to, or split the large one"
+            f"{many} alone in a group ({names}{rest}), next to group {group!r} of {size}; the "
+            "statistics draw groups, so give each case its group, or split the large one"
         )
         yield ("cases", lone[0]), "lone_cases", text

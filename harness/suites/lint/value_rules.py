@@ -28,7 +28,7 @@ def value_findings(
     tool: Tool, name: str, constraint: Constraint, where: str, steps: Steps
 ) -> Iterator[Found]:
     """
-    Say which values of an argument cannot be right, or that none can; *where* begins each message.
+    Yield which values of an argument cannot be right, or that none can; *where* begins a message.
     """
     declared = tool.parameters.get("properties", {}).get(name, True)
     # Evolved from the whole schema, so that "#/$defs/..." is found from there.

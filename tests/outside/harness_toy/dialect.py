@@ -38,7 +38,7 @@ class Toy:
 
     def recognises(self, template: str) -> bool:
         """
-        Whether *template* writes the opening tag.
+        Return whether *template* writes the opening tag.
         """
         return _TAGS.opener in template
 
