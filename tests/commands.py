@@ -21,7 +21,7 @@ Every command and every option, made from the parsers by `python -m tests.comman
 `harness COMMAND --help` says the same, with what other installed packages add.
 
 SUITE is a folder or a name under `suites/`, RUN a folder with a `run.json`, and NAME a baseline of
-the run's suite.
+the run's suite. These folders are those of the [project](project.md).
 
 ```text
 {exit_codes}

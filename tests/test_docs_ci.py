@@ -1,8 +1,11 @@
 """
 The jobs that docs/ci offers for copying: they parse, and their commands are commands.
+
+`harness init` writes the same jobs.
 """
 
 import shlex
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -55,3 +58,14 @@ def test_the_jobs_block_where_little_was_measured(commands: list[str]):
     assert "block" == read_policy(text, "gate.toml").on_inconclusive
     assert default_policy().limits == read_policy(text, "gate.toml").limits
     assert 'on_inconclusive = "block"' in README
+
+
+@pytest.mark.parametrize("name", ["github.yml", "gitlab.yml"])
+def test_a_new_project_gets_the_job_that_is_offered_for_copying(name: str):
+    template = (resources.files("harness.workflow") / "template" / name).read_text("utf-8")
+
+    def job(text: str) -> list[str]:
+        return [line for line in text.splitlines() if not line.startswith("#")]
+
+    offered = (CI / name).read_text("utf-8")
+    assert job(offered) == job(template.replace("SUITE", "tool-routing"))

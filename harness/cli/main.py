@@ -17,6 +17,7 @@ from harness.cli import (
     explain,
     finetune,
     gate,
+    init,
     latency,
     need,
     report,
@@ -57,7 +58,7 @@ class Command(Protocol):
 
 
 COMMANDS: dict[str, tuple[Command, ...]] = {
-    "everyday": (demo, run, score, baseline, gate, compare, report, finetune),
+    "everyday": (demo, init, run, score, baseline, gate, compare, report, finetune),
     "suites": (suite,),
     "analysis": (explain, need, aa, latency, doctor),
 }

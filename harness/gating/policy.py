@@ -106,7 +106,7 @@ def read_policy(text: str, source: str) -> Policy:
         data = tomllib.loads(text.removeprefix("\ufeff"))
     except (ValueError, RecursionError) as exc:
         raise PolicyError(f"{source}: not valid TOML: {exc}") from exc
-    schema = _schema()
+    schema = policy_schema()
     _check_names(data, schema["properties"], "key", source)
     limits = data.get("limits")
     if isinstance(limits, Mapping):
@@ -229,15 +229,27 @@ def _budget(found: re.Match[str], metric: Metric, spelled: str, where: str) -> f
     return budget
 
 
+def example_limit(metric: Metric) -> str:
+    """
+    Return a limit as it may be written for *metric*.
+    """
+    sign = "-" if metric.higher_is_better else "+"
+    return f"{sign}3pp" if isinstance(metric, Rate) else f"{sign}10%"
+
+
 def _example(metric: Metric) -> str:
+    example = example_limit(metric)
     if isinstance(metric, Rate):
-        sign = "-" if metric.higher_is_better else "+"
-        return f'a rate takes a margin in percentage points, such as "{sign}3pp" or "{sign}0pp"'
-    return 'lengths and times take a share of the old value, such as "+10%"'
+        none = f"{example[0]}0pp"
+        return f'a rate takes a margin in percentage points, such as "{example}" or "{none}"'
+    return f'lengths and times take a share of the old value, such as "{example}"'
 
 
 @cache
-def _schema() -> dict[str, Any]:
+def policy_schema() -> dict[str, Any]:
+    """
+    Return the JSON Schema of a gate.toml.
+    """
     text = (resources.files("harness") / "schemas" / "policy.json").read_text("utf-8")
     schema: dict[str, Any] = json.loads(text)
     return schema

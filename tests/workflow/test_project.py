@@ -163,6 +163,34 @@ def test_an_unknown_suite_is_told_the_bundled_ones_too(project: Path):
         open_project().suite("0")
 
 
+PAGE = Path(__file__).parents[2] / "docs" / "project.md"
+
+
+def test_the_harness_toml_of_the_page_names_the_folders_and_the_defaults_are_those_without(
+    tmp_path: Path,
+):
+    text = PAGE.read_text("utf-8").partition("```toml\n")[2].partition("```")[0]
+    places = ("suites", "baselines", "reports")
+    (tmp_path / "harness.toml").write_text(text)
+
+    found, without = open_project(tmp_path), open_project(PAGE.parent)
+
+    named = [tmp_path / "eval" / "suites", tmp_path / "eval" / "baselines"]
+    assert [*named, tmp_path / "build" / "reports"] == [getattr(found, key) for key in places]
+    assert tmp_path == found.root
+    for key in places:
+        assert PAGE.parent / key == getattr(without, key)
+        assert f'# default: "{key}"' in text
+
+
+def test_the_harness_toml_of_the_page_names_every_key(tmp_path: Path):
+    (tmp_path / "harness.toml").write_text('cache = "x"')
+
+    with pytest.raises(UsageError, match="name folders for suites, baselines, reports"):
+        open_project(tmp_path)
+    assert "Three keys" in PAGE.read_text("utf-8")
+
+
 @pytest.mark.parametrize("name", ["gate.toml", "harness.toml"])
 @pytest.mark.parametrize("kind", ["a folder", "a broken link"])
 def test_settings_that_are_not_a_file_are_an_error_and_not_the_default(
