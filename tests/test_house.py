@@ -75,18 +75,21 @@ HEAVY = {
 
 RULES = (
     "harness.comparison",
-    "harness.gating.lengths",
-    "harness.gating.limits",
-    "harness.gating.rates",
-    "harness.gating.slices",
-    "harness.gating.times",
+    "harness.gating",
     "harness.runs.rescore",
     "harness.runs.runner",
-    "harness.scoring.cases",
-    "harness.scoring.matching",
-    "harness.scoring.score",
+    "harness.scoring",
 )
 """What judges, compares and decides: others get its functions through a step of the workflow."""
+
+SPELLING = {
+    "harness.gating.noise.sentences",
+    "harness.gating.policy.allowed_change",
+    "harness.gating.policy.default_policy",
+    "harness.gating.verdict.explain",
+    "harness.gating.verdict.let_through",
+}
+"""Functions there that decide nothing: they return a value, or say in words what was decided."""
 
 MUTABLE = {
     "Row",  # backends/engine: an answer while it is decoded
@@ -160,7 +163,8 @@ def rules_imported(path: Path) -> Iterator[str]:
         dotted = module if name is None else f"{module}.{name}"
         if f"{dotted}.".startswith(tuple(f"{rule}." for rule in RULES)):
             value = getattr(import_module(module), name) if name else import_module(module)
-            if inspect.isfunction(value) or inspect.ismodule(value):
+            rule = inspect.ismodule(value) or inspect.isroutine(inspect.unwrap(value))
+            if rule and dotted not in SPELLING:
                 yield dotted
 
 

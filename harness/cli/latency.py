@@ -4,9 +4,8 @@
 
 import argparse
 import json
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from harness.cli.options import (
     CHECKPOINT,
@@ -24,14 +23,13 @@ from harness.cli.options import (
 from harness.cli.output import table, until_closed
 from harness.cli.parser import Commands
 from harness.cli.progress import watching
-from harness.errors import ExitCode, UsageError
+from harness.errors import UsageError
 from harness.reports.escape import line
 from harness.wording import plain
 
 if TYPE_CHECKING:
     from harness.gating.alternation import Alternation
-    from harness.gating.policy import Policy
-    from harness.gating.verdict import MetricVerdict, Word
+    from harness.workflow.latency import JudgedTimes
     from harness.workflow.project import Project
 
 
@@ -81,24 +79,19 @@ def run(arguments: argparse.Namespace) -> int:
     Time two checkpoints in alternation, or judge stored times again.
     """
     from harness.files import write_text
-    from harness.gating.alternation import judge_alternation
-    from harness.gating.gate import exit_code
-    from harness.gating.verdict import worst
     from harness.workflow.benchmark_json import spell_benchmark
+    from harness.workflow.latency import judge_times
     from harness.workflow.project import open_project
 
     project = open_project(arguments.root)
     policy = project.policy(arguments.policy)
-    measured = _measured(arguments, project)
-    metrics = judge_alternation(policy, measured)
-    verdict = worst(metric.verdict for metric in metrics.values())
-    code = exit_code(verdict, policy)
-    text = _spell(measured, metrics, verdict, code, policy)
+    judged = judge_times(_measured(arguments, project), policy)
+    text = json.dumps(judged.to_json(), indent=2, sort_keys=True, allow_nan=False) + "\n"
     # Minutes of measuring must survive a closed pipe and a full disk: results are written before
     # they are shown, and shown even if they cannot be written.
     try:
         if arguments.benchmark_json is not None:
-            write_text(arguments.benchmark_json, spell_benchmark(measured))
+            write_text(arguments.benchmark_json, spell_benchmark(judged.measured))
         if arguments.json not in (None, "-"):
             write_text(Path(arguments.json), text)
     finally:
@@ -106,8 +99,8 @@ def run(arguments: argparse.Namespace) -> int:
             if arguments.json == "-":
                 print(text, end="")
             else:
-                _show(measured, metrics, verdict, code, policy)
-    return code
+                _show(judged)
+    return judged.exit
 
 
 def _measured(arguments: argparse.Namespace, project: "Project") -> "Alternation":
@@ -131,14 +124,8 @@ def _measured(arguments: argparse.Namespace, project: "Project") -> "Alternation
         )
 
 
-def _show(
-    measured: "Alternation",
-    metrics: "Mapping[str, MetricVerdict]",
-    verdict: "Word",
-    code: ExitCode,
-    policy: "Policy",
-) -> None:
-    suite = measured.suite
+def _show(judged: "JudgedTimes") -> None:
+    measured, suite = judged.measured, judged.measured.suite
     print(line(f"old  {measured.old['reference']}"))
     print(line(f"new  {measured.new['reference']}"))
     many = f"{len(measured.cases)} cases of {suite.name} {suite.version}"
@@ -146,44 +133,18 @@ def _show(
     print(line(f"{many}, each answered {each} times by both, in alternation"))
     print()
     head = ["median", "old", "new", "ratio", "95% interval", "limit", "verdict"]
-    table(head, _rows(measured, metrics))
+    table(head, _rows(judged))
     print()
-    print(line(f"{verdict} (exit {int(code)}), {policy.source}"))
-    for judged in metrics.values():
-        print(line(f"- {judged.reason}"))
-    if not metrics:
+    print(line(f"{judged.verdict} (exit {int(judged.exit)}), {judged.policy.source}"))
+    for metric in judged.metrics.values():
+        print(line(f"- {metric.reason}"))
+    if not judged.metrics:
         print("- the policy limits no time that was measured")
     for case, why in measured.left_out.items():
         print(line(f"left out: {case}: {why}"))
 
 
-def _spell(
-    measured: "Alternation",
-    metrics: "Mapping[str, MetricVerdict]",
-    verdict: "Word",
-    code: ExitCode,
-    policy: "Policy",
-) -> str:
-    from harness.gating.verdict import to_json
-
-    data: dict[str, Any] = {
-        "verdict": verdict,
-        "exit": int(code),
-        "metrics": to_json(metrics),
-        "suite": {"name": measured.suite.name, "version": measured.suite.version},
-        "old": dict(measured.old),
-        "new": dict(measured.new),
-        "cases": len(measured.cases),
-        "left_out": dict(measured.left_out),
-        "hardware": dict(measured.hardware),
-        "policy": policy.source,
-    }
-    return json.dumps(data, indent=2, sort_keys=True, allow_nan=False) + "\n"
-
-
-def _rows(
-    measured: "Alternation", metrics: "Mapping[str, MetricVerdict]"
-) -> list[list[str | None]]:
+def _rows(judged: "JudgedTimes") -> list[list[str | None]]:
     """
     Return a row for each time: title, old and new median, ratio, its interval, limit, verdict.
     """
@@ -192,20 +153,20 @@ def _rows(
 
     found: list[list[str | None]] = []
     for name in TIMES:
-        paired, judged = measured.paired(name), metrics.get(name)
+        paired, metric = judged.measured.paired(name), judged.metrics.get(name)
         if not paired.pairs:
             continue
-        ratio = None if judged is None else judged.ratio
+        ratio = None if metric is None else metric.ratio
         found.append(
             [
                 METRICS[name].title,
                 *(f"{plain(value)} ms" for value in paired.both),
                 None if ratio is None else f"{ratio[0]:.3f}",
                 None if ratio is None else f"{ratio[1]:.3f} to {ratio[2]:.3f}",
-                None if judged is None else judged.limit,
-                None if judged is None else judged.verdict,
+                None if metric is None else metric.limit,
+                None if metric is None else metric.verdict,
             ]
         )
-    if (tokens := measured.tokens()).pairs:
+    if (tokens := judged.measured.tokens()).pairs:
         found.append(["output tokens", *(plain(value) for value in tokens.both), *[None] * 4])
     return found

@@ -9,23 +9,70 @@ taken from it is the ratio of the two, case by case. A drift that is even over f
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import date
+from typing import Any
 
 from harness.backends.base import Backend, Generation, Request
 from harness.backends.registry import open_backend
-from harness.errors import BackendError
-from harness.gating.alternation import Alternation, Side, TimedAnswer, TimedCase
+from harness.errors import BackendError, ExitCode
+from harness.gating.alternation import (
+    Alternation,
+    Side,
+    TimedAnswer,
+    TimedCase,
+    judge_alternation,
+)
+from harness.gating.gate import exit_code
+from harness.gating.policy import Policy
+from harness.gating.verdict import MetricVerdict, Word, to_json, worst
 from harness.provenance import date_today, hardware, now
 from harness.runs.runner import latency_sample, request
 from harness.scoring.tool_names import shown_suite
 from harness.suites.files import load_suite
 from harness.suites.suite import Case, Suite
 from harness.transcript import Key, Transcript
-from harness.workflow.options import Progress, RunOptions, generation_for, suite_reference
+from harness.workflow.options import (
+    Progress,
+    RunOptions,
+    generation_for,
+    suite_reference,
+)
 from harness.workflow.project import Project, open_project
 
 _ROUND: tuple[tuple[Side, ...], ...] = (("old", "new", "new", "old"), ("new", "old", "old", "new"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JudgedTimes:
+    """
+    What a policy makes of the times of two checkpoints.
+    """
+
+    measured: Alternation
+    policy: Policy
+    metrics: Mapping[str, MetricVerdict]
+    """The times that the policy limits."""
+    verdict: Word
+    exit: ExitCode
+
+    def to_json(self) -> dict[str, Any]:
+        """
+        Return the verdict in JSON types, with what was measured and on which machine.
+        """
+        measured = self.measured
+        return {
+            "verdict": self.verdict,
+            "exit": int(self.exit),
+            "metrics": to_json(self.metrics),
+            "suite": {"name": measured.suite.name, "version": measured.suite.version},
+            "old": dict(measured.old),
+            "new": dict(measured.new),
+            "cases": len(measured.cases),
+            "left_out": dict(measured.left_out),
+            "hardware": dict(measured.hardware),
+            "policy": self.policy.source,
+        }
 
 
 def alternate(
@@ -132,6 +179,21 @@ def time_checkpoints(
             left_out=left_out,
             measured=started,
         )
+
+
+def judge_times(measured: Alternation, policy: Policy) -> JudgedTimes:
+    """
+    Judge measured times by *policy*; the worst verdict decides.
+    """
+    metrics = judge_alternation(policy, measured)
+    verdict = worst(metric.verdict for metric in metrics.values())
+    return JudgedTimes(
+        measured=measured,
+        policy=policy,
+        metrics=metrics,
+        verdict=verdict,
+        exit=exit_code(verdict, policy),
+    )
 
 
 def _in_turn(answers: Iterator[Transcript], asked: Sequence[Request]) -> Iterator[Transcript]:
