@@ -36,6 +36,7 @@ from harness.workflow.options import (
     Progress,
     RunOptions,
     generation_for,
+    serving,
     suite_reference,
 )
 from harness.workflow.project import Project, open_project
@@ -140,7 +141,7 @@ def time_checkpoints(
     Open two checkpoints and time them on a suite.
 
     The tags and the limit of *options* choose the cases; without a limit, 24 evenly spread ones.
-    What is about a run (repeats, latency, batch size) is ignored.
+    What is about a run (repeats, order, latency, batch size) is ignored.
 
     Raises:
         HarnessError: of the kind that fits.
@@ -151,7 +152,8 @@ def time_checkpoints(
     chosen = whole.select(tags=options.tags, limit=options.limit)
     cases = chosen if options.limit is not None else latency_sample(chosen)
     generation = generation_for(whole, options)
-    opening = replace(options, batch_size=1).backend_options(whole, progress=progress)
+    options = replace(options, batch_size=1, order=None)
+    opening = options.backend_options(whole, progress=progress)
     with (
         closing(open_backend(old, opening)) as before,
         closing(open_backend(new, opening)) as after,
@@ -172,7 +174,7 @@ def time_checkpoints(
             suite=suite_reference(whole),
             old=before.checkpoint.to_json(),
             new=after.checkpoint.to_json(),
-            backend=after.describe(),
+            backend=serving(after, options).to_json(),
             generation=generation.to_json(),
             hardware=hardware(),
             cases=timed,

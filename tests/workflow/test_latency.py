@@ -203,6 +203,14 @@ def test_a_replay_has_no_times(project: Path):
         timed(model("a", 100), "replay:r.jsonl", options=RunOptions(dialect="hermes"))
 
 
+def test_the_style_of_the_tools_names_is_recorded(project: Path):
+    style = "dots-to-underscores"
+    found = timed(model("a", 100), model("b", 100), options=RunOptions(tool_names=style, order=3))
+
+    assert style == found.backend["tool_names"]
+    assert "order" not in found.backend, "the cases are always asked in the suite's order"
+
+
 def test_stored_times_come_back_as_they_were(project: Path):
     machine[:] = [noisy(2)]
     found = timed(model("a", 100), model("b", 110, refused=["c3"]))
