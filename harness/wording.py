@@ -59,6 +59,18 @@ def named(ids: Collection[str]) -> str:
     return ", ".join(names[:LISTED]) + rest
 
 
+def duration(seconds: float) -> str:
+    """
+    Return a time that a person waited.
+    """
+    if seconds < 59.5:
+        return f"{seconds:.1f} s" if seconds < 9.95 else f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    return f"{minutes // 60} h {minutes % 60} min"
+
+
 def chance(p: float) -> str:
     """
     Return a p-value in words.

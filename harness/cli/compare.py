@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.cli.forms import add_forms
-from harness.cli.options import add_command, add_root
-from harness.cli.output import deliver
+from harness.cli.options import add_command, add_detail, add_root
+from harness.cli.output import conclude, deliver, until_closed
 from harness.cli.parser import Commands
 from harness.errors import UsageError
 
@@ -23,6 +23,7 @@ def add_parser(commands: Commands) -> None:
     """
     command = add_command(commands, "compare", run, "show runs or baselines side by side")
     command.add_argument("runs", nargs="+", metavar="RUN", help="two or more runs or baselines")
+    add_detail(command)
     add_root(command)
     add_forms(command)
 
@@ -31,6 +32,7 @@ def run(arguments: argparse.Namespace) -> int:
     """
     Show two runs compared, or more side by side.
     """
+    from harness.reports.brief import outcome
     from harness.reports.build import report_comparison, report_side_by_side
     from harness.workflow.compare import compare, exit_code
     from harness.workflow.project import open_project
@@ -41,8 +43,11 @@ def run(arguments: argparse.Namespace) -> int:
     suite = _suite_of(project, arguments.runs)
     runs = [project.run(text, suite) for text in arguments.runs]
     report = report_comparison(compare(*runs)) if len(runs) == 2 else report_side_by_side(runs)
-    deliver(report, arguments)
-    return exit_code(runs)
+    code = exit_code(runs)
+    with until_closed():
+        stream = deliver(report, arguments)
+        conclude(outcome(report), f"exit {int(code)}", arguments, stream)
+    return code
 
 
 def _suite_of(project: "Project", texts: Sequence[str]) -> str | None:

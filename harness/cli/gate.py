@@ -3,11 +3,10 @@
 """
 
 import argparse
-import sys
 
 from harness.cli.forms import add_forms
-from harness.cli.options import add_command, add_policy, add_root
-from harness.cli.output import deliver, until_closed
+from harness.cli.options import add_command, add_detail, add_policy, add_root
+from harness.cli.output import conclude, deliver, until_closed
 from harness.cli.parser import Commands
 from harness.cli.progress import watching
 
@@ -45,6 +44,7 @@ def add_parser(commands: Commands) -> None:
         default=True,
         help="answer the cases that would block again, at batch size 1 (default: --recheck)",
     )
+    add_detail(command)
     add_root(command)
     add_forms(command)
 
@@ -54,11 +54,12 @@ def run(arguments: argparse.Namespace) -> int:
     Gate a run against a baseline, show the verdict and return its exit code.
     """
     from harness.gating.verdict import explain, let_through
+    from harness.reports.brief import outcome
     from harness.reports.build import report_gate
     from harness.workflow.gate import gate
     from harness.workflow.project import open_project
 
-    with watching("batch size 1") as progress:
+    with watching("batch size 1", quiet=arguments.quiet) as progress:
         gated = gate(
             arguments.baseline,
             arguments.run,
@@ -71,13 +72,12 @@ def run(arguments: argparse.Namespace) -> int:
         )
     report = report_gate(gated)
     with until_closed():
-        printed = deliver(report, arguments)
-        # If a report goes to standard output, the rest is for people, not for its reader.
-        stream = sys.stderr if printed else sys.stdout
+        stream = deliver(report, arguments)
         if arguments.explain:
-            print("\nhow this was decided", file=stream)
+            print("how this was decided", file=stream)
             for line in explain(gated.verdict):
                 print(f"  {line}", file=stream)
-        if warning := let_through(gated.verdict):
-            print(f"\n{warning}", file=stream)
+            print(file=stream)
+        ending = let_through(gated.verdict) or f"exit {int(gated.verdict.exit)}"
+        conclude(outcome(report), ending, arguments, stream)
     return gated.verdict.exit

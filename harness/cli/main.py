@@ -4,6 +4,7 @@ The program ``harness``: its commands, and how their errors end it.
 
 import argparse
 import sys
+import time
 import traceback
 from collections.abc import Iterator, Sequence
 from typing import Protocol
@@ -79,7 +80,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="backslashreplace")
     try:
         try:
-            arguments = make_parser().parse_args(argv)
+            started = time.monotonic()
+            arguments = make_parser().parse_args(argv, argparse.Namespace(started=started))
         except SystemExit as exited:
             # argparse has shown help, or an error about the arguments.
             return int(exited.code or 0)

@@ -95,6 +95,27 @@ def add_quiet(command: Parser) -> None:
     command.add_argument("--quiet", action="store_true", help="no progress, only results")
 
 
+def add_detail(command: Parser, *, progress: bool = False) -> None:
+    """
+    ``--verbose`` and ``--quiet`` of a command that shows a report; with *progress*, one that takes
+    long as well.
+    """
+    how_much = command.add_mutually_exclusive_group()
+    how_much.add_argument(
+        "-v",
+        "--verbose",
+        action="store_true",
+        help="show everything (default: what decides, in at most 40 lines or so)",
+    )
+    how_much.add_argument(
+        "-q",
+        "--quiet",
+        action="store_true",
+        help="only the last line: the outcome, the exit code and the time it took"
+        + (", and no progress" if progress else ""),
+    )
+
+
 def add_batch_size(command: Parser) -> None:
     """
     ``--batch-size``.

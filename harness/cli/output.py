@@ -6,6 +6,7 @@ import argparse
 import os
 import shutil
 import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,8 +15,11 @@ from typing import TYPE_CHECKING
 from harness.cli.progress import say
 from harness.errors import ExitCode, UsageError
 from harness.reports.escape import line
+from harness.wording import duration
 
 if TYPE_CHECKING:
+    from typing import TextIO
+
     from harness.reports.report import Report
     from harness.runs.store import StoredRun
 
@@ -35,32 +39,48 @@ def until_closed() -> Iterator[None]:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def show(report: "Report") -> None:
+def show(report: "Report", *, everything: bool = False) -> None:
     """
-    Print *report*, in colour and to its width where standard output is a terminal.
+    Print *report* or its short form, in colour and to its width where standard output is a
+    terminal.
     """
-    from harness.renderers.terminal import render
+    from harness.renderers.terminal import render, render_brief
 
     terminal = sys.stdout.isatty()
     width = max(80, shutil.get_terminal_size().columns) if terminal else 100
-    text = render(report, width=width, colour=coloured(terminal, os.environ))
+    form = render if everything else render_brief
+    text = form(report, width=width, colour=coloured(terminal, os.environ))
     with no_workflow_commands():
         print(text, end="")
 
 
-def show_judged(stored: "StoredRun") -> int:
+def conclude(outcome: str, ending: str, arguments: argparse.Namespace, stream: "TextIO") -> None:
+    """
+    Print the last line: the outcome, the time that the command took, and how it ends.
+    """
+    took = duration(time.monotonic() - arguments.started)
+    print(line(f"{outcome} after {took}, {ending}"), file=stream)
+
+
+def show_judged(stored: "StoredRun", arguments: argparse.Namespace) -> int:
     """
     Show a run that was just judged and return the exit code: an error if every case is one.
     """
+    from harness.reports.brief import outcome
     from harness.reports.build import report_run
 
+    nothing = all(case.status == "error" for case in stored.record.cases)
+    code = ExitCode.ERROR if nothing else ExitCode.PASS
+    report = report_run(stored)
     with until_closed():
-        show(report_run(stored))
-        print(f"\nrun: {stored.folder}")
-    if all(case.status == "error" for case in stored.record.cases):
+        if not arguments.quiet:
+            show(report, everything=arguments.verbose)
+            print()
+        print(f"run: {stored.folder}")
+        conclude(outcome(report), f"exit {int(code)}", arguments, sys.stdout)
+    if nothing:
         say("harness: nothing was judged: every case is an error; see `error` in transcripts.jsonl")
-        return ExitCode.ERROR
-    return ExitCode.PASS
+    return code
 
 
 @contextmanager
@@ -84,11 +104,11 @@ def no_workflow_commands() -> Iterator[None]:
         print(f"::{word}::")
 
 
-def deliver(report: "Report", arguments: argparse.Namespace) -> bool:
+def deliver(report: "Report", arguments: argparse.Namespace) -> "TextIO":
     """
     Write the requested forms, and show the report if none of them is printed.
 
-    Return whether one was.
+    Return where the last line belongs: beside a printed form, on standard error.
     """
     from harness.files import write_text
     from harness.renderers.registry import renderer
@@ -103,9 +123,10 @@ def deliver(report: "Report", arguments: argparse.Namespace) -> bool:
             write_text(Path(target), text)
     if arguments.github:
         _write_for_github(report)
-    if not printed:
-        show(report)
-    return printed
+    if not printed and not arguments.quiet:
+        show(report, everything=arguments.verbose)
+        print()
+    return sys.stderr if printed else sys.stdout
 
 
 def _write_for_github(report: "Report") -> None:

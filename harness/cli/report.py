@@ -5,8 +5,8 @@
 import argparse
 
 from harness.cli.forms import add_forms
-from harness.cli.options import add_command, add_root
-from harness.cli.output import deliver
+from harness.cli.options import add_command, add_detail, add_root
+from harness.cli.output import conclude, deliver, until_closed
 from harness.cli.parser import Commands
 from harness.errors import ExitCode
 
@@ -17,6 +17,7 @@ def add_parser(commands: Commands) -> None:
     """
     command = add_command(commands, "report", run, "show one run, or write it in any form")
     command.add_argument("run", metavar="RUN", help="a run's folder or a baseline")
+    add_detail(command)
     add_root(command)
     add_forms(command)
 
@@ -25,10 +26,13 @@ def run(arguments: argparse.Namespace) -> int:
     """
     Show or write the report on one run.
     """
+    from harness.reports.brief import outcome
     from harness.reports.build import report_run
     from harness.workflow.project import open_project
 
     project = open_project(arguments.root)
     report = report_run(project.run(arguments.run))
-    deliver(report, arguments)
+    with until_closed():
+        stream = deliver(report, arguments)
+        conclude(outcome(report), f"exit {int(ExitCode.PASS)}", arguments, stream)
     return ExitCode.PASS

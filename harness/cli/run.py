@@ -9,9 +9,9 @@ from harness.cli.options import (
     add_batch_size,
     add_checkpoint,
     add_command,
+    add_detail,
     add_opened,
     add_out,
-    add_quiet,
     add_root,
     add_suite,
     add_tool_names,
@@ -56,7 +56,7 @@ def add_parser(commands: Commands) -> None:
     )
     add_tool_names(command)
     add_opened(command)
-    add_quiet(command)
+    add_detail(command, progress=True)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -78,4 +78,4 @@ def run(arguments: argparse.Namespace) -> int:
             options=run_options(arguments),
             progress=progress,
         )
-    return show_judged(stored)
+    return show_judged(stored, arguments)

@@ -7,10 +7,10 @@ from dataclasses import replace
 
 from harness.cli.options import (
     add_command,
+    add_detail,
     add_dialect,
     add_opened,
     add_out,
-    add_quiet,
     add_root,
     add_tool_names,
     path,
@@ -47,7 +47,7 @@ def add_parser(commands: Commands) -> None:
     add_tool_names(command)
     add_opened(command)
     add_out(command, "the new run's folder")
-    add_quiet(command)
+    add_detail(command, progress=True)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -74,4 +74,4 @@ def run(arguments: argparse.Namespace) -> int:
             out=arguments.out,
             progress=progress,
         )
-    return show_judged(stored)
+    return show_judged(stored, arguments)

@@ -3,7 +3,8 @@ A report as plain text for a terminal.
 """
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 
 from tabulate import tabulate
 from wcwidth import width as wide
@@ -19,18 +20,24 @@ from harness.reports.blocks import (
     Paragraph,
     Points,
     Quote,
+    Section,
     Table,
     plain,
 )
+from harness.reports.brief import FIRST, brief
 from harness.reports.escape import cut, line
 from harness.reports.report import Report
 from harness.reports.sections import sections
 
 WIDTH = 100
+HEIGHT = 36
+"""How many lines the short form takes: with what a command adds, 40 are not exceeded."""
 
 _INDENT = 2
 _COMMAND = re.compile(r"##(\w*\[)")
 _NARROWEST_COLUMN = 8
+_FEWEST = 3
+# So many cases are listed however high the rest is.
 _COLOURS: dict[Mood, str] = {"good": "32", "bad": "31", "doubtful": "33", "title": "1"}
 
 _Paint = Callable[[str, Mood | None], str]
@@ -43,9 +50,37 @@ def render(report: Report, *, width: int = WIDTH, colour: bool = False) -> str:
     The text has no control characters but newlines; with *colour* also the codes for bold, red,
     green and yellow (ECMA-48, SGR).
     """
-    paint = _paint if colour else _leave
-    lines = [paint(_spell(Quote(cut(report.title))), "title")]
-    for section in sections(report):
+    return _render(report.title, sections(report), width, _paint if colour else _leave)
+
+
+def render_brief(
+    report: Report, *, width: int = WIDTH, colour: bool = False, height: int = HEIGHT
+) -> str:
+    """
+    Return the short form of *report*, with as many cases as fit into *height* lines.
+    """
+    found, paint = brief(report), _paint if colour else _leave
+    for first in range(FIRST, _FEWEST - 1, -1):
+        shorter = [_listing_first(section, first) for section in found]
+        text = _render(report.title, shorter, width, paint)
+        if text.count("\n") <= height:
+            break
+    return text
+
+
+def _listing_first(section: Section, first: int) -> Section:
+    return replace(
+        section,
+        blocks=tuple(
+            replace(block, first=first) if isinstance(block, Listing) else block
+            for block in section.blocks
+        ),
+    )
+
+
+def _render(title: str, parts: Iterable[Section], width: int, paint: _Paint) -> str:
+    lines = [paint(_spell(Quote(cut(title))), "title")]
+    for section in parts:
         lines.append("")
         indent = _INDENT if section.title else 0
         if section.title:
@@ -67,8 +102,12 @@ def _block(block: Block, width: int, paint: _Paint) -> Iterator[str]:
         case Names():
             yield from _wrap(", ".join(_spell(Quote(cut(name))) for name in block.names), width)
         case Listing():
-            for entry in block.entries[: block.first]:
-                yield from _entry(entry, width, paint)
+            shown = block.entries[: block.first]
+            if any(entry.fields for entry in shown):
+                for entry in shown:
+                    yield from _entry(entry, width, paint)
+            else:
+                yield from _line_each(shown, width, paint)
             if hidden := len(block.entries[block.first :] if block.first is not None else ()):
                 yield f"… and {hidden:,} more"
             if block.more:
@@ -84,6 +123,26 @@ def _entry(entry: Entry, width: int, paint: _Paint) -> Iterator[str]:
         lines = _wrap(_spell(text), max(width - len(indent), _NARROWEST_COLUMN)) or [""]
         yield f"{'':{_INDENT}}{label:<{longest}}  {lines[0]}"
         yield from (indent + rest for rest in lines[1:])
+
+
+def _line_each(entries: Sequence[Entry], width: int, paint: _Paint) -> Iterator[str]:
+    """
+    Yield one line for each entry, with the notes below each other, cut to *width*.
+    """
+    names = [_spell(Quote(cut(entry.name))) for entry in entries]
+    longest = min(max(map(wide, names), default=0), width // 3)
+    for name, entry in zip(names, entries, strict=True):
+        gap = " " * max(2, longest + 2 - wide(name))
+        yield paint(_clip(f"{name}{gap}{_spell(Quote(entry.note))}".rstrip(), width), entry.mood)
+
+
+def _clip(text: str, width: int) -> str:
+    if wide(text) <= width:
+        return text
+    kept = text[: width - 1]
+    while wide(kept) > width - 1:
+        kept = kept[:-1]
+    return f"{kept.rstrip()}…"
 
 
 def _table(table: Table, width: int) -> Sequence[str]:

@@ -169,7 +169,7 @@ def metrics(comparison: Comparison, verdict: Verdict | None) -> Table:
     judged = verdict.metrics if verdict else {}
     header: tuple[Inline, ...] = ("metric", "pairs", "old", "new", "change")
     rows = {
-        name: (title(name), f"{paired.pairs:,}", *_values(name, paired))
+        name: (title(name), f"{paired.pairs:,}", *values(name, paired))
         for name, paired in comparison.metrics.items()
         if paired.pairs or name in judged
     }
@@ -177,7 +177,7 @@ def metrics(comparison: Comparison, verdict: Verdict | None) -> Table:
         return Table(header=header, rows=tuple(rows.values()), right=frozenset({1, 2, 3, 4}))
     return Table(
         header=(*header, "95% interval", "limit", "verdict"),
-        rows=tuple((*row, *_judged(name, judged.get(name))) for name, row in rows.items()),
+        rows=tuple((*row, *outcome(name, judged.get(name))) for name, row in rows.items()),
         right=frozenset({1, 2, 3, 4, 5}),
     )
 
@@ -253,7 +253,10 @@ def offenders(comparison: Comparison) -> tuple[Block, ...]:
     return tuple(blocks)
 
 
-def _values(name: str, paired: PairedRate | PairedValues) -> tuple[str, str, str]:
+def values(name: str, paired: PairedRate | PairedValues) -> tuple[str, str, str]:
+    """
+    Return a metric over its pairs: old, new, and the change.
+    """
     old, new = paired.old, paired.new
     relative = unit(name) != "rate"
     delta = None if old is None or new is None else new - old
@@ -288,11 +291,14 @@ def _from_verdict(name: str, metric: MetricVerdict) -> tuple[Inline, ...]:
         value(name, metric.old),
         value(name, metric.new),
         change(name, share, relative=not rate),
-        *_judged(name, metric),
+        *outcome(name, metric),
     )
 
 
-def _judged(name: str, metric: MetricVerdict | None) -> tuple[Inline, str, str]:
+def outcome(name: str, metric: MetricVerdict | None) -> tuple[Inline, str, str]:
+    """
+    Return the interval, the limit and the verdict of a metric; empty without a limit.
+    """
     if metric is None:
         return "", "", ""
     spread = ""

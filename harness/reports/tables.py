@@ -52,7 +52,7 @@ def heads(runs: Sequence[RunView], notes: Sequence[str]) -> Listing:
                     ("dialect", _dialect(run.record)),
                     ("backend", _backend(run.record)),
                     ("generation", settings(run.record.generation.to_json())),
-                    ("cases", _selected(run.record)),
+                    ("cases", selected(run.record)),
                     ("finished", Quote(cut(run.record.finished, _NAME))),
                 ),
             )
@@ -309,7 +309,10 @@ def _backend(record: RunRecord) -> tuple[Part, ...]:
     return (name, ", ", *rest) if rest else (name,)
 
 
-def _selected(record: RunRecord) -> tuple[Part, ...]:
+def selected(record: RunRecord) -> tuple[Part, ...]:
+    """
+    Return how many cases were asked, and how they were chosen if it was not the whole suite.
+    """
     cases = {case.id for case in record.cases}
     repeats = max((case.repeat for case in record.cases), default=0) + 1
     text = plural(len(cases), "case") + (f", {repeats} repeats" if repeats > 1 else "")

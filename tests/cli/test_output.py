@@ -89,13 +89,14 @@ def test_what_a_model_wrote_is_no_command_to_github(
     monkeypatch.setenv("GITHUB_ACTIONS", "true")
     capsys.readouterr()
 
-    assert main(["report", "old"]) == 0
+    assert main(["report", "old", "-v"]) == 0
 
     lines = capsys.readouterr().out.splitlines()
-    stop, resume = lines[0], lines[-1]
+    stop, resume = lines[0], lines[-3]
     assert stop.startswith("::stop-commands::")
     assert resume == f"::{stop.removeprefix('::stop-commands::')}::"
     assert len(resume) > 20
+    assert lines[-1].startswith("accuracy ")
 
 
 def test_github_can_be_told_only_in_a_step_of_it(

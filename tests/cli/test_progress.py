@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from harness.cli.progress import watching
+from harness.cli.progress import EVERY, watching
 
 
 class Terminal(io.StringIO):
@@ -67,3 +67,30 @@ def test_quiet_is_quiet(capsys: pytest.CaptureFixture[str]):
         progress.notify("a batch of 8 does not fit")
 
     assert ("", "") == capsys.readouterr()
+
+
+def test_a_log_says_how_far_it_is_by_the_clock(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    """
+    Also while a batch takes long: nothing is made between two of the lines.
+    """
+    monkeypatch.setattr("harness.cli.progress.EVERY", 0.01)
+    said = ""
+
+    with watching("routing, tuned") as progress:
+        progress.expect(40)
+        progress.advance(30)
+        while said.count("\n") < 3:
+            said += capfd.readouterr().err
+
+    first, *others = said.splitlines()
+    assert "routing, tuned: 40 answers to make" == first
+    form = r"routing, tuned: 30 of 40 after 0\.\d s, about 0\.\d s left"
+    assert all(re.fullmatch(form, line) for line in others)
+    capfd.readouterr()
+    assert "" == capfd.readouterr().err
+
+
+def test_a_log_has_a_line_every_half_minute():
+    assert 30.0 == EVERY

@@ -1,0 +1,190 @@
+"""
+The short form of a report: the verdict, what decided, what moved, and the broken cases, one a line.
+
+It is a part of what `harness.reports.sections` shows, and says what it leaves out.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from itertools import islice
+
+from harness.comparison.compare import Comparison, in_common
+from harness.gating.verdict import Reason, Verdict
+from harness.reports import changes, evidence, tables
+from harness.reports.blocks import (
+    Block,
+    Entry,
+    Inline,
+    Listing,
+    Names,
+    Paragraph,
+    Points,
+    Section,
+    Table,
+    plain,
+)
+from harness.reports.escape import cut
+from harness.reports.format import plural, title, value
+from harness.reports.report import Report, RunView
+from harness.reports.sections import says_something
+from harness.scoring.results import PRECEDENCE
+
+FIRST = 20
+"""How many cases are listed where there is room."""
+
+_REASONS = 3
+_SENTENCE = 280
+"""How much of a reason is said, in characters."""
+_ROWS = 8
+_NAMED = 6
+
+
+def brief(report: Report) -> tuple[Section, ...]:
+    """
+    Return the parts of *report* that decide, in reading order.
+    """
+    if report.comparison is not None:
+        found = _compared(report, report.comparison)
+    elif len(report.runs) > 1:
+        found = _side_by_side(report)
+    else:
+        found = _one_run(report.new)
+    return tuple(
+        Section(title=section.title, blocks=kept, open=section.open)
+        for section in found
+        if (kept := tuple(block for block in section.blocks if says_something(block)))
+    )
+
+
+def outcome(report: Report) -> str:
+    """
+    Return what *report* comes to, in a few words: its verdict, or its counts if there is none.
+    """
+    if report.verdict is not None:
+        return report.verdict.verdict.replace("_", " ")
+    if report.comparison is not None:
+        if not report.comparison.pairs:
+            return "not comparable"
+        rate = report.comparison.rates["accuracy"]
+        return f"{plural(len(rate.broken), 'case')} broken, {len(rate.fixed):,} fixed"
+    if len(report.runs) > 1:
+        return plural(len(report.runs), "run")
+    return f"accuracy {value('accuracy', report.new.record.metrics['accuracy'].value)}"
+
+
+def _compared(report: Report, comparison: Comparison) -> Iterator[Section]:
+    verdict = report.verdict
+    left_out: list[str] = []
+    if verdict is not None:
+        decisive = _decisive(verdict)
+        first, *further = decisive[:_REASONS]
+        word = verdict.verdict.replace("_", " ")
+        head: list[Block] = [
+            Paragraph(
+                text=f"{word}: {cut(first.text, _SENTENCE)}", mood=changes.MOODS[verdict.verdict]
+            ),
+            Points(texts=tuple(cut(reason.text, _SENTENCE) for reason in further)),
+            changes.summary(report, comparison)[-1],
+        ]
+        if hidden := len(verdict.reasons) - 1 - len(further):
+            left_out.append(plural(hidden, "further reason"))
+        if verdict.notes:
+            left_out.append(plural(len(verdict.notes), "note"))
+        yield Section(title="", blocks=tuple(head))
+    else:
+        yield Section(title="", blocks=changes.summary(report, comparison))
+    yield Section(title="Metrics that moved", blocks=tuple(_moved(comparison, verdict)))
+    if failed := comparison.must_pass_failed:
+        names = failed[:_NAMED]
+        more = f"… and {len(failed) - _NAMED:,} more" if len(failed) > _NAMED else ""
+        yield Section(
+            title=f"Must pass and did not ({len(failed)})",
+            blocks=(Names(names=names), Paragraph(text=more)),
+        )
+    broken = evidence.broken(report, comparison)
+    yield Section(title=f"Broken ({len(broken)})", blocks=(_lines(broken),))
+    fixed = len(comparison.rates["accuracy"].fixed)
+    said = [plural(fixed, "fixed case")] if fixed else []
+    yield _rest([*left_out, *said, "every metric", "the answers"])
+
+
+def _decisive(verdict: Verdict) -> list[Reason]:
+    """
+    Return the reasons for the verdict; of a pass only the first, as every limit passed.
+    """
+    first, *rest = verdict.reasons
+    if verdict.verdict == "pass":
+        return [first]
+    return [first, *(reason for reason in rest if reason.verdict == verdict.verdict)]
+
+
+def _moved(comparison: Comparison, verdict: Verdict | None) -> Iterator[Block]:
+    judged = verdict.metrics if verdict else {}
+    rows: list[tuple[Inline, ...]] = []
+    # Those with a limit come first: they decide.
+    names = sorted(comparison.metrics, key=lambda name: name not in judged)
+    for name in names:
+        paired, limit = comparison.metrics[name], judged.get(name)
+        blamed = limit is not None and limit.verdict not in ("pass", "not_measured")
+        if not paired.pairs or (paired.old == paired.new and not blamed):
+            continue
+        judgement = changes.outcome(name, limit)[1:] if verdict else ()
+        rows.append((title(name), *changes.values(name, paired), *judgement))
+    header: tuple[Inline, ...] = ("metric", "old", "new", "change")
+    if verdict is not None:
+        header = (*header, "limit", "verdict")
+    yield Table(header=header, rows=tuple(rows[:_ROWS]), right=frozenset({1, 2, 3, 4}))
+    if len(rows) > _ROWS:
+        yield Paragraph(text=f"… and {len(rows) - _ROWS:,} more")
+    if not rows:
+        yield Paragraph(text="None.")
+
+
+def _side_by_side(report: Report) -> Iterator[Section]:
+    if not in_common([run.record for run in report.runs]):
+        yield Section(title="", blocks=(changes.not_comparable(),))
+    yield Section(title="Metrics", blocks=(tables.metrics_side_by_side(report.runs),))
+    count = len(tables.disagreements(report.runs).rows)
+    yield _rest([f"{plural(count, 'answer')} on which they differ", "the runs' settings"])
+
+
+def _one_run(run: RunView) -> Iterator[Section]:
+    counts = Counter(
+        "quarantined" if case.quarantined else case.status for case in run.record.cases
+    )
+    said = ", ".join(
+        f"{counts[status]:,} {status}"
+        for status in (*reversed(PRECEDENCE), "quarantined")
+        if counts[status]
+    )
+    yield Section(
+        title="",
+        blocks=(
+            Paragraph(text=said, mood="title"),
+            Paragraph(text=() if run.record.selection.complete else tables.selected(run.record)),
+        ),
+    )
+    yield Section(title="Metrics", blocks=(tables.metrics_of(run.record),))
+    failed = evidence.failures(run)
+    yield Section(title=f"Not correct ({plural(len(failed), 'answer')})", blocks=(_lines(failed),))
+    yield _rest(["the answers", "tags", "the run's settings"])
+
+
+def _lines(entries: Sequence[Entry]) -> Listing:
+    """
+    Return cases with the first thing that is wrong with each.
+    """
+    return Listing(
+        entries=tuple(replace(each, note=_with_fault(each), fields=()) for each in entries),
+        first=FIRST,
+    )
+
+
+def _with_fault(entry: Entry) -> str:
+    faults = (plain(text) for label, text in entry.fields if label.startswith(("wrong", "broke")))
+    return ": ".join([entry.note.removeprefix("correct → "), *islice(faults, 1)])
+
+
+def _rest(what: list[str]) -> Section:
+    return Section(title="", blocks=(Paragraph(text=f"-v also shows: {', '.join(what)}."),))
