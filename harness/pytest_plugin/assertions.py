@@ -19,12 +19,12 @@ from harness.dialects.registry import spoken_by
 from harness.errors import BackendError, UsageError
 from harness.messages import ToolCall
 from harness.reports.blocks import plain
-from harness.reports.escape import cut, visible
+from harness.reports.escape import cut, line, visible
 from harness.reports.format import call, calls, finding
 from harness.reports.report import RunView
 from harness.runs.runner import request
 from harness.scoring.cases import score_turn
-from harness.scoring.results import CaseResult, TurnResult
+from harness.scoring.results import ARGUMENT_FAULTS, WARNINGS, CaseResult, Finding, TurnResult
 from harness.scoring.score import reading_with
 from harness.suites.parse import parse_suite
 from harness.suites.suite import Abstention, Calls, Case, Expectation, Suite, Turn
@@ -34,11 +34,13 @@ ASKED = "asked"
 """The case id of a question that no suite holds."""
 
 _WIDTH, _LABEL = 100, 10
+_HEADING = 84
+"""How many characters of the first finding begin a failure, which has all of them below."""
 _ANSWER_LIMIT = 1000
 """How many characters of an answer a failure shows."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class ToolCalls:
     """
     What a checkpoint answered to one question.
@@ -79,6 +81,10 @@ class ToolCalls:
         if self.transcript.message is not None:
             return canonical_json(self.transcript.message)
         return self.transcript.output or ""
+
+    def __repr__(self) -> str:
+        # pytest shows what a test's own helpers were called with.
+        return f"<ToolCalls {self._made()}>"
 
     def assert_only(self, tool: str, /, **arguments: Any) -> None:
         """
@@ -142,7 +148,8 @@ class ToolCalls:
             return
         first = self.reading.attempts[0].name
         if first not in {tool.name for tool in self.case.tools}:
-            raise AssertionError(self._failure("at most one call", ()))
+            said = f"extra_call: {len(self.reading.attempts)} calls"
+            raise AssertionError(self._failure("at most one call", (), said))
         result = self._judge(self._expectation({"calls": [{"tool": first}]}))
         extra = [finding for finding in result.findings if finding.code == "extra_call"]
         shown = replace(result, findings=tuple(extra))
@@ -175,18 +182,22 @@ class ToolCalls:
         document = {**self.question, "cases": [{**row, "expect": expect}]}
         return parse_suite(document, "this assertion").cases[0].turns[0].expectation
 
-    def _failure(self, expected: str, results: Sequence[TurnResult]) -> str:
-        made = [{"tool": made.name, "arguments": made.arguments} for made in self.calls]
+    def _failure(
+        self, expected: str, results: Sequence[TurnResult], said: str = "not as expected"
+    ) -> str:
         fields = [
             ("prompt", self.case.prompt),
             ("expected", expected),
             ("answer", self.output),
-            ("calls", plain(calls(made))),
+            ("calls", self._made()),
         ]
         for result in results:
             fields += spell_findings(result)
-        heading = _heading("not as expected", results)
-        return "\n".join([heading, *failure_lines(fields)])
+        return "\n".join([_heading(results) or said, *failure_lines(fields)])
+
+    def _made(self) -> str:
+        made = [{"tool": made.name, "arguments": made.arguments} for made in self.calls]
+        return plain(calls(made))
 
 
 def ask(
@@ -275,7 +286,7 @@ def explain_case(
     Return in full why a suite's case is not correct; *row* is the case as written at *place*.
     """
     fields = [("case", place)]
-    heading = _heading(result.status, result.turns)
+    heading = _heading(result.turns) or result.status
     expected = [row["expect"]] if "expect" in row else [turn["expect"] for turn in row["turns"]]
     for index, (turn, judged) in enumerate(zip(case.turns, result.turns, strict=True)):
         if judged.status == "correct":
@@ -285,7 +296,7 @@ def explain_case(
             fields.append(("turn", f"{index + 1} of {len(case.turns)}"))
         fields.append(("prompt", _last_said(turn)))
         if judged.status == "error":
-            heading = f"no answer: {run.errors.get(key, 'it is missing')}"
+            heading = line(cut(f"no answer: {run.errors.get(key, 'it is missing')}"))
             continue
         fields += [
             ("expected", spell_expected(expected[index])),
@@ -294,12 +305,29 @@ def explain_case(
             *spell_findings(judged),
         ]
     must = " (it must pass)" if case.must_pass else ""
-    return "\n".join([visible(cut(heading)) + must, *failure_lines(fields)])
+    return "\n".join([heading + must, *failure_lines(fields)])
 
 
-def _heading(status: str, turns: Iterable[TurnResult]) -> str:
-    codes = dict.fromkeys(found.code for turn in turns for found in turn.findings)
-    return f"{status}: {', '.join(codes)}" if codes else status
+def _heading(turns: Iterable[TurnResult]) -> str | None:
+    """
+    Return the first finding in one line, its code first, and how many more there are.
+    """
+    found = [(turn, each) for turn in turns for each in turn.findings if each.code not in WARNINGS]
+    if not found:
+        return None
+    more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
+    first = line(_spell_first(*found[0]))
+    return (first if len(first) <= _HEADING else f"{first[:_HEADING]}…") + more
+
+
+def _spell_first(turn: TurnResult, found: Finding) -> str:
+    if found.code in ARGUMENT_FAULTS:
+        for made in turn.calls:
+            # Which tool is told below; this line is cut to the width of a terminal.
+            detail = found.detail.removeprefix(f"{made['tool']}.")
+            if detail != found.detail:
+                return f"{found.code}: {detail.replace(': ', ' ', 1)}"
+    return f"{found.code}: {found.detail}"
 
 
 def _last_said(turn: Turn) -> str:

@@ -64,16 +64,22 @@ class SuiteFile(pytest.File):
             yield GateItem.from_parent(self, name=GATE)
 
 
-class _SuiteItem(pytest.Item):
+class SuiteItem(pytest.Item):
     """
     A test that needs its suite's run.
     """
 
     @property
     def file(self) -> SuiteFile:
+        """
+        The suite it is of.
+        """
         return cast(SuiteFile, self.parent)
 
     def run_of_suite(self) -> SuiteRun:
+        """
+        Return the run of what is selected of the suite; what prevents it fails the test.
+        """
         try:
             return self.config.stash[SESSION].run_of(self.path, self.file.suite, self._selected())
         except HarnessError as exc:
@@ -87,10 +93,13 @@ class _SuiteItem(pytest.Item):
         )
 
     def reportinfo(self) -> tuple[Path, int | None, str]:
+        """
+        Return where pytest says the test is.
+        """
         return self.path, None, self.name
 
 
-class CaseItem(_SuiteItem):
+class CaseItem(SuiteItem):
     """
     One case. An answer that could not be made is an error, raised in setup; not a failure.
     """
@@ -148,7 +157,7 @@ def _mark(tag: str) -> str:
     return f"tag_{name}" if name in _PYTEST_MARKS or name.startswith("_") else name
 
 
-class GateItem(_SuiteItem):
+class GateItem(SuiteItem):
     """
     The verdict on the whole suite's run.
     """

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from harness.errors import HarnessError
-from harness.pytest_plugin.items import SuiteFile
+from harness.pytest_plugin.failures import begin_with_the_message, end_at_the_test
+from harness.pytest_plugin.items import SuiteFile, SuiteItem
 from harness.pytest_plugin.session import SESSION, SUITE_FILE, PytestSession
 
 if TYPE_CHECKING:
@@ -73,6 +74,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--harness-batch-size", type=int, metavar="N", help="prompts in a batch")
     group.addoption(
         "--harness-out", metavar="DIR", help="store runs as DIR/SUITE (default: under reports/)"
+    )
+    group.addoption(
+        "--harness-resume",
+        action="append",
+        default=[],
+        metavar="RUN",
+        help="continue the run in this folder, as an interrupted session says; repeatable",
     )
     for name, text in (
         ("checkpoint", "as --harness-checkpoint"),
@@ -144,7 +152,8 @@ def pytest_configure(config: pytest.Config) -> None:
     if session.reference is None:
         return
     try:
-        session.project  # noqa: B018  a wrong harness.toml is told before anything is collected
+        # What is wrong with harness.toml or a run to continue is told before anything is collected.
+        session.project, session.resumed  # noqa: B018
         chosen = sorted(session.chosen)
     except HarnessError as exc:
         raise pytest.UsageError(str(exc)) from exc
@@ -184,11 +193,29 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> SuiteFile 
     return SuiteFile.from_parent(parent, path=file_path) if wanted else None
 
 
-def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[Any]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """
-    Print each suite's result, and where its run is, in a few lines.
+    Show a failure of ours by the test's own line, and first of all by its message.
     """
-    lines = list(config.stash[SESSION].summary())
+    ours = isinstance(item, SuiteItem)
+    if not ours and not item.config.getoption("fulltrace"):
+        ours = end_at_the_test(call)
+    report = yield
+    if ours and call.excinfo is not None:
+        begin_with_the_message(report, str(call.excinfo.value))
+    return report
+
+
+def pytest_terminal_summary(terminalreporter: Any, exitstatus: int, config: pytest.Config) -> None:
+    """
+    Print each suite's result, where its run is, and how to continue what was interrupted.
+    """
+    session = config.stash[SESSION]
+    interrupted = exitstatus == pytest.ExitCode.INTERRUPTED
+    lines = [*session.summary(), *session.way_to_continue(interrupted=interrupted)]
     if lines:
         terminalreporter.section("tool-calling suites")
         for line in lines:
@@ -203,7 +230,10 @@ def checkpoint(request: pytest.FixtureRequest) -> "Backend":
     session = request.config.stash[SESSION]
     if session.reference is None:
         pytest.skip(NO_CHECKPOINT)
-    return session.backend()
+    try:
+        return session.backend()
+    except HarnessError as exc:
+        raise pytest.fail.Exception(str(exc), pytrace=False) from None
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,9 @@ It turns pytest's options into steps of `harness.workflow` and holds no rules. T
 package is imported only when a step is taken.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+import shlex
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
     from harness.workflow.project import Project
 
 SUITE_FILE = "suite.yaml"
+
+_RESUME = "--harness-resume"
 
 _Made = TypeVar("_Made")
 
@@ -54,6 +58,7 @@ class PytestSession:
         self._suites: list[Suite] = []
         self._made: dict[object, Any] = {}
         self._failed: dict[object, Exception] = {}
+        self._begun: dict[Path, Path] = {}
         self._runs: dict[Path, SuiteRun] = {}
         self._gated: dict[Path, Gated] = {}
 
@@ -90,6 +95,20 @@ class PytestSession:
         """
         names = self._config.getoption("--harness-suite")
         return frozenset((self.project.suite(name) / SUITE_FILE).resolve() for name in names)
+
+    @cached_property
+    def resumed(self) -> Mapping[str, Path]:
+        """
+        The run of each --harness-resume, by its suite's name.
+
+        Raises:
+            StoreError: if there is no run.
+        """
+        from harness.runs.store import suite_of_run
+
+        here = self._config.invocation_params.dir
+        folders = [here / given for given in self._config.getoption(_RESUME)]
+        return {suite_of_run(folder): folder for folder in folders}
 
     @property
     def out(self) -> Path | None:
@@ -151,8 +170,9 @@ class PytestSession:
         Raises:
             UsageError: if its run could not be stored where it is to be.
         """
-        if self.out is not None and (self.out / suite.name).exists():
-            raise UsageError(f"{self.out / suite.name} exists; give another --harness-out")
+        folder = self.out and self.out / suite.name
+        if folder and folder.exists() and suite.name not in self.resumed:
+            raise UsageError(f"{folder} exists; give another --harness-out")
         self._suites.append(suite)
 
     def backend(self) -> "Backend":
@@ -211,10 +231,16 @@ class PytestSession:
             notify=self.say,
             expect=lambda total: self.say(f"{suite.name}: {total} answers to make"),
         )
-        out = None if self.out is None else self.out / suite.name
         cases = tuple(case for case in suite.cases if case.id in selected) or suite.cases
-        plan = RunPlan.of(suite, self._options, project=self.project, out=out)
-        stored = run_opened(replace(plan, cases=cases), self.backend(), progress)
+        backend, folder = self.backend(), self.resumed.get(suite.name)
+        options = replace(self._options, resume=folder is not None)
+        if folder is None and self.out is not None:
+            folder = self.out / suite.name
+        if folder is None:
+            folder = self.project.fresh_folder(suite.name, backend.checkpoint.reference)
+        plan = RunPlan.of(suite, options, project=self.project, out=folder)
+        self._begun[file] = folder
+        stored = run_opened(replace(plan, cases=cases), backend, progress)
         run = self._runs[file] = SuiteRun(
             stored=stored,
             results={result.id: result for result in stored.record.cases},
@@ -303,6 +329,37 @@ class PytestSession:
                 yield f"  gate against {self.baseline}: {verdict.verdict}"
                 yield from (f"    {reason}" for reason in verdict.reasons)
             yield f"  run: {self.shown(run.stored.folder)}"
+
+    def way_to_continue(self, *, interrupted: bool) -> Iterator[str]:
+        """
+        Yield the command that continues what was not finished; nothing if all was.
+        """
+        from harness.runs.store import is_run
+
+        begun = {file: folder for file, folder in self._begun.items() if is_run(folder)}
+        if not begun or (not interrupted and begun.keys() <= self._runs.keys()):
+            return
+        if unfinished := [folder for file, folder in begun.items() if file not in self._runs]:
+            kept = ", ".join(str(self.shown(folder)) for folder in unfinished)
+            yield f"unfinished; the answers so far are kept: {kept}"
+        yield f"to continue: {self._command_that_resumes(begun.values())}"
+
+    def _command_that_resumes(self, folders: Iterable[Path]) -> str:
+        """
+        Return the command of this session, with the runs it has begun.
+        """
+        # "python -m pytest" has the current folder on its path; "pytest" does not.
+        started = Path(sys.argv[0])
+        program = ["python", "-m", "pytest"] if started.name == "__main__.py" else ["pytest"]
+        given = iter(self._config.invocation_params.args)
+        kept = []
+        for argument in map(str, given):
+            if argument == _RESUME:
+                next(given)
+            elif not argument.startswith(f"{_RESUME}="):
+                kept.append(argument)
+        resumed = [f"{_RESUME}={self.shown(folder)}" for folder in folders]
+        return shlex.join([*program, *kept, *resumed])
 
 
 SESSION = pytest.StashKey[PytestSession]()

@@ -8,6 +8,7 @@ A baseline's folder is swapped by two renames and repaired by the next reader if
 killed between them.
 """
 
+import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import count
@@ -43,6 +44,26 @@ class StoredRun:
         Yield the run's transcripts in the order they were made.
         """
         return read_transcripts(self.folder / TRANSCRIPTS)
+
+
+def is_run(folder: Path) -> bool:
+    """
+    Return whether *folder* holds a run, complete or unfinished.
+    """
+    return (folder / RUN).is_file() or (folder / UNFINISHED).is_file()
+
+
+def suite_of_run(folder: Path) -> str:
+    """
+    Return the name of the suite of the run in *folder*, complete or unfinished.
+
+    Raises:
+        StoreError: if there is none, or its copy of the suite cannot be read.
+    """
+    if not is_run(folder):
+        raise StoreError(f"{folder}: neither a complete nor an unfinished run is there")
+    with boundary(StoreError, f"{folder / SUITE}: cannot be read"):
+        return str(json.loads((folder / SUITE).read_text("utf-8"))["name"])
 
 
 def load_run(folder: Path) -> StoredRun:

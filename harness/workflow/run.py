@@ -147,10 +147,12 @@ def run_opened(plan: RunPlan, backend: Backend, progress: Progress) -> StoredRun
         backend.answer_alone((), plan.generation)
     folder = plan.out or plan.project.fresh_folder(whole.name, backend.checkpoint.reference)
     resume = options.resume
+    kept = _reusable(folder, made_with, options) if options.reuse or resume else None
+    if kept is not None:
+        how = "complete already" if resume else "still valid, used again"
+        progress.notify(f"{folder}: {how}")
+        return kept
     if options.reuse:
-        if (kept := _reusable(folder, made_with, options)) is not None:
-            progress.notify(f"{folder}: still valid, used again")
-            return kept
         resume = can_resume(folder, suite=whole.document, plan=begun_with)
         if not resume:
             discard_run(folder)

@@ -141,9 +141,10 @@ def test_abstention_passes_and_may_constrain_the_text():
     ids=lambda value: value if isinstance(value, str) and "<" not in value else "",
 )
 def test_a_wrong_answer_fails_and_names_the_finding(output: str, assertion: Any, finding: str):
-    with pytest.raises(AssertionError, match="not as expected") as failure:
+    with pytest.raises(AssertionError) as failure:
         assertion(answered(output))
 
+    assert str(failure.value).startswith(finding.partition(" ")[0] + ": ")
     assert f"finding   {finding}: " in str(failure.value)
 
 
@@ -153,8 +154,38 @@ def test_calls_besides_the_one_asked_for_are_allowed_by_assert_called():
 
 def test_a_second_call_counts_even_if_it_or_the_first_cannot_be_read():
     for output in (called(LEAVE).removesuffix("<|im_end|>") + CUT, called(("rm", {}), LEAVE)):
-        with pytest.raises(AssertionError, match="at most one call"):
+        with pytest.raises(AssertionError, match=r"^extra_call: [^$]+at most one call"):
             answered(output).assert_no_second_call()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "wanted", "said"),
+    [
+        ({"query": "D4478"}, {"query": "D4487"}, "wrong_value: query 'D4478' is not 'D4487'"),
+        ({"query": "x"}, {"query": "x", "limit": 3}, "missing_argument: limit is missing"),
+        (
+            {"query": 'KNOWLEDGE.limit: "x"'},
+            {"query": "y"},
+            "wrong_value: query 'KNOWLEDGE.limit: \"x\"' is not 'y'",
+        ),
+        (
+            {"query": "a\nb\x1b", "limit": "x"},
+            {"query": "y"},
+            "wrong_value: query 'a\\nb\\x1b' is not 'y' (and 1 more)",
+        ),
+    ],
+)
+def test_the_first_line_of_a_failure_is_code_and_case(
+    arguments: dict[str, Any], wanted: dict[str, Any], said: str
+):
+    with pytest.raises(AssertionError) as failure:
+        answered(called((KNOWLEDGE, arguments))).assert_only(KNOWLEDGE, **wanted)
+
+    assert said == str(failure.value).splitlines()[0]
+
+
+def test_an_answer_is_represented_by_its_calls():
+    assert f'<ToolCalls {KNOWLEDGE}(query="parental leave")>' == repr(answered(called(LEAVE)))
 
 
 @given(st.lists(st.sampled_from([LEAVE, GOOGLE, (KNOWLEDGE, {"limit": "x"})]), max_size=4))
@@ -181,7 +212,7 @@ def test_a_failure_shows_prompt_expectation_answer_and_calls():
         answered(called(GOOGLE)).assert_only(KNOWLEDGE, query=contains_any("leave"))
     lines = str(failure.value).splitlines()
 
-    assert "not as expected: wrong_tool" == lines[0]
+    assert lines[0].startswith(f"wrong_tool: expected {KNOWLEDGE}, called {WEB}(")
     assert "prompt    leave?" == lines[1]
     assert lines[2].startswith(f'expected  {KNOWLEDGE}(query={{"contains_any":["leave"]}})')
     assert any(line.startswith("answer    <tool_call>") for line in lines)

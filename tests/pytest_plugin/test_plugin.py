@@ -4,6 +4,7 @@ The pytest plugin, seen from a user's project: a suite on disk, a function for a
 
 import gzip
 import json
+import shlex
 import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
@@ -172,7 +173,7 @@ def test_a_failure_shows_where_what_was_asked_expected_answered_and_found(projec
 
     result.stdout.fnmatch_lines(
         [
-            "incorrect: wrong_tool",
+            "wrong_tool: expected search_knowledge_base, called search_google(*",
             "case      suites/routing/cases.jsonl:2",
             "prompt    google our policy",
             'expected  search_knowledge_base(query="policy"), and nothing else',
@@ -225,7 +226,7 @@ def test_a_multi_turn_case_is_one_item_and_names_the_failed_turn(project: Projec
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(
         [
-            "incorrect: unexpected_call",
+            "unexpected_call: search_knowledge_base(*",
             "turn      2 of 2",
             "prompt    now our policy",
             "expected  no call",
@@ -442,6 +443,56 @@ def test_a_run_is_never_written_over(project: Project):
     assert before == (project.path / "here" / "routing" / "run.json").read_bytes()
 
 
+def stops_at(word: str) -> str:
+    """
+    Return a model that is interrupted at a prompt with *word*, as by Ctrl-C, once.
+    """
+    return MODEL.replace(
+        '    if "break" in said:',
+        f'    if "{word}" in said and not Path("calm").exists():\n'
+        '        Path("calm").touch()\n'
+        "        raise KeyboardInterrupt\n"
+        '    if "break" in said:',
+    )
+
+
+@pytest.mark.parametrize("stored", [(), ("--harness-out", "my runs")], ids=["fresh", "named"])
+def test_an_interrupted_session_says_the_command_that_continues_it(
+    project: Project, stored: tuple[str, ...]
+):
+    project.pytester.makepyfile(model=stops_at("thanks"))
+    (project.path / "suites" / "after").mkdir()
+    project.suite(SUITE.replace("routing", "after"), "after")
+    project.cases(case("it", "google this first", wants(WEB)), name="after")
+    asked = ["google this first", *(row["prompt"] for row in ALL)]
+
+    stopped = project.run_apart("suites", "-k", "not nothing", *stored)
+    (said,) = [line for line in stopped.stdout.lines if line.startswith("to continue: ")]
+    program, *arguments = shlex.split(said.removeprefix("to continue: "))
+
+    assert pytest.ExitCode.INTERRUPTED == stopped.ret
+    assert "python" == program
+    assert [*asked[:4], "thanks"] == [*project.asked()]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(Path(harness.__file__).parents[1]))
+        resumed = project.pytester.run(sys.executable, *arguments)
+
+    resumed.assert_outcomes(passed=4, failed=1, errors=1)
+    assert "to continue" not in resumed.stdout.str()
+    assert sorted([*asked, "thanks"]) == sorted(project.asked())
+
+
+def test_a_session_that_ends_says_nothing_about_continuing(project: Project):
+    assert "to continue" not in project.run("suites").stdout.str()
+
+
+def test_a_run_to_continue_must_be_there(project: Project):
+    result = project.run("suites", "--harness-resume", "nowhere")
+
+    assert pytest.ExitCode.USAGE_ERROR == result.ret
+    result.stderr.fnmatch_lines(["*nowhere: neither a complete nor an unfinished run is there"])
+
+
 def test_suites_are_not_split_among_workers(project: Project):
     pytest.importorskip("xdist")
     result = project.run_apart("suites", "-n", "1")
@@ -474,7 +525,7 @@ def test_the_gate_fails_a_worse_checkpoint_and_says_why(project: Project):
 
     result.assert_outcomes(passed=2, failed=2)
     result.stdout.fnmatch_lines(
-        ["incorrect: wrong_tool (it must pass)", "regressed: *", "in full: harness gate *"]
+        ["wrong_tool: expected * (it must pass)", "regressed: *", "in full: harness gate *"]
     )
     assert pytest.ExitCode.TESTS_FAILED == result.ret
 
@@ -578,7 +629,7 @@ def test_a_failed_assertion_shows_the_answer_and_not_the_helpers_insides(project
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(
         [
-            "E*AssertionError: not as expected: wrong_tool",
+            "E*AssertionError: wrong_tool: expected search_knowledge_base, called *",
             "E*prompt    google it",
             "E*expected  search_knowledge_base(), and nothing else",
             'E*calls     search_google(query="google it")',
@@ -586,6 +637,76 @@ def test_a_failed_assertion_shows_the_answer_and_not_the_helpers_insides(project
     )
     assert "score_turn" not in shown
     assert "assertions.py" not in shown
+
+
+UNASKABLE = {
+    "typo": 'tool_calls("google it", suite="routing").assert_only("search_gogle")',
+    "suite": 'tool_calls("google it", suite="ruoting")',
+    "answer": 'tool_calls("break it", suite="routing")',
+    "tools": 'tool_calls("google it")',
+    "run": 'harness_run("ruoting")',
+    "rows": 'finetuned_checkpoint(suite="routing", train="nowhere.jsonl")',
+}
+
+
+@pytest.mark.parametrize("asked", UNASKABLE.values(), ids=UNASKABLE)
+def test_an_error_ends_at_the_line_of_the_test(project: Project, asked: str):
+    project.pytester.makepyfile(
+        test_own=f"""
+        def helper(tool_calls, harness_run, finetuned_checkpoint):
+            {asked}
+
+        def test_own(tool_calls, harness_run, finetuned_checkpoint):
+            helper(tool_calls, harness_run, finetuned_checkpoint)
+        """
+    )
+    run = project.run_apart if "finetuned" in asked else project.run
+    result = run("test_own.py")
+    shown = result.stdout.str()
+
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines([">*helper(tool_calls, harness_run, *", f">*{asked}"])
+    assert "direct cause" not in shown
+    assert [] == [line for line in result.stdout.lines if ".py:" in line and "test_own" not in line]
+    assert "harness/" in run("test_own.py", "--full-trace").stdout.str()
+
+
+def test_a_bug_keeps_its_frames(project: Project):
+    project.pytester.makepyfile(
+        test_own='def test_own(tool_calls): tool_calls(7, suite="routing", generation=3)'
+    )
+    result = project.run("test_own.py")
+
+    result.stdout.fnmatch_lines(["*TypeError*generation*"])
+
+
+def test_the_short_summary_begins_with_code_and_case(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("COLUMNS", "200")
+    project.cases({**WRONG, "expect": wants(WEB, query="policy")}, BROKEN)
+    project.pytester.makepyfile(
+        test_own="""
+        def test_own(tool_calls):
+            tool_calls("google it", suite="routing").assert_only("search_google", query="that")
+        """
+    )
+    result = project.run("suites", "test_own.py", checkpoint="python:model:answer")
+    unopened = project.run("suites", "test_own.py", checkpoint="./nowhere")
+
+    result.stdout.fnmatch_lines(
+        [
+            "FAILED *suite.yaml::kb-2 - wrong_value: query 'google our policy' is not 'policy'",
+            "FAILED test_own.py::test_own - wrong_value: query 'google it' is not 'that'",
+            "ERROR *suite.yaml::kb-3 - no answer: RuntimeError: the server is gone",
+        ]
+    )
+    unopened.stdout.fnmatch_lines(
+        [
+            "ERROR *suite.yaml::kb-2 - ./nowhere: no such folder",
+            "ERROR test_own.py::test_own - ./nowhere: no such folder",
+        ]
+    )
 
 
 def test_fixtures_skip_without_a_checkpoint(project: Project):

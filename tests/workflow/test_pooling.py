@@ -143,6 +143,8 @@ def test_resuming_a_complete_run_replaces_nothing_either(
     before = {path.name: path.read_bytes() for path in Path("new").iterdir()}
     again = ["run", "ask", "--checkpoint", "replay:new.jsonl", "--out", "new", "--resume"]
 
-    assert main([*again, "--quiet"]) == 2
+    assert main(again) == 0
+    assert "complete already" in capsys.readouterr().err
+    assert main([*again, "--seed", "3"]) == 2
     assert "nothing to resume" in capsys.readouterr().err
     assert before == {path.name: path.read_bytes() for path in Path("new").iterdir()}
