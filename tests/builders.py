@@ -2,9 +2,11 @@
 Small cases, answers and records for tests: what a test does not speak of has a plain default.
 """
 
-from collections.abc import Sequence
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 from harness.backends.base import Generation
@@ -233,3 +235,38 @@ def record(*cases: CaseResult, **changes: Any) -> RunRecord:
         finished="2026-03-04T10:01:00+00:00",
     )
     return replace(made, **changes)
+
+
+INSIDE_OUTSIDE = [
+    {
+        "type": "function",
+        "function": {
+            "name": name,
+            "description": f"The tool {name}.",
+            "parameters": {"type": "object", "properties": {"q": {"type": "string"}}},
+        },
+    }
+    for name in ("inside", "outside")
+]
+"""Two tools as a suite's file writes them."""
+
+
+def question(name: str, /, *, q: str | None = None, **more: Any) -> dict[str, Any]:
+    """
+    Make a case as a suite's file writes it, which expects a call of the tool inside with *q*.
+    """
+    call = {"tool": "inside", "arguments": {"q": q or name}}
+    return {"id": name, "prompt": f"Ask about {name}.", "expect": {"calls": [call]}, **more}
+
+
+def write_suite(
+    root: Path, cases: Iterable[Mapping[str, Any]], *, name: str = "ask", **settings: Any
+) -> None:
+    """
+    Write a suite of the project at *root*, with the tools inside and outside.
+    """
+    folder = root / "suites" / name
+    folder.mkdir(parents=True, exist_ok=True)
+    suite = {"format": 1, "name": name, "version": "1.0.0", "tools": INSIDE_OUTSIDE}
+    (folder / "suite.yaml").write_text(json.dumps({**suite, "cases": "cases.jsonl", **settings}))
+    (folder / "cases.jsonl").write_text("".join(json.dumps(case) + "\n" for case in cases))

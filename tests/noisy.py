@@ -13,10 +13,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from harness.backends.base import BackendOptions, Generation, Request
 from harness.canonical import digest
 from harness.checkpoints.checkpoint import Checkpoint
-from harness.checkpoints.reference import Reference
+from harness.checkpoints.reference import SCHEMES, Reference
 from harness.errors import BackendError
 from harness.transcript import Transcript
 
@@ -24,6 +26,14 @@ ROWS = 8
 
 asked: list[tuple[str, list[str]]] = []
 """Every batch any such backend was asked: its file's name and the cases."""
+
+
+def install(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    Let checkpoints be named ``noisy:FILE`` in a test.
+    """
+    monkeypatch.setitem(SCHEMES.built_in, "noisy", f"{__name__}:NoisyBackend")
+    asked.clear()
 
 
 class NoisyBackend:

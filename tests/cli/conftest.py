@@ -10,17 +10,8 @@ import pytest
 
 from harness.cli.main import main
 
-TOOLS = [
-    {
-        "type": "function",
-        "function": {
-            "name": name,
-            "description": f"The tool {name}.",
-            "parameters": {"type": "object", "properties": {"q": {"type": "string"}}},
-        },
-    }
-    for name in ("inside", "outside")
-]
+from ..builders import question, write_suite
+
 COUNT = 120
 
 
@@ -48,23 +39,17 @@ def answers(wrong: int = 0, second: int = 0, errors: int = 0) -> list[dict[str, 
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    folder = tmp_path / "suites" / "ask"
-    folder.mkdir(parents=True)
-    suite = {"format": 1, "name": "ask", "version": "1.0.0", "tools": TOOLS, "cases": "cases.jsonl"}
-    (folder / "suite.yaml").write_text(json.dumps(suite))
-    (folder / "cases.jsonl").write_text(
-        "".join(
-            json.dumps(
-                {
-                    "id": f"c{number}",
-                    "prompt": f"Ask inside about matter {number}.",
-                    "tags": ["even" if number % 2 == 0 else "odd"],
-                    "expect": {"calls": [{"tool": "inside", "arguments": {"q": f"{number}"}}]},
-                }
+    write_suite(
+        tmp_path,
+        [
+            question(
+                f"c{number}",
+                q=f"{number}",
+                prompt=f"Ask inside about matter {number}.",
+                tags=["even" if number % 2 == 0 else "odd"],
             )
-            + "\n"
             for number in range(COUNT)
-        )
+        ],
     )
     monkeypatch.chdir(tmp_path)
     return tmp_path

@@ -11,7 +11,8 @@ import pytest
 
 from harness.cli.main import main
 
-from .conftest import TOOLS, answers, run, save
+from ..builders import question, write_suite
+from .conftest import answers, run, save
 
 CASES = [f"a-case-with-quite-a-long-name-{number:02}" for number in range(24)]
 AFTER = r"after \d+\.\d s, exit"
@@ -22,20 +23,8 @@ def small(project: Path) -> Path:
     """
     A suite of 24 cases, each of which has to pass, two baselines and a run that fails them all.
     """
-    folder = project / "suites" / "small"
-    folder.mkdir()
-    cases = [
-        {
-            "id": name,
-            "prompt": f"Ask inside about {name}.",
-            "must_pass": True,
-            "tags": ["plain"],
-            "expect": {"calls": [{"tool": "inside", "arguments": {"q": name}}]},
-        }
-        for name in CASES
-    ]
-    suite = {"format": 1, "name": "small", "version": "1.0.0", "tools": TOOLS, "cases": cases}
-    (folder / "suite.yaml").write_text(json.dumps(suite))
+    cases = [question(name, must_pass=True, tags=["plain"]) for name in CASES]
+    write_suite(project, cases, name="small")
     for name in ("good", "better"):
         ask(project, name, [("inside", {"q": case}) for case in CASES])
         assert 0 == main(["baseline", "save", name, "--name", name])

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from harness.checkpoints.reference import SCHEMES
 from harness.cli.main import main
 from harness.errors import StoreError, UsageError
 from harness.runs.store import load_run
@@ -17,6 +16,7 @@ from harness.workflow.aa import SelfTest, run_self_test
 from harness.workflow.options import RunOptions
 
 from .. import noisy
+from ..builders import question, write_suite
 
 COUNT = 60
 NAMES = [f"c{number}" for number in range(COUNT)]
@@ -24,38 +24,11 @@ NAMES = [f"c{number}" for number in range(COUNT)]
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setitem(SCHEMES.built_in, "noisy", f"{noisy.__name__}:NoisyBackend")
-    noisy.asked.clear()
-    write_suite(tmp_path)
+    noisy.install(monkeypatch)
+    write_suite(tmp_path, map(question, NAMES))
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
     return tmp_path
-
-
-def write_suite(root: Path, **settings: Any) -> None:
-    folder = root / "suites" / "ask"
-    folder.mkdir(parents=True, exist_ok=True)
-    tools = [
-        {
-            "type": "function",
-            "function": {
-                "name": name,
-                "description": f"The tool {name}.",
-                "parameters": {"type": "object", "properties": {"q": {"type": "string"}}},
-            },
-        }
-        for name in ("inside", "outside")
-    ]
-    rows = [
-        {
-            "id": name,
-            "prompt": f"Ask about {name}.",
-            "expect": {"calls": [{"tool": "inside", "arguments": {"q": name}}]},
-        }
-        for name in NAMES
-    ]
-    suite = {"format": 1, "name": "ask", "version": "1.0.0", "tools": tools, "cases": rows}
-    (folder / "suite.yaml").write_text(json.dumps(suite | settings))
 
 
 def tried(root: Path, options: RunOptions | None = None, **behaviour: Any) -> SelfTest:
@@ -159,7 +132,8 @@ def test_the_batch_sizes_tried_are_others_than_the_first(project: Path):
 
 
 def test_sampling_varies_the_seed(project: Path):
-    write_suite(project, generation={"do_sample": True, "temperature": 0.7, "seed": 3})
+    sampled = {"do_sample": True, "temperature": 0.7, "seed": 3}
+    write_suite(project, map(question, NAMES), generation=sampled)
     found = tried(project, RunOptions(repeats=2), wrong_seeds={"4": ["c1"], "5": ["c1", "c2"]})
 
     assert ("c1", "c2") == flips(found)["seed"]

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 import harness
-from harness.checkpoints.reference import SCHEMES
 from harness.cli.demo import gate_candidate
 from harness.cli.main import main
 from harness.errors import StoreError
@@ -21,6 +20,7 @@ from harness.runs.store import StoredRun, load_run
 from harness.workflow.project import open_project
 
 from .. import noisy
+from ..builders import question, write_suite
 
 pytest_plugins = ["pytester"]
 
@@ -49,27 +49,8 @@ def project(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Path:
     """
     A suite of 120 cases. The anchor v1 got all of them right; the last release, shipped, 12 wrong.
     """
-    monkeypatch.setitem(SCHEMES.built_in, "noisy", f"{noisy.__name__}:NoisyBackend")
-    folder = pytester.path / "suites" / "ask"
-    folder.mkdir(parents=True)
-    query = {"type": "object", "properties": {"q": {"type": "string"}}}
-    rows = [
-        {
-            "id": name,
-            "prompt": f"Ask about {name}.",
-            "expect": {"calls": [{"tool": "inside", "arguments": {"q": name}}]},
-            "tags": ["short"],
-        }
-        for name in cases(0, COUNT)
-    ]
-    suite = {
-        "format": 1,
-        "name": "ask",
-        "version": "1.0.0",
-        "tools": [{"name": name, "parameters": query} for name in ("inside", "outside")],
-        "cases": rows,
-    }
-    (folder / "suite.yaml").write_text(json.dumps(suite))
+    noisy.install(monkeypatch)
+    write_suite(pytester.path, [question(name, tags=["short"]) for name in cases(0, COUNT)])
     for name, baseline, wrong in (("first", "v1", 0), ("last", "shipped", 12)):
         made(name, wrong=cases(0, wrong))
         assert 0 == main(["baseline", "save", f"runs/{name}", "--name", baseline])

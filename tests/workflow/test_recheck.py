@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from harness.checkpoints.reference import SCHEMES
 from harness.cli.main import main
 from harness.gating.decision import Gated
 from harness.reports.build import report_gate
@@ -22,6 +21,7 @@ from harness.workflow.options import Progress, RunOptions
 from harness.workflow.project import open_project
 
 from .. import noisy
+from ..builders import question, write_suite
 
 COUNT = 120
 
@@ -35,11 +35,8 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """
     A suite of 120 cases, and a file for a checkpoint that gets all of them right as the baseline.
     """
-    monkeypatch.setitem(SCHEMES.built_in, "noisy", f"{noisy.__name__}:NoisyBackend")
-    noisy.asked.clear()
-    folder = tmp_path / "suites" / "ask"
-    folder.mkdir(parents=True)
-    write_suite(tmp_path)
+    noisy.install(monkeypatch)
+    write_suite(tmp_path, map(question, cases(0, COUNT)))
     monkeypatch.chdir(tmp_path)
     checkpoint(tmp_path, "old")
     run("old", batch_size=None)
@@ -47,29 +44,9 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def write_suite(root: Path, **more: Any) -> None:
-    tools = [
-        {
-            "type": "function",
-            "function": {
-                "name": name,
-                "description": f"The tool {name}.",
-                "parameters": {"type": "object", "properties": {"q": {"type": "string"}}},
-            },
-        }
-        for name in ("inside", "outside")
-    ]
-    rows = [
-        {
-            "id": name,
-            "prompt": f"Ask about {name}.",
-            "expect": {"calls": [{"tool": "inside", "arguments": {"q": name}}]},
-            **(more if name == "c119" else {}),
-        }
-        for name in cases(0, COUNT)
-    ]
-    suite = {"format": 1, "name": "ask", "version": "1.0.0", "tools": tools, "cases": rows}
-    (root / "suites" / "ask" / "suite.yaml").write_text(json.dumps(suite))
+def last_must_pass(root: Path) -> None:
+    rows = [question(name) for name in cases(0, COUNT - 1)]
+    write_suite(root, [*rows, question(f"c{COUNT - 1}", must_pass=True)])
 
 
 def checkpoint(root: Path, name: str, **behaviour: Any) -> None:
@@ -336,7 +313,7 @@ def test_a_case_that_breaks_when_asked_again_keeps_its_answer(project: Path):
 
 
 def test_a_case_that_must_pass_is_decided_again(project: Path):
-    write_suite(project, must_pass=True)
+    last_must_pass(project)
     checkpoint(project, "new", wrong_batched=["c119"])
     new = run("new")
     assert ("c119",) == gated(new, recheck=False).verdict.must_pass_failed
@@ -347,7 +324,7 @@ def test_a_case_that_must_pass_is_decided_again(project: Path):
 
 
 def test_of_runs_that_are_not_comparable_only_what_must_pass_is_decided_again(project: Path):
-    write_suite(project, must_pass=True)
+    last_must_pass(project)
     checkpoint(project, "new", wrong=cases(0, 10), wrong_batched=["c119"])
     new = run("new", max_new_tokens=64)
     noisy.asked.clear()
@@ -398,7 +375,7 @@ def test_the_command_rechecks_unless_told_not_to(project: Path, capsys: pytest.C
     assert main([*gate, "--no-recheck"]) == 1
     assert not Path("runs/new-batch-1").exists()
     capsys.readouterr()
-    assert main(gate) == 0
+    assert main([*gate, "-v"]) == 0
     out, err = capsys.readouterr()
     assert "10 of 10 were not confirmed" in " ".join(out.split())
     assert "to be decided again at batch size 1" in err
