@@ -16,7 +16,7 @@ from harness.constraints.constraint import compile_constraint
 from harness.dialects.base import Attempt, Reading
 from harness.messages import Message, Tool, ToolCall
 from harness.provenance import Environment
-from harness.runs.record import RunRecord, Selection, SuiteReference, with_interval
+from harness.runs.record import Digests, RunRecord, Selection, SuiteReference, with_interval
 from harness.runs.serving import Serving
 from harness.scoring.breakdowns import confusion
 from harness.scoring.cases import score_case
@@ -233,6 +233,7 @@ def record(*cases: CaseResult, **changes: Any) -> RunRecord:
         cases=cases,
         started="2026-03-04T10:00:00+00:00",
         finished="2026-03-04T10:01:00+00:00",
+        digests=Digests(suite=digest("suite"), transcripts=digest("transcripts")),
     )
     return replace(made, **changes)
 

@@ -94,11 +94,12 @@ def run_show(arguments: argparse.Namespace) -> int:
     """
     from harness.reports.build import report_run
     from harness.runs.baselines import baseline_history
+    from harness.runs.verify import verified
     from harness.workflow.project import open_project
 
     project = open_project(arguments.root)
     stored = project.accepted(arguments.name)
-    show(report_run(stored))
+    show(report_run(verified(stored)))
     for entry in baseline_history(stored.folder):
         print()
         reason = entry["reason"] or "no reason"

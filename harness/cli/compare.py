@@ -34,6 +34,7 @@ def run(arguments: argparse.Namespace) -> int:
     """
     from harness.reports.brief import outcome
     from harness.reports.build import report_comparison, report_side_by_side
+    from harness.runs.verify import verified
     from harness.workflow.compare import compare, exit_code
     from harness.workflow.project import open_project
 
@@ -42,7 +43,11 @@ def run(arguments: argparse.Namespace) -> int:
         raise UsageError("compare needs at least two runs or baselines")
     suite = _suite_of(project, arguments.runs)
     runs = [project.run(text, suite) for text in arguments.runs]
-    report = report_comparison(compare(*runs)) if len(runs) == 2 else report_side_by_side(runs)
+    if len(runs) == 2:
+        report = report_comparison(compare(*runs))
+    else:
+        runs = [verified(run) for run in runs]
+        report = report_side_by_side(runs)
     code = exit_code(runs)
     with until_closed():
         stream = deliver(report, arguments)

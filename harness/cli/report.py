@@ -28,10 +28,11 @@ def run(arguments: argparse.Namespace) -> int:
     """
     from harness.reports.brief import outcome
     from harness.reports.build import report_run
+    from harness.runs.verify import verified
     from harness.workflow.project import open_project
 
     project = open_project(arguments.root)
-    report = report_run(project.run(arguments.run))
+    report = report_run(verified(project.run(arguments.run)))
     with until_closed():
         stream = deliver(report, arguments)
         conclude(outcome(report), f"exit {int(ExitCode.PASS)}", arguments, stream)

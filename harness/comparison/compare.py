@@ -14,6 +14,7 @@ from harness.comparison.differences import Difference, differences
 from harness.comparison.paired import PairedRate, PairedValues, Unit, rate_of
 from harness.errors import RecordError
 from harness.runs.record import MetricValue, RunRecord
+from harness.scoring.breakdowns import Confusion, confusion
 from harness.scoring.metrics import PERCENTILES, RATES, Percentile, Rate
 from harness.scoring.results import CaseResult
 
@@ -67,6 +68,9 @@ class Comparison:
     """Cases that must pass and failed, in the baseline too or not."""
     must_pass_unknown: tuple[str, ...]
     """Cases that must pass and broke for infrastructure reasons."""
+    old_confusion: Confusion
+    new_confusion: Confusion
+    """Over the scored pairs (`harness.scoring.breakdowns`)."""
     old_complete: bool
     new_complete: bool
     """Whether the whole suite was asked."""
@@ -158,6 +162,8 @@ def compare(old: RunRecord, new: RunRecord) -> Comparison:
         must_pass_failed=failed,
         must_pass_still_failing=tuple(name for name in failed if name in failed_before),
         must_pass_unknown=_unique(case.id for case in must_pass if case.status == "error"),
+        old_confusion=confusion(was for was, _ in scored),
+        new_confusion=confusion(now for _, now in scored),
         old_complete=old.selection.complete,
         new_complete=new.selection.complete,
         old_error_share=old.errors / len(old.cases) if old.cases else 0.0,

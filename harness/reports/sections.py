@@ -88,7 +88,6 @@ def _side_by_side(report: Report) -> list[Section]:
 
 
 def _compared(report: Report, comparison: Comparison) -> list[Section]:
-    old, new = report.old, report.new
     broken = evidence.broken(report, comparison)
     fixed = evidence.fixed(report, comparison)
     more_fixed = len(fixed) > FIRST_FIXED
@@ -118,7 +117,7 @@ def _compared(report: Report, comparison: Comparison) -> list[Section]:
         ),
         Section(
             title="Confusion matrix",
-            blocks=(tables.confusion(old.record.confusion, new.record.confusion),),
+            blocks=(tables.confusion(comparison.old_confusion, comparison.new_confusion),),
         ),
         Section(title="Accuracy by tag", blocks=(changes.by_tag(report, comparison),)),
         Section(title="Margins", blocks=(changes.margins(comparison),)),

@@ -2,7 +2,6 @@
 Accepted runs: saved under a name at one stable path, listed, and their history.
 """
 
-import json
 import os
 import re
 import shutil
@@ -14,6 +13,7 @@ from harness.canonical import canonical_json, digest_bytes, parse_json
 from harness.errors import StoreError, boundary
 from harness.runs.store import HISTORY, RUN, SUITE, TRANSCRIPTS, StoredRun, load_run
 from harness.runs.swap import heal, lock_folder, put_back, remove, set_aside
+from harness.runs.verify import verified
 
 _ENTRY = {"saved", "from", "reason", "run", "checkpoint", "suite", "metrics"}
 
@@ -29,7 +29,8 @@ def save_baseline(
 
     Raises:
         StoreError: if it cannot be saved, or the baseline's history cannot be read.
-        TranscriptError: if the run's evidence cannot be read; then nothing is replaced.
+        HarnessError: as `verified`, if the run does not follow from its evidence; then nothing is
+            replaced.
     """
     for what, part in (("baseline", name), ("suite", run.record.suite.name)):
         if not re.fullmatch(r"[\w\-][\w.\-]*", part):
@@ -37,7 +38,7 @@ def save_baseline(
                 f"{what} name {part!r} cannot be a folder's name; use letters, digits, - _ and ."
             )
     target = baselines / run.record.suite.name / name
-    _check_evidence(run)
+    verified(run)
     with boundary(StoreError, f"{run.folder}: cannot be saved as {target}"), lock_folder(target):
         put_back(target)
         # Left over if an earlier process was killed between a swap and its clean-up.
@@ -73,17 +74,6 @@ def save_baseline(
             fresh.rename(target)
             remove(aside)
     return load_run(target)
-
-
-def _check_evidence(run: StoredRun) -> None:
-    """
-    Check that everything a baseline is judged again from can be read.
-    """
-    for _ in run.transcripts():
-        pass
-    with boundary(StoreError, f"{run.suite_path}: cannot be read; run the suite again"):
-        if not isinstance(json.loads(run.suite_path.read_text("utf-8")), dict):
-            raise StoreError(f"{run.suite_path}: not a suite; run the suite again")
 
 
 def _carry_over(old: Path, new: Path) -> None:

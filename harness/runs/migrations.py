@@ -2,12 +2,16 @@
 run.json of earlier formats -> the format of today, one step at a time.
 
 Format 2: a finding has a ``call``, the position of the call it is about.
+
+Format 3: ``digests`` of the transcripts, of the suite and of run.json itself, and the ``pairs`` of
+each turn that the confusion matrix counts.
 """
 
 from collections.abc import Callable, Mapping
 from typing import Any
 
-FORMAT = 2
+FORMAT = 3
+FORMAT_WITHOUT_DIGESTS = 2
 
 _OF_THE_TURN = {"no_call", "missing_call", "wrong_order", "wrong_text", "repaired"}
 _ONE_A_CALL = {"unexpected_call", "call_after_result", "extra_call"}
@@ -65,5 +69,15 @@ def _with_calls(turn: Mapping[str, Any]) -> list[dict[str, Any]]:
     return findings
 
 
-_STEPS: Mapping[int, Callable[[Mapping[str, Any]], Mapping[str, Any]]] = {1: _name_calls}
+def _without_digests(data: Mapping[str, Any]) -> Mapping[str, Any]:
+    """
+    Format 2 to 3. What a run was judged from is not known: `harness.runs.verify` judges it again.
+    """
+    return {**data, "format": 3, "digests": None}
+
+
+_STEPS: Mapping[int, Callable[[Mapping[str, Any]], Mapping[str, Any]]] = {
+    1: _name_calls,
+    2: _without_digests,
+}
 """From a format to the next."""

@@ -8,6 +8,7 @@ refused, as this version cannot know what it means.
 """
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -17,11 +18,11 @@ from typing import Any, cast
 import jsonschema
 
 from harness.backends.base import Generation
-from harness.canonical import canonical_json, parse_json
+from harness.canonical import canonical_json, digest_bytes, parse_json
 from harness.checkpoints.checkpoint import Checkpoint
 from harness.errors import RecordError
 from harness.provenance import Environment, harness_version
-from harness.runs.migrations import FORMAT, migrated
+from harness.runs.migrations import FORMAT, FORMAT_WITHOUT_DIGESTS, migrated
 from harness.runs.serving import Serving
 from harness.scoring.breakdowns import Confusion, confusion
 from harness.scoring.cases import SCORER_VERSION
@@ -70,6 +71,16 @@ class MetricValue:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Digests:
+    """
+    What a run was judged from: the digests of the files beside run.json, line ends aside.
+    """
+
+    suite: str
+    transcripts: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunRecord:
     """
     One judged run.
@@ -89,6 +100,8 @@ class RunRecord:
     started: str
     """ISO 8601, UTC."""
     finished: str
+    digests: Digests | None = None
+    """None in a run of format 1 or 2, and before a run is stored."""
 
     @property
     def errors(self) -> int:
@@ -123,12 +136,16 @@ def with_interval(name: str, measured: Counts | Quantile) -> MetricValue:
     )
 
 
+_SEAL = re.compile(r'^("digests":\{"run":")(|sha256:[0-9a-f]{64})(")', re.MULTILINE)
+# The digest of the text itself, taken without this digest. No case's line begins like this.
+
+
 def encode(record: RunRecord) -> str:
     """
-    Return *record* as the text of run.json.
+    Return *record* as the text of run.json; without digests, as one of format 2, which has none.
     """
     head = {
-        "format": FORMAT,
+        "format": FORMAT if record.digests else FORMAT_WITHOUT_DIGESTS,
         "harness_version": record.harness_version,
         "scorer_version": record.scorer_version,
         "suite": _fields(record.suite),
@@ -142,10 +159,23 @@ def encode(record: RunRecord) -> str:
         "started": record.started,
         "finished": record.finished,
     }
+    if record.digests is not None:
+        head["digests"] = {"run": "", **_fields(record.digests)}
     lines = [f"{canonical_json(key)}:{canonical_json(head[key])}" for key in head]
     cases = ",\n".join(canonical_json(_case(case)) for case in record.cases)
     lines.append(f'"cases":[\n{cases}\n]')
-    return "{\n" + ",\n".join(sorted(lines)) + "\n}\n"
+    text = "{\n" + ",\n".join(sorted(lines)) + "\n}\n"
+    return _SEAL.sub(rf"\g<1>{digest_bytes([text.encode()])}\g<3>", text, count=1)
+
+
+def is_intact(text: str) -> bool:
+    """
+    Return whether a run.json of format 3 is as it was written, but for its line ends.
+    """
+    text = text.replace("\r\n", "\n")
+    seal = _SEAL.search(text)
+    blank = _SEAL.sub(r"\g<1>\g<3>", text, count=1)
+    return seal is not None and seal[2] == digest_bytes([blank.encode()])
 
 
 def decode(text: str, source: str) -> RunRecord:
@@ -166,6 +196,8 @@ def decode(text: str, source: str) -> RunRecord:
         raise RecordError(
             f"{source}: format {form} is newer than this harness reads ({FORMAT}); upgrade harness"
         )
+    if form < FORMAT and "digests" in data:
+        raise RecordError(f"{source}: at digests: format {int(form)} has none; restore the file")
     if error := jsonschema.exceptions.best_match(_validator().iter_errors(data)):
         where = "/".join(str(part) for part in error.absolute_path) or "the top level"
         raise RecordError(f"{source}: at {where}: {error.message[:200]}")
@@ -184,7 +216,14 @@ def decode(text: str, source: str) -> RunRecord:
         cases=tuple(_read_case(case) for case in data["cases"]),
         started=data["started"],
         finished=data["finished"],
+        digests=_read_digests(data["digests"]),
     )
+
+
+def _read_digests(data: Mapping[str, str] | None) -> Digests | None:
+    if data is None:
+        return None
+    return Digests(suite=data["suite"], transcripts=data["transcripts"])
 
 
 def _fields(value: Any) -> dict[str, Any]:
@@ -211,6 +250,7 @@ def _case(case: CaseResult) -> dict[str, Any]:
                 "findings": [_fields(finding) for finding in turn.findings],
                 "status": turn.status,
                 "status_lenient": turn.status_lenient,
+                "pairs": [list(pair) for pair in turn.pairs],
                 "finish_reason": turn.finish_reason,
                 "output_tokens": turn.output_tokens,
                 "latency_ms": turn.latency_ms,
@@ -248,6 +288,7 @@ def _read_turns(data: Mapping[str, Any]) -> Iterable[TurnResult]:
             status_lenient=cast(
                 Status, turn.get("status_lenient", data.get("status_lenient", data["status"]))
             ),
+            pairs=tuple((expected, called) for expected, called in turn.get("pairs", ())),
             finish_reason=turn.get("finish_reason"),
             output_tokens=turn.get("output_tokens"),
             latency_ms=turn.get("latency_ms"),

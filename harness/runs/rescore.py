@@ -38,4 +38,5 @@ def rejudge(
         started=old.started,
         finished=old.finished,
     )
+    record = replace(record, digests=old.digests)
     return StoredRun(folder=stored.folder, record=record)

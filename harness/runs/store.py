@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 
+from harness.canonical import digest_bytes
 from harness.errors import StoreError, TranscriptError, boundary
-from harness.runs.record import RunRecord, decode
+from harness.runs.record import Digests, RunRecord, decode
 from harness.runs.swap import heal
 from harness.transcript import Key, Transcript
 
@@ -85,6 +86,22 @@ def load_run(folder: Path) -> StoredRun:
     with boundary(StoreError, f"{path}: cannot be read"):
         text = path.read_text("utf-8")
     return StoredRun(folder=path.parent, record=decode(text, str(path)))
+
+
+def digests_of(folder: Path) -> Digests:
+    """
+    Return the digests of what the run in *folder* is judged from.
+
+    Raises:
+        StoreError: if a file cannot be read.
+    """
+    return Digests(suite=_digest(folder / SUITE), transcripts=_digest(folder / TRANSCRIPTS))
+
+
+def _digest(path: Path) -> str:
+    with boundary(StoreError, f"{path}: cannot be read"):
+        # A checkout on Windows may have changed the line ends; JSON holds none inside a value.
+        return digest_bytes([path.read_bytes().replace(b"\r\n", b"\n")])
 
 
 def read_transcripts(path: Path) -> Iterator[Transcript]:

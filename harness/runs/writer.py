@@ -12,6 +12,7 @@ import contextlib
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self, TextIO
 
@@ -21,7 +22,15 @@ from harness.canonical import as_written, canonical_json
 from harness.errors import StoreError, boundary
 from harness.files import write_text
 from harness.runs.record import RunRecord, encode
-from harness.runs.store import RUN, SUITE, TRANSCRIPTS, UNFINISHED, StoredRun, read_transcripts
+from harness.runs.store import (
+    RUN,
+    SUITE,
+    TRANSCRIPTS,
+    UNFINISHED,
+    StoredRun,
+    digests_of,
+    read_transcripts,
+)
 from harness.runs.swap import release
 from harness.transcript import Key, Transcript
 
@@ -64,6 +73,7 @@ class RunWriter:
         Write run.json: the run is complete.
         """
         self._stream.close()
+        record = replace(record, digests=digests_of(self.folder))
         write_text(self.folder / RUN, encode(record))
         (self.folder / UNFINISHED).unlink(missing_ok=True)
         return StoredRun(folder=self.folder, record=record)

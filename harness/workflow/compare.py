@@ -12,18 +12,36 @@ from harness.gating.decision import Compared
 from harness.runs.record import RunRecord
 from harness.runs.rescore import rejudge
 from harness.runs.store import StoredRun
+from harness.runs.verify import verified
 
 
 def compare(old: StoredRun, new: StoredRun) -> Compared:
     """
     Return two runs compared; where dialect or scorer versions differ, both are judged again first.
+
+    Raises:
+        StoreError: if a run does not follow from its evidence (`harness.runs.verify`).
     """
-    before, after = _judged_by(old.record, new.record), _judged_by(new.record, old.record)
-    if before == after:
-        return Compared(old=old, new=new, comparison=compare_records(old.record, new.record))
-    old, new = rejudge(old), rejudge(new)
-    comparison = compare_records(old.record, new.record).with_rejudged(before, after)
+    stored = old.record, new.record
+    old, new = verified(old), verified(new)
+    if _judged_by(old.record, new.record) != _judged_by(new.record, old.record):
+        old, new = rejudge(old), rejudge(new)
+    comparison = compare_records(old.record, new.record)
+    comparison = comparison.with_rejudged(*_versions(*stored, old.record, new.record))
     return Compared(old=old, new=new, comparison=comparison)
+
+
+def _versions(
+    old: RunRecord, new: RunRecord, old_now: RunRecord, new_now: RunRecord
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """
+    Return what the runs were judged by, as stored, and what they are judged by now instead.
+    """
+    before, after = _judged_by(old, new), _judged_by(new, old)
+    if before == after:
+        # Alike, and by versions of which this harness cannot tell whether they judged so.
+        after = _judged_by(old_now, new_now)
+    return before, after
 
 
 def exit_code(runs: Sequence[StoredRun]) -> ExitCode:

@@ -32,6 +32,7 @@ from harness.runs.record import RunRecord
 from harness.runs.rescore import rejudge
 from harness.runs.serving import Serving
 from harness.runs.store import RUN, StoredRun, load_run, read_transcripts_by_key
+from harness.runs.verify import verified
 from harness.scoring.metrics import RATES
 from harness.scoring.score import only
 from harness.suites.files import load_suite_copy
@@ -226,7 +227,7 @@ def _kept(run: StoredRun, project: Project) -> tuple[list[StoredRun], Path]:
     folder, number = place / f"{run.folder.name}-batch-1", 2
     while folder.exists():
         if (folder / RUN).is_file() and _same(run.record, (made := load_run(folder)).record):
-            kept.append(made)
+            kept.append(verified(made))
         folder = place / f"{run.folder.name}-batch-1-{number}"
         number += 1
     return kept, folder

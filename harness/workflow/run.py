@@ -20,6 +20,7 @@ from harness.runs.record import Selection, make_record
 from harness.runs.runner import keys, latency_sample
 from harness.runs.runner import run as ask
 from harness.runs.store import RUN, StoredRun, load_run, read_transcripts_by_key
+from harness.runs.verify import verified
 from harness.runs.writer import RunWriter, can_resume, discard_run, start_run
 from harness.scoring.cases import SCORER_VERSION
 from harness.scoring.score import judge
@@ -249,4 +250,4 @@ def _reusable(folder: Path, made_with: Mapping[str, Any], options: RunOptions) -
         and {case.repeat for case in record.cases} == set(range(options.repeats))
         and bool(record.metrics["latency_ms_p50"].eligible) >= options.latency
     )
-    return stored if same else None
+    return verified(stored) if same else None

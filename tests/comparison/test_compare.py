@@ -287,6 +287,20 @@ def test_a_metric_over_no_pair_has_no_value():
     assert (None, None, 0) == (latency.old, latency.new, latency.pairs)
 
 
+# The confusion matrix
+
+
+def test_the_confusion_matrix_counts_the_pairs_that_the_metrics_count():
+    right, bad = turn(pairs=(("A", "A"),)), turn("malformed", pairs=(("A", "(malformed)"),))
+    old = [case("both", right), case("broke", turn("error")), case("removed", bad)]
+    new = [case("both", right), case("broke", bad), case("added", bad)]
+
+    found = compare(record(old), record(new))
+
+    assert ({"A": {"A": 1}}, {"A": {"A": 1}}) == (found.old_confusion, found.new_confusion)
+    assert 1 == rate(found, "malformed_rate").pairs
+
+
 # Cases that must pass
 
 

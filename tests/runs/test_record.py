@@ -144,7 +144,7 @@ def test_a_file_holds_no_numbers_json_lacks() -> None:
         encode(replace(TOY, environment=Environment(hardware={"load": float("nan")})))
 
 
-@pytest.mark.parametrize("form", [1, 2])
+@pytest.mark.parametrize("form", [1, 2, 3])
 def test_the_format_of_the_contract_is_read(form: int) -> None:
     """
     Keys that the contract's example leaves out follow from those it has.
@@ -188,6 +188,8 @@ def test_the_format_of_the_contract_is_read(form: int) -> None:
         "started": "2026-03-04T10:00:00+00:00",
         "finished": "2026-03-04T10:01:00+00:00",
     }
+    if form == 3:
+        example["digests"] = {"run": name, "suite": name, "transcripts": name}
     (read,) = decode(json.dumps(example), "run.json").cases
 
     assert ("incorrect", "correct") == (read.status, read.status_lenient)
@@ -217,6 +219,7 @@ def test_keys_of_another_writer_are_kept(block: str) -> None:
     read = decode(json.dumps(data), "run.json")
 
     assert foreign == getattr(read, block).extra
+    data["digests"]["run"] = json.loads(encode(read))["digests"]["run"]
     assert data == json.loads(encode(read))
 
 
@@ -251,8 +254,8 @@ def test_what_a_run_did_not_ask_for_is_not_in_its_file() -> None:
 
 
 def test_a_later_format_is_refused_with_what_to_do() -> None:
-    with pytest.raises(RecordError, match=r"base/run.json: format 3 is newer .* upgrade harness"):
-        decode(changed(format=3), "base/run.json")
+    with pytest.raises(RecordError, match=r"base/run.json: format 4 is newer .* upgrade harness"):
+        decode(changed(format=4), "base/run.json")
 
 
 @pytest.mark.parametrize(
@@ -264,11 +267,14 @@ def test_a_later_format_is_refused_with_what_to_do() -> None:
         ('{"format": "1"}', 'no "format"'),
         ('{"format": 0}', 'no "format"'),
         (changed(format=True), "format"),
-        (changed(format=1, cases=[{"turns": 3}]), "cases/0"),
+        (changed(format=1, digests=None, cases=[{"turns": 3}]), "cases/0"),
         (changed(cases=None), "cases"),
         (changed(cases=[{}]), "cases/0"),
         (changed(metrics={"accuracy": {"value": "high"}}), "metrics/accuracy"),
         (changed(scorer_version="1"), "scorer_version"),
+        (changed(digests=None), "digests"),
+        (changed(format=2), "digests"),
+        (changed(digests={"run": digest("x"), "suite": digest("x")}), "digests"),
     ],
     ids=lambda value: value[:20],
 )

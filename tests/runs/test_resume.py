@@ -105,6 +105,8 @@ def begun(start: Start, project: Path, out: str) -> subprocess.Popen[str]:
 
 def without_times(path: Path) -> dict[str, Any]:
     record = json.loads(path.read_text("utf-8"))
+    # Of the file with its times.
+    del record["digests"]["run"]
     return {key: value for key, value in record.items() if key not in ("started", "finished")}
 
 

@@ -315,6 +315,15 @@ def test_time_per_token_needs_two_tokens_and_both_times(
     assert expected == ms_per_token(latency, ttft, tokens)
 
 
+def test_a_malformed_call_in_the_matrix_is_one_in_the_rate_above_it() -> None:
+    for attempts in ([malformed()], [unfinished()], [A, unfinished()], [malformed(), unfinished()]):
+        result = judged(calls("A"), *attempts)
+        rate = RATES["malformed_rate"].measure([result])
+        called = {name for row in confusion([result]).values() for name in row}
+
+        assert ("(malformed)" in called) <= (rate.hits == 1)
+
+
 def test_the_confusion_matrix_counts_expected_by_called() -> None:
     results = [
         RIGHT,

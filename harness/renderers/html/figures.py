@@ -90,6 +90,9 @@ def matrices(report: Report) -> Iterator[Matrix | Table]:
     Return the confusion matrix of each run, or with too many tools the most common mix-ups.
     """
     matrices = [run.record.confusion for run in report.runs]
+    if report.comparison is not None:
+        # The metrics above are taken over the pairs.
+        matrices = [report.comparison.old_confusion, report.comparison.new_confusion]
     called = tables.tools_of(name for matrix in matrices for row in matrix.values() for name in row)
     if len(called) > _TOOLS:
         for matrix in matrices:

@@ -1,0 +1,131 @@
+"""
+Does a stored run follow from its evidence? Asked before anything is concluded from it.
+
+A run of format 3 holds the digests of its files and of run.json itself: reading them is enough, and
+cheap. An earlier run holds none and is judged again from its stored text, which then counts; where
+dialect and scorer are still those that judged it, it must be judged as it is stored.
+"""
+
+from collections.abc import Iterator
+
+from harness.canonical import canonical_json
+from harness.dialects.registry import spoken_by
+from harness.errors import StoreError, boundary
+from harness.runs.record import is_intact
+from harness.runs.rescore import rejudge
+from harness.runs.store import (
+    RUN,
+    SUITE,
+    TRANSCRIPTS,
+    StoredRun,
+    digests_of,
+    read_transcripts_by_key,
+)
+from harness.scoring.cases import SCORER_VERSION
+from harness.scoring.results import CaseResult
+from harness.suites.files import load_suite_copy
+
+
+def verified(run: StoredRun) -> StoredRun:
+    """
+    Return *run*, which follows from its evidence; one of format 1 or 2 judged again.
+
+    Raises:
+        StoreError: naming the file that was changed, and the first case that is judged otherwise.
+        TranscriptError, SuiteError: if the evidence cannot be read.
+    """
+    if run.record.digests is not None:
+        _check_digests(run)
+        return run
+    if reason := next(_missing(run), None):
+        raise _does_not_follow(run, reason)
+    again = rejudge(run)
+    if _judged_by_today(run) and (reason := next(_otherwise(run, again), None)):
+        raise _does_not_follow(run, reason)
+    return again
+
+
+def _check_digests(run: StoredRun) -> None:
+    path = run.folder / RUN
+    with boundary(StoreError, f"{path}: cannot be read"):
+        intact = is_intact(path.read_bytes().decode("utf-8"))
+    if not intact:
+        if _judged_by_today(run) and (reason := next(_otherwise(run, rejudge(run)), None)):
+            raise _does_not_follow(run, reason)
+        raise StoreError(
+            f"{path} was changed after the run was judged: it no longer has its own digest; "
+            "restore it, or run the suite again"
+        )
+    now, then = digests_of(run.folder), run.record.digests
+    for name, part in ((TRANSCRIPTS, "transcripts"), (SUITE, "suite")):
+        if getattr(now, part) != getattr(then, part):
+            raise StoreError(
+                f"{run.folder / name} was changed after the run was judged: it no longer has the "
+                f"digest in {RUN}; restore it, or judge it again with `harness score {run.folder}`"
+            )
+
+
+def _does_not_follow(run: StoredRun, reason: str) -> StoreError:
+    return StoreError(
+        f"{run.folder / RUN} does not follow from {TRANSCRIPTS}: {reason}; "
+        f"`harness score {run.folder}` judges it again"
+    )
+
+
+def _judged_by_today(run: StoredRun) -> bool:
+    version = spoken_by(run.record.checkpoint).version
+    return (run.record.scorer_version, run.record.checkpoint.dialect_version) == (
+        SCORER_VERSION,
+        version,
+    )
+
+
+def _missing(run: StoredRun) -> Iterator[str]:
+    """
+    Yield which cases run.json lacks: judging again only what it holds would not find them.
+    """
+    stored = {case.id for case in run.record.cases}
+    asked = [key.case for key in read_transcripts_by_key(run.folder)]
+    if run.record.selection.complete:
+        asked += (case.id for case in load_suite_copy(run.suite_path).cases)
+    for case in asked:
+        if case not in stored:
+            yield f"case {case!r} is not in it"
+
+
+def _otherwise(run: StoredRun, again: StoredRun) -> Iterator[str]:
+    """
+    Yield how the cases that are judged otherwise than they are stored differ.
+    """
+    stored = {(case.id, case.repeat): case for case in run.record.cases}
+    judged = {(case.id, case.repeat): case for case in again.record.cases}
+    for key in dict.fromkeys([*judged, *stored]):
+        was, now = stored.get(key), judged.get(key)
+        name = f"case {key[0]!r}" + (f", repeat {key[1]}," if key[1] else "")
+        if was is None or now is None:
+            yield f"{name} is {'stored' if now is None else 'judged'} only"
+        elif was.status != now.status:
+            yield f"{name} is stored as {was.status} and judged {now.status}"
+        elif _decisive(was) != _decisive(now):
+            field = next(
+                field for field, value in _decisive(was).items() if value != _decisive(now)[field]
+            )
+            yield f"{name} is stored with another {field}"
+
+
+def _decisive(case: CaseResult) -> dict[str, object]:
+    """
+    Return what verdicts rest on, of a case that any format holds.
+    """
+    return {
+        "digest": case.digest,
+        "group": case.group,
+        "tags": case.tags,
+        "must_pass": case.must_pass,
+        "quarantine": case.quarantined,
+        "lenient status": case.status_lenient,
+        "calls": [canonical_json([dict(call) for call in turn.calls]) for turn in case.turns],
+        "findings": [sorted(each.code for each in turn.findings) for turn in case.turns],
+        "length": [turn.output_tokens for turn in case.turns],
+        "latency": [(turn.latency_ms, turn.ttft_ms) for turn in case.turns],
+    }
