@@ -172,9 +172,10 @@ def demo_suite(project: "Project", folder: Path) -> Path:
     from harness.canonical import as_written
     from harness.files import write_text
     from harness.suites.files import SUITE_FILE, VERSIONS_FILE, load_suite
+    from harness.suites.selection import Choice, select
 
     whole = load_suite(project.suite(SUITE))
-    chosen = {case.id for case in whole.select(tags=(TAG,))}
+    chosen = {case.id for case in select(whole, Choice(tags=(TAG,)))}
     document = dict(whole.document)
     document["name"] = f"{SUITE}-{TAG}"
     document["cases"] = [case for case in document["cases"] if case["id"] in chosen]

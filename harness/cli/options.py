@@ -153,7 +153,8 @@ def add_asking(command: Parser) -> None:
         nargs="+",
         default=[],
         metavar="T",
-        help="ask only the cases that have all these tags (default: all cases)",
+        help="ask only the cases that have all these tags, and with '!T' those that do not have T "
+        "(default: all cases)",
     )
     command.add_argument(
         "--device",
@@ -173,6 +174,43 @@ def add_asking(command: Parser) -> None:
     )
     command.add_argument(
         "--seed", type=int, metavar="N", help="for sampling (default: what the suite says, else 0)"
+    )
+
+
+def add_choice(command: Parser) -> None:
+    """
+    Further ways to ask only some of the cases: ``--case`` to ``--sample-seed``.
+    """
+    command.add_argument(
+        "--case",
+        dest="cases",
+        action="append",
+        default=[],
+        metavar="ID",
+        help="ask only this case; repeatable",
+    )
+    command.add_argument(
+        "-k",
+        dest="expression",
+        metavar="EXPR",
+        help="ask only the cases whose id or tags match, as pytest's -k: words with and, or, not "
+        "and parentheses",
+    )
+    command.add_argument(
+        "--failed", metavar="RUN", help="ask only the cases that failed in this run or baseline"
+    )
+    command.add_argument(
+        "--sample",
+        type=positive,
+        metavar="N",
+        help="ask only N of the chosen cases, of each combination of tags its share",
+    )
+    command.add_argument(
+        "--sample-seed",
+        type=int,
+        default=0,
+        metavar="N",
+        help="which sample (default: %(default)s)",
     )
 
 
@@ -218,7 +256,8 @@ def run_options(arguments: argparse.Namespace) -> "RunOptions":
 
     known = {field.name for field in fields(RunOptions)}
     said = {name: value for name, value in vars(arguments).items() if name in known}
-    return RunOptions(**said | {"tags": tuple(arguments.tags)})
+    lists = {name: tuple(value) for name, value in said.items() if isinstance(value, list)}
+    return RunOptions(**said | lists)
 
 
 def path(text: str) -> Path:

@@ -8,6 +8,7 @@ from harness.cli.options import (
     add_asking,
     add_batch_size,
     add_checkpoint,
+    add_choice,
     add_command,
     add_detail,
     add_opened,
@@ -45,6 +46,7 @@ def add_parser(commands: Commands) -> None:
     )
     add_batch_size(command)
     add_asking(command)
+    add_choice(command)
     command.add_argument(
         "--draft",
         metavar="BASELINE",

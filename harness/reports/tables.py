@@ -319,8 +319,16 @@ def selected(record: RunRecord) -> tuple[Part, ...]:
     if record.selection.complete:
         return (text,)
     chosen: list[Part] = [text, ", not the whole suite"]
+    if record.selection.cases:
+        chosen.append(", by id")
+    if record.selection.expression is not None:
+        chosen += [", by -k ", Quote(cut(record.selection.expression))]
     if record.selection.tags:
         chosen += [", tagged ", *quotes(record.selection.tags)]
+    if record.selection.failed is not None:
+        chosen += [", that failed in ", Quote(cut(record.selection.failed))]
+    if (sample := record.selection.sample) is not None:
+        chosen.append(f", a sample of {sample.size:,} (seed {sample.seed})")
     if record.selection.limit is not None:
         chosen.append(f", limited to {record.selection.limit:,}")
     return tuple(chosen)

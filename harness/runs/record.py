@@ -10,10 +10,10 @@ refused, as this version cannot know what it means.
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cache
 from importlib import resources
-from typing import Any, cast
+from typing import Any, Self, cast
 
 import jsonschema
 
@@ -29,6 +29,7 @@ from harness.scoring.cases import SCORER_VERSION
 from harness.scoring.metrics import METRICS, Counts, Quantile, measure
 from harness.scoring.results import CaseResult, Finding, Status, TurnResult
 from harness.stats import wilson
+from harness.suites.selection import Choice
 from harness.suites.suite import Expects
 
 
@@ -45,14 +46,22 @@ class SuiteReference:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Selection:
+class Selection(Choice):
     """
     Which of the suite's cases were asked.
     """
 
-    limit: int | None = None
-    tags: tuple[str, ...] = ()
     complete: bool = True
+    """Whether it was all of them."""
+
+    @classmethod
+    def of(cls, choice: Choice, *, complete: bool) -> Self:
+        """
+        Return *choice* with what it left.
+        """
+        return cls(
+            **{each.name: getattr(choice, each.name) for each in fields(Choice)}, complete=complete
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,7 +158,7 @@ def encode(record: RunRecord) -> str:
         "harness_version": record.harness_version,
         "scorer_version": record.scorer_version,
         "suite": _fields(record.suite),
-        "selection": _fields(record.selection) | {"tags": list(record.selection.tags)},
+        "selection": record.selection.to_json() | {"complete": record.selection.complete},
         "checkpoint": record.checkpoint.to_json(),
         "backend": record.backend.to_json(),
         "generation": record.generation.to_json(),
@@ -206,7 +215,9 @@ def decode(text: str, source: str) -> RunRecord:
         harness_version=data["harness_version"],
         scorer_version=data["scorer_version"],
         suite=SuiteReference(**data["suite"]),
-        selection=Selection(**{**data["selection"], "tags": tuple(data["selection"]["tags"])}),
+        selection=Selection.of(
+            Choice.from_json(data["selection"]), complete=data["selection"]["complete"]
+        ),
         checkpoint=Checkpoint.from_json(data["checkpoint"]),
         backend=Serving.from_json(data["backend"]),
         generation=Generation.from_json(data["generation"]),

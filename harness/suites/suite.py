@@ -4,7 +4,7 @@ A suite as values: what is asked, with which tools, and what is expected.
 Only values here; `harness.suites.files` reads and checks the files, `harness.scoring.cases` judges.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any, Literal
@@ -174,31 +174,6 @@ class Suite:
                 return case
         known = [case.id for case in self.cases]
         raise UsageError(f"suite {self.name} has no case {identity!r}{suggest(identity, known)}")
-
-    def select(self, *, tags: Iterable[str] = (), limit: int | None = None) -> tuple[Case, ...]:
-        """
-        Return a suite of the cases that have all of *tags*, at most the first *limit*, in order.
-
-        Raises:
-            UsageError: if none is left, or no case has a tag.
-        """
-        wanted = set(tags)
-        known = {tag for case in self.cases for tag in case.tags}
-        if missing := sorted(wanted - known):
-            raise UsageError(
-                f"suite {self.name} has no case tagged {', '.join(missing)}; "
-                f"its tags are {', '.join(sorted(known)) or 'none'}"
-            )
-        chosen = [case for case in self.cases if wanted <= set(case.tags)]
-        if limit is not None:
-            if limit < 1:
-                raise UsageError(f"--limit {limit} leaves no case; it must be 1 or more")
-            chosen = chosen[:limit]
-        if not chosen:
-            raise UsageError(
-                f"suite {self.name} has no case with all of these tags: {', '.join(wanted)}"
-            )
-        return tuple(chosen)
 
     def with_cases(self, cases: tuple[Case, ...]) -> "Suite":
         """

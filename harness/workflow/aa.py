@@ -34,6 +34,7 @@ from harness.provenance import date_today
 from harness.runs.runner import keys
 from harness.runs.store import StoredRun, read_transcripts_by_key
 from harness.suites.files import load_suite
+from harness.suites.selection import select
 from harness.workflow.compare import compare
 from harness.workflow.options import Progress, RunOptions, generation_for
 from harness.workflow.project import Project, open_project
@@ -121,7 +122,7 @@ def run_self_test(
     options, policy = options or RunOptions(), policy or default_policy()
     today = today or date_today()
     whole = load_suite(project.suite(suite), today=today)
-    chosen = whole.select(tags=options.tags, limit=options.limit)
+    chosen = select(whole, options.choice)
     folder = out or project.fresh_folder(whole.name, f"aa-{checkpoint}")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise StoreError(f"{folder} is not an empty folder; choose another --out")

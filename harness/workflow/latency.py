@@ -30,6 +30,7 @@ from harness.provenance import date_today, hardware, now
 from harness.runs.runner import latency_sample, request
 from harness.scoring.tool_names import shown_suite
 from harness.suites.files import load_suite
+from harness.suites.selection import select
 from harness.suites.suite import Case, Suite
 from harness.transcript import Key, Transcript
 from harness.workflow.options import (
@@ -149,7 +150,7 @@ def time_checkpoints(
     project = project or open_project()
     options, progress = options or RunOptions(), progress or Progress()
     whole = load_suite(project.suite(suite), today=today or date_today())
-    chosen = whole.select(tags=options.tags, limit=options.limit)
+    chosen = select(whole, options.choice)
     cases = chosen if options.limit is not None else latency_sample(chosen)
     generation = generation_for(whole, options)
     options = replace(options, batch_size=1, order=None)

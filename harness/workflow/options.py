@@ -9,6 +9,7 @@ from harness.backends.base import Backend, BackendOptions, Generation
 from harness.errors import UsageError
 from harness.runs.record import SuiteReference
 from harness.runs.serving import Serving
+from harness.suites.selection import Choice, Sample
 from harness.suites.suite import Suite
 
 
@@ -42,6 +43,12 @@ class RunOptions:
     seed: int | None = None
     limit: int | None = None
     tags: tuple[str, ...] = ()
+    cases: tuple[str, ...] = ()
+    expression: str | None = None
+    failed: str | None = None
+    """A run or baseline; the cases that failed in it are asked."""
+    sample: int | None = None
+    sample_seed: int = 0
     repeats: int = 1
     latency: bool = False
     tool_names: str | None = None
@@ -57,6 +64,21 @@ class RunOptions:
     reuse: bool = False
     """Return the run that is in the folder if this one would be the same, resume it if it is
     unfinished, and replace it if it is another."""
+
+    @property
+    def choice(self) -> Choice:
+        """
+        Which cases are asked.
+        """
+        drawn = None if self.sample is None else Sample(size=self.sample, seed=self.sample_seed)
+        return Choice(
+            cases=self.cases,
+            expression=self.expression,
+            tags=self.tags,
+            failed=self.failed,
+            sample=drawn,
+            limit=self.limit,
+        )
 
     def backend_options(self, *suites: Suite, progress: Progress) -> BackendOptions:
         """

@@ -26,6 +26,7 @@ from harness.scoring.cases import SCORER_VERSION
 from harness.scoring.score import judge
 from harness.scoring.tool_names import shown_suite
 from harness.suites.files import load_suite
+from harness.suites.selection import select
 from harness.suites.suite import Case, Suite
 from harness.transcript import Key
 from harness.workflow.declarations import asked_otherwise, left_out
@@ -95,12 +96,13 @@ class RunPlan:
         Return the plan for the cases and the generation settings that *options* choose.
 
         Raises:
-            UsageError: for an unknown tag or generation setting.
+            UsageError: for an unknown tag, case or generation setting, or if no case is chosen.
+            StoreError: if the run whose failures are asked is missing.
         """
         return cls(
             project=project,
             suite=suite,
-            cases=suite.select(tags=options.tags, limit=options.limit),
+            cases=select(suite, options.choice, _failed(project, suite.name, options)),
             generation=generation_for(suite, options),
             options=options,
             out=out,
@@ -209,15 +211,30 @@ def _made_with(plan: RunPlan, backend: Backend, checkpoint: Checkpoint) -> dict[
     options = plan.options
     return {
         "suite": suite_reference(plan.suite),
-        "selection": Selection(
-            limit=options.limit,
-            tags=options.tags,
-            complete=len(plan.cases) == len(plan.suite.cases),
+        "selection": Selection.of(
+            options.choice, complete=len(plan.cases) == len(plan.suite.cases)
         ),
         "checkpoint": checkpoint,
         "backend": serving(backend, options),
         "generation": plan.generation,
     }
+
+
+def _failed(project: Project, suite: str, options: RunOptions) -> frozenset[str] | None:
+    """
+    Return the ids of the cases that failed in the run that *options* name; None if they name none.
+    """
+    if options.failed is None:
+        return None
+    record = project.run(options.failed, suite).record
+    if record.suite.name != suite:
+        raise UsageError(f"{options.failed} is a run of suite {record.suite.name}, not of {suite}")
+    failed = frozenset(
+        case.id for case in record.cases if case.status != "correct" and not case.quarantined
+    )
+    if not failed:
+        raise UsageError(f"no case failed in {options.failed}: there is nothing to ask again")
+    return failed
 
 
 def _drafts(project: Project, suite: str, options: RunOptions) -> dict[Key, str]:

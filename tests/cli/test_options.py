@@ -25,9 +25,15 @@ ASKED = {
         ("run s --checkpoint c", RunOptions()),
         (
             f"run s --checkpoint c {ASKING} --seed 4 --batch-size 5 --repeats 6 --latency --resume "
-            "--draft d --tool-names dots-to-underscores",
+            "--draft d --tool-names dots-to-underscores --case a --case b -k x --failed r "
+            "--sample 7 --sample-seed 8",
             RunOptions(
                 **ASKED,
+                cases=("a", "b"),
+                expression="x",
+                failed="r",
+                sample=7,
+                sample_seed=8,
                 seed=4,
                 batch_size=5,
                 repeats=6,

@@ -10,7 +10,7 @@ import pytest
 
 from harness.cli.main import main
 
-from .conftest import COUNT, answers, run
+from .conftest import COUNT, answers, run, save
 
 
 def test_the_same_run_twice_is_the_same_bytes_but_for_times(project: Path):
@@ -81,3 +81,98 @@ def test_a_replay_is_not_timed_and_nothing_is_begun(
     assert run(project, "new", answers(), "--latency") == 2
     assert "a replay cannot be timed" in capsys.readouterr().err
     assert not (project / "new").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "asked", "selection"),
+    [
+        (["--case", "c7", "--case", "c3"], ["c3", "c7"], {"cases": ["c7", "c3"]}),
+        (
+            ["-k", "c11 and not odd"],
+            ["c110", "c112", "c114", "c116", "c118"],
+            {"expression": "c11 and not odd"},
+        ),
+        (
+            ["--tags", "!even", "--limit", "2"],
+            ["c1", "c3"],
+            {"tags": ["!even"], "limit": 2},
+        ),
+        (["--failed", "first"], ["c0", "c1"], {"failed": "first"}),
+        (["--failed", "shipped"], ["c0", "c1"], {"failed": "shipped"}),
+        (["--failed", "first", "--tags", "odd"], ["c1"], {"failed": "first", "tags": ["odd"]}),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_some_of_the_cases_are_asked_and_the_run_says_which(
+    project: Path, words: list[str], asked: list[str], selection: dict[str, Any]
+):
+    run(project, "first", answers(wrong=2))
+    save("first")
+
+    assert 0 == run(project, "part", answers(), *words)
+
+    record = json.loads((project / "part" / "run.json").read_text("utf-8"))
+    assert asked == [case["id"] for case in record["cases"]]
+    assert {"limit": None, "tags": [], "complete": False} | selection == record["selection"]
+
+
+def test_a_sample_is_stratified_by_tag_and_drawn_by_its_seed(project: Path):
+    drawn = {}
+    for name, seed in (("one", "0"), ("two", "0"), ("three", "1")):
+        assert 0 == run(project, name, answers(), "--sample", "10", "--sample-seed", seed)
+        record = json.loads((project / name / "run.json").read_text("utf-8"))
+        assert {"size": 10, "seed": int(seed)} == record["selection"]["sample"]
+        assert not record["selection"]["complete"]
+        drawn[name] = [case["id"] for case in record["cases"]]
+        assert 5 == sum("even" in case["tags"] for case in record["cases"])
+
+    assert drawn["one"] == drawn["two"] != drawn["three"]
+
+
+def test_a_choice_of_every_case_is_a_complete_run(project: Path):
+    assert 0 == run(project, "all", answers(), "-k", "c", "--sample", "500")
+
+    assert json.loads((project / "all" / "run.json").read_text("utf-8"))["selection"]["complete"]
+
+
+def test_a_part_of_a_suite_says_how_it_was_chosen_and_never_passes(
+    project: Path, capsys: pytest.CaptureFixture[str]
+):
+    run(project, "first", answers(wrong=2))
+    save("first")
+    words = ["-k", "not c99", "--case", "c0", "--failed", "first", "--sample", "9"]
+    run(project, "part", answers(), *words)
+    capsys.readouterr()
+
+    assert 0 == main(["report", "part"])
+    said = capsys.readouterr().out
+    assert (
+        "1 case, not the whole suite, by id, by -k not c99, that failed in first, a sample of 9 "
+        "(seed 0)"
+    ) in " ".join(said.split())
+    assert 0 == main(["gate", "part", "--baseline", "shipped", "-q"])
+    assert capsys.readouterr().out.startswith("inconclusive after")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--failed", "good"], "no case failed in good: there is nothing to ask again"),
+        (["--failed", "godo"], "'godo' is neither a run folder nor a baseline"),
+        (["--case", "c1200"], "no case 'c1200'; did you mean 'c"),
+        (["-k", "c1 and"], "column 7: expected a word"),
+        (["--tags", "evn"], "no case tagged evn; did you mean 'even'?"),
+        (["--sample", "0"], "'0' is not a whole number of at least 1"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_choice_that_cannot_be_made_is_an_error_and_nothing_is_begun(
+    project: Path, capsys: pytest.CaptureFixture[str], words: list[str], said: str
+):
+    run(project, "good", answers())
+    capsys.readouterr()
+
+    assert 2 == run(project, "part", answers(), *words)
+
+    assert said in capsys.readouterr().err
+    assert not (project / "part").exists()
