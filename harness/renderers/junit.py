@@ -3,8 +3,12 @@ A report as JUnit XML, the format every CI server reads.
 
 One test suite for the new run, or for each of several side by side; one test case for each
 answered case. Wrong behaviour is a <failure>, broken infrastructure an <error>, quarantine a
-<skipped>. The gate is one more test case. There is no official schema; this keeps to what CI
-servers agree on (https://github.com/testmoapp/junitxml).
+<skipped>. There is no official schema; this keeps to what CI servers agree on
+(https://github.com/testmoapp/junitxml).
+
+The gate is one more test case. Beside it only what a change broke is a <failure>: cases that were
+right, and those that must pass. Any other wrong case is a <skipped> that says why, or nobody would
+look at the failures of a checkpoint that was never right everywhere.
 """
 
 from collections.abc import Iterator
@@ -30,8 +34,10 @@ def render(report: Report) -> str:
     root = Element("testsuites", name=_name(report.title))
     for run in (report.new,) if report.comparison else report.runs:
         suite = SubElement(root, "testsuite", name=_name(f"{run.record.suite.name} ({run.name})"))
+        before = {(case.id, case.repeat): case for case in report.old.record.cases}
         for case in run.record.cases:
-            _case(suite, run, case)
+            earlier = before.get((case.id, case.repeat))
+            _case(suite, run, case, _excuse(report, case, earlier))
         if report.verdict is not None:
             _gate(suite, run, report.verdict)
         _count(suite)
@@ -40,7 +46,29 @@ def render(report: Report) -> str:
     return f'<?xml version="1.0" encoding="UTF-8"?>\n{ElementTree.tostring(root, "unicode")}\n'
 
 
-def _case(suite: Element, run: RunView, case: CaseResult) -> None:
+def _excuse(report: Report, case: CaseResult, earlier: CaseResult | None) -> str | None:
+    """
+    Return why a wrong case is no failure beside the gate's verdict; None if it is one, as all are
+    without a gate.
+    """
+    if report.verdict is None:
+        return None
+    name = report.old.name
+    verdicts = [each for each in (report.verdict, report.verdict.anchor) if each is not None]
+    if any(case.id in (*each.broken, *each.must_pass_failed) for each in verdicts):
+        return None
+    if any(case.id in each.changed for each in verdicts):
+        return f"{case.status}; the case was changed since {name}, so there is no comparison"
+    if earlier is None:
+        return f"{case.status}; the case is not in {name}, so there is no comparison"
+    if earlier.status == "error":
+        return f"{case.status}; {name} has no answer to compare with"
+    if earlier.status == "correct":
+        return f"{case.status}; correct in {name}, but not worse over its repeats"
+    return f"known failure: {case.status}, and {earlier.status} in {name}"
+
+
+def _case(suite: Element, run: RunView, case: CaseResult, excuse: str | None) -> None:
     name = f"{case.id}[repeat {case.repeat}]" if case.repeat else case.id
     tested = SubElement(suite, "testcase", classname=_name(run.record.suite.name), name=_name(name))
     times = [turn.latency_ms for turn in case.turns]
@@ -51,6 +79,9 @@ def _case(suite: Element, run: RunView, case: CaseResult) -> None:
     elif case.status == "error":
         message = next(_errors(run, case), "the answer could not be made")
         _outcome(tested, "error", "infrastructure", message, _body(run, case))
+    elif case.status != "correct" and excuse is not None:
+        skipped = SubElement(tested, "skipped", message=line(cut(excuse, 1000)))
+        skipped.text = xml(_body(run, case))
     elif case.status != "correct":
         found = _first(case)
         kind = found.code if found else case.status

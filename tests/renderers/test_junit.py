@@ -9,6 +9,18 @@ import pytest
 from harness.errors import ExitCode
 from harness.renderers.junit import render
 from harness.reports.report import Report
+from harness.scoring.results import CaseResult, TurnResult
+from harness.testing.reports import (
+    ERROR,
+    MALFORMED,
+    WRONG,
+    case,
+    gated,
+    new_cases,
+    old_cases,
+    turn,
+    view,
+)
 
 
 def parsed(report: Report) -> Element:
@@ -87,6 +99,82 @@ def test_the_gate_fails_where_it_blocks(gate_report: Report, word: Any, exits: E
 
     assert tag == found.tag
     assert word in (found.get("type") or found.text or "")
+
+
+def test_with_a_gate_failures_are_the_gate_must_pass_and_newly_broken_cases():
+    known = case("known", WRONG)
+    report = gated(view("main", [*old_cases(), known]), view("new", [*new_cases(), known]))
+    verdict = report.verdict
+    assert verdict is not None
+    failed = {each.get("name") for each in parsed(report).iter("testcase") if _has_failure(each)}
+
+    assert {"gate", *verdict.broken, *verdict.must_pass_failed} == failed
+
+
+def _has_failure(case: Element) -> bool:
+    return case.find("failure") is not None
+
+
+@pytest.mark.parametrize(
+    ("before", "reason"),
+    [
+        (case("c", WRONG), "known failure: malformed, and incorrect in main"),
+        (case("c", ERROR), "malformed; main has no answer to compare with"),
+        (
+            case("c", digest="sha256:other"),
+            "malformed; the case was changed since main, so there is no comparison",
+        ),
+        (case("d"), "malformed; the case is not in main, so there is no comparison"),
+    ],
+)
+def test_with_a_gate_what_did_not_break_is_skipped_with_its_reason_and_evidence(
+    before: CaseResult, reason: str
+):
+    others = [case(f"ok{number}") for number in range(30)]
+    report = gated(view("main", [before, *others]), view("new", [case("c", MALFORMED), *others]))
+    skipped = outcome(parsed(report), "c")
+
+    assert "skipped" == skipped.tag
+    assert reason == skipped.get("message")
+    assert "malformed_call: no JSON" in (skipped.text or "")
+
+
+def test_with_a_gate_a_case_that_must_pass_fails_however_long_it_has_failed():
+    cases = [case("c", WRONG, must_pass=True), case("ok")]
+    report = gated(view("main", cases), view("new", cases))
+
+    assert "failure" == outcome(parsed(report), "c").tag
+
+
+def test_what_broke_since_the_anchor_is_a_failure(anchored_report: Report):
+    assert anchored_report.verdict is not None
+    assert () == anchored_report.verdict.broken
+    assert "failure" == outcome(parsed(anchored_report), "c00").tag
+
+
+def test_a_repeat_that_varies_and_is_not_worse_is_skipped():
+    def repeats(*turns: TurnResult) -> list[CaseResult]:
+        return [case("c", each, repeat=place) for place, each in enumerate(turns)]
+
+    report = gated(view("main", repeats(turn(), WRONG)), view("new", repeats(WRONG, turn())))
+
+    assert "incorrect; correct in main, but not worse over its repeats" == outcome(
+        parsed(report), "c"
+    ).get("message")
+
+
+def test_without_a_gate_each_wrong_case_is_a_failure(run_report: Report, comparison_report: Report):
+    for report in (run_report, comparison_report):
+        wrong = {
+            each.id
+            for each in report.new.record.cases
+            if each.status not in ("correct", "error") and not each.quarantined
+        }
+        failed = {
+            each.get("name") for each in parsed(report).iter("testcase") if _has_failure(each)
+        }
+
+        assert wrong == failed
 
 
 def test_without_a_verdict_there_is_no_gate(comparison_report: Report):
