@@ -27,13 +27,20 @@ ROWS = 8
 asked: list[tuple[str, list[str]]] = []
 """Every batch any such backend was asked: its file's name and the cases."""
 
+opened: list[str] = []
+"""The names of the files that are open now."""
+
+opened_together: list[list[str]] = []
+"""Which were open after each opening."""
+
 
 def install(monkeypatch: pytest.MonkeyPatch) -> None:
     """
     Let checkpoints be named ``noisy:FILE`` in a test.
     """
     monkeypatch.setitem(SCHEMES.built_in, "noisy", f"{__name__}:NoisyBackend")
-    asked.clear()
+    for seen in (asked, opened, opened_together):
+        seen.clear()
 
 
 class NoisyBackend:
@@ -49,6 +56,8 @@ class NoisyBackend:
         self._name = path.stem
         self._batch_size = options.batch_size
         self._asked_before = False
+        opened.append(self._name)
+        opened_together.append([*opened])
         self.checkpoint = Checkpoint(
             reference=str(reference),
             weights=digest(self._given["weights"]),
@@ -85,7 +94,7 @@ class NoisyBackend:
         raise NotImplementedError
 
     def close(self) -> None:
-        pass
+        opened.remove(self._name)
 
     def _is_wrong(self, case: str, batch: list[str], generation: Generation) -> bool:
         given, wrong = self._given, case in self._given.get("wrong", ())

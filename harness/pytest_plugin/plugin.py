@@ -231,7 +231,7 @@ def checkpoint(request: pytest.FixtureRequest) -> "Backend":
     if session.reference is None:
         pytest.skip(NO_CHECKPOINT)
     try:
-        return session.backend()
+        return session.lend()
     except HarnessError as exc:
         raise pytest.fail.Exception(str(exc), pytrace=False) from None
 

@@ -61,6 +61,7 @@ class PytestSession:
         self._begun: dict[Path, Path] = {}
         self._runs: dict[Path, SuiteRun] = {}
         self._gated: dict[Path, Gated] = {}
+        self._lent = False
 
     # What was asked for.
 
@@ -190,6 +191,20 @@ class PytestSession:
         opening = self._options.backend_options(*self._suites, progress=Progress(notify=self.say))
         return open_backend(self.reference, opening)
 
+    def lend(self) -> "Backend":
+        """
+        Return the checkpoint under test to tests, which may keep it until the session ends.
+        """
+        self._lent = True
+        return self.backend()
+
+    def _make_room(self) -> None:
+        """
+        Close the checkpoint, to be opened again when it is asked next, unless tests hold it.
+        """
+        if not self._lent:
+            self.close()
+
     def close(self) -> None:
         """
         Close the checkpoint if it was opened.
@@ -262,7 +277,7 @@ class PytestSession:
             self._path("--harness-policy", "harness_policy"),
             project=self.project,
             today=self.today,
-            progress=Progress(notify=self.say),
+            progress=Progress(notify=self.say, make_room=self._make_room),
         )
         return gated
 

@@ -25,6 +25,8 @@ class Progress:
     """Called before a checkpoint is asked, with the number of answers to make."""
     advance: Callable[[int], None] = field(default=lambda _: None)
     """Called with the number of answers just made."""
+    make_room: Callable[[], None] = field(default=lambda: None)
+    """Called before a gate opens a checkpoint, so that one that is open can be closed."""
     bar: bool = False
     """Whether preparing weights may draw a progress bar of its own."""
 

@@ -280,6 +280,7 @@ def _ask(
         out=folder,
     )
     opening = options.backend_options(whole, progress=progress)
+    progress.make_room()
     with closing(open_backend(record.checkpoint.reference, opening)) as backend:
         _check_same(record, backend, options)
         return run_opened(plan, backend, progress)
