@@ -63,6 +63,7 @@ HEAVY = {
     "matplotlib",
     "numpy",
     "openai",
+    "openpyxl",
     "pandas",
     "peft",
     "ray",

@@ -3,12 +3,16 @@
 """
 
 import argparse
+from typing import TYPE_CHECKING
 
 from harness.cli.options import add_command, add_group, add_root, add_suite, members, path
 from harness.cli.output import table
 from harness.cli.parser import Commands, Parser
-from harness.errors import ExitCode
+from harness.errors import ExitCode, UsageError
 from harness.reports.escape import line
+
+if TYPE_CHECKING:
+    from harness.importers.update import Updated
 
 
 def add_parser(commands: Commands) -> None:
@@ -54,7 +58,7 @@ def _add_import(take: Parser) -> None:
     for name, purpose in (
         ("questions", "bfcl: files of questions"),
         ("answers", "bfcl: files of possible answers"),
-        ("tools", "tool-rows: the tools, a JSON list of function schemas"),
+        ("tools", "sheet, tool-rows: the tools, a JSON list of function schemas"),
         ("train", "rows of the same format for train.jsonl"),
         ("valid", "rows of the same format for valid.jsonl"),
     ):
@@ -68,7 +72,20 @@ def _add_import(take: Parser) -> None:
             help=purpose,
         )
     take.add_argument("--name", metavar="NAME", help="the suite's name (default: as the folder)")
-    take.add_argument("--out", type=path, required=True, metavar="DIR", help="the suite's folder")
+    into = take.add_mutually_exclusive_group(required=True)
+    into.add_argument("--out", type=path, metavar="DIR", help="the suite's folder")
+    into.add_argument(
+        "--template",
+        type=path,
+        metavar="DIR",
+        help="sheet: write rows and tools to start from into DIR, and import nothing",
+    )
+    take.add_argument(
+        "--update",
+        action="store_true",
+        help="merge the cases by id into the suite in --out: what was edited there stays, and no "
+        "case is removed",
+    )
 
 
 def run_list(arguments: argparse.Namespace) -> int:
@@ -188,18 +205,23 @@ def run_release(arguments: argparse.Namespace) -> int:
 
 def run_import(arguments: argparse.Namespace) -> int:
     """
-    Make a suite from foreign files: what was not carried over is printed and is not a failure.
+    Make a suite from foreign files, or merge them into one: what was not carried over is printed
+    and is not a failure.
     """
-    from harness.importers.convert import import_suite
+    from harness.importers.convert import import_suite, update_suite
     from harness.provenance import date_today
 
+    if arguments.template is not None:
+        return _write_template(arguments)
     kinds = ("rows", "questions", "answers", "tools", "train", "valid")
+    sources = {kind: tuple(getattr(arguments, kind)) for kind in kinds}
+    if arguments.update:
+        if arguments.name is not None:
+            raise UsageError("--update keeps the suite's name; drop --name")
+        _show_update(update_suite(arguments.format, sources, arguments.out, today=date_today()))
+        return ExitCode.PASS
     made = import_suite(
-        arguments.format,
-        {kind: tuple(getattr(arguments, kind)) for kind in kinds},
-        arguments.out,
-        name=arguments.name,
-        today=date_today(),
+        arguments.format, sources, arguments.out, name=arguments.name, today=date_today()
     )
     for note in made.notes:
         print(line(str(note)))
@@ -210,3 +232,38 @@ def run_import(arguments: argparse.Namespace) -> int:
     print(f"made {made.folder}: {', '.join(counts)}")
     print(f"next: `harness suite check {made.folder}`")
     return ExitCode.PASS
+
+
+def _write_template(arguments: argparse.Namespace) -> int:
+    from harness.importers.convert import write_template
+
+    given = ("rows", "questions", "answers", "tools", "train", "valid", "name", "update")
+    if any(getattr(arguments, name) for name in given):
+        raise UsageError("--template imports nothing; drop what is to be imported")
+    for file in write_template(arguments.format, arguments.template):
+        print(f"wrote {file}")
+    return ExitCode.PASS
+
+
+def _show_update(done: "Updated") -> None:
+    for note in done.notes:
+        print(line(str(note)))
+    for title, cases in (
+        ("added", done.added),
+        ("changed", [f"{case} ({', '.join(parts)})" for case, parts in done.changed.items()]),
+        ("gone from the source, kept here", done.gone),
+        ("removed here by hand, not added again", done.removed),
+    ):
+        if cases:
+            print(line(f"{title}: {', '.join(cases)}"))
+    for kept in done.kept:
+        print(line(f"edited here and kept: {kept}"))
+    counts = [
+        f"{len(done.suite.cases)} cases",
+        f"{len(done.added)} added",
+        f"{len(done.changed)} changed",
+        f"{len(done.kept)} kept as edited",
+        f"{len(done.gone)} gone from the source",
+    ]
+    print(f"updated {done.folder}: {', '.join(counts)}")
+    print(f"next: `harness suite check {done.folder}`")

@@ -30,6 +30,8 @@ class ImportedCase:
     row: Mapping[str, Any]
     file: str
     line: int | None
+    numbered: bool = False
+    """Whether its id only counts the rows, so that another row may have it next time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +50,19 @@ class Imported:
     valid: tuple[Mapping[str, Any], ...] = ()
     notes: tuple[Problem, ...] = ()
     """What could not be carried over unchanged."""
+
+
+@runtime_checkable
+class WithTemplate(Protocol):
+    """
+    An importer that has files to start from, for ``harness suite import NAME --template DIR``.
+    """
+
+    @property
+    def template(self) -> Mapping[str, str]:
+        """
+        The files' names and texts; they can be imported as they are.
+        """
 
 
 @runtime_checkable

@@ -247,7 +247,14 @@ def cases(
         elif names != list(shared):
             row["tools"] = names
         row |= _turns(each, order, other_arguments)
-        made.append(ImportedCase(row=row, file=each.row.file, line=each.row.line))
+        made.append(
+            ImportedCase(
+                row=row,
+                file=each.row.file,
+                line=each.row.line,
+                numbered=identity != str(each.row.value.get("id")),
+            )
+        )
     return tuple(made), tuple(shared.values()) if alike else ()
 
 

@@ -8,17 +8,19 @@ is left out with a note that names the line it comes from.
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 from harness.diagnostics import Places, Problem
-from harness.documents import write_yaml
+from harness.documents import read_document, write_yaml
 from harness.errors import UsageError, boundary
-from harness.files import write_folder
-from harness.importers.base import Imported, ImportedCase, Sources
+from harness.files import write_folder, write_text
+from harness.importers.base import Imported, ImportedCase, Importer, Sources, WithTemplate
 from harness.importers.registry import importer
+from harness.importers.update import IMPORTED, Updated, lines
+from harness.importers.update import update_suite as merge_into
 from harness.suites.build import build
 from harness.suites.files import SUITE_FILE
 from harness.suites.parse import as_document
@@ -55,14 +57,7 @@ def import_suite(
         UsageError: if files are missing or not used by this format, nothing in them can be
             carried over, or the folder is in the way.
     """
-    reader = importer(format_name)
-    given = {kind: files for kind, files in sources.items() if files}
-    for kind in given:
-        if kind not in reader.takes:
-            raise UsageError(f"format {format_name} takes no {_flag(kind)}")
-    for kind, needed in reader.takes.items():
-        if needed and kind not in given:
-            raise UsageError(f"format {format_name} needs {_flag(kind)}")
+    reader, given = _reader(format_name, sources)
     imported = reader.read(given, today)
     suite, cases, problems = _checked(imported, name or _name(out))
     notes = (*imported.notes, *problems)
@@ -77,6 +72,67 @@ def import_suite(
         },
         notes=notes,
     )
+
+
+def update_suite(format_name: str, sources: Sources, folder: Path, *, today: date) -> Updated:
+    """
+    Read *sources* as `import_suite` does and merge their cases by id into the suite in *folder*.
+
+    Tools that are not given are those of the suite.
+
+    Raises:
+        UsageError, SuiteError: as `import_suite` and `harness.importers.update` say; nothing is
+            written then.
+    """
+    if not (folder / SUITE_FILE).is_file():
+        raise UsageError(f"{folder} holds no suite to update; import it without --update first")
+    for kind in ("train", "valid"):
+        if sources.get(kind):
+            raise UsageError(f"--update merges cases only; drop {_flag(kind)}")
+    if not sources.get("tools") and "tools" in importer(format_name).takes:
+        tools = read_document(folder / SUITE_FILE).value
+        if isinstance(tools, dict) and isinstance(tools.get("tools"), str):
+            sources = {**sources, "tools": (folder / tools["tools"],)}
+    reader, given = _reader(format_name, sources)
+    imported = reader.read(given, today)
+    _, sound, left_out = _sound(imported, _name(folder))
+    whole = replace(imported, cases=sound, notes=(*imported.notes, *left_out))
+    return merge_into(folder, whole)
+
+
+def write_template(format_name: str, out: Path) -> tuple[Path, ...]:
+    """
+    Write the files that the importer called *format_name* has to start from into the folder *out*.
+
+    Raises:
+        UsageError: if it has none, or a file is there already.
+    """
+    reader = importer(format_name)
+    if not isinstance(reader, WithTemplate):
+        raise UsageError(f"format {format_name} has no template")
+    files = {out / name: text for name, text in reader.template.items()}
+    for file in files:
+        if file.exists():
+            raise UsageError(f"{file} is there already; choose another folder")
+    with boundary(UsageError, f"cannot write into {out}"):
+        for file, text in files.items():
+            write_text(file, text)
+    return tuple(files)
+
+
+def _reader(format_name: str, sources: Sources) -> tuple[Importer, Sources]:
+    """
+    Return the importer called *format_name* and the files it is given.
+    """
+    reader = importer(format_name)
+    given = {kind: files for kind, files in sources.items() if files}
+    for kind in given:
+        if kind not in reader.takes:
+            raise UsageError(f"format {format_name} takes no {_flag(kind)}")
+    for kind, needed in reader.takes.items():
+        if needed and kind not in given:
+            raise UsageError(f"format {format_name} needs {_flag(kind)}")
+    return reader, given
 
 
 def _flag(kind: str) -> str:
@@ -96,7 +152,40 @@ def _checked(
     """
     Return the suite, its cases, and a note for each row that cannot be a case.
     """
-    head = {
+    suite, cases, left_out = _sound(imported, name)
+    if suite is None:
+        # That there are no cases is worth saying only if no row says why.
+        said = left_out or (() if imported.notes else _read(_head(imported, name), ())[1])
+        reasons = "".join(f"\n{note}" for note in (*imported.notes, *said))
+        raise UsageError(f"nothing in these files can be a case of a suite{reasons}")
+    return suite, cases, left_out
+
+
+def _sound(
+    imported: Imported, name: str
+) -> tuple[Suite | None, tuple[ImportedCase, ...], tuple[Problem, ...]]:
+    """
+    Return the suite of the cases that can be cases of one, these cases, and a note for each other.
+    """
+    head = _head(imported, name)
+    suite, _ = _read(head, imported.cases)
+    if suite is not None or not imported.cases:
+        return suite, imported.cases, ()
+    # Each by itself, which finds the faulty ones and takes longer.
+    sound, left_out = [], []
+    for case in imported.cases:
+        alone, found = _read(head, [case])
+        if alone is not None:
+            sound.append(case)
+        left_out += [
+            Problem(file=p.file, line=p.line, message=f"left out: {p.message}") for p in found
+        ]
+    suite = _read(head, sound)[0] if sound else None
+    return suite, tuple(sound), tuple(left_out)
+
+
+def _head(imported: Imported, name: str) -> dict[str, Any]:
+    return {
         "format": 1,
         "name": name,
         "version": "1.0.0",
@@ -104,28 +193,6 @@ def _checked(
         **({} if imported.license is None else {"license": imported.license}),
         "tools": list(imported.tools),
     }
-    cases: Sequence[ImportedCase] = imported.cases
-    left_out: list[Problem] = []
-    suite, problems = _read(head, cases)
-    if suite is None and cases:
-        # Each by itself, which finds the faulty ones and takes longer.
-        sound = []
-        for case in cases:
-            alone, found = _read(head, [case])
-            if alone is not None:
-                sound.append(case)
-            left_out += [
-                Problem(file=p.file, line=p.line, message=f"left out: {p.message}") for p in found
-            ]
-        cases = sound
-        suite, problems = _read(head, cases) if cases else (None, tuple(left_out))
-    if suite is None:
-        # That there are no cases is worth saying only if no row says why.
-        said = problems if left_out or not imported.notes else ()
-        notes = (*imported.notes, *said)
-        reasons = "".join(f"\n{note}" for note in notes)
-        raise UsageError(f"nothing in these files can be a case of a suite{reasons}")
-    return suite, tuple(cases), tuple(left_out)
 
 
 def _read(
@@ -157,22 +224,19 @@ def _files(
     files = {
         SUITE_FILE: write_yaml(settings),
         "tools.json": json.dumps(list(imported.tools), indent=1, ensure_ascii=False) + "\n",
-        "cases.jsonl": _lines([case.row for case in cases]),
+        "cases.jsonl": lines([case.row for case in cases]),
+        IMPORTED: lines([case.row for case in cases]),
         "README.md": _readme(suite, notes, given, format_name),
     }
     for kind in ("train", "valid"):
         if rows := getattr(imported, kind):
-            files[f"{kind}.jsonl"] = _lines(rows)
+            files[f"{kind}.jsonl"] = lines(rows)
     return files
-
-
-def _lines(rows: Sequence[Mapping[str, Any]]) -> str:
-    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
 
 
 def _readme(suite: Suite, notes: Sequence[Problem], given: Sources, format_name: str) -> str:
     files = ", ".join(file.name for paths in given.values() for file in paths)
-    lines = [
+    page = [
         f"# {suite.name}",
         "",
         f"{suite.description} Imported by `harness suite import {format_name}` from {files}.",
@@ -180,8 +244,8 @@ def _readme(suite: Suite, notes: Sequence[Problem], given: Sources, format_name:
         f"## Not carried over unchanged: {len(notes) or 'nothing'}",
         "",
     ]
-    lines += [
+    page += [
         f"- {Path(note.file).name}:{note.line}: {note.message}".replace(":None:", ":")
         for note in notes
     ]
-    return "\n".join(lines).rstrip() + "\n"
+    return "\n".join(page).rstrip() + "\n"

@@ -1,5 +1,5 @@
 """
-Rows of JSON with their line numbers, for importers: what cannot be read becomes a note.
+Rows with their line numbers, and tools, for importers: a row that cannot be read becomes a note.
 """
 
 from collections.abc import Callable, Iterable
@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from harness.diagnostics import Problem
+from harness.diagnostics import Problem, placed, raise_problems
 from harness.documents import read_document
 from harness.errors import UsageError, boundary
+from harness.suites.schema import named
+from harness.suites.tools import tool_flaws
 
 _Made = TypeVar("_Made")
 
@@ -52,6 +54,22 @@ def json_rows(files: Iterable[Path], notes: list[Problem]) -> list[Row]:
             else:
                 notes.append(Problem(file=named, line=line, message="a row must be an object"))
     return rows
+
+
+def read_tools(file: Path) -> list[Any]:
+    """
+    Read a JSON list of function schemas.
+
+    Raises:
+        SuiteError: if it cannot be read, or a schema is wrong.
+        UsageError: if it is not a list.
+    """
+    source = read_document(file)
+    raise_problems(source.problems)
+    if not isinstance(source.value, list):
+        raise UsageError(f"{file}: it must hold a list of function schemas")
+    raise_problems(placed(named(source.value, tool_flaws(source.value, ())), source.places))
+    return source.value
 
 
 _MALFORMED = (ValueError, TypeError, LookupError, AttributeError, RecursionError)

@@ -17,6 +17,7 @@ _FAMILY = Family(
         "bfcl": "harness.importers.bfcl:BFCL",
         "chat-jsonl": "harness.importers.chat_jsonl:CHAT_JSONL",
         "mobile-actions": "harness.importers.mobile_actions:MOBILE_ACTIONS",
+        "sheet": "harness.importers.sheet:SHEET",
         "tool-rows": "harness.importers.tool_rows:TOOL_ROWS",
     },
     fits=lambda name, member: isinstance(member, Importer) and member.name == name,

@@ -34,6 +34,8 @@ class ImporterSample:
     """Whether the first kind in `Importer.takes` is a file of JSON objects, one per line."""
     unreadable: str = '{"no JSON\n7\n'
     """Two lines that cannot be read."""
+    head: int = 0
+    """How many lines of the first kind of file come before its rows: 1 where they name columns."""
 
     @property
     def importer(self) -> Importer:
@@ -93,12 +95,16 @@ class ImporterContract(Contract):
         sources = sample.write(tmp_path)
         file = changed(sources, sample)
         whole = sample.importer.read(sources, TODAY)
-        file.write_text(sample.unreadable + file.read_text("utf-8"), "utf-8")
+        texts = file.read_text("utf-8").splitlines(keepends=True)
+        texts.insert(sample.head, sample.unreadable)
+        file.write_text("".join(texts), "utf-8")
 
         spoiled = sample.importer.read(sources, TODAY)
 
         assert [case.row for case in whole.cases] == [case.row for case in spoiled.cases]
-        assert [(str(file), 1), (str(file), 2)] == [(n.file, n.line) for n in spoiled.notes]
+        assert [(str(file), sample.head + 1), (str(file), sample.head + 2)] == [
+            (note.file, note.line) for note in spoiled.notes
+        ]
 
     def test_notes_a_key_it_does_not_know(self, sample: ImporterSample, tmp_path: Path) -> None:
         self.needs_json_lines(sample)

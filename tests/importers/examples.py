@@ -104,6 +104,10 @@ SOURCES: dict[str, dict[str, tuple[str, str]]] = {
     },
     "chat-jsonl": {"rows": ("chat.jsonl", lines(*CHAT))},
     "mobile-actions": {"rows": ("actions.jsonl", lines(*ACTIONS))},
+    "sheet": {
+        "rows": ("rows.csv", "id,prompt,tool,query\na,Find pears.,search,pears\n"),
+        "tools": ("tools.json", json.dumps([TOOL])),
+    },
     "tool-rows": {
         "rows": (
             "rows.jsonl",
@@ -119,7 +123,15 @@ SOURCES: dict[str, dict[str, tuple[str, str]]] = {
     },
 }
 
-SAMPLES = {name: ImporterSample(name=name, files=files) for name, files in SOURCES.items()}
+SAMPLES = {name: ImporterSample(name=name, files=files) for name, files in SOURCES.items()} | {
+    "sheet": ImporterSample(
+        name="sheet",
+        files=SOURCES["sheet"],
+        json_lines=False,
+        unreadable="b,,search,plums\nc,Find plums.,seek,plums\n",
+        head=1,
+    )
+}
 
 
 def write(folder: Path, files: Mapping[str, tuple[str, str]]) -> dict[str, tuple[Path, ...]]:

@@ -10,6 +10,7 @@ import pytest
 from harness.cli.main import main
 from harness.errors import UsageError
 from harness.importers.convert import import_suite
+from harness.importers.registry import names
 from harness.suites.files import load_suite
 from harness.suites.lint.check import check
 
@@ -26,7 +27,7 @@ def test_the_folder_loads_and_checks_clean(tmp_path: Path):
 
     assert [] == [f for f in check(tmp_path / "My Suite", TODAY) if f.code != "near_duplicate"]
     assert "my-suite" == load_suite(tmp_path / "My Suite").name
-    assert ["README.md", "cases.jsonl", "suite.yaml", "tools.json"] == sorted(
+    assert ["README.md", "cases.jsonl", "imported.jsonl", "suite.yaml", "tools.json"] == sorted(
         file.name for file in (tmp_path / "My Suite").iterdir()
     )
 
@@ -110,3 +111,10 @@ def test_the_command_prints_counts_and_every_note(
     assert "- answers.json:1: 'simple_0' is in quarantine" in (
         tmp_path / "out" / "README.md"
     ).read_text("utf-8")
+
+
+def test_the_help_names_every_importer(capsys: pytest.CaptureFixture[str]):
+    assert main(["suite", "import", "--help"]) == 0
+
+    said = " ".join(capsys.readouterr().out.split())
+    assert [] == [name for name in names() if name not in said]

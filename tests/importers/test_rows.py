@@ -420,25 +420,27 @@ def test_a_file_of_tools_that_is_wrong_is_an_error_with_its_line(tmp_path: Path)
 HEADER = "user_content,tool_name,tool_arguments\n"
 
 
-@pytest.mark.parametrize(
-    ("text", "encoding", "line", "reason"),
-    [
-        (f"{HEADER}Hello,,\nCaf\xe9?,,\n", "latin-1", 3, "invalid continuation byte"),
-        (f"{HEADER}Hello,,\n", "utf-16", 1, "invalid start byte"),
-    ],
-)
-def test_a_table_in_another_encoding_is_an_error_with_its_line(
-    tmp_path: Path, text: str, encoding: str, line: int, reason: str
-):
+def test_a_table_in_another_encoding_is_an_error_with_its_line(tmp_path: Path):
     sources = write(tmp_path, {"rows": ("rows.csv", ""), "tools": ("tools.json", "[]")})
-    (tmp_path / "rows.csv").write_bytes(text.encode(encoding))
+    (tmp_path / "rows.csv").write_bytes(f"{HEADER}Hello,,\nCaf\xe9?,,\n".encode("latin-1"))
 
     with pytest.raises(UsageError) as caught:
         importer("tool-rows").read(sources, TODAY)
 
-    assert f"{tmp_path}/rows.csv:{line}: not UTF-8 text: {reason}; save the file as UTF-8" == (
-        str(caught.value)
-    )
+    assert (
+        f"{tmp_path}/rows.csv:3: not UTF-8 text: invalid continuation byte; save the file as UTF-8 "
+        '(Excel: "CSV UTF-8")'
+    ) == str(caught.value)
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+def test_rows_of_any_spreadsheet_program_are_read(tmp_path: Path, separator: str):
+    table = f"{HEADER}Hello,,\n".replace(",", separator)
+    files = {"rows": ("rows.csv", ""), "tools": ("tools.json", json.dumps([TOOL]))}
+    sources = write(tmp_path, files)
+    (tmp_path / "rows.csv").write_bytes(table.encode("utf-16"))
+
+    assert "Hello" == only(importer("tool-rows").read(sources, TODAY))["prompt"]
 
 
 @pytest.mark.parametrize(

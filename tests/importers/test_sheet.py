@@ -1,0 +1,348 @@
+"""
+A spreadsheet as cases: every column, every type of cell, and what a row may not say.
+"""
+
+import csv
+import io
+import json
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import openpyxl
+import pytest
+
+from harness.cli.main import main
+from harness.errors import UsageError
+from harness.importers.base import Imported
+from harness.importers.convert import import_suite
+from harness.importers.registry import importer
+from harness.suites.lint.check import check
+
+from .examples import write
+
+TODAY = date(2026, 11, 22)
+ARGUMENTS: dict[str, Any] = {
+    "order_id": {"type": "string"},
+    "count": {"type": "integer"},
+    "price": {"type": "number"},
+    "gift": {"type": "boolean"},
+    "sizes": {"type": "array"},
+    "address": {"type": "object"},
+    "day": {"enum": ["today", "tomorrow", 7]},
+    "limit": {"anyOf": [{"type": "integer"}, {"type": "null"}]},
+    "note": {"type": ["string", "null"]},
+    "free": {},
+    "tags": {"type": "string"},
+}
+TOOLS = [
+    {
+        "type": "function",
+        "function": {
+            "name": name,
+            "description": "A tool.",
+            "parameters": {"type": "object", "properties": properties},
+        },
+    }
+    for name, properties in (("order", ARGUMENTS), ("find", {"query": {"type": "string"}}))
+]
+
+
+def sheet(folder: Path, *rows: dict[str, str]) -> Imported:
+    columns = list(dict.fromkeys(column for row in rows for column in row))
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns)
+    writer.writeheader()
+    writer.writerows(rows)
+    files = {"rows": ("rows.csv", text.getvalue()), "tools": ("tools.json", json.dumps(TOOLS))}
+    return importer("sheet").read(write(folder, files), TODAY)
+
+
+def only(imported: Imported) -> dict[str, Any]:
+    assert () == imported.notes
+    (case,) = imported.cases
+    return dict(case.row)
+
+
+def ordered(folder: Path, **cells: str) -> Any:
+    """
+    Return the arguments that a row of tool ``order`` expects.
+    """
+    row = only(sheet(folder, {"prompt": "Order it.", "tool": "order", **cells}))
+    return row["expect"]["calls"][0]["arguments"]
+
+
+def test_every_column_has_its_place(tmp_path: Path):
+    row = {
+        "id": "o-1",
+        "Prompt": "Order A1.",
+        "TOOL": "order",
+        "order_id": "A1",
+        "optional:count": "2",
+        "tags": "orders, plain",
+        "group": "g",
+        "must_pass": "yes",
+    }
+
+    assert {
+        "id": "o-1",
+        "prompt": "Order A1.",
+        "tags": ["orders", "plain"],
+        "group": "g",
+        "must_pass": True,
+        "expect": {
+            "calls": [
+                {
+                    "tool": "order",
+                    "arguments": {"order_id": "A1", "count": {"const": 2, "optional": True}},
+                }
+            ]
+        },
+    } == only(sheet(tmp_path, row))
+
+
+@pytest.mark.parametrize(
+    ("column", "cell", "expected"),
+    [
+        ("order_id", "007", "007"),
+        ("order_id", "7", "7"),
+        ("count", "7", 7),
+        ("count", "7.0", 7),
+        ("price", "19.90", 19.9),
+        ("price", "20", 20),
+        ("gift", "TRUE", True),
+        ("gift", "false", False),
+        ("sizes", '["S", 3]', ["S", 3]),
+        ("address", '{"city": "Oslo"}', {"const": {"city": "Oslo"}}),
+        ("day", "today", "today"),
+        ("day", "7", 7),
+        ("limit", "5", 5),
+        ("limit", "null", None),
+        ("note", "null", None),
+        ("note", "Ring twice", "Ring twice"),
+        ("free", "12", "12"),
+        ("order_id", '{"contains_any": ["A"]}', {"contains_any": ["A"]}),
+        ("order_id", "{name}", "{name}"),
+        ("order_id", '{"const": "{\\"a\\": 1}"}', {"const": '{"a": 1}'}),
+    ],
+)
+def test_a_cell_is_read_by_the_type_that_its_tool_declares(
+    tmp_path: Path, column: str, cell: str, expected: Any
+):
+    assert {column: expected} == ordered(tmp_path, **{column: cell})
+
+
+def test_an_argument_called_like_a_column_is_named_by_its_kind(tmp_path: Path):
+    assert {"tags": "red"} == ordered(tmp_path, **{"arg:tags": "red", "tags": "plain"})
+
+
+def test_texts_of_which_one_must_be_there_are_one_cell(tmp_path: Path):
+    assert {"note": {"contains_any": ["ring", "bell"]}} == ordered(
+        tmp_path, **{"contains:note": "ring | bell"}
+    )
+
+
+def test_what_may_be_left_out_may_be_any_constraint(tmp_path: Path):
+    assert {"note": {"contains_any": ["x"], "optional": True}} == ordered(
+        tmp_path, **{"optional:note": '{"contains_any": ["x"]}'}
+    )
+
+
+def test_an_empty_cell_asks_nothing(tmp_path: Path):
+    assert {"order_id": "A1"} == ordered(tmp_path, order_id="A1", count="", **{"optional:note": ""})
+
+
+def test_a_further_row_of_an_id_is_a_further_call(tmp_path: Path):
+    imported = sheet(
+        tmp_path,
+        {"id": "a", "prompt": "Both!", "tool": "order", "order_id": "A1", "tags": "two"},
+        {"id": "b", "prompt": "One.", "tool": "find", "query": "pears"},
+        {"id": "a", "tool": "find", "query": "plums"},
+        {"id": "a", "prompt": "Both!", "tool": "find", "query": "figs", "tags": "two"},
+    )
+
+    assert () == imported.notes
+    assert ["a", "b"] == [case.row["id"] for case in imported.cases]
+    assert [
+        {"tool": "order", "arguments": {"order_id": "A1"}},
+        {"tool": "find", "arguments": {"query": "plums"}},
+        {"tool": "find", "arguments": {"query": "figs"}},
+    ] == imported.cases[0].row["expect"]["calls"]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ({}, {"abstain": True}),
+        (
+            {"text": "Ada | assistant"},
+            {"abstain": True, "text": {"contains_any": ["Ada", "assistant"]}},
+        ),
+        ({"text": '{"minLength": 3}'}, {"abstain": True, "text": {"minLength": 3}}),
+    ],
+)
+def test_a_row_may_expect_no_call_and_what_is_said_instead(
+    tmp_path: Path, text: dict[str, str], expected: Any
+):
+    row = only(sheet(tmp_path, {"prompt": "Hi.", "expect_none": "yes", **text}))
+
+    assert {"id": "row-0001", "prompt": "Hi.", "expect": expected} == row
+
+
+SOUND = {"id": "a", "prompt": "Order A1.", "tool": "order", "order_id": "A1"}
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        ({"tool": "find"}, "no prompt; a further call repeats the id of its case"),
+        ({"prompt": "x"}, "it names no tool; write yes under expect_none where no call is right"),
+        ({"prompt": "x", "tool": "find", "expect_none": "x"}, "it names a tool and says expect_no"),
+        ({"prompt": "x", "expect_none": "maybe"}, "'expect_none' is 'maybe'; write yes or no"),
+        ({"prompt": "x", "expect_none": "yes", "query": "y"}, "it expects no call and has an arg"),
+        ({"prompt": "x", "tool": "fnd"}, "unknown tool 'fnd'; did you mean 'find'?"),
+        ({"prompt": "x", "tool": "find", "must_pass": "2"}, "'must_pass' is '2'; write yes or no"),
+        ({"prompt": "x", "tool": "find", "text": "y"}, "a text can be expected only beside expect"),
+        ({"prompt": "x", "tool": "find", "order_id": "y"}, "'find' has no argument 'order_id'"),
+        (
+            {"prompt": "x", "tool": "find", "arg:quer": "y"},
+            "'find' has no argument 'quer'; did you mean 'query'?",
+        ),
+        (
+            {"prompt": "x", "tool": "find", "query": "y", "optional:query": "z"},
+            "'query' is given in two columns; keep one",
+        ),
+        (
+            {"prompt": "x", "tool": "order", "count": "two"},
+            "'count' of 'order': must be a whole number, not 'two'",
+        ),
+        (
+            {"prompt": "x", "tool": "order", "price": "19,90"},
+            "'price' of 'order': must be a number, with a point, not '19,90'",
+        ),
+        (
+            {"prompt": "x", "tool": "order", "sizes": "S, M"},
+            "'sizes' of 'order': must be a JSON list such as",
+        ),
+        (
+            {"prompt": "x", "tool": "order", "gift": "perhaps"},
+            "'gift' of 'order': must be true or false, not",
+        ),
+        (
+            {"prompt": "x", "tool": "find", "query": '{"contains_any": ["a"'},
+            "'query' of 'find': it begins like a JSON object: not valid JSON",
+        ),
+        (
+            {"prompt": "x", "tool": "find", "contains:query": "|"},
+            "'contains:query' of 'find': '|' na",
+        ),
+        (
+            {"id": "a", "prompt": "Other?", "tool": "find"},
+            "'prompt' is not that of line 2, the fir",
+        ),
+        ({"id": "a", "tool": "find", "group": "g"}, "'group' is not that of line 2"),
+        ({"id": "a", "expect_none": "yes"}, "case 'a' expects a call on line 2"),
+    ],
+)
+def test_a_row_that_cannot_be_a_case_is_left_out_by_file_and_line(
+    tmp_path: Path, row: dict[str, str], said: str
+):
+    sound = {"id": "s", "prompt": "Find figs.", "tool": "find", "query": "figs"}
+
+    imported = sheet(tmp_path, SOUND, row, sound)
+
+    assert f"{tmp_path}/rows.csv:3: left out: {said}" in str(imported.notes[0])
+    assert "s" in [case.row["id"] for case in imported.cases]
+
+
+def test_a_case_with_a_faulty_row_is_left_out_whole(tmp_path: Path):
+    """
+    With a call less it would expect something else.
+    """
+    imported = sheet(tmp_path, SOUND, {"id": "a", "tool": "fnd"}, {"id": "a", "tool": "find"})
+
+    assert () == imported.cases
+    assert [3, 2, 4] == [note.line for note in imported.notes]
+    assert "left out with the row on line 3, which is of its case" == imported.notes[1].message
+
+
+def test_a_column_nobody_knows_is_noted_once(tmp_path: Path):
+    imported = sheet(tmp_path, {**SOUND, "owner": "Ann"}, {**SOUND, "id": "b", "owner": "Bo"})
+
+    assert [f"{tmp_path}/rows.csv:2: 'owner' has no place in a suite and is left out (2 rows)"] == [
+        str(note) for note in imported.notes
+    ]
+
+
+@pytest.mark.parametrize(
+    ("head", "missing"), [("id,tool", "prompt"), ("id,prompt", "tool"), ("question", "prompt")]
+)
+def test_a_table_without_a_column_it_needs_says_where_an_example_is(
+    tmp_path: Path, head: str, missing: str
+):
+    files = {"rows": ("rows.csv", head + "\n1,x\n"), "tools": ("tools.json", json.dumps(TOOLS))}
+
+    with pytest.raises(
+        UsageError, match=rf"rows\.csv:1: no column '{missing}'.*sheet --template DIR"
+    ):
+        importer("sheet").read(write(tmp_path, files), TODAY)
+
+
+def test_a_workbook_makes_the_same_cases(tmp_path: Path):
+    book = openpyxl.Workbook()
+    for row in (
+        ["id", "prompt", "tool", "order_id", "count", "price", "gift", "must_pass"],
+        ["a", "Order.", "order", 1043, 2.0, 19.9, True, True],
+    ):
+        book.worksheets[0].append(row)
+    sources = write(tmp_path, {"tools": ("tools.json", json.dumps(TOOLS))})
+    book.save(tmp_path / "rows.xlsx")
+
+    row = only(importer("sheet").read({**sources, "rows": (tmp_path / "rows.xlsx",)}, TODAY))
+
+    assert row["must_pass"] is True
+    assert {"order_id": "1043", "count": 2, "price": 19.9, "gift": True} == row["expect"]["calls"][
+        0
+    ]["arguments"]
+
+
+# The template.
+
+
+def test_the_template_is_imported_as_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.chdir(tmp_path)
+
+    assert main(["suite", "import", "sheet", "--template", "start"]) == 0
+    assert f"wrote {Path('start/rows.csv')}\nwrote {Path('start/tools.json')}\n" == (
+        capsys.readouterr().out
+    )
+
+    sources = {"rows": (Path("start/rows.csv"),), "tools": (Path("start/tools.json"),)}
+    made = import_suite("sheet", sources, Path("suites/shop"), today=TODAY)
+    assert () == made.notes
+    assert [] == check(Path("suites/shop"), TODAY)
+
+
+def test_a_template_replaces_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    (tmp_path / "tools.json").write_text("mine")
+
+    assert main(["suite", "import", "sheet", "--template", str(tmp_path)]) == 2
+
+    assert "tools.json is there already" in capsys.readouterr().err
+    assert ["tools.json"] == [file.name for file in tmp_path.iterdir()]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["bfcl"], "format bfcl has no template"),
+        (["sheet", "rows.csv"], "--template imports nothing"),
+    ],
+)
+def test_a_template_is_of_a_format_and_nothing_else(
+    tmp_path: Path, arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
+):
+    assert main(["suite", "import", *arguments, "--template", str(tmp_path / "t")]) == 2
+    assert said in capsys.readouterr().err
