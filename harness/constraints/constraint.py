@@ -37,8 +37,9 @@ answers. The rest is this project's.
 
 The text keywords apply to text only: any other JSON type is a wrong type. The extra keywords may be
 nested wherever JSON Schema allows a schema, except ``optional`` and ``absent``, which are about an
-argument as a whole. ``format`` is checked, not only noted, so only known formats are accepted;
-``$ref`` refers to a part of the same constraint, never to an address.
+argument as a whole. ``format`` is checked, not only noted, so only known formats are accepted
+(`harness.constraints.formats`); without a type beside it, it applies to text only as well. ``$ref``
+refers to a part of the same constraint, never to an address.
 """
 
 from collections.abc import Iterator, Mapping
@@ -50,6 +51,7 @@ from jsonschema.validators import extend
 from referencing import Registry
 
 from harness.constraints.datetimes import read_moment
+from harness.constraints.formats import FORMATS
 from harness.constraints.keywords import CHECKS, finite, json_type
 from harness.constraints.references import (
     SCHEMA_LISTS,
@@ -59,14 +61,12 @@ from harness.constraints.references import (
     missing_reference,
     subschemas,
 )
-from harness.constraints.schema import FORMAT_CHECKER, SchemaValidator, check_schema
+from harness.constraints.schema import SchemaValidator, check_schema
 
 FaultCode = Literal["wrong_type", "wrong_value"]
 
 TEXT_KEYWORDS = ("contains_any", "contains_all", "equals_ignoring_case", "same_moment_as")
 EXTRA_KEYWORDS = (*TEXT_KEYWORDS, "close_to", "tolerance", "normalized_as")
-FORMATS = ("date", "email", "ipv4", "ipv6", "regex", "uuid")
-"""The values of ``format`` that jsonschema checks whatever else is installed."""
 
 _PLAIN = """
 type const enum multipleOf maximum exclusiveMaximum minimum exclusiveMinimum maxLength minLength
@@ -173,7 +173,7 @@ def make_constraint(spec: Any) -> Constraint:
         absent=flags.get("absent", False),
         schema=schema,
         # The empty registry keeps a "$ref" from being fetched.
-        validator=_Validator(schema, registry=Registry(), format_checker=FORMAT_CHECKER),
+        validator=_Validator(schema, registry=Registry()),
         plain=schema.keys() <= {*CHECKS, *EXTRA_KEYWORDS},
     )
 
@@ -270,7 +270,7 @@ def _check_extras(schema: Mapping[str, Any]) -> None:
             raise ValueError(f'"{name}" must be a number')
     if schema.get("tolerance", 0) < 0:
         raise ValueError('"tolerance" is negative, so no value could meet it')
-    if schema.get("format", FORMATS[0]) not in FORMATS:
+    if "format" in schema and schema["format"] not in FORMATS:
         raise ValueError(
             f'"format" must be one of {", ".join(FORMATS)}; write a "pattern" for others'
         )
@@ -280,7 +280,17 @@ def _check_extras(schema: Mapping[str, Any]) -> None:
         raise ValueError('"normalized_as" changes how const and enum compare, and neither is given')
 
 
-_Validator: Any = extend(SchemaValidator, CHECKS)  # type: ignore[no-untyped-call]
+def _format(_: Any, name: str, instance: Any, schema: Mapping[str, Any]) -> Iterator[Any]:
+    if not isinstance(instance, str):
+        if not {"type", "const", "enum"} & schema.keys():
+            yield ValidationError(f"{instance!r} is not text, as format {name!r} is")
+    elif not FORMATS[name](instance):
+        yield ValidationError(f"{instance!r} is not of format {name!r}")
+
+
+_Validator: Any = extend(  # type: ignore[no-untyped-call]
+    SchemaValidator, {**CHECKS, "format": _format}
+)
 
 
 def _code(error: ValidationError) -> FaultCode:
@@ -296,7 +306,7 @@ def _code(error: ValidationError) -> FaultCode:
         keyword == "type"
         or (keyword == "const" and json_type(expected) != found)
         or (keyword == "enum" and found not in {json_type(value) for value in expected})
-        or (keyword in TEXT_KEYWORDS and found != "string")
+        or (keyword in (*TEXT_KEYWORDS, "format") and found != "string")
         or (keyword == "close_to" and found != "number")
     )
     return "wrong_type" if of_type else "wrong_value"

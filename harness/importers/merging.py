@@ -65,8 +65,8 @@ class _Merger:
         elif steps[-1:] == ("calls",) and _tools(sources) == _tools(suite):
             inner = base if _tools(base) == _tools(suite) else [ABSENT] * len(suite)
             return [
-                self.value(*three, (*steps, index))
-                for index, three in enumerate(zip(inner, sources, suite, strict=True))
+                self.value(old, new, here, (*steps, index))
+                for index, (old, new, here) in enumerate(zip(inner, sources, suite, strict=True))
             ]
         elif steps == ("tags",) and self.known:
             return _tags(base, sources, suite)
@@ -79,8 +79,8 @@ class _Merger:
         before = base if isinstance(base, Mapping) else {}
         merged = {}
         for key in dict.fromkeys([*suite, *sources]):
-            three = (each.get(key, ABSENT) for each in (before, sources, suite))
-            value = self.value(*three, (*steps, key))
+            old, new, here = (each.get(key, ABSENT) for each in (before, sources, suite))
+            value = self.value(old, new, here, (*steps, key))
             if value is not ABSENT:
                 merged[key] = value
         return merged

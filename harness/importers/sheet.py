@@ -311,6 +311,9 @@ _WORDS = {
 }
 
 
+_READ: Mapping[str, Any] = {"number": (int, float), "array": list, "object": dict}
+
+
 def _value(cell: str, schema: Mapping[str, Any]) -> Any:
     """
     Return what a cell says, as a value of the type that *schema* declares.
@@ -361,8 +364,7 @@ def _read(cell: str, kind: str) -> tuple[Any] | None:
         value = decode_json(cell)
     except ValueError:
         return None
-    wanted = {"number": (int, float), "array": list, "object": dict}[kind]
-    return (value,) if isinstance(value, wanted) else None
+    return (value,) if isinstance(value, _READ[kind]) else None
 
 
 SHEET = Sheet()

@@ -632,3 +632,72 @@ def test_a_summary_counts_what_a_suite_holds(tmp_path):
 
 def test_the_shipped_suite_is_clean():
     assert [] == check(REPOSITORY / "suites" / "tool-routing", TODAY)
+
+
+SEARCH = {
+    "name": "search",
+    "parameters": {
+        "type": "object",
+        "properties": {
+            "query": {"type": "string"},
+            "page": {"type": "string", "enum": ["terms of use", "about us"]},
+            "day": {"type": "string", "format": "date"},
+        },
+    },
+}
+
+
+def asked_for(folder, arguments, prompt="Find songs about winter nights"):
+    row = {"id": "a", "prompt": prompt, "expect": {"calls": [{"tool": "search", "arguments": {}}]}}
+    row["expect"]["calls"][0]["arguments"] = arguments
+    return findings(write(folder, row, tools=[SEARCH]))
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "songs about winter",
+        {"const": "songs about winter"},
+        {"enum": ["winter", "songs about winter"]},
+        {"const": "cold nights", "optional": True},
+    ],
+    ids=str,
+)
+def test_free_text_that_must_be_equal_to_the_letter_is_a_finding(tmp_path, query):
+    (found,) = asked_for(tmp_path, {"query": query})
+
+    assert found.startswith("cases.jsonl:1: free_text: case 'a': argument 'query' of 'search' must")
+    assert "write contains_any or contains_all, or equals_ignoring_case if these very" in found
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"query": "winter"},
+        {"query": "Winter nights"},
+        {"query": {"contains_any": ["songs about winter"]}},
+        {"query": {"equals_ignoring_case": "songs about winter"}},
+        {"query": {"const": "songs about winter", "normalized_as": "bfcl"}},
+        {"page": "terms of use"},
+    ],
+    ids=str,
+)
+def test_a_text_that_leaves_no_choice_of_words_is_none(tmp_path, arguments):
+    assert [] == asked_for(tmp_path, arguments)
+
+
+def test_the_text_of_an_answer_is_free_text_too(tmp_path):
+    row = {"id": "a", "prompt": "Hi", "expect": {"abstain": True, "text": "How can I help you?"}}
+
+    (found,) = findings(write(tmp_path, row))
+
+    assert "free_text: case 'a': the text of the answer must be" in found
+
+
+def test_a_value_that_is_not_of_the_format_its_tool_declares_is_a_finding(tmp_path):
+    (found,) = asked_for(tmp_path, {"day": {"enum": ["2026-03-12", "12.03.2026"]}})
+
+    assert (
+        "cases.jsonl:1: wrong_format: case 'a': argument 'day' of 'search': \"12.03.2026\" is not "
+        "of format 'date', which the tool declares; write it in that format"
+    ) == found

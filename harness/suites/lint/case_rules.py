@@ -11,6 +11,7 @@ from harness.constraints.constraint import Constraint
 from harness.diagnostics import Steps
 from harness.messages import Message
 from harness.suites.lint.findings import Found
+from harness.suites.lint.text_rules import free_text_findings
 from harness.suites.lint.value_rules import value_findings
 from harness.suites.suite import Abstention, Calls, Case, ExpectedCall, Turn
 
@@ -29,9 +30,14 @@ def case_findings(case: Case) -> Iterator[Found]:
         for alternative in turn.expectation.alternatives:
             if isinstance(alternative, Abstention):
                 yield from _abstention(alternative, case, label, steps)
+                if alternative.text is not None:
+                    where = f"{label}: the text of the answer"
+                    yield from free_text_findings(
+                        alternative.text, True, turn.messages, where, steps
+                    )
             else:
                 for call in alternative.calls:
-                    yield from _call(call, case, label, steps)
+                    yield from _call(call, case, turn, label, steps)
         if index + 1 < len(case.turns):
             reference = case.turns[index + 1].messages[len(turn.messages)]
             if not any(
@@ -120,7 +126,7 @@ def _abstention(alternative: Abstention, case: Case, label: str, steps: Steps) -
         yield steps, "no_effect", text
 
 
-def _call(call: ExpectedCall, case: Case, label: str, steps: Steps) -> Iterator[Found]:
+def _call(call: ExpectedCall, case: Case, turn: Turn, label: str, steps: Steps) -> Iterator[Found]:
     tool = next(tool for tool in case.tools if tool.name == call.tool)
     required = tool.parameters.get("required", ())
     for name, constraint in call.arguments.items():
@@ -136,6 +142,8 @@ def _call(call: ExpectedCall, case: Case, label: str, steps: Steps) -> Iterator[
             )
         if not constraint.absent:
             yield from value_findings(tool, name, constraint, where, steps)
+            declared = tool.parameters.get("properties", {}).get(name, True)
+            yield from free_text_findings(constraint, declared, turn.messages, where, steps)
     if call.other_arguments == "forbid":
         for name in required:
             if name not in call.arguments:

@@ -9,6 +9,7 @@ from typing import Any
 
 from harness.canonical import canonical_json
 from harness.constraints.constraint import TEXT_KEYWORDS, Constraint
+from harness.constraints.formats import FORMATS
 from harness.constraints.keywords import json_type
 from harness.constraints.schema import schema_validator
 from harness.diagnostics import Steps
@@ -46,6 +47,12 @@ def value_findings(
     for value, who, _ in refused:
         text = f"{where}: {who} rejects {canonical_json(value)}; remove it"
         yield steps, "unreachable_value", text
+    for value in _of_another_format(named, declared):
+        text = (
+            f"{where}: {canonical_json(value)} is not of format {declared['format']!r}, which the "
+            "tool declares; write it in that format"
+        )
+        yield steps, "wrong_format", text
     if named or not isinstance(declared, Mapping):
         return
     allowed = named_values(declared)
@@ -76,6 +83,16 @@ def _refusal(value: Any, constraint: Constraint, declared: Any) -> tuple[str, st
     for fault in constraint.check(value):
         return "the constraint itself", fault.detail
     return None
+
+
+def _of_another_format(values: Sequence[Any], declared: Any) -> list[str]:
+    """
+    Return the texts that a tool's format does not allow; answers are not held to it.
+    """
+    name = declared.get("format") if isinstance(declared, Mapping) else None
+    if not isinstance(name, str) or name not in FORMATS:
+        return []
+    return [value for value in values if isinstance(value, str) and not FORMATS[name](value)]
 
 
 def _clash(constraint: Mapping[str, Any], declared: Mapping[str, Any]) -> str | None:
