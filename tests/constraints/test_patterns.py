@@ -117,7 +117,7 @@ def test_names_of_arguments_are_matched_likewise(
 
 def test_a_pattern_beside_unevaluated_properties_must_be_of_both_languages():
     check_schema({"unevaluatedProperties": False, "patternProperties": {"^a": {}}})
-    with pytest.raises(SchemaError, match="beside unevaluatedProperties"):
+    with pytest.raises(SchemaError, match="with unevaluatedProperties"):
         check_schema({"unevaluatedProperties": False, "patternProperties": {r"^\p{L}": {}}})
 
 
