@@ -18,6 +18,7 @@ import pytest
 import harness
 
 PACKAGE = Path(harness.__file__).parent
+TESTS = Path(__file__).parent
 
 PURE = [
     "canonical.py",
@@ -96,6 +97,21 @@ MUTABLE = {
     "Row",  # backends/engine: an answer while it is decoded
 }
 """Public dataclasses that are not values but work in progress; private ones may be."""
+
+ACROSS = {
+    "cli/test_names.py": "names that every command looks up",
+    "dialects/test_known_bugs.py": "bugs of public parsers, whatever the dialect",
+    "dialects/test_one_reading.py": "the two dialects that leave out a second reading",
+    "dialects/test_rendering.py": "what dialects write, character by character",
+    "dialects/test_table.py": "the table in docs/dialects.md",
+    "finetuning/test_command.py": "harness finetune on the data of this folder",
+    "importers/test_rows.py": "the three importers of chat rows, on one set of rows",
+    "renderers/test_exports.py": "two forms, each read by the project it is written for",
+    "scoring/test_seven_outcomes.py": "outcomes told apart in every dialect",
+    "suites/test_bundled.py": "the suites of this repository",
+    "suites/test_guide.py": "docs/first-suite.md, command by command",
+}
+"""Tests of a package that are about more than one of its modules, and what they are about."""
 
 
 def sources(*places: str) -> list[Path]:
@@ -179,6 +195,33 @@ def test_few_modules_lie_flat_and_none_spells_a_package_in_its_name():
 
     assert len(flat) <= 12, sorted(flat)
     assert [] == [module for module in sorted(flat) if module.startswith(tuple(prefixes))]
+
+
+def test_the_tests_of_a_package_mirror_it():
+    """
+    What is in harness/P/X.py is tested in tests/P/test_X.py, or a side of it in test_X_SIDE.py.
+    """
+
+    def about(test: Path) -> Iterator[Path]:
+        words = test.stem.removeprefix("test_").split("_")
+        for many in range(1, len(words) + 1):
+            module = PACKAGE / test.relative_to(TESTS).with_name("_".join(words[:many]))
+            yield from (module.with_suffix(".py"), module / "__init__.py")
+
+    tests = [
+        test
+        for package in PACKAGE.glob("*/__init__.py")
+        for test in (TESTS / package.parent.name).rglob("test_*.py")
+        if test.name != "test_contract.py"  # of an open family: every member is held to it
+    ]
+    stray = {
+        test.relative_to(TESTS).as_posix()
+        for test in tests
+        if not any(module.exists() for module in about(test))
+    }
+
+    assert len(tests) > 50
+    assert ACROSS.keys() == stray
 
 
 def test_pure_modules_touch_nothing_outside():
