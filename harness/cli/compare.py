@@ -21,7 +21,8 @@ def add_parser(commands: Commands) -> None:
     """
     Declare the options of the command.
     """
-    command = add_command(commands, "compare", run, "show runs or baselines side by side")
+    purpose = "show runs or baselines side by side, more than two in order"
+    command = add_command(commands, "compare", run, purpose)
     command.add_argument("runs", nargs="+", metavar="RUN", help="two or more runs or baselines")
     add_detail(command)
     add_root(command)
@@ -34,8 +35,7 @@ def run(arguments: argparse.Namespace) -> int:
     """
     from harness.reports.brief import outcome
     from harness.reports.build import report_comparison, report_side_by_side
-    from harness.runs.verify import verified
-    from harness.workflow.compare import compare, exit_code
+    from harness.workflow.compare import compare, compare_many, exit_code
     from harness.workflow.project import open_project
 
     project = open_project(arguments.root)
@@ -46,8 +46,7 @@ def run(arguments: argparse.Namespace) -> int:
     if len(runs) == 2:
         report = report_comparison(compare(*runs))
     else:
-        runs = [verified(run) for run in runs]
-        report = report_side_by_side(runs)
+        report = report_side_by_side(*compare_many(runs))
     code = exit_code(runs)
     with until_closed():
         stream = deliver(report, arguments)

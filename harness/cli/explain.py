@@ -22,7 +22,9 @@ def add_parser(commands: Commands) -> None:
     command.add_argument("run", metavar="RUN", help="a run's folder or a baseline")
     command.add_argument("case", metavar="CASE", help="the id of a case")
     command.add_argument(
-        "--baseline", metavar="NAME", help="say where the answer first differs from this baseline's"
+        "--baseline",
+        metavar="NAME",
+        help="say where the answer first differs from that of this baseline or run",
     )
     add_root(command)
 

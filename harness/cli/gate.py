@@ -21,7 +21,7 @@ def add_parser(commands: Commands) -> None:
         "--baseline",
         required=True,
         metavar="NAME",
-        help="the baseline of its suite to compare the run with",
+        help="the baseline of its suite to compare the run with, or a run's folder",
     )
     command.add_argument(
         "--anchor",

@@ -5,11 +5,11 @@ Text is ASCII with JSON's own escapes, so that nothing in it can act on a termin
 """
 
 import json
-from collections.abc import Mapping
 from typing import Any
 
 from harness.comparison.compare import Comparison
 from harness.comparison.paired import PairedRate, PairedValues
+from harness.gating.ranking import ALPHA, Ranking
 from harness.reports.report import Report
 from harness.runs.record import MetricValue, RunRecord, encode
 
@@ -18,7 +18,7 @@ def render(report: Report) -> str:
     """
     Return *report* as one JSON object: a verdict as `Verdict.to_json`, one run as its run.json.
     """
-    data: Mapping[str, Any]
+    data: dict[str, Any]
     if report.verdict is not None:
         data = report.verdict.to_json()
     elif report.comparison is not None:
@@ -27,6 +27,8 @@ def render(report: Report) -> str:
         data = json.loads(encode(report.new.record))
     else:
         data = {"runs": [{"name": run.name} | _numbers(run.record) for run in report.runs]}
+        if report.ranking is not None:
+            data["ranking"] = _ranked(report.ranking)
     return json.dumps(data, indent=2, sort_keys=True, allow_nan=False) + "\n"
 
 
@@ -54,6 +56,26 @@ def compared(comparison: Comparison) -> dict[str, Any]:
             {"field": each.field, "old": each.old, "new": each.new, "effect": each.effect}
             for each in comparison.differences
         ],
+    }
+
+
+def _ranked(ranking: Ranking) -> dict[str, Any]:
+    """
+    Return the ranking of the runs, which are named by their position among them.
+    """
+    return {
+        "answers": ranking.answers,
+        "alpha": ALPHA,
+        "places": [
+            {
+                "correct": place.correct,
+                "must_pass_failed": place.must_pass_failed,
+                "not_told_apart_from": place.alike,
+                "made_otherwise": place.made_otherwise,
+            }
+            for place in ranking.places
+        ],
+        "tests": [{"runs": [one, other], "p_adjusted": p} for (one, other), p in ranking.p.items()],
     }
 
 

@@ -9,9 +9,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
 
-from harness.comparison.compare import Comparison, in_common
+from harness.comparison.compare import Comparison
 from harness.gating.verdict import Reason, Verdict
-from harness.reports import changes, evidence, tables
+from harness.reports import changes, evidence, ranked, tables
 from harness.reports.blocks import (
     Block,
     Entry,
@@ -29,6 +29,7 @@ from harness.reports.format import plural, title, value
 from harness.reports.report import Report, RunView
 from harness.reports.sections import says_something
 from harness.scoring.results import PRECEDENCE
+from harness.wording import named
 
 FIRST = 20
 """How many cases are listed where there is room."""
@@ -69,8 +70,19 @@ def outcome(report: Report) -> str:
         rate = report.comparison.rates["accuracy"]
         return f"{plural(len(rate.broken), 'case')} broken, {len(rate.fixed):,} fixed"
     if len(report.runs) > 1:
-        return plural(len(report.runs), "run")
+        return _first(report)
     return f"accuracy {value('accuracy', report.new.record.metrics['accuracy'].value)}"
+
+
+def _first(report: Report) -> str:
+    ranking = report.ranking
+    if ranking is None:
+        return plural(len(report.runs), "run")
+    if not ranking.answers:
+        return "not comparable"
+    alike = [report.runs[place].name for place in ranking.places[0].alike]
+    apart = f", not told apart from {named(alike)}" if alike else ""
+    return f"best: {report.runs[0].name}{apart},"
 
 
 def _compared(report: Report, comparison: Comparison) -> Iterator[Section]:
@@ -142,8 +154,8 @@ def _moved(comparison: Comparison, verdict: Verdict | None) -> Iterator[Block]:
 
 
 def _side_by_side(report: Report) -> Iterator[Section]:
-    if not in_common([run.record for run in report.runs]):
-        yield Section(title="", blocks=(changes.not_comparable(),))
+    if report.ranking is not None:
+        yield Section(title="", blocks=ranked.order(report.runs, report.ranking))
     yield Section(title="Metrics", blocks=(tables.metrics_side_by_side(report.runs),))
     count = len(tables.disagreements(report.runs).rows)
     yield _rest([f"{plural(count, 'answer')} on which they differ", "the runs' settings"])

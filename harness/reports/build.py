@@ -13,6 +13,7 @@ from harness.checkpoints.reference import parse_reference
 from harness.errors import HarnessError
 from harness.finetuning import Finetuned, finished
 from harness.gating.decision import Compared, Gated
+from harness.gating.ranking import Ranking
 from harness.reports.report import Asked, Report, RunView
 from harness.runs.store import StoredRun
 from harness.suites.files import load_suite_copy
@@ -128,11 +129,13 @@ def report_gate(gated: Gated) -> Report:
     )
 
 
-def report_side_by_side(runs: Sequence[StoredRun]) -> Report:
+def report_side_by_side(runs: Sequence[StoredRun], ranking: Ranking) -> Report:
     """
-    Return the report on any number of runs, each by itself.
+    Return the report on any number of runs in the order of *ranking*.
     """
-    return Report(title="checkpoints side by side", runs=tuple(view(run) for run in runs))
+    return Report(
+        title="checkpoints side by side", runs=tuple(view(run) for run in runs), ranking=ranking
+    )
 
 
 def report_comparison(compared: Compared) -> Report:

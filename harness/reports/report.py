@@ -8,6 +8,7 @@ from typing import Any
 
 from harness.comparison.compare import Comparison
 from harness.finetuning.result import Finetuned
+from harness.gating.ranking import Ranking
 from harness.gating.verdict import Verdict
 from harness.runs.record import RunRecord
 from harness.transcript import Key
@@ -61,6 +62,8 @@ class Report:
     runs: tuple[RunView, ...]
     comparison: Comparison | None = None
     verdict: Verdict | None = None
+    ranking: Ranking | None = None
+    """Of the runs, which are in its order."""
 
     def __post_init__(self) -> None:
         if not self.runs:
@@ -69,6 +72,8 @@ class Report:
             raise ValueError(f"a comparison is of two runs, not {len(self.runs)}")
         if self.verdict is not None and self.comparison is None:
             raise ValueError("a verdict belongs to a comparison")
+        if self.ranking is not None and len(self.ranking.places) != len(self.runs):
+            raise ValueError("a ranking has a place for each run")
 
     @property
     def old(self) -> RunView:

@@ -4,8 +4,8 @@ The parts of a report in reading order: what decides first, then evidence, setti
 Terminal and Markdown both show these, so they always say the same.
 """
 
-from harness.comparison.compare import Comparison, in_common
-from harness.reports import changes, evidence, tables
+from harness.comparison.compare import Comparison
+from harness.reports import changes, evidence, ranked, tables
 from harness.reports.blocks import Block, Listing, Names, Paragraph, Points, Section, Table
 from harness.reports.format import plural
 from harness.reports.report import Report
@@ -66,9 +66,9 @@ def _side_by_side(report: Report) -> list[Section]:
     runs = report.runs
     names = tables.columns(runs)
     differing = tables.disagreements(runs)
-    apart = not in_common([run.record for run in runs])
+    ranking = report.ranking
     return [
-        Section(title="", blocks=(changes.not_comparable(),) if apart else (), open=True),
+        Section(title="", blocks=ranked.order(runs, ranking) if ranking else (), open=True),
         Section(title="The runs", blocks=(tables.heads(runs, [""] * len(runs)),)),
         Section(
             title="Metrics",
@@ -78,6 +78,7 @@ def _side_by_side(report: Report) -> list[Section]:
             ),
             open=True,
         ),
+        Section(title="Paired tests", blocks=(ranked.p_values(runs, ranking),) if ranking else ()),
         Section(title="Statuses", blocks=(tables.statuses(runs, names),)),
         Section(title="Second calls", blocks=(tables.second_calls_by_kind(runs, names),)),
         Section(

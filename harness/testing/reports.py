@@ -15,6 +15,7 @@ from harness.checkpoints.checkpoint import Checkpoint
 from harness.comparison.compare import compare
 from harness.gating.gate import gate
 from harness.gating.policy import default_policy, read_policy
+from harness.gating.ranking import rank
 from harness.provenance import Environment
 from harness.reports.report import Report, RunView
 from harness.runs.record import RunRecord, Selection, SuiteReference, with_interval
@@ -178,6 +179,16 @@ def anchored() -> Report:
     return Report(title="two gates", runs=(old, new), comparison=last, verdict=verdict)
 
 
+def ranked(*runs: RunView) -> Report:
+    """
+    Return the report on *runs* in their order.
+    """
+    ranking = rank([run.record for run in runs])
+    return Report(
+        title="in order", runs=tuple(runs[place.run] for place in ranking.places), ranking=ranking
+    )
+
+
 REPORTS: dict[str, Callable[[], Report]] = {
     "run": lambda: Report(title="a run", runs=(view("candidate", new_cases()),)),
     "gate": lambda: gated(view("main", old_cases()), view("candidate", new_cases())),
@@ -190,6 +201,9 @@ REPORTS: dict[str, Callable[[], Report]] = {
             view("two", new_cases()),
             view("three", [case("c00", turn("truncated", calls=()))]),
         ),
+    ),
+    "ranked": lambda: ranked(
+        view("one", new_cases()), view("two", old_cases()), view("three", new_cases())
     ),
     "empty": lambda: Report(title="nothing", runs=(view("empty", []),)),
     "empty gate": lambda: gated(view("nothing", []), view("still nothing", [])),

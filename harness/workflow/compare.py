@@ -3,12 +3,14 @@ Two stored runs compared; judged again first, where they had been judged differe
 """
 
 from collections.abc import Sequence
+from itertools import combinations
 from typing import Any
 
 from harness.comparison.compare import compare as compare_records
 from harness.comparison.compare import in_common
 from harness.errors import ExitCode
 from harness.gating.decision import Compared
+from harness.gating.ranking import Ranking, rank
 from harness.runs.record import RunRecord
 from harness.runs.rescore import rejudge
 from harness.runs.store import StoredRun
@@ -29,6 +31,22 @@ def compare(old: StoredRun, new: StoredRun) -> Compared:
     comparison = compare_records(old.record, new.record)
     comparison = comparison.with_rejudged(*_versions(*stored, old.record, new.record))
     return Compared(old=old, new=new, comparison=comparison)
+
+
+def compare_many(runs: Sequence[StoredRun]) -> tuple[tuple[StoredRun, ...], Ranking]:
+    """
+    Return *runs*, the best first, and their ranking; where any two were judged by different
+    versions, all are judged again first.
+
+    Raises:
+        StoreError: if a run does not follow from its evidence (`harness.runs.verify`).
+    """
+    runs = [verified(run) for run in runs]
+    records = [run.record for run in runs]
+    if any(_judged_by(one, two) != _judged_by(two, one) for one, two in combinations(records, 2)):
+        runs = [rejudge(run) for run in runs]
+    ranking = rank([run.record for run in runs])
+    return tuple(runs[place.run] for place in ranking.places), ranking
 
 
 def _versions(

@@ -126,21 +126,24 @@ class Project:
 
     def baseline(self, record: RunRecord, name: str) -> StoredRun:
         """
-        Return the baseline *name* of the suite *record* was made with.
+        Return the baseline *name* of the suite *record* was made with, or the run in the folder
+        *name*.
 
         Raises:
-            StoreError: if there is none; a gate without a baseline is an error, never a pass.
+            StoreError: if there is neither; a gate without a baseline is an error, never a pass.
         """
         # `baseline list` and `compare` name a baseline with its suite.
-        name = name.removeprefix(f"{record.suite.name}/")
-        folder = self.baselines / record.suite.name / name
-        if not _is_name(name) or not folder.is_dir():
-            known = self.baseline_names(record.suite.name)
-            raise StoreError(
-                f"suite {record.suite.name} has no baseline {name!r}{suggest(name, known)}\n"
-                f"`harness baseline save RUN --name {name}` accepts a run as one"
-            )
-        return load_run(folder)
+        within = name.removeprefix(f"{record.suite.name}/")
+        folder = self.baselines / record.suite.name / within
+        if _is_name(within) and folder.is_dir():
+            return load_run(folder)
+        if holds_run(Path(name)):
+            return load_run(Path(name))
+        known = self.baseline_names(record.suite.name)
+        raise StoreError(
+            f"suite {record.suite.name} has no baseline {within!r}{suggest(within, known)}\n"
+            f"`harness baseline save RUN --name {within}` accepts a run; its folder will do, too"
+        )
 
     def policy(self, path: Path | None = None) -> Policy:
         """

@@ -12,7 +12,7 @@ from harness.canonical import canonical_json
 from harness.comparison.compare import Comparison
 from harness.comparison.differences import Effect
 from harness.renderers.html import charts, figures
-from harness.reports import changes, evidence, tables
+from harness.reports import changes, evidence, ranked, tables
 from harness.reports.blocks import Block, Inline, Listing, Names, Paragraph, Quote, Table
 from harness.reports.escape import cut
 from harness.reports.format import ABSENT, plural
@@ -233,7 +233,8 @@ def _metrics(report: Report) -> tuple[Block | figures.Figure, ...]:
         tables.metrics_of(runs[0].record) if len(runs) == 1 else tables.metrics_side_by_side(runs)
     )
     without = Paragraph(text=tables.without_value(run.record for run in runs))
-    return (figures.rates(runs, figures.names(report)), table, without)
+    ranking = ranked.order(runs, report.ranking) if report.ranking else ()
+    return (*ranking, figures.rates(runs, figures.names(report)), table, without)
 
 
 def _compared(report: Report, comparison: Comparison) -> Iterator[Panel]:
