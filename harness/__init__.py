@@ -31,9 +31,9 @@ if TYPE_CHECKING:
     from harness.messages import tools_from_functions as tools_from_functions
     from harness.pytest_plugin.assertions import ToolCalls as ToolCalls
     from harness.renderers.registry import render as render
-    from harness.runs.baselines import save_baseline as save_baseline
     from harness.runs.store import load_run as load_run
     from harness.suites.files import load_suite as load_suite
+    from harness.workflow.baseline import save_baseline as save_baseline
     from harness.workflow.compare import compare as compare
     from harness.workflow.finetune import finetune as finetune
     from harness.workflow.gate import gate as gate
@@ -65,7 +65,7 @@ _HOME = {
     "render": "harness.renderers.registry",
     "run": "harness.workflow.run",
     "same_moment_as": "harness.constraints.constraint",
-    "save_baseline": "harness.runs.baselines",
+    "save_baseline": "harness.workflow.baseline",
     "score": "harness.workflow.score",
     "tools_from_functions": "harness.messages",
 }

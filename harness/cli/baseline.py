@@ -1,5 +1,5 @@
 """
-``harness baseline save``, ``list``, ``show``, ``history``.
+``harness baseline save``, ``rm``, ``rename``, ``prune``, ``list``, ``show``, ``history``.
 """
 
 import argparse
@@ -21,7 +21,37 @@ def add_parser(commands: Commands) -> None:
     save.add_argument("run", metavar="RUN", help="a run's folder or a baseline")
     save.add_argument("--name", required=True, metavar="NAME", help="what to call the baseline")
     save.add_argument("--reason", metavar="TEXT", help="why it is accepted: kept in its history")
+    save.add_argument(
+        "--replace",
+        action="store_true",
+        help="replace the baseline of that name, which is kept under history/; by a run that "
+        "regressed only with a --reason",
+    )
+    save.add_argument(
+        "--allow-errors",
+        action="store_true",
+        help="accept a run of which more than 2%% of the answers broke",
+    )
+    save.add_argument(
+        "--allow-partial", action="store_true", help="accept a run of only a part of its suite"
+    )
     add_root(save)
+    remove = add_command(verbs, "rm", run_remove, "remove a baseline; its run is kept")
+    remove.add_argument("name", metavar="NAME", help="the baseline's name, or suite/name")
+    add_root(remove)
+    rename = add_command(verbs, "rename", run_rename, "give a baseline another name")
+    rename.add_argument("old", metavar="OLD", help="the baseline's name, or suite/name")
+    rename.add_argument("new", metavar="NEW", help="its new name")
+    add_root(rename)
+    prune = add_command(verbs, "prune", run_prune, "delete replaced and removed baselines")
+    prune.add_argument(
+        "--keep",
+        type=int,
+        default=5,
+        metavar="N",
+        help="how many of each name to keep, the newest (default: %(default)s)",
+    )
+    add_root(prune)
     add_root(add_command(verbs, "list", run_list, "list every baseline"))
     show = add_command(verbs, "show", run_show, "show one baseline")
     show.add_argument("name", metavar="NAME", help="the baseline's name, or suite/name")
@@ -45,20 +75,70 @@ def run_save(arguments: argparse.Namespace) -> int:
     """
     Accept a run.
     """
-    from harness.provenance import now
-    from harness.runs.baselines import save_baseline
+    from harness.workflow.baseline import save_baseline
+    from harness.workflow.options import Progress
     from harness.workflow.project import open_project
 
     project = open_project(arguments.root)
     stored = project.run(arguments.run)
     saved = save_baseline(
-        stored, project.baselines, arguments.name, saved=now(), reason=arguments.reason
+        stored,
+        project.baselines,
+        arguments.name,
+        reason=arguments.reason,
+        replace=arguments.replace,
+        allow_errors=arguments.allow_errors,
+        allow_partial=arguments.allow_partial,
+        policy=project.policy(),
+        progress=Progress(notify=say),
     )
     print(f"baseline {saved.record.suite.name}/{arguments.name}: {saved.folder}")
     if not stored.record.selection.complete:
         say("note: this run answered only part of its suite; a gate against it cannot pass")
     if not stored.record.suite.released:
         say("note: its suite is unreleased; `harness suite release` pins its content to a version")
+    return ExitCode.PASS
+
+
+def run_remove(arguments: argparse.Namespace) -> int:
+    """
+    Remove a baseline, and say where its run is now.
+    """
+    from harness.workflow.baseline import remove_baseline
+    from harness.workflow.project import open_project
+
+    folder = open_project(arguments.root).accepted_folder(arguments.name)
+    kept = remove_baseline(folder)
+    print(line(f"baseline {folder.parent.name}/{folder.name} removed; its run is kept: {kept}"))
+    say(f"to have it back: harness baseline save {kept} --name {folder.name}")
+    return ExitCode.PASS
+
+
+def run_rename(arguments: argparse.Namespace) -> int:
+    """
+    Rename a baseline.
+    """
+    from harness.workflow.baseline import rename_baseline
+    from harness.workflow.project import open_project
+
+    folder = open_project(arguments.root).accepted_folder(arguments.old)
+    renamed = rename_baseline(folder, arguments.new)
+    print(f"baseline {renamed.parent.name}/{renamed.name}: {renamed}")
+    return ExitCode.PASS
+
+
+def run_prune(arguments: argparse.Namespace) -> int:
+    """
+    Delete the older replaced runs, and list what was deleted.
+    """
+    from harness.workflow.baseline import prune_baselines
+    from harness.workflow.project import open_project
+
+    deleted = prune_baselines(open_project(arguments.root).baselines, keep=arguments.keep)
+    for folder in deleted:
+        print(line(f"deleted {folder}"))
+    if not deleted:
+        print(f"nothing to delete: no baseline has more than {arguments.keep} under history/")
     return ExitCode.PASS
 
 

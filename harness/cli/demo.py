@@ -86,10 +86,9 @@ def run_demo(
 
     from harness.files import write_text
     from harness.gating.policy import default_policy
-    from harness.provenance import now
     from harness.renderers.registry import renderer
     from harness.reports.build import report_gate, report_run
-    from harness.runs.baselines import save_baseline
+    from harness.workflow.baseline import save_baseline
     from harness.workflow.finetune import finetune
 
     folder = out or project.reports / "demo"
@@ -105,7 +104,12 @@ def run_demo(
     # Not timed: untrained, it writes four times as much, and its times are of no interest.
     base = _run(scratch, suite, BASE, folder / "base", latency=False, quiet=quiet)
     shipped = save_baseline(
-        base, scratch.baselines, "shipped", saved=now(), reason="the model before any training"
+        base,
+        scratch.baselines,
+        "shipped",
+        reason="the model before any training",
+        replace=True,
+        policy=default_policy(),
     )
 
     notify("2/5  training a candidate on 20 rows, by the recipe of a public guide")

@@ -1,11 +1,16 @@
 """
 Accepted runs: saved under a name at one stable path, listed, and their history.
+
+A baseline is replaced by two renames. What it was before moves to ``<suite>/history/<name>-<time>``
+and is no baseline: no command lists it, and a run folder like any other is all it is.
 """
 
+import contextlib
 import os
 import re
 import shutil
 import tempfile
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,34 +20,50 @@ from harness.runs.store import HISTORY, RUN, SUITE, TRANSCRIPTS, StoredRun, load
 from harness.runs.swap import heal, lock_folder, put_back, remove, set_aside
 from harness.runs.verify import verified
 
+REPLACED = "history"
+"""The folder in a suite's baselines that keeps what they were before."""
+
+_STAMPED = re.compile(r"(.+)-(\d{8}-\d{6})(?:-(\d+))?")
+_PARTS = (RUN, TRANSCRIPTS, SUITE)
 _ENTRY = {"saved", "from", "reason", "run", "checkpoint", "suite", "metrics"}
+
+
+def baseline_folder(baselines: Path, suite: str, name: str) -> Path:
+    """
+    Return the folder of the baseline *name* of *suite*, whether it exists or not.
+
+    Raises:
+        StoreError: if a name cannot be that of a folder.
+    """
+    for what, part in (("baseline", name), ("suite", suite)):
+        if not re.fullmatch(r"[\w\-][\w.\-]*", part):
+            raise StoreError(
+                f"{what} name {part!r} cannot be a folder's name; use letters, digits, - _ and ."
+            )
+    if name == REPLACED:
+        raise StoreError(f"baseline name {name!r} is that of the folder of replaced runs")
+    return baselines / suite / name
 
 
 def save_baseline(
     run: StoredRun, baselines: Path, name: str, *, saved: str, reason: str | None
 ) -> StoredRun:
     """
-    Accept *run* as the baseline *name* of its suite, and note it in the baseline's history.
+    Store *run* as the baseline *name* of its suite, and note it in the baseline's history.
 
-    *saved* is the time, ISO 8601. A replaced baseline stays in git and, by digest, in the history;
-    files that are not part of a run stay where they are.
+    *saved* is the time, ISO 8601. A replaced run is kept under ``history/`` beside the baseline,
+    unless it is the same run; files that are not part of a run stay where they are. Whether the run
+    should be accepted is asked in `harness.workflow.baseline`.
 
     Raises:
         StoreError: if it cannot be saved, or the baseline's history cannot be read.
         HarnessError: as `verified`, if the run does not follow from its evidence; then nothing is
             replaced.
     """
-    for what, part in (("baseline", name), ("suite", run.record.suite.name)):
-        if not re.fullmatch(r"[\w\-][\w.\-]*", part):
-            raise StoreError(
-                f"{what} name {part!r} cannot be a folder's name; use letters, digits, - _ and ."
-            )
-    target = baselines / run.record.suite.name / name
+    target = baseline_folder(baselines, run.record.suite.name, name)
     verified(run)
     with boundary(StoreError, f"{run.folder}: cannot be saved as {target}"), lock_folder(target):
-        put_back(target)
-        # Left over if an earlier process was killed between a swap and its clean-up.
-        remove(set_aside(target))
+        _tidy(target, saved)
         baseline_history(target)
         history = _history_text(target)
         if history and not history.endswith("\n"):
@@ -61,19 +82,131 @@ def save_baseline(
                 if metric.low is not None
             },
         }
-        with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{name}.new.") as work:
+        with tempfile.TemporaryDirectory(dir=target.parent, prefix=_new(target)) as work:
             fresh = Path(work) / "baseline"
             fresh.mkdir()
-            for part in (RUN, TRANSCRIPTS, SUITE):
+            for part in _PARTS:
                 shutil.copyfile(run.folder / part, fresh / part)
             (fresh / HISTORY).write_text(history + canonical_json(entry) + "\n", "utf-8")
-            aside = set_aside(target)
             if target.exists():
                 _carry_over(target, fresh)
-                target.rename(aside)
+                target.rename(set_aside(target))
             fresh.rename(target)
-            remove(aside)
+            _tidy(target, saved)
     return load_run(target)
+
+
+def same_run(one: Path, other: Path) -> bool:
+    """
+    Return whether two folders hold the same run, byte for byte.
+    """
+    return all(
+        (one / part).is_file()
+        and (other / part).is_file()
+        and (one / part).read_bytes() == (other / part).read_bytes()
+        for part in _PARTS
+    )
+
+
+def remove_baseline(folder: Path, *, removed: str) -> Path:
+    """
+    Move the baseline in *folder* to ``history/`` beside it at the time *removed*, ISO 8601, and
+    return where it is now.
+    """
+    with boundary(StoreError, f"{folder}: cannot be removed"), lock_folder(folder):
+        _tidy(folder, removed)
+        return _retire(folder, folder, removed)
+
+
+def rename_baseline(folder: Path, name: str) -> Path:
+    """
+    Give the baseline in *folder* another name, and return its folder.
+
+    Raises:
+        StoreError: if there is a baseline of that name, or it cannot be a folder's.
+    """
+    target = baseline_folder(folder.parent.parent, folder.parent.name, name)
+    with boundary(StoreError, f"{folder}: cannot be renamed"), contextlib.ExitStack() as held:
+        for each in sorted({folder, target}):
+            held.enter_context(lock_folder(each))
+            put_back(each)
+        if target.exists():
+            raise StoreError(
+                f"{target} exists; nothing is replaced: `harness baseline rm {name}` removes it"
+            )
+        folder.rename(target)
+    return target
+
+
+def replaced_runs(baselines: Path) -> dict[tuple[str, str], list[Path]]:
+    """
+    Return the runs under ``history/`` by suite and name of the baseline, the newest first.
+    """
+    found: dict[tuple[str, str], list[tuple[str, int, Path]]] = {}
+    for folder in baselines.glob(f"*/{REPLACED}/*"):
+        if matched := _STAMPED.fullmatch(folder.name):
+            name, stamp, number = matched.groups(default="1")
+            key = (folder.parent.parent.name, name)
+            found.setdefault(key, []).append((stamp, int(number), folder))
+    return {
+        key: [folder for *_, folder in sorted(found[key], reverse=True)] for key in sorted(found)
+    }
+
+
+def prune_replaced(baselines: Path, *, keep: int) -> list[Path]:
+    """
+    Remove all but the newest *keep* replaced runs of each baseline, and return what was removed.
+    """
+    old = [each for runs in replaced_runs(baselines).values() for each in runs[keep:]]
+    for folder in old:
+        with boundary(StoreError, f"{folder}: cannot be removed"):
+            shutil.rmtree(folder)
+    return old
+
+
+def _tidy(target: Path, when: str) -> None:
+    """
+    Finish or undo a swap that was killed, and clean up after it; the folder's lock must be held.
+    """
+    put_back(target)
+    for left in target.parent.glob(f"{_new(target)}*"):
+        remove(left)
+    aside = set_aside(target)
+    if not aside.exists():
+        remove(aside)  # a link to nothing
+    elif same_run(aside, target):
+        remove(aside)
+    else:
+        _retire(aside, target, when)
+
+
+def _new(target: Path) -> str:
+    """
+    Return how the folders begin in which the next content of *target* is put together.
+    """
+    return f".{target.name}.new."
+
+
+def _retire(folder: Path, target: Path, when: str) -> Path:
+    """
+    Move *folder*, which holds what *target* was until *when*, to ``history/``.
+    """
+    moment = datetime.fromisoformat(when)
+    if moment.tzinfo is not None:
+        moment = moment.astimezone(UTC)
+    stamped = target.parent / REPLACED / f"{target.name}-{moment:%Y%m%d-%H%M%S}"
+    place, number = stamped, 2
+    while place.exists():
+        place = stamped.with_name(f"{stamped.name}-{number}")
+        number += 1
+    place.parent.mkdir(exist_ok=True)
+    if folder.is_symlink():
+        # A relative link would lead elsewhere from there.
+        shutil.copytree(folder, place, symlinks=True)
+        folder.unlink()
+    else:
+        folder.rename(place)
+    return place
 
 
 def _carry_over(old: Path, new: Path) -> None:
@@ -82,7 +215,7 @@ def _carry_over(old: Path, new: Path) -> None:
     """
     for path in old.iterdir() if old.is_dir() else ():
         target = new / path.name
-        if path.name in (RUN, TRANSCRIPTS, SUITE, HISTORY):
+        if path.name in (*_PARTS, HISTORY):
             continue
         if path.is_dir() and not path.is_symlink():
             shutil.copytree(path, target, symlinks=True)

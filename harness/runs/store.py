@@ -2,7 +2,8 @@
 Complete runs and baselines, read from disk. Runs are written by `harness.runs.writer`.
 
 A baseline is a copy of a run folder under ``<suite>/<name>/``, with ``history.jsonl`` beside it:
-one line for each run ever accepted there, with time, source and reason.
+one line for each run ever accepted there, with time, source and reason. What it was before it was
+replaced or removed is kept in ``<suite>/history/<name>-<time>/``.
 
 A baseline's folder is swapped by two renames and repaired by the next reader if the process is
 killed between them.

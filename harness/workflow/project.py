@@ -105,6 +105,19 @@ class Project:
         found = self._named(text, None)
         return self.run(text) if found is None else load_run(found)
 
+    def accepted_folder(self, text: str) -> Path:
+        """
+        Return the folder of a baseline, readable or not, by its name or as ``suite/name``.
+
+        Raises:
+            UsageError, StoreError: as `run`.
+        """
+        _refuse_empty("baseline", text)
+        found = self._named(text, None)
+        if found is None or not holds_run(found):
+            raise StoreError(f"no baseline {text!r}{suggest(text, self.baseline_names(None))}")
+        return found
+
     def _named(self, text: str, suite: str | None) -> Path | None:
         """
         Return the folder of the baseline *text*; None if there is none, or *text* is a path.

@@ -41,7 +41,7 @@ def accept(name: str, right: int, reason: str) -> None:
     Path("r.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     out = f"reports/{len(list(Path().glob('reports/*')))}"
     assert 0 == main(["run", "say", "--checkpoint", "replay:r.jsonl", "--out", out, "--quiet"])
-    assert 0 == main(["baseline", "save", out, "--name", name, "--reason", reason])
+    assert 0 == main(["baseline", "save", out, "--name", name, "--reason", reason, "--replace"])
 
 
 def test_a_row_for_each_acceptance_with_the_interval(
@@ -69,7 +69,10 @@ def test_other_metrics_can_be_asked_for(project: Path, capsys: pytest.CaptureFix
     assert "rightly no call" in head
     assert "malformed calls" in head
     assert 2 == main(["baseline", "history", "--metric", "speed"])
-    assert "unknown metric 'speed'; choose from accuracy" in capsys.readouterr().err
+    assert (
+        "unknown metric 'speed'; choose from abstention_accuracy, accuracy"
+        in capsys.readouterr().err
+    )
 
 
 def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Any]:

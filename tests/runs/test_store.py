@@ -534,7 +534,9 @@ def test_a_baseline_behind_a_link_can_be_saved_again_and_again(
         save(run, tmp_path / "baselines")
 
     assert 4 == len(baseline_history(saved.folder))
-    assert ["main"] == names(saved.folder.parent)
+    assert ["history", "main"] == names(saved.folder.parent)
+    kept_runs = [load_run(path) for path in (saved.folder.parent / "history").iterdir()]
+    assert [0.0, 1.0] == sorted(run.record.metrics["accuracy"].value or 0.0 for run in kept_runs)
 
 
 def test_the_current_folder_is_a_run_like_any_other(
@@ -560,7 +562,7 @@ def test_a_swap_killed_between_its_renames_is_healed(
         assert [saved] == list_baselines(tmp_path / "baselines")
     else:
         assert 2 == len(baseline_history(save(bad, tmp_path / "baselines").folder))
-    assert ["main"] == names(saved.folder.parent)
+    assert ["main"] == [name for name in names(saved.folder.parent) if name != "history"]
 
 
 def test_a_swap_killed_before_it_was_tidied_up_hides_and_blocks_nothing(
@@ -578,7 +580,8 @@ def test_a_swap_killed_before_it_was_tidied_up_hides_and_blocks_nothing(
     saved = save(bad, tmp_path / "baselines")
     assert "incorrect" == saved.record.cases[0].status
     assert 2 == len(baseline_history(saved.folder))
-    assert ["main"] == names(saved.folder.parent)
+    assert ["history", "main"] == names(saved.folder.parent)
+    assert 1 == len(names(saved.folder.parent / "history"))
 
 
 def test_an_interrupted_swap_loses_nothing(

@@ -58,7 +58,7 @@ def verdict(
     capsys: pytest.CaptureFixture[str], repeats: int, old: Wrong, new: Wrong
 ) -> tuple[str, dict[str, Any]]:
     assert run(f"old{repeats}", repeats, old) == 0
-    assert main(["baseline", "save", f"old{repeats}", "--name", "shipped"]) == 0
+    assert main(["baseline", "save", f"old{repeats}", "--name", "shipped", "--replace"]) == 0
     assert run(f"new{repeats}", repeats, new) == 0
     capsys.readouterr()
     main(["gate", f"new{repeats}", "--baseline", "shipped", "--json", "-"])
