@@ -8,12 +8,15 @@ import inspect
 import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from importlib import import_module
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 import harness
 
@@ -74,6 +77,9 @@ HEAVY = {
     "trl",
     "vllm",
 }
+
+DISTRIBUTIONS = {"dateutil": "python-dateutil", "ruamel": "ruamel-yaml"}
+"""Packages that are imported by another name than they are installed by."""
 
 RULES = (
     "harness.comparison",
@@ -235,6 +241,24 @@ def test_pure_modules_touch_nothing_outside():
 
 def test_heavy_packages_are_imported_inside_functions_only():
     assert {} == offenders(lambda path: distributions(run_on_import(tree(path))) & HEAVY)
+
+
+def test_every_package_that_is_imported_is_declared():
+    """
+    As a dependency or an extra: what only another package brings along may be gone tomorrow.
+    """
+    project = tomllib.loads((TESTS.parent / "pyproject.toml").read_text("utf-8"))["project"]
+    extras = project["optional-dependencies"].values()
+    declared = {
+        canonicalize_name(Requirement(line).name)
+        for line in (*project["dependencies"], *(line for extra in extras for line in extra))
+    }
+
+    def undeclared(path: Path) -> set[str]:
+        used = distributions(ast.walk(tree(path))) - sys.stdlib_module_names - {"harness"}
+        return {canonicalize_name(DISTRIBUTIONS.get(name, name)) for name in used} - declared
+
+    assert {} == offenders(undeclared)
 
 
 @pytest.mark.parametrize("statement", ["import harness", "import harness.cli.main", "--help"])
