@@ -68,7 +68,11 @@ def gate(
         must = count(len(still), "case") + " that must pass failed in both runs"
         said.append(Reason(text=f"{must}: {named(still)}", verdict="still_failing"))
     said += (Reason(text=obstacle, verdict="not_comparable") for obstacle in obstacles)
-    said += (Reason(text=doubt, verdict="inconclusive") for doubt in _doubts(comparison))
+    doubts = list(_doubts(comparison))
+    # A doubt may head the verdict: it must not hide what happened to the cases there are.
+    if doubts and not obstacles and (moved := _accuracy_moved(metrics)):
+        doubts[0] = f"{moved}; but {doubts[0]}"
+    said += (Reason(text=doubt, verdict="inconclusive") for doubt in doubts)
     if not obstacles:
         said += _of_limits(metrics, slices)
     said.sort(key=lambda reason: WORST_FIRST.index(reason.verdict))
@@ -156,6 +160,16 @@ def _doubts(comparison: Comparison) -> Iterator[str]:
         yield f"{must}: {named(unknown)}"
 
 
+def _accuracy_moved(metrics: Mapping[str, MetricVerdict]) -> str | None:
+    """
+    Return how accuracy moved, in the words that its own reason begins with; None if not measured.
+    """
+    accuracy = metrics.get("accuracy")
+    if accuracy is None or accuracy.verdict == "not_measured":
+        return None
+    return accuracy.reason.split("; ")[0]
+
+
 def _of_limits(metrics: Mapping[str, MetricVerdict], slices: Slices) -> Iterator[Reason]:
     """
     Yield what each limit says. Lengths come last and never speak before accuracy: longer answers
@@ -164,7 +178,7 @@ def _of_limits(metrics: Mapping[str, MetricVerdict], slices: Slices) -> Iterator
     lengths = {name: metric for name, metric in metrics.items() if METRICS[name].kind == "length"}
     others = [metric for name, metric in metrics.items() if name not in lengths]
     of_slices = [metric for of_tag in slices.values() for metric in of_tag.values()]
-    accuracy = metrics.get("accuracy")
+    moved = _accuracy_moved(metrics)
     said = False
     for metric in [*others, *of_slices, *lengths.values()]:
         # The notes say what was not measured, and that times are of another machine.
@@ -172,8 +186,8 @@ def _of_limits(metrics: Mapping[str, MetricVerdict], slices: Slices) -> Iterator
             continue
         said = True
         text = metric.reason
-        if metric in lengths.values() and metric.verdict != "pass" and accuracy:
-            text = f"{accuracy.reason.split('; ')[0]}; but {text}"
+        if metric in lengths.values() and metric.verdict != "pass" and moved:
+            text = f"{moved}; but {text}"
         yield Reason(text=text, verdict=metric.verdict)
     if not said:
         yield Reason(text="none of the policy's limits could be measured", verdict="inconclusive")

@@ -661,6 +661,30 @@ def test_a_part_of_a_suite_is_at_best_inconclusive(side: int):
     assert "regressed" == decide(*bad).verdict
 
 
+@pytest.mark.parametrize(("side", "which"), [(0, "baseline"), (1, "candidate")])
+def test_a_part_of_a_suite_hides_neither_gain_nor_loss_behind_the_headline(side: int, which: str):
+    gain, loss = list(runs(0, 6, 8)), list(runs(2, 0, 8))
+    gain[side], loss[side] = part(gain[side]), part(loss[side])
+
+    heads = [decide(*pair).reasons[0].text for pair in (gain, loss)]
+
+    but = f"but the {which} was asked only a part of its suite"
+    on = "on 8 common cases"
+    assert [
+        f"accuracy rose from 25.0% to 100.0% {on}: none broke, 6 fixed; {but}",
+        f"accuracy fell from 100.0% to 75.0% {on}: 2 broke, none fixed; {but}",
+    ] == heads
+
+
+def test_a_doubt_stands_alone_where_accuracy_was_not_measured():
+    old, new = runs(0, 6, 8)
+    policy = read_policy('[limits]\nno_call_rate = "+3pp"', "test")
+
+    (first, *_) = decide(part(old), new, policy).reasons
+
+    assert "the baseline was asked only a part of its suite" == first.text
+
+
 @pytest.mark.parametrize("side", [0, 1])
 @pytest.mark.parametrize(("errors", "expected"), [(4, "pass"), (5, "inconclusive")])
 def test_over_two_percent_errors_are_at_best_inconclusive(side: int, errors: int, expected: str):
