@@ -127,24 +127,131 @@ def design_effect(sums: Sequence[int], sizes: Sequence[int], changed: int) -> fl
     return max(1.0, (m * (n - 1) * spread) / ((m - 1) * n * n * independent))
 
 
+def intraclass(units: Sequence[Sequence[float]]) -> float:
+    """
+    Return the correlation of values within their units; 0 where nothing can be estimated.
+
+    (MSB - MSW) / (MSB + (a - 1) MSW) of the one-way analysis of variance, a the size of a unit
+    adjusted for unequal sizes; Donner 1986, Int Stat Rev 54:67.
+    """
+    n, m = sum(map(len, units)), len(units)
+    if not 1 < m < n:
+        return 0.0
+    # fsum rounds once, so that the order of units cannot change a digit.
+    mean = math.fsum(value for unit in units for value in unit) / n
+    means = [math.fsum(unit) / len(unit) for unit in units]
+    between = math.fsum(
+        len(unit) * (own - mean) ** 2 for unit, own in zip(units, means, strict=True)
+    ) / (m - 1)
+    within = math.fsum(
+        (value - own) ** 2 for unit, own in zip(units, means, strict=True) for value in unit
+    ) / (n - m)
+    size = (n - sum(len(unit) ** 2 for unit in units) / n) / (m - 1)
+    spread = between + (size - 1) * within
+    return (between - within) / spread if spread > 1e-12 else 0.0
+
+
+def studentised(
+    sums: Sequence[int], sizes: Sequence[int], changed: int, effect: float = 1.0
+) -> float:
+    """
+    Return the t of a loss over units of similar answers, with units - 1 degrees of freedom.
+
+    The net change / its standard deviation: the spread of the units (Obuchowski 1998, as in
+    `design_effect`), or that of single answers times *effect*, if that is larger. Where few units
+    gained much (a skew that makes a loss look sure), t is lowered by Hall's transformation (1992,
+    J R Stat Soc B 54:221), t + k t^2/3 + k^2 t^3/27 + k/6. (Dividing by the spread alone would
+    change no sign-flip test: flips leave the squares as they are.)
+    """
+    n, net, m = sum(sizes), sum(sums), len(sums)
+    # In integers, n times what is meant, so that the order of units cannot change a digit.
+    left = [n * s - size * net for s, size in zip(sums, sizes, strict=True)]
+    spread = m / (m - 1) * sum(each * each for each in left) / (n * n)
+    variance = max(spread, effect * (n * changed - net * net) / n)
+    if variance <= 0:
+        return math.copysign(math.inf, net) if net else 0.0
+    t = net / math.sqrt(variance)
+    k = min(0.0, sum(each * each * each for each in left) / n**3 / variance / math.sqrt(variance))
+    return t + k * t * t / 3 + k * k * t**3 / 27 + k / 6
+
+
+def t_tail(t: float, degrees: int) -> float:
+    """
+    Return P(T > t) of Student's t distribution.
+
+    Half the incomplete beta function; Abramowitz and Stegun 1964, 26.7.1.
+    """
+    if math.isinf(t):
+        return 0.0 if t > 0 else 1.0
+    half = beta_share(degrees / 2, 0.5, degrees / (degrees + t * t)) / 2
+    return half if t >= 0 else 1 - half
+
+
+def t_upper(tail: float, degrees: int) -> float:
+    """
+    Return the t above which *tail* of Student's distribution lies; *tail* is at most 1/2.
+    """
+    most = 1.0
+    while t_tail(most, degrees) > tail and most < 1e150:
+        most *= 2
+    return _root(lambda t: tail - t_tail(t, degrees), 0.0, most)
+
+
+def beta_share(a: float, b: float, x: float) -> float:
+    """
+    Return the regularised incomplete beta function I_x(a, b): the beta distribution up to *x*.
+
+    The continued fraction of the DLMF, 8.17.22, by Lentz's method (Press et al. 2007, Numerical
+    Recipes, section 6.4).
+    """
+    if x <= 0 or x >= 1:
+        return float(x >= 1)
+    if x > (a + 1) / (a + b + 2):
+        return 1 - beta_share(b, a, 1 - x)
+    log = math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b)
+    front = math.exp(log + a * math.log(x) + b * math.log1p(-x)) / a
+    tiny = 1e-300
+    c, d = 1.0, 1 / max(tiny, 1 - (a + b) * x / (a + 1))
+    fraction = d
+    for m in range(1, 10_000):
+        for step in (
+            m * (b - m) * x / ((a + 2 * m - 1) * (a + 2 * m)),
+            -(a + m) * (a + b + m) * x / ((a + 2 * m) * (a + 2 * m + 1)),
+        ):
+            c, d = 1 + step / c, 1 + step * d
+            c, d = c if abs(c) > tiny else tiny, 1 / (d if abs(d) > tiny else tiny)
+            fraction *= c * d
+        if abs(c * d - 1) < 1e-15:
+            break
+    return min(1.0, front * fraction)
+
+
 def tango_interval(
-    broken: int, fixed: int, n: int, confidence: float = 0.95, effect: float = 1.0
+    broken: int,
+    fixed: int,
+    n: int,
+    confidence: float = 0.95,
+    effect: float = 1.0,
+    degrees: int | None = None,
 ) -> tuple[float, float]:
     """
     Return the two-sided score interval of the drop.
 
     The drops that the score test does not reject; Tango 1998, Stat Med 17:891. *effect* is the
     `design_effect`: n, broken and fixed are divided by it, as Rao and Scott 1992 (Biometrics
-    48:577) do for clustered counts.
+    48:577) do for clustered counts. Of few units, the quantile is that of t with *degrees*.
     """
-    return (
-        -_tango_end(fixed, broken, n, (1 + confidence) / 2, effect),
-        _tango_end(broken, fixed, n, (1 + confidence) / 2, effect),
-    )
+    z = _quantile((1 - confidence) / 2, degrees)
+    return -_tango_end(fixed, broken, n, z, effect), _tango_end(broken, fixed, n, z, effect)
 
 
 def tango_upper(
-    broken: int, fixed: int, n: int, confidence: float = 0.95, effect: float = 1.0
+    broken: int,
+    fixed: int,
+    n: int,
+    confidence: float = 0.95,
+    effect: float = 1.0,
+    degrees: int | None = None,
 ) -> float:
     """
     Return the one-sided upper bound of the drop; the cluster form with *effect* above 1.
@@ -152,7 +259,7 @@ def tango_upper(
     As `tango_interval`. Where nothing changed at all, the score bound is too low (88 equal answers
     would exclude a drop of 3 points), so the exact bound holds: 1 - (1 - confidence)^(1/n).
     """
-    bound = _tango_end(broken, fixed, n, confidence, effect)
+    bound = _tango_end(broken, fixed, n, _quantile(1 - confidence, degrees), effect)
     if broken == fixed == 0:
         bound = max(bound, float(1 - (1 - confidence) ** (effect / n)))
     return bound
@@ -326,10 +433,14 @@ def _detect(drop: float, discordance: float, alpha: float, power: float) -> floa
     return (root / drop) ** 2
 
 
-def _tango_end(broken: float, fixed: float, n: float, confidence: float, effect: float) -> float:
+def _quantile(tail: float, degrees: int | None) -> float:
+    return _upper(tail) if degrees is None else t_upper(tail, degrees)
+
+
+def _tango_end(broken: float, fixed: float, n: float, z: float, effect: float) -> float:
     if n <= 0 or effect < 1 or min(broken, fixed) < 0 or broken + fixed > n:
         raise ValueError(f"not paired counts: {broken} broken, {fixed} fixed of {n}, over {effect}")
-    b, c, m, z = broken / effect, fixed / effect, n / effect, _upper(1 - confidence)
+    b, c, m = broken / effect, fixed / effect, n / effect
     if broken == n:
         return 1.0
 

@@ -1,4 +1,5 @@
 import math
+import random
 from fractions import Fraction
 from itertools import product
 from statistics import median
@@ -7,10 +8,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy import optimize
+from scipy import optimize, special
 from scipy import stats as scipy_stats
 
 from harness.stats import (
+    beta_share,
     cases_to_clear,
     cases_to_detect,
     clopper_pearson,
@@ -18,9 +20,13 @@ from harness.stats import (
     hodges_lehmann,
     holm,
     holm_tarone,
+    intraclass,
     mid_p,
     sign_flip_mid_p,
     smallest_detectable_drop,
+    studentised,
+    t_tail,
+    t_upper,
     tango_interval,
     tango_upper,
     wilson,
@@ -481,3 +487,73 @@ def test_hodges_lehmann_gives_the_published_estimate() -> None:
 
     assert -0.46 == pytest.approx(shift.estimate, abs=0.005)
     assert (-0.786, -0.010) == (round(shift.low or 0, 3), round(shift.high or 0, 3))
+
+
+# Students t, the incomplete beta function, correlation within units
+
+
+def test_the_incomplete_beta_function_is_that_of_scipy():
+    dice = random.Random(1)
+    for _ in range(300):
+        a, b, x = 10 ** dice.uniform(-1, 4), 10 ** dice.uniform(-1, 4), dice.random()
+
+        assert special.betainc(a, b, x) == pytest.approx(beta_share(a, b, x), abs=1e-10)
+
+
+@pytest.mark.parametrize("degrees", [1, 2, 5, 30])
+def test_students_t_is_that_of_scipy(degrees: int):
+    for t in (-3.0, -0.5, 0.0, 0.7, 2.0, 9.0):
+        assert scipy_stats.t.sf(t, degrees) == pytest.approx(t_tail(t, degrees), abs=1e-12)
+    assert scipy_stats.t.isf(0.05, degrees) == pytest.approx(t_upper(0.05, degrees))
+
+
+def test_correlation_within_units_by_hand():
+    """
+    Means 1, 0.5 and 0 of units of two: between 2 * 0.5 / 2 = 0.5, within 0.5 / 3; (1/2 - 1/6) /
+    (1/2 + 1/6) = 1/2.
+    """
+    assert 0.5 == pytest.approx(intraclass([[1, 1], [1, 0], [0, 0]]))
+    assert 1 == intraclass([[1, 1], [0, 0]])
+    assert 0 == intraclass([[1, 1], [1, 1]])
+    assert 0 == intraclass([[1], [0]])
+
+
+def test_a_studentised_loss_by_hand():
+    """
+    Four units of two that lost 1, 1, 1 and 0: net 3, residuals 1/4 thrice and -3/4, so k < 0. The
+    spread 4/3 * 3/4 = 1 is below that of single answers, 3 - 9/8 = 1.875.
+    """
+    t, k = 3 / 1.875**0.5, (3 / 64 - 27 / 64) / 1.875**1.5
+
+    assert t + k * t * t / 3 + k * k * t**3 / 27 + k / 6 == pytest.approx(
+        studentised([1, 1, 1, 0], [2] * 4, 3)
+    )
+    assert 3 / 3.75**0.5 > studentised([1, 1, 1, 0], [2] * 4, 3, effect=2)
+
+
+def test_no_spread_is_no_doubt():
+    assert math.inf == studentised([2, 2, 2], [2, 2, 2], 6)
+    assert 0 == studentised([0, 0], [2, 2], 0)
+
+
+def test_a_few_units_take_a_wider_interval():
+    assert tango_upper(5, 0, 100, degrees=4) > tango_upper(5, 0, 100)
+    low, high = tango_interval(5, 0, 100, degrees=4)
+    assert low < tango_interval(5, 0, 100)[0]
+    assert high > tango_interval(5, 0, 100)[1]
+
+
+@pytest.mark.parametrize("n", [121, 400])
+@pytest.mark.parametrize("ties", [0.0, 0.6])
+def test_the_typical_difference_of_many_is_selected_as_it_would_be_found_among_all(
+    n: int, ties: float
+):
+    dice = random.Random(n)
+    values = [0.0 if dice.random() < ties else dice.gauss(0.1, 1) for _ in range(n)]
+    walsh = sorted((a + b) / 2 for i, a in enumerate(values) for b in values[i:])
+
+    found = hodges_lehmann(values)
+
+    assert median(walsh) == found.estimate
+    assert {found.low, found.high} <= set(walsh)
+    assert found.low == -(hodges_lehmann([-value for value in values]).high or 0.0)

@@ -80,6 +80,8 @@ class Comparison:
     """Whether both runs name their hardware and it is the same."""
     must_pass_still_failing: tuple[str, ...] = ()
     """Those of `must_pass_failed` that failed in the old run as well."""
+    unchanged: bool = False
+    """Whether every scored answer is the same to the token; False where the text was not read."""
     drifts: tuple[Drift, ...] = ()
     """Of every pair of scored answers that call the same tool and have a margin in both runs, the
     one that became least sure first: on its way to another tool before it is there."""

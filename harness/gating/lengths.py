@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from harness.comparison.paired import PairedValues, Unit, rate_of
+from harness.gating.evidence import p_value
 from harness.gating.policy import Limit
-from harness.gating.rates import p_value
 from harness.gating.verdict import MetricVerdict, MetricWord
 from harness.scoring.metrics import PERCENTILES
 from harness.stats import Shift, hodges_lehmann

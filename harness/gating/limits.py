@@ -11,9 +11,10 @@ from itertools import combinations
 
 from harness.comparison.compare import Comparison
 from harness.comparison.paired import PairedRate
+from harness.gating.evidence import newly_bad
 from harness.gating.lengths import judge_lengths
 from harness.gating.policy import Limit, Policy
-from harness.gating.rates import NEW_OFFENDERS, judge_rate, newly_bad, within_budget
+from harness.gating.rates import NEW_OFFENDERS, judge_rate, nothing_changed, within_budget
 from harness.gating.times import apart, judge_times
 from harness.gating.verdict import MetricVerdict
 from harness.scoring.metrics import METRICS
@@ -52,7 +53,8 @@ def _judge(name: str, limit: Limit, comparison: Comparison, policy: Policy) -> M
         return _without_pairs(name, limit, comparison)
     match METRICS[name].kind:
         case "rate":
-            return judge_rate(name, limit, comparison.rates[name], policy.alpha)
+            found = judge_rate(name, limit, comparison.rates[name], policy.alpha)
+            return nothing_changed(found) if comparison.unchanged and limit.margin else found
         case "length":
             return judge_lengths(name, limit, comparison.values[name], policy.alpha, lengths)
         case "time":

@@ -10,8 +10,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from harness.gating.evidence import FEWEST_GROUPS
 from harness.gating.policy import Policy
-from harness.gating.rates import FEWEST_GROUPS
 from harness.gating.verdict import Verdict, Word
 from harness.runs.record import RunRecord
 from harness.scoring.results import CaseResult

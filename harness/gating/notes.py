@@ -10,8 +10,8 @@ from typing import Any
 from harness.comparison.compare import Comparison
 from harness.comparison.differences import Difference
 from harness.comparison.paired import PairedRate
+from harness.gating.evidence import FEWEST_GROUPS, FEWEST_TO_PASS, effect, few_groups, flipped
 from harness.gating.policy import Policy
-from harness.gating.rates import effect, few_groups, units
 from harness.gating.slices import losses_by_tag
 from harness.gating.verdict import MetricVerdict
 from harness.stats import smallest_detectable_drop
@@ -105,11 +105,11 @@ def _about_size(accuracy: PairedRate, alike: float, alpha: float) -> Iterator[st
             )
             + f"; from {FEWEST_CASES} on, one of 10"
         )
-    changed = sum(unit.net != 0 for unit in units(accuracy))
+    changed = sum(unit.net != 0 for unit in flipped(accuracy))
     # This ends: doubles halve to 0, however small alpha is.
     fewest = next(many for many in range(1, 1100) if 0.5 ** (many + 1) < alpha)
     if 0 < changed < fewest:
-        what = "case" if units(accuracy) is accuracy.cases or _alone(accuracy) else "group"
+        what = "case" if flipped(accuracy) is accuracy.cases or _alone(accuracy) else "group"
         yield (
             f"only {count(changed, what)} changed: under {fewest}, no loss of accuracy can be told "
             "from chance"
@@ -121,18 +121,21 @@ def _alone(accuracy: PairedRate) -> bool:
 
 
 def _about_groups(accuracy: PairedRate, alike: float) -> Iterator[str]:
-    if len(accuracy.groups) == 1 < len(accuracy.cases):
-        yield "all cases form one group: each case was taken as independent"
+    groups = len(accuracy.groups)
+    if groups == 1 < len(accuracy.cases):
+        yield (
+            "all cases form one group: each was taken as independent to find a loss, and nothing "
+            "is ruled out"
+        )
         return
     if few_groups(accuracy):
-        yield (
-            f"the cases form only {count(len(accuracy.groups), 'group')}, too few to test by: how "
-            "alike their answers are was estimated from few, and counts against a finding"
-        )
+        under = FEWEST_TO_PASS if groups < FEWEST_TO_PASS else FEWEST_GROUPS
+        what = "rule out a loss" if groups < FEWEST_TO_PASS else "flip: t decides, and sees less"
+        yield f"the cases form only {count(groups, 'group')}; under {under} are too few to {what}"
     if alike > 1.05:
         unit = "case" if _alone(accuracy) else "group"
         yield (
-            f"answers of one {unit} changed together: {accuracy.pairs} pairs weigh as much as "
+            f"answers of one {unit} count together: {accuracy.pairs} pairs weigh as much as "
             f"{round(accuracy.pairs / alike)} independent ones"
         )
 

@@ -13,7 +13,7 @@ from itertools import combinations
 from harness.comparison.compare import in_common
 from harness.comparison.differences import differences
 from harness.comparison.paired import Unit, rate_of
-from harness.gating.rates import p_value
+from harness.gating.evidence import p_value
 from harness.runs.record import RunRecord
 from harness.scoring.results import CaseResult
 from harness.stats import holm

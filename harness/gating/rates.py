@@ -1,14 +1,14 @@
 """
 The rules for rates: a margin, a zero margin, a budget.
 
-The groups of a suite vary independently, so p-values and bounds are computed over them.
+What the pairs show is weighed in `harness.gating.evidence`.
 """
 
 import math
-from collections.abc import Callable
 from dataclasses import replace
 
-from harness.comparison.paired import PairedRate, Unit
+from harness.comparison.paired import PairedRate
+from harness.gating.evidence import BOUND, FEWEST_TO_PASS, Evidence, newly_bad, weigh
 from harness.gating.policy import Limit
 from harness.gating.verdict import MetricVerdict, MetricWord
 from harness.runs.record import MetricValue
@@ -17,17 +17,9 @@ from harness.stats import (
     cases_to_clear,
     cases_to_detect,
     clopper_pearson,
-    design_effect,
-    mid_p,
-    sign_flip_mid_p,
     smallest_detectable_drop,
-    tango_interval,
-    tango_upper,
 )
 from harness.wording import chance, count, moved, percent, points
-
-FEWEST_GROUPS = 10
-"""With fewer, flipping whole groups shows too little: counts are divided by the design effect."""
 
 NEW_OFFENDERS = 3
 """At a zero margin, this many newly failing with none fixed are a regression by themselves."""
@@ -36,89 +28,11 @@ _MARGIN = (
     "regressed where the paired test gives p < {alpha:g} and the upper 95% bound of the loss is "
     "not below the margin; pass where it is below; else inconclusive"
 )
+_GROUPED = f"; groups vary, not cases: in fewer than {FEWEST_TO_PASS} groups no loss is ruled out"
 _ZERO_MARGIN = (
     f"regressed where the paired test gives p < {{alpha:g}}, or at least {NEW_OFFENDERS} cases "
     "(groups, where there are groups) are newly failing and none is fixed; else pass"
 )
-
-
-# What the pairs say
-
-
-def few_groups(paired: PairedRate) -> bool:
-    """
-    Return whether there are groups, but too few of them to flip.
-    """
-    return len(paired.groups) < min(FEWEST_GROUPS, len(paired.cases))
-
-
-def units(paired: PairedRate) -> tuple[Unit, ...]:
-    """
-    Return what is flipped: the groups, or the cases if there are too few groups.
-    """
-    return paired.cases if few_groups(paired) else paired.groups
-
-
-def effect(paired: PairedRate) -> float:
-    """
-    Return the factor by which similar answers weaken the evidence; at least 1.
-    """
-    return _effect(paired, lambda unit: (unit.broken, unit.fixed))
-
-
-def p_value(paired: PairedRate) -> float:
-    """
-    Return the one-sided p of the paired test: the chance of such a loss if the models were equal.
-
-    The sign-flip test over the groups. With fewer than `FEWEST_GROUPS`, where flipping could show
-    nothing, McNemar's mid-p with the counts divided by the design effect, and never below the
-    test over the cases; a single group shows nothing about itself.
-    """
-    p = sign_flip_mid_p([unit.net for unit in units(paired)])
-    if few_groups(paired):
-        broken = sum(unit.broken for unit in paired.cases)
-        fixed = sum(unit.fixed for unit in paired.cases)
-        alike = effect(paired)
-        # Rounded against the finding; the tolerance keeps 6 / 1.0000000001 at 6.
-        p = max(p, mid_p(math.floor(broken / alike + 1e-9), math.ceil(fixed / alike - 1e-9)))
-    return p
-
-
-def newly_bad(paired: PairedRate) -> int:
-    """
-    Return how many groups got worse, or how many cases if all are in one group.
-    """
-    return sum(unit.net > 0 for unit in (paired.groups if len(paired.groups) > 1 else paired.cases))
-
-
-def upper_bound(paired: PairedRate, alike: float) -> float:
-    """
-    Return the upper 95 % bound of the loss; *alike* is the `effect` of the pairs.
-
-    Fixed cases may lower it but never raise it: a group fixed as one makes the cases look more
-    alike, and a bound that rose for that would punish an improvement.
-    """
-    broken = sum(unit.broken for unit in paired.cases)
-    fixed = sum(unit.fixed for unit in paired.cases)
-    gross = _effect(paired, lambda unit: (unit.broken, 0))
-    return min(
-        tango_upper(broken, fixed, paired.pairs, effect=alike),
-        tango_upper(broken, 0, paired.pairs, effect=gross),
-    )
-
-
-def _effect(paired: PairedRate, counts: Callable[[Unit], tuple[int, int]]) -> float:
-    if not any(sum(counts(unit)) for unit in paired.cases):
-        # Nothing to estimate from. Repeats of a case that all agree are one piece of evidence.
-        return paired.pairs / len(paired.cases)
-    # Of a few groups the repeats within their cases may say more.
-    levels = (paired.groups, paired.cases) if few_groups(paired) else (paired.groups,)
-    found = []
-    for level in levels:
-        changes = [counts(unit) for unit in level]
-        sums = [broken - fixed for broken, fixed in changes]
-        found.append(design_effect(sums, [unit.pairs for unit in level], sum(map(sum, changes))))
-    return max(found)
 
 
 # The verdict of a limit
@@ -132,32 +46,31 @@ def judge_rate(
 
     If this is one of several slices, *p_adjusted* decides instead of the p-value.
     """
-    n, margin, high_is_good = paired.pairs, limit.margin, RATES[name].higher_is_better
+    margin, high_is_good = limit.margin, RATES[name].higher_is_better
     loss_word, gain_word = ("drop", "gain") if high_is_good else ("rise", "fall")
-    broken = sum(unit.broken for unit in paired.cases)
-    fixed = sum(unit.fixed for unit in paired.cases)
-    alike = effect(paired)
-    loss = (broken - fixed) / n
-    low, high = tango_interval(broken, fixed, n, effect=alike)
-    bound = upper_bound(paired, alike)
-    alone = p_value(paired)
-    p = alone if p_adjusted is None else p_adjusted
+    found = weigh(paired, alpha)
+    n, broken, fixed, loss, bound = found.pairs, found.broken, found.fixed, found.loss, found.bound
+    p = found.p if p_adjusted is None else p_adjusted
     noise = 2 * min(broken, fixed) / n
     # At a zero margin a few cases fail the gate by themselves, whatever this says.
-    detectable = smallest_detectable_drop(n / alike, noise, alpha=alpha) if margin else None
+    detectable = smallest_detectable_drop(found.worth, noise, alpha=alpha) if margin else None
+    too_many = not margin and newly_bad(paired) >= NEW_OFFENDERS and not fixed
+    low, high = found.interval(p < alpha or too_many)
+    few = found.groups is not None and found.groups < FEWEST_TO_PASS
 
     among = "" if p_adjusted is None else " among the policy's slices"
     beyond = f"{'beyond' if p < alpha else 'within'} chance{among} ({chance(p)})"
-    interval = f"(95% interval {points(low)} to {points(high)})"
+    level = 100 * (BOUND - alpha)
+    interval = f"({level:g}% interval {points(low)} to {points(high)})"
     the_loss = f"the {loss_word} of {points(loss)} points {interval}"
     seen = f"the {loss_word} seen is {points(loss)} points {interval}"
     if loss < 0:
-        interval = f"(95% interval {points(-high)} to {points(-low)})"
+        interval = f"({level:g}% interval {points(-high)} to {points(-low)})"
         seen = f"a {gain_word} of {points(-loss)} points {interval} was seen"
     allowed = f"the {points(margin)} points allowed"
     needed = None
     word: MetricWord
-    if not margin and (p < alpha or (newly_bad(paired) >= NEW_OFFENDERS and not fixed)):
+    if not margin and (p < alpha or too_many):
         word = "regressed"
         says = f"{the_loss} is {beyond} and none is allowed"
         if p >= alpha:
@@ -166,10 +79,10 @@ def judge_rate(
         word = "pass"
         says = f"no {loss_word}" if loss <= 0 else f"{the_loss} is {beyond}"
         says += f"; {NEW_OFFENDERS} newly failing and none fixed would fail"
-    elif bound < margin:
+    elif bound < margin and not few:
         word = "pass"
-        ruled_out = f"a {loss_word} beyond {allowed}" if bound > 0 else f"any {loss_word}"
-        says = f"{ruled_out} is ruled out (upper 95% bound {points(bound)})"
+        ruled_out = f"a {loss_word} beyond {allowed}" if bound >= 0 else f"any {loss_word}"
+        says = f"{ruled_out} is ruled out"
         says = f"{the_loss} is {beyond}, but {says}" if p < alpha else f"{seen}; {says}"
     elif p < alpha:
         word = "regressed"
@@ -177,12 +90,18 @@ def judge_rate(
         says = f"{the_loss} is {beyond} and {over} {allowed}"
     else:
         word = "inconclusive"
-        needed = _needed(loss, broken, fixed, n, margin, alpha, alike)
+        needed = None if few else _needed(found, margin, alpha)
         says = (
             f"{seen if loss <= 0 else f'{the_loss} is {beyond}'}, but a {loss_word} of "
             f"up to {points(bound)} points is not ruled out and {points(margin)} are allowed; "
             f"about {needed} {RATES[name].per.noun}s would settle it"
         )
+        if few:
+            says = (
+                f"{seen if loss <= 0 else f'{the_loss} is {beyond}'}, but the cases form only "
+                f"{count(found.groups or 0, 'group')}, and under {FEWEST_TO_PASS} no "
+                f"{loss_word} is ruled out"
+            )
     if margin:
         says += (
             f"; a comparison of this size cannot be relied on to see any {loss_word}"
@@ -192,8 +111,9 @@ def judge_rate(
         )
     return MetricVerdict(
         verdict=word,
-        reason=f"{_what_happened(name, paired, broken, fixed)}; {says}",
-        rule=(_MARGIN if margin else _ZERO_MARGIN).format(alpha=alpha),
+        reason=f"{_what_happened(name, paired, found)}; {says}",
+        rule=(_MARGIN if margin else _ZERO_MARGIN).format(alpha=alpha)
+        + (_GROUPED if margin and found.groups else ""),
         limit=limit.text,
         old=paired.old_hits / n,
         new=paired.new_hits / n,
@@ -201,7 +121,7 @@ def judge_rate(
         # A loss is a fall of what should be high, or a rise of what should be low.
         low=-high if high_is_good else low,
         high=-low if high_is_good else high,
-        p=alone,
+        p=found.p,
         p_adjusted=p_adjusted,
         pairs=n,
         broken=broken,
@@ -209,6 +129,22 @@ def judge_rate(
         bound=bound,
         detectable=detectable,
         needed=needed,
+    )
+
+
+def nothing_changed(found: MetricVerdict) -> MetricVerdict:
+    """
+    Return the verdict of a margin where every answer is the same to the token.
+
+    How many cases the suite is worth has no say then: there is no change to estimate.
+    """
+    happened = found.reason.split("; ")[0]
+    return replace(
+        found,
+        verdict="pass",
+        reason=f"{happened}; nothing changed: every answer is the same to the token",
+        rule=f"{found.rule}; pass where every answer is the same to the token",
+        needed=None,
     )
 
 
@@ -245,28 +181,29 @@ def within_budget(
     )
 
 
-def _needed(
-    loss: float, broken: int, fixed: int, n: int, margin: float, alpha: float, alike: float
-) -> int:
+def _needed(found: Evidence, margin: float, alpha: float) -> int:
     """
     Return how many pairs would probably settle it if the truth is what was seen.
     """
+    n, loss = found.pairs, found.loss
     if loss >= margin:
-        cases = cases_to_detect(loss, 2 * fixed / n, alpha=alpha)
+        cases = cases_to_detect(loss, 2 * found.fixed / n, alpha=alpha)
     else:
-        cases = cases_to_clear(min(1.0, margin - loss), (broken + fixed) / n)
-    cases = max(n + 1, math.ceil(cases * alike))
+        cases = cases_to_clear(min(1.0, margin - loss), (found.broken + found.fixed) / n)
+    cases = max(n + 1, math.ceil(cases * found.alike))
     unit: int = 10 ** max(0, len(str(cases)) - 2)
     return math.ceil(cases / unit) * unit
 
 
-def _what_happened(name: str, paired: PairedRate, broken: int, fixed: int) -> str:
+def _what_happened(name: str, paired: PairedRate, found: Evidence) -> str:
     old, new = paired.old_hits / paired.pairs, paired.new_hits / paired.pairs
     over = count(paired.pairs, f"common {RATES[name].per.noun}")
     if RATES[name].per is CASE and len(paired.cases) != paired.pairs:
         over = f"{paired.pairs} answers to {count(len(paired.cases), 'common case')}"
+    if found.alike > 1.05:
+        over += f", worth {found.worth:.0f} independent ones"
     got_worse = "broke" if RATES[name].higher_is_better else "newly failing"
     return (
-        f"{RATES[name].title} {moved(old, new, percent)} on {over}: {broken or 'none'} "
-        f"{got_worse}, {fixed or 'none'} fixed"
+        f"{RATES[name].title} {moved(old, new, percent)} on {over}: {found.broken or 'none'} "
+        f"{got_worse}, {found.fixed or 'none'} fixed"
     )

@@ -9,8 +9,9 @@ from dataclasses import replace
 
 from harness.comparison.compare import Comparison
 from harness.comparison.paired import PairedRate
+from harness.gating.evidence import flipped, p_value
 from harness.gating.policy import Limit, Policy
-from harness.gating.rates import judge_rate, p_value, units
+from harness.gating.rates import judge_rate
 from harness.gating.verdict import MetricVerdict
 from harness.scoring.metrics import RATES
 from harness.stats import holm, holm_tarone
@@ -37,7 +38,7 @@ def judge_slices(policy: Policy, comparison: Comparison) -> dict[str, dict[str, 
             tested,
             holm_tarone(
                 [p_value(paired) for paired in tested.values()],
-                [0.5 ** (1 + sum(unit.net != 0 for unit in units(p))) for p in tested.values()],
+                [0.5 ** (1 + sum(unit.net != 0 for unit in flipped(p))) for p in tested.values()],
                 policy.alpha,
             ),
             strict=True,

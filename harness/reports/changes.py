@@ -176,7 +176,7 @@ def metrics(comparison: Comparison, verdict: Verdict | None) -> Table:
     if verdict is None:
         return Table(header=header, rows=tuple(rows.values()), right=frozenset({1, 2, 3, 4}))
     return Table(
-        header=(*header, "95% interval", "limit", "verdict"),
+        header=(*header, "interval", "limit", "verdict"),
         rows=tuple((*row, *outcome(name, judged.get(name))) for name, row in rows.items()),
         right=frozenset({1, 2, 3, 4, 5}),
     )
@@ -271,7 +271,7 @@ _JUDGED: tuple[Inline, ...] = (
     "old",
     "new",
     "change",
-    "95% interval",
+    "interval",
     "limit",
     "verdict",
 )

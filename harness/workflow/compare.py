@@ -3,11 +3,12 @@ Two stored runs compared; judged again first, where they had been judged differe
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import combinations
 from typing import Any
 
+from harness.comparison.compare import Comparison, in_common
 from harness.comparison.compare import compare as compare_records
-from harness.comparison.compare import in_common
 from harness.errors import ExitCode
 from harness.gating.decision import Compared
 from harness.gating.ranking import Ranking, rank
@@ -30,6 +31,8 @@ def compare(old: StoredRun, new: StoredRun) -> Compared:
         old, new = rejudge(old), rejudge(new)
     comparison = compare_records(old.record, new.record)
     comparison = comparison.with_rejudged(*_versions(*stored, old.record, new.record))
+    if _may_be_unchanged(comparison) and _same_text(old, new):
+        comparison = replace(comparison, unchanged=True)
     return Compared(old=old, new=new, comparison=comparison)
 
 
@@ -67,6 +70,35 @@ def exit_code(runs: Sequence[StoredRun]) -> ExitCode:
     Return the exit code of a comparison of *runs*, which decides nothing where they share no case.
     """
     return ExitCode.PASS if in_common([run.record for run in runs]) else ExitCode.UNDECIDED
+
+
+def _may_be_unchanged(comparison: Comparison) -> bool:
+    """
+    Return whether nothing that was counted differs, so that reading the text is worth while.
+    """
+    return bool(comparison.scored_pairs) and not any(
+        unit.broken or unit.fixed for rate in comparison.rates.values() for unit in rate.cases
+    )
+
+
+def _same_text(old: StoredRun, new: StoredRun) -> bool:
+    """
+    Return whether every answer that both runs scored is the same to the last character.
+    """
+    scored, again = (
+        {(case.id, case.repeat, case.digest) for case in run.record.cases if case.scored}
+        for run in (old, new)
+    )
+    asked = {(identity, repeat) for identity, repeat, _ in scored & again}
+    was, now = (
+        {
+            each.key: (each.output, each.message)
+            for each in run.transcripts()
+            if (each.key.case, each.key.repeat) in asked
+        }
+        for run in (old, new)
+    )
+    return all(now.get(key) == text for key, text in was.items())
 
 
 def _judged_by(record: RunRecord, other: RunRecord) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from harness.gating.decision import Gated
 from harness.gating.policy import default_policy
 from harness.gating.verdict import Verdict
 from harness.runs.store import StoredRun, load_run
+from harness.workflow.options import RunOptions
 from harness.workflow.project import open_project
 
 from .. import noisy
@@ -171,3 +172,26 @@ def test_a_slice_of_a_tag_that_no_case_has_is_an_error(
     assert "[slices.shrot]: no case of these runs has this tag; did you mean 'short'?" in (
         capsys.readouterr().err
     )
+
+
+def test_nothing_changed_is_a_verdict_of_its_own_kind(project: Path):
+    """
+    In one group of 120 cases nothing can be ruled out, unless every answer is the same.
+    """
+    write_suite(project, [question(name, group="one") for name in cases(0, COUNT)])
+    policy = harness.read_policy('[limits]\naccuracy = "-3pp"', "test")
+    hermes = RunOptions(dialect="hermes")
+    text = (made("one").folder / "transcripts.jsonl").read_text()
+    runs = []
+    spaced = text.replace("</tool_call>", " </tool_call>", 1)
+    for name, said in (("a", text), ("b", text), ("c", spaced)):
+        Path(f"{name}.jsonl").write_text(said)
+        runs.append(
+            harness.run("ask", f"replay:{name}.jsonl", out=Path(f"runs/{name}"), options=hermes)
+        )
+
+    same, other = (harness.gate(runs[0], new, policy, recheck=False).verdict for new in runs[1:])
+
+    assert "pass" == same.verdict
+    assert "nothing changed: every answer is the same to the token" in same.reasons[0].text
+    assert "inconclusive" == other.verdict

@@ -224,7 +224,7 @@ def _metrics(report: Report) -> tuple[Block | figures.Figure, ...]:
         )
         if verdict is not None:
             caption = (
-                "Dot: the change from old to new. Bar: its 95% interval. "
+                "Dot: the change from old to new. Bar: its interval. "
                 "Red line: the limit; the shaded side is not allowed."
             )
             return (figures.Figure(svg=charts.gated(verdict.metrics), caption=caption), *told)

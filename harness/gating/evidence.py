@@ -1,0 +1,280 @@
+"""
+What the pairs of a rate show: how many independent cases they are worth, the p of a loss, and its
+interval.
+
+The groups of a suite vary independently, their cases do not. How alike the cases of a group are is
+estimated from how alike they were answered, as a few changes cannot tell; every figure here is
+computed with that. How often the rules built on it are wrong: docs/gate-simulation.md.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+from harness.comparison.paired import PairedRate, Unit, rate_of
+from harness.stats import (
+    design_effect,
+    intraclass,
+    sign_flip_mid_p,
+    studentised,
+    t_tail,
+    tango_upper,
+)
+
+FEWEST_GROUPS = 10
+"""With fewer, flipping whole groups shows too little: single cases are flipped, and quantiles are
+of t with groups - 1 degrees of freedom."""
+
+FEWEST_TO_PASS = 5
+"""With fewer groups than this, no loss can be ruled out."""
+
+ALIKE = 0.6
+PRIOR_GROUPS = 20
+"""
+Before anything is seen, the correlation within groups is taken to be `ALIKE`, and that weighs as
+much as this many groups. High and stubborn, because losses come by template: docs/gate.md.
+"""
+
+BOUND = 0.95
+"""The confidence of the upper bound of a loss."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """
+    What the pairs of one rate show about a loss.
+    """
+
+    broken: int
+    fixed: int
+    pairs: int
+    groups: int | None
+    """How many groups the cases form; None if each stands alone."""
+    alike: float
+    """The factor by which similar answers weaken the evidence; at least 1."""
+    p: float
+    """One-sided: of a loss this large if the models were equal."""
+    low: float
+    bound: float
+    """The one-sided lower (1 - alpha) and upper 95 % bounds of the loss."""
+
+    @property
+    def loss(self) -> float:
+        """
+        The share by which more broke than were fixed.
+        """
+        return (self.broken - self.fixed) / self.pairs
+
+    @property
+    def worth(self) -> float:
+        """
+        How many independent answers the pairs weigh as much as.
+        """
+        return self.pairs / self.alike
+
+    def interval(self, beyond_chance: bool) -> tuple[float, float]:
+        """
+        Return the interval of the loss, which holds 0 unless the loss is *beyond_chance*.
+
+        Its ends are the bounds. At 0, the paired test decides, not the score behind the bounds: so
+        no verdict contradicts the interval that is shown with it.
+        """
+        if beyond_chance:
+            return min(max(self.low, 0.0), self.bound), self.bound
+        return min(self.low, 0.0), self.bound
+
+
+def weigh(paired: PairedRate, alpha: float = 0.05) -> Evidence:
+    """
+    Return what *paired* shows; *alpha* is the chance allowed for calling an equal model worse.
+
+    Raises:
+        ValueError: if there are no pairs.
+    """
+    broken, fixed = _sum(paired.cases, _broken), _sum(paired.cases, _fixed)
+    alike, gross = effect(paired), effect(_without_fixes(paired))
+    spread = _degrees(paired)
+    # The loss is at least what the same answers, turned round, show to be gained at most.
+    sure = 1 - max(alpha, 1e-12)
+    low = -tango_upper(fixed, broken, paired.pairs, sure, alike, spread)
+    # Fixed cases may lower the bound but never raise it: a group fixed as one makes the cases look
+    # more alike, and a bound that rose for that would punish an improvement.
+    bound = min(
+        tango_upper(broken, fixed, paired.pairs, BOUND, alike, spread),
+        tango_upper(broken, 0, paired.pairs, BOUND, gross, spread),
+    )
+    if _p_value(paired, alike, -1) >= 1 - BOUND:
+        bound = max(bound, 0.0)  # A gain that the paired test does not show is not shown.
+    return Evidence(
+        broken=broken,
+        fixed=fixed,
+        pairs=paired.pairs,
+        groups=len(paired.groups) if _grouped(paired) or _one_group(paired) else None,
+        alike=alike,
+        p=_p_value(paired, alike),
+        low=min(low, (broken - fixed) / paired.pairs),
+        bound=bound,
+    )
+
+
+def p_value(paired: PairedRate) -> float:
+    """
+    Return the one-sided p of the paired test: the chance of such a loss if the models were equal.
+
+    The sign-flip test over the groups, which is exact where they are exchangeable. They are not if
+    single cases break while whole groups are fixed, so in groups p is never below that of the
+    studentised loss. With fewer than `FEWEST_GROUPS`, cases are flipped, and t decides.
+    """
+    return _p_value(paired, effect(paired))
+
+
+def flipped(paired: PairedRate) -> tuple[Unit, ...]:
+    """
+    Return what is flipped: the groups, or the cases if there are too few groups.
+    """
+    return paired.cases if few_groups(paired) else paired.groups
+
+
+def few_groups(paired: PairedRate) -> bool:
+    """
+    Return whether there are groups, but too few of them to flip.
+    """
+    return len(paired.groups) < min(FEWEST_GROUPS, len(paired.cases))
+
+
+def newly_bad(paired: PairedRate) -> int:
+    """
+    Return how many groups got worse, or how many cases if all are in one group.
+    """
+    return sum(unit.net > 0 for unit in (paired.groups if len(paired.groups) > 1 else paired.cases))
+
+
+def effect(paired: PairedRate) -> float:
+    """
+    Return the factor by which similar answers weaken the evidence; at least 1.
+
+    The larger of the design effect seen in the changes and the one that the correlation within
+    groups implies, 1 + (A - 1) rho for groups of A cases (weighted by size; Kish 1965, Survey
+    Sampling, section 5.4), times that of repeats.
+    """
+    changed = _sum(paired.cases, _broken) + _sum(paired.cases, _fixed)
+
+    def seen(units: tuple[Unit, ...]) -> float:
+        if not changed:
+            # Nothing to estimate from. Repeats of a case that all agree are one piece of evidence.
+            return max(1.0, paired.pairs / max(1, len(paired.cases)))
+        return design_effect([unit.net for unit in units], [unit.pairs for unit in units], changed)
+
+    # Of a few groups the repeats within their cases may say more.
+    found = max(seen(paired.groups), seen(paired.cases) if few_groups(paired) else 1.0)
+    if not _grouped(paired):
+        return found
+    sizes = _sizes(paired)
+    weighted = sum(size * size for size in sizes) / sum(sizes)
+    return max(found, seen(paired.cases) * (1 + (weighted - 1) * correlation(paired)))
+
+
+def correlation(paired: PairedRate) -> float:
+    """
+    Return how alike the cases of one group are: 0 if not at all, 1 if they rise and fall together.
+
+    The larger of two estimates, both shrunk towards `ALIKE`: from who was right in either run,
+    which takes every answer, and from what changed. Each weighs as much as there are groups that
+    say something: of answers, those without whose kind (all right, all wrong) there were nothing
+    to see; of changes, those with one.
+    """
+    answers = [
+        _by_group(paired, lambda unit: unit.old_hits / unit.pairs),
+        _by_group(paired, lambda unit: unit.new_hits / unit.pairs),
+    ]
+    changes = _by_group(paired, lambda unit: unit.net / unit.pairs)
+    told = [
+        min(sum(any(group) for group in run), sum(min(group) < 1 for group in run))
+        for run in answers
+    ]
+    right = _shrunk(
+        sum(weight * intraclass(run) for weight, run in zip(told, answers, strict=True)) / 2,
+        sum(told) / 2,
+    )
+    moved = sum(any(group) for group in changes)
+    return max(0.0, right, _shrunk(moved * intraclass(changes), moved))
+
+
+def _shrunk(weighted: float, weight: float) -> float:
+    return (weighted + PRIOR_GROUPS * ALIKE) / (weight + PRIOR_GROUPS)
+
+
+def _p_value(paired: PairedRate, alike: float, way: int = 1) -> float:
+    """
+    *way* is 1 to test for a loss and -1 for a gain.
+    """
+    p = sign_flip_mid_p([way * unit.net for unit in flipped(paired)])
+    if not _grouped(paired):
+        return p
+    groups = paired.groups
+    t = studentised(
+        [way * unit.net for unit in groups],
+        [unit.pairs for unit in groups],
+        _sum(paired.cases, _broken) + _sum(paired.cases, _fixed),
+        # Of a few groups, t asks for enough already: more would be blind to a loss everywhere.
+        1.0 if few_groups(paired) else alike,
+    )
+    return max(p, t_tail(t, len(groups) - 1))
+
+
+def _degrees(paired: PairedRate) -> int | None:
+    """
+    Return the degrees of freedom of the quantiles; None for the normal distribution.
+    """
+    return len(paired.groups) - 1 if few_groups(paired) and _grouped(paired) else None
+
+
+def _grouped(paired: PairedRate) -> bool:
+    return 1 < len(paired.groups) < len(paired.cases)
+
+
+def _one_group(paired: PairedRate) -> bool:
+    return len(paired.groups) == 1 < len(paired.cases)
+
+
+def _broken(unit: Unit) -> int:
+    return unit.broken
+
+
+def _fixed(unit: Unit) -> int:
+    return unit.fixed
+
+
+def _sum(units: tuple[Unit, ...], of: Callable[[Unit], int]) -> int:
+    return sum(map(of, units))
+
+
+def _sizes(paired: PairedRate) -> list[int]:
+    return [len(group) for group in _by_group(paired, lambda unit: 0.0)]
+
+
+def _by_group(paired: PairedRate, of: Callable[[Unit], float]) -> list[list[float]]:
+    found: dict[tuple[bool, str], list[float]] = {}
+    for unit in paired.cases:
+        found.setdefault((unit.group is None, unit.group or unit.name), []).append(of(unit))
+    return list(found.values())
+
+
+def _without_fixes(paired: PairedRate) -> PairedRate:
+    """
+    Return the pairs as they were if what is fixed had stayed as it was.
+    """
+    if not any(unit.fixed for unit in paired.cases) or not any(unit.net for unit in paired.cases):
+        return paired
+    # 1 where a fixed case is a new hit, -1 where it is one no longer.
+    better = next(
+        (1 if (unit.new_hits > unit.old_hits) == (unit.net < 0) else -1)
+        for unit in paired.cases
+        if unit.net
+    )
+
+    def units() -> Iterator[Unit]:
+        for unit in paired.cases:
+            hits = unit.new_hits - better * unit.fixed
+            yield replace(unit, fixed=0, new_hits=hits) if unit.fixed else unit
+
+    return rate_of(units())
