@@ -54,7 +54,13 @@ def _add_import(take: Parser) -> None:
     from harness.importers.registry import added, names
 
     take.add_argument("format", metavar="FORMAT", help=members(names(), added()))
-    take.add_argument("rows", nargs="*", type=path, metavar="FILE", help="files of rows")
+    take.add_argument(
+        "rows",
+        nargs="*",
+        type=path,
+        metavar="FILE",
+        help="files of rows; sheet and tool-rows read CSV and .xlsx",
+    )
     for name, purpose in (
         ("questions", "bfcl: files of questions"),
         ("answers", "bfcl: files of possible answers"),

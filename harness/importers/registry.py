@@ -24,6 +24,9 @@ _FAMILY = Family(
     error=UsageError,
 )
 
+_TABLES = ("csv", "tsv", "xls", "xlsx", "excel", "spreadsheet")
+"""What a spreadsheet may be called by its file; a format is called by its columns."""
+
 names = _FAMILY.names
 added = _FAMILY.added
 
@@ -35,5 +38,7 @@ def importer(name: str) -> Importer:
     Raises:
         UsageError: if there is none, or it cannot be loaded.
     """
+    if name in _TABLES and name not in names():
+        raise UsageError(f"unknown format {name!r}; a spreadsheet is of format 'sheet'")
     loaded: Importer = _FAMILY.load(name)
     return loaded

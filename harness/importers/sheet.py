@@ -89,7 +89,7 @@ class Sheet:
 
 
 def _check_columns(table: Table) -> None:
-    named = {column.casefold() for column in table.columns}
+    named = {_own(column) for column in table.columns}
     missing = "prompt" if "prompt" not in named else "tool"
     if missing == "prompt" or not {"tool", "expect_none"} & named:
         raise UsageError(
@@ -100,18 +100,25 @@ def _check_columns(table: Table) -> None:
 
 def _folded(row: Row) -> Row:
     """
-    Return *row* with the names of columns in lower case where they are our own.
+    Return *row* with our own columns under our own names.
     """
     value: dict[str, Any] = {}
     for column, cell in row.value.items():
         kind, colon, argument = column.partition(":")
         name = column
-        if column.casefold() in _COLUMNS:
-            name = column.casefold()
+        if _own(column) in _COLUMNS:
+            name = _own(column)
         elif colon and kind.strip().casefold() in _KINDS:
             name = f"{kind.strip().casefold()}:{argument.strip()}"
         value[name] = cell
     return Row(value=value, file=row.file, line=row.line)
+
+
+def _own(column: str) -> str:
+    """
+    Return a column's name as one of ours is written: "Must pass" is must_pass.
+    """
+    return re.sub(r"[\s_-]+", "_", column.casefold())
 
 
 def _known(rows: Sequence[Row], tools: Mapping[str, Tool]) -> set[str]:

@@ -111,8 +111,10 @@ def update_suite(folder: Path, imported: Imported) -> Updated:
             write_text(folder / settings["tools"], text)
         if changed or added:
             _write(here, rows, changed)
-        # Last: until then another update finds what it found now.
-        write_text(folder / IMPORTED, lines([case.row for case in imported.cases]))
+        # Last: until then another update finds what it found now. What is gone stays known as
+        # imported, so that it is named again until somebody removes it.
+        still = [base[identity] for identity in gone] if base is not None else []
+        write_text(folder / IMPORTED, lines([*(case.row for case in imported.cases), *still]))
     return Updated(
         folder=folder,
         suite=updated,

@@ -26,6 +26,12 @@ def test_an_unknown_format_lists_the_choices():
         importer("bfc")
 
 
+@pytest.mark.parametrize("name", ["csv", "xlsx"])
+def test_a_file_s_ending_is_led_to_the_format_of_spreadsheets(name: str):
+    with pytest.raises(UsageError, match=rf"'{name}'; a spreadsheet is of format 'sheet'"):
+        importer(name)
+
+
 def test_what_is_not_an_importer_is_refused(installed: Callable[..., None]):
     installed("harness.importers", odd="harness.importers.base:QUARANTINED_FOR")
 

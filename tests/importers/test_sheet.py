@@ -81,7 +81,7 @@ def test_every_column_has_its_place(tmp_path: Path):
         "optional:count": "2",
         "tags": "orders, plain",
         "group": "g",
-        "must_pass": "yes",
+        "Must Pass": "yes",
     }
 
     assert {
@@ -184,7 +184,7 @@ def test_a_further_row_of_an_id_is_a_further_call(tmp_path: Path):
 def test_a_row_may_expect_no_call_and_what_is_said_instead(
     tmp_path: Path, text: dict[str, str], expected: Any
 ):
-    row = only(sheet(tmp_path, {"prompt": "Hi.", "expect_none": "yes", **text}))
+    row = only(sheet(tmp_path, {"prompt": "Hi.", "expect none": "yes", **text}))
 
     assert {"id": "row-0001", "prompt": "Hi.", "expect": expected} == row
 

@@ -120,6 +120,9 @@ def test_new_rows_are_added_and_missing_ones_are_kept_and_named(
     after = Path("fruit/cases.jsonl").read_text("utf-8")
     assert after.startswith(before), "lines that do not change are not touched"
     assert "d" == json.loads(after.splitlines()[-1])["id"]
+    assert "gone from the source, kept here: c\n" in update(capsys), "until it is removed here"
+    Path("fruit/cases.jsonl").write_text(after.replace(before.splitlines()[2] + "\n", ""), "utf-8")
+    assert update(capsys).startswith("updated fruit: 3 cases, 0 added")
 
 
 def test_a_case_that_was_removed_by_hand_is_not_added_again(
