@@ -13,6 +13,7 @@ from harness.cli import (
     aa,
     baseline,
     compare,
+    completion,
     demo,
     doctor,
     explain,
@@ -61,7 +62,7 @@ class Command(Protocol):
 COMMANDS: dict[str, tuple[Command, ...]] = {
     "everyday": (demo, init, run, score, baseline, gate, compare, report, finetune),
     "suites": (suite,),
-    "analysis": (explain, need, aa, latency, doctor),
+    "analysis": (explain, need, aa, latency, doctor, completion),
 }
 """Every command, in the groups and the order of ``harness --help``."""
 
