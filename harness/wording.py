@@ -3,7 +3,6 @@ Numbers, counts and names in words, formatted alike in every sentence.
 """
 
 from collections.abc import Callable, Collection, Iterable
-from difflib import get_close_matches
 
 LISTED = 8
 """How many ids a sentence names before it only counts the rest."""
@@ -82,6 +81,8 @@ def suggest(name: object, known: Iterable[str]) -> str:
     """
     Return the end of a sentence about an unknown name: the closest known one, or those there are.
     """
+    from difflib import get_close_matches
+
     names = sorted(known)
     folded = {each.casefold(): each for each in names}
     if close := get_close_matches(str(name).casefold(), folded, n=1):

@@ -3,9 +3,10 @@
 """
 
 import argparse
+from typing import Any
 
-from harness.cli.options import add_command, add_group, add_root, path
-from harness.cli.output import percent, show, table
+from harness.cli.options import add_command, add_group, add_json, add_root, path
+from harness.cli.output import percent, show, table, wrote_json
 from harness.cli.parser import Commands
 from harness.cli.progress import say
 from harness.errors import ExitCode
@@ -52,9 +53,13 @@ def add_parser(commands: Commands) -> None:
         help="how many of each name to keep, the newest (default: %(default)s)",
     )
     add_root(prune)
-    add_root(add_command(verbs, "list", run_list, "list every baseline"))
+    listed = add_command(verbs, "list", run_list, "list every baseline")
+    add_json(listed)
+    add_root(listed)
     show = add_command(verbs, "show", run_show, "show one baseline")
     show.add_argument("name", metavar="NAME", help="the baseline's name, or suite/name")
+    show.add_argument("-v", "--verbose", action="store_true", help="show everything")
+    add_json(show)
     add_root(show)
     history = add_command(verbs, "history", run_history, "show what was accepted, when and why")
     history.add_argument(
@@ -150,21 +155,24 @@ def run_list(arguments: argparse.Namespace) -> int:
     from harness.workflow.project import open_project
 
     project = open_project(arguments.root)
-    rows = []
+    found: list[dict[str, Any]] = []
     for stored in list_baselines(project.baselines):
         record = stored.record
-        entries = baseline_history(stored.folder)
-        rows.append(
-            [
-                f"{record.suite.name}/{stored.folder.name}",
-                record.suite.version,
-                record.checkpoint.reference,
-                percent(record.metrics["accuracy"].value),
-                entries[-1]["saved"] if entries else None,
-                entries[-1]["reason"] if entries else None,
-            ]
+        last = (baseline_history(stored.folder) or [{}])[-1]
+        found.append(
+            {
+                "baseline": f"{record.suite.name}/{stored.folder.name}",
+                "suite_version": record.suite.version,
+                "checkpoint": record.checkpoint.reference,
+                "accuracy": record.metrics["accuracy"].value,
+                "saved": last.get("saved"),
+                "reason": last.get("reason"),
+            }
         )
-    table(["baseline", "suite version", "checkpoint", "accuracy", "saved", "reason"], rows)
+    if not wrote_json(found, arguments.json):
+        head = ["baseline", "suite version", "checkpoint", "accuracy", "saved", "reason"]
+        rows = [list((each | {"accuracy": percent(each["accuracy"])}).values()) for each in found]
+        table(head, rows)
     return ExitCode.PASS
 
 
@@ -172,6 +180,9 @@ def run_show(arguments: argparse.Namespace) -> int:
     """
     Show one baseline and when it was saved.
     """
+    import json
+
+    from harness.renderers.json import render
     from harness.reports.build import report_run
     from harness.runs.baselines import baseline_history
     from harness.runs.verify import verified
@@ -179,11 +190,14 @@ def run_show(arguments: argparse.Namespace) -> int:
 
     project = open_project(arguments.root)
     stored = project.accepted(arguments.name)
-    show(report_run(verified(stored)))
-    for entry in baseline_history(stored.folder):
-        print()
-        reason = entry["reason"] or "no reason"
-        print(line(f"saved {entry['saved']} from {entry['from']}: {reason}"))
+    report, history = report_run(verified(stored)), baseline_history(stored.folder)
+    data = {"run": json.loads(render(report)), "history": history} if arguments.json else None
+    if not wrote_json(data, arguments.json):
+        show(report, everything=arguments.verbose)
+        for entry in history:
+            print()
+            reason = entry["reason"] or "no reason"
+            print(line(f"saved {entry['saved']} from {entry['from']}: {reason}"))
     return ExitCode.PASS
 
 

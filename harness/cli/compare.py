@@ -21,7 +21,7 @@ def add_parser(commands: Commands) -> None:
     """
     Declare the options of the command.
     """
-    purpose = "show runs or baselines side by side, more than two in order"
+    purpose = "show runs side by side; more than two in order"
     command = add_command(commands, "compare", run, purpose)
     command.add_argument("runs", nargs="+", metavar="RUN", help="two or more runs or baselines")
     add_detail(command)

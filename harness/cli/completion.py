@@ -18,7 +18,7 @@ def add_parser(commands: Commands) -> None:
     """
     Declare the options of the command.
     """
-    purpose = "print a script by which a shell completes commands, options and files"
+    purpose = "print what lets a shell complete commands and names"
     command = add_command(commands, "completion", run, purpose)
     command.add_argument("shell", choices=SHELLS, help="the shell the script is for")
 
@@ -29,11 +29,8 @@ def run(arguments: argparse.Namespace) -> int:
     """
     import shtab
 
-    from harness.cli.main import make_parser
-
-    parser = make_parser()
-    _prepare(parser)
-    print(shtab.complete(parser, shell=arguments.shell))
+    _prepare(arguments.parser)
+    print(shtab.complete(arguments.parser, shell=arguments.shell))
     return ExitCode.PASS
 
 

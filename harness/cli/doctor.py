@@ -7,8 +7,8 @@ import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
-from harness.cli.options import add_command, add_root
-from harness.cli.output import table
+from harness.cli.options import add_command, add_json, add_root
+from harness.cli.output import table, wrote_json
 from harness.cli.parser import Commands
 from harness.errors import ExitCode, HarnessError
 
@@ -24,7 +24,15 @@ def add_parser(commands: Commands) -> None:
     Declare the options of the command.
     """
     purpose = "check what is installed, the hardware, and what works"
-    add_root(add_command(commands, "doctor", run, purpose))
+    command = add_command(commands, "doctor", run, purpose)
+    command.add_argument(
+        "-v",
+        "--verbose",
+        action="store_true",
+        help="list every package, dialect and suite (default: count those that are fine)",
+    )
+    add_json(command)
+    add_root(command)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -34,7 +42,10 @@ def run(arguments: argparse.Namespace) -> int:
     from harness.workflow.project import open_project
 
     rows = examine(open_project(arguments.root))
-    table(["", "what", "finding"], [[row.mark, row.what, row.finding] for row in rows])
+    data = [{"what": row.what, "finding": row.finding, "broken": row.broken} for row in rows]
+    if not wrote_json(data, arguments.json):
+        shown = rows if arguments.verbose else in_short(rows)
+        table(["", "what", "finding"], [[row.mark, row.what, row.finding] for row in shown])
     return ExitCode.ERROR if any(row.broken for row in rows) else ExitCode.PASS
 
 
@@ -48,6 +59,8 @@ class Finding(NamedTuple):
     finding: str
     broken: bool = False
     """Whether commands will fail because of it."""
+    kind: str = ""
+    """What many of it there are, so that those that are fine are only counted: packages."""
 
     @property
     def mark(self) -> str:
@@ -55,6 +68,20 @@ class Finding(NamedTuple):
         ``ok`` or ``BROKEN``.
         """
         return "BROKEN" if self.broken else "ok"
+
+
+def in_short(rows: Iterable[Finding]) -> list[Finding]:
+    """
+    Return *rows* with those of a kind that are fine counted in one.
+    """
+    kept: list[Finding] = []
+    fine: dict[str, int] = {}
+    for row in rows:
+        if row.broken or not row.kind:
+            kept.append(row)
+            continue
+        fine[row.kind] = fine.get(row.kind, 0) + 1
+    return [*kept, *(Finding(kind, f"{many}; -v lists them") for kind, many in fine.items())]
 
 
 def examine(project: "Project") -> list[Finding]:
@@ -85,11 +112,11 @@ def _packages() -> Iterator[Finding]:
         try:
             version = metadata.version(requirement.name)
         except PackageNotFoundError:
-            yield Finding(what=requirement.name, finding="not installed", broken=True)
+            yield Finding(requirement.name, "not installed", broken=True, kind="packages")
             continue
         fits = requirement.specifier.contains(version, prereleases=True)
         need = "" if fits else f", but {requirement.specifier} is needed"
-        yield Finding(what=requirement.name, finding=version + need, broken=not fits)
+        yield Finding(requirement.name, version + need, broken=not fits, kind="packages")
 
 
 def _machine(project: "Project") -> Iterator[Finding]:
@@ -164,7 +191,8 @@ def _family(
             continue
         said = [f"version {version}"] if version is not None else []
         said += [f"from {others[name]}"] if name in others else []
-        yield Finding(what=what, finding=", ".join(said))
+        kind = "" if name in others else f"{noun}s"
+        yield Finding(what=what, finding=", ".join(said), kind=kind)
 
 
 def _suites(project: "Project") -> Iterator[Finding]:
@@ -178,4 +206,4 @@ def _suites(project: "Project") -> Iterator[Finding]:
             yield Finding(what=f"suite {path.name}", finding=first, broken=True)
         else:
             count = f"{suite.version}, {len(suite.cases)} cases"
-            yield Finding(what=f"suite {suite.name}", finding=count)
+            yield Finding(what=f"suite {suite.name}", finding=count, kind="suites")

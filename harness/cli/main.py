@@ -82,7 +82,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         try:
             started = time.monotonic()
-            arguments = make_parser().parse_args(argv, argparse.Namespace(started=started))
+            parser = make_parser()
+            known = argparse.Namespace(started=started, parser=parser)
+            arguments = parser.parse_args(argv, known)
         except SystemExit as exited:
             # argparse has shown help, or an error about the arguments.
             return int(exited.code or 0)

@@ -116,6 +116,15 @@ def add_detail(command: Parser, *, progress: bool = False) -> None:
     )
 
 
+def add_json(command: Parser) -> None:
+    """
+    ``--json`` of a command that prints a table.
+    """
+    command.add_argument(
+        "--json", type=target, metavar="FILE", help="the same for programs; - prints it instead"
+    )
+
+
 def add_batch_size(command: Parser) -> None:
     """
     ``--batch-size``.

@@ -151,6 +151,25 @@ def _write_for_github(report: "Report") -> None:
     print(github.render(report), end="")
 
 
+def wrote_json(data: object, target: str | None) -> bool:
+    """
+    Write *data* as JSON to the file *target*, if there is one. Return whether it was printed.
+    """
+    import json
+
+    from harness.files import write_text
+
+    if target is None:
+        return False
+    # In ASCII: nothing in it can act on a terminal.
+    text = json.dumps(data, indent=2, allow_nan=False) + "\n"
+    if target == PRINTED:
+        print(text, end="")
+    else:
+        write_text(Path(target), text)
+    return target == PRINTED
+
+
 def table(head: Sequence[str], rows: Sequence[Sequence[object]], floats: str = "g") -> None:
     """
     Print a table, or "none". Text in it may come from anywhere.

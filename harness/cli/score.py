@@ -3,7 +3,6 @@
 """
 
 import argparse
-from dataclasses import replace
 
 from harness.cli.options import (
     add_command,
@@ -54,6 +53,8 @@ def run(arguments: argparse.Namespace) -> int:
     """
     Judge stored text again and show the result.
     """
+    from dataclasses import replace
+
     from harness.workflow.project import open_project
     from harness.workflow.score import score
 

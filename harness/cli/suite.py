@@ -5,8 +5,16 @@
 import argparse
 from typing import TYPE_CHECKING
 
-from harness.cli.options import add_command, add_group, add_root, add_suite, members, path
-from harness.cli.output import table
+from harness.cli.options import (
+    add_command,
+    add_group,
+    add_json,
+    add_root,
+    add_suite,
+    members,
+    path,
+)
+from harness.cli.output import table, wrote_json
 from harness.cli.parser import Commands, Parser
 from harness.errors import ExitCode, UsageError
 from harness.reports.escape import line
@@ -20,7 +28,9 @@ def add_parser(commands: Commands) -> None:
     Declare the options of the commands.
     """
     verbs = add_group(commands, "suite", "make, check and release suites")
-    add_root(add_command(verbs, "list", run_list, "list the suites of the project"))
+    listed = add_command(verbs, "list", run_list, "list the suites of the project")
+    add_json(listed)
+    add_root(listed)
     new = add_command(verbs, "new", run_new, "make a small working suite to start from")
     new.add_argument(
         "name", metavar="NAME", help="the name of the suite and of its folder under suites/"
@@ -31,6 +41,7 @@ def add_parser(commands: Commands) -> None:
     add_root(check)
     show = add_command(verbs, "show", run_show, "show what is in a suite")
     add_suite(show)
+    add_json(show)
     add_root(show)
     release = add_command(
         verbs, "release", run_release, "pin a version to the digest of its content"
@@ -105,21 +116,38 @@ def run_list(arguments: argparse.Namespace) -> int:
     here = find_suites(project.suites)
     names = {folder.name for folder in here}
     bundled = [folder for folder in bundled_suites() if folder.name not in names]
-    rows = []
+    found = []
     for folder in [*here, *bundled]:
         suite = load_suite(folder)
-        rows.append(
-            [
-                suite.name,
-                suite.version,
-                "yes" if suite.released else "no",
-                len(suite.cases),
-                len(suite.tools),
-                "bundled" if folder in bundled else str(folder),
-                suite.description,
-            ]
+        found.append(
+            {
+                "suite": suite.name,
+                "version": suite.version,
+                "released": suite.released,
+                "cases": len(suite.cases),
+                "tools": len(suite.tools),
+                "folder": str(folder),
+                "bundled": folder in bundled,
+                "description": suite.description,
+            }
         )
-    table(["suite", "version", "released", "cases", "tools", "where", "description"], rows)
+    if not wrote_json(found, arguments.json):
+        head = ["suite", "version", "released", "cases", "tools", "where", "description"]
+        table(
+            head,
+            [
+                [
+                    each["suite"],
+                    each["version"],
+                    "yes" if each["released"] else "no",
+                    each["cases"],
+                    each["tools"],
+                    "bundled" if each["bundled"] else each["folder"],
+                    each["description"],
+                ]
+                for each in found
+            ],
+        )
     return ExitCode.PASS
 
 
@@ -165,6 +193,10 @@ def run_show(arguments: argparse.Namespace) -> int:
 
     project = open_project(arguments.root)
     summary = summarize(load_suite(project.suite(arguments.suite)))
+    drop = smallest_detectable_drop(summary.cases - summary.quarantined, USUAL_DISCORDANCE)
+    data = {name: getattr(summary, name) for name in summary.__slots__}
+    if wrote_json(data | {"smallest_detectable_drop": drop}, arguments.json):
+        return ExitCode.PASS
     state = "released" if summary.released else "unreleased"
     print(line(f"{summary.name} {summary.version} ({state}): {summary.description}"))
     print(f"{summary.digest}\n")
@@ -183,7 +215,6 @@ def run_show(arguments: argparse.Namespace) -> int:
     ):
         listed = ", ".join(f"{n} {name}" for name, n in part.items()) or "none"
         print(line(f"{title}: {listed}"))
-    drop = smallest_detectable_drop(summary.cases - summary.quarantined, USUAL_DISCORDANCE)
     found = "none at all" if drop is None else f"{100 * drop:.1f} points"
     print(
         f"smallest drop it can detect: {found} (80% power, alpha 5%, "

@@ -2,6 +2,7 @@
 ``harness baseline``: what was accepted, and how it is shown.
 """
 
+import json
 from pathlib import Path
 
 import pytest
@@ -40,3 +41,43 @@ def test_what_a_reason_holds_is_shown_and_not_obeyed(
         shown = capsys.readouterr().out
         assert r"fine⏎::error::no\x1b[2J" in shown
         assert "\x1b" not in shown
+
+
+def test_baselines_are_listed_and_shown_to_programs(
+    project: Path, capsys: pytest.CaptureFixture[str]
+):
+    run(project, "old", answers(wrong=12))
+    save("old")
+    capsys.readouterr()
+
+    assert 0 == main(["baseline", "list", "--json", "-"])
+    (found,) = json.loads(capsys.readouterr().out)
+    assert found.pop("saved")
+    assert {
+        "baseline": "ask/shipped",
+        "suite_version": "1.0.0",
+        "checkpoint": "replay:old.jsonl",
+        "accuracy": 0.9,
+        "reason": "a test",
+    } == found
+
+    assert 0 == main(["baseline", "show", "shipped", "--json", "-"])
+    found = json.loads(capsys.readouterr().out)
+    assert 120 == len(found["run"]["cases"])
+    assert ["a test"] == [each["reason"] for each in found["history"]]
+    assert 0 == main(["baseline", "list", "--root", "suites", "--json", "-"])
+    assert [] == json.loads(capsys.readouterr().out)
+
+
+def test_a_baseline_is_shown_in_short_or_whole(project: Path, capsys: pytest.CaptureFixture[str]):
+    run(project, "old", answers(wrong=12))
+    save("old")
+    shown = {}
+    for flag in ([], ["-v"]):
+        capsys.readouterr()
+        assert 0 == main(["baseline", "show", "shipped", *flag])
+        shown[len(flag)] = capsys.readouterr().out
+
+    assert "Confusion matrix" not in shown[0]
+    assert "Confusion matrix" in shown[1]
+    assert all("from old: a test" in text for text in shown.values())

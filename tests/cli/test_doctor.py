@@ -2,6 +2,7 @@
 ``harness doctor``: what is installed and what works.
 """
 
+import json
 from pathlib import Path
 
 import pytest
@@ -10,8 +11,39 @@ from harness.cli.main import main
 
 
 def test_doctor_finds_this_installation_in_order(project: Path, capsys: pytest.CaptureFixture[str]):
-    assert main(["doctor"]) == 0
+    assert main(["doctor", "-v"]) == 0
     said = capsys.readouterr().out
 
-    assert "suite ask" in said
+    for what in ("suite ask", "transformers", "dialect hermes", "cache"):
+        assert f"ok  {what} " in said
     assert "BROKEN" not in said
+
+
+def test_doctor_is_short_and_counts_what_is_fine(project: Path, capsys: pytest.CaptureFixture[str]):
+    assert 0 == main(["doctor"])
+
+    lines = capsys.readouterr().out.splitlines()
+    assert 14 >= len(lines)
+    rows = {line.split()[1]: line.split(maxsplit=2)[2] for line in lines if line.startswith("ok")}
+    assert "1; -v lists them" == rows["suites"]
+    assert {"harness", "packages", "dialects", "cache", "machine"} <= set(rows)
+
+
+def test_doctor_names_what_is_broken_however_short_it_is(
+    project: Path, capsys: pytest.CaptureFixture[str]
+):
+    (project / "suites" / "ask" / "suite.yaml").write_text("format: 1\n")
+
+    assert 2 == main(["doctor"])
+
+    (row,) = [line for line in capsys.readouterr().out.splitlines() if "BROKEN" in line]
+    assert row.startswith("BROKEN  suite ask ")
+
+
+def test_doctor_tells_programs_everything(project: Path, capsys: pytest.CaptureFixture[str]):
+    assert 0 == main(["doctor", "--json", "-"])
+
+    found = {each["what"]: each for each in json.loads(capsys.readouterr().out)}
+    expected = {"what": "suite ask", "finding": "1.0.0, 120 cases", "broken": False}
+    assert expected == found["suite ask"]
+    assert "transformers" in found

@@ -41,3 +41,37 @@ def test_a_new_suite_checks_clean_and_is_released(
 
     assert main(["suite", "check", "mine"]) == 1
     assert "cases.jsonl:" in capsys.readouterr().out
+
+
+def test_suites_are_listed_for_programs(project: Path, capsys: pytest.CaptureFixture[str]):
+    assert 0 == main(["suite", "list", "--json", "-"])
+
+    (found,) = [each for each in json.loads(capsys.readouterr().out) if each["suite"] == "ask"]
+    assert {
+        "suite": "ask",
+        "version": "1.0.0",
+        "released": False,
+        "cases": 120,
+        "tools": 2,
+        "folder": "suites/ask",
+        "bundled": False,
+        "description": "",
+    } == found
+
+
+def test_a_suite_is_shown_to_programs(project: Path, capsys: pytest.CaptureFixture[str]):
+    assert 0 == main(["suite", "show", "ask", "--json", "-"])
+
+    found = json.loads(capsys.readouterr().out)
+    assert 120 == found["cases"]
+    assert {"even": 60, "odd": 60} == found["by_tag"]
+    assert 0 < found["smallest_detectable_drop"] < 1
+
+
+def test_a_list_is_written_to_a_file_beside_the_table(
+    project: Path, capsys: pytest.CaptureFixture[str]
+):
+    assert 0 == main(["suite", "list", "--json", "suites.json"])
+
+    assert "ask" in capsys.readouterr().out
+    assert "ask" in (project / "suites.json").read_text("utf-8")
