@@ -3,12 +3,16 @@ Files and folders written whole or not at all, whenever the process is killed.
 """
 
 import os
+import re
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from harness.errors import StoreError, UsageError, boundary
+
+_DRAFT = re.compile(r"\.(.+)\.[a-z0-9_]{8}")
+# How `tempfile.mkstemp` names what `write_text` asks it for.
 
 
 def write_text(path: Path, text: str) -> None:
@@ -34,11 +38,31 @@ def write_text(path: Path, text: str) -> None:
             stream.flush()
             os.fsync(stream.fileno())
         # mkstemp makes files that only the owner can read; these get the usual permissions.
-        Path(name).chmod(path.stat().st_mode if path.exists() else 0o644)
+        Path(name).chmod(path.stat().st_mode if path.exists() else usual_mode())
         Path(name).replace(path)
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
+
+
+def drafts(folder: Path, names: Collection[str]) -> list[Path]:
+    """
+    Return what a `write_text` that was killed left in *folder* of the files *names*.
+    """
+    return [
+        path
+        for path in folder.iterdir()
+        if (found := _DRAFT.fullmatch(path.name)) and found[1] in names
+    ]
+
+
+def usual_mode(*, folder: bool = False) -> int:
+    """
+    Return the permissions of a new file, or folder, by the umask of the user.
+    """
+    umask = os.umask(0)
+    os.umask(umask)
+    return (0o777 if folder else 0o666) & ~umask
 
 
 def _behind_links(path: Path) -> Path:
@@ -70,7 +94,7 @@ def write_folder(folder: Path, files: Mapping[str, str]) -> None:
         # Renamed once complete, so that a half-written folder is never seen.
         draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
         try:
-            draft.chmod(0o755)
+            draft.chmod(usual_mode(folder=True))
             for file, text in files.items():
                 (draft / file).write_text(text, "utf-8", newline="\n")
             draft.rename(folder)

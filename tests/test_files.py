@@ -2,6 +2,7 @@
 Where a file cannot be written at all; what a death in the middle leaves is in test_store.
 """
 
+import os
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,23 @@ def _loop(folder: Path) -> Path:
     (folder / "a").symlink_to("b")
     (folder / "b").symlink_to("a")
     return folder / "a"
+
+
+@pytest.mark.parametrize(
+    ("umask", "file", "folder"), [(0o077, 0o600, 0o700), (0o002, 0o664, 0o775)]
+)
+def test_what_is_written_has_the_permissions_of_the_users_umask(
+    tmp_path: Path, umask: int, file: int, folder: int
+):
+    before = os.umask(umask)
+    try:
+        write_text(tmp_path / "a.txt", "a")
+        write_folder(tmp_path / "b", {"c.txt": "c"})
+    finally:
+        os.umask(before)
+
+    modes = [(tmp_path / name).stat().st_mode & 0o777 for name in ("a.txt", "b", "b/c.txt")]
+    assert [file, folder, file] == modes
 
 
 def test_a_link_that_leads_to_itself_is_not_written_through(tmp_path: Path):

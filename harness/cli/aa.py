@@ -21,7 +21,7 @@ from harness.cli.options import (
     run_options,
     target,
 )
-from harness.cli.output import percent, table, until_closed
+from harness.cli.output import percent, table
 from harness.cli.parser import Commands
 from harness.cli.progress import say, watching
 from harness.errors import ExitCode
@@ -79,13 +79,12 @@ def run(arguments: argparse.Namespace) -> int:
             policy=project.policy(arguments.policy),
             progress=progress,
         )
-    with until_closed():
-        if arguments.json == "-":
-            print(spell(result), end="")
-        else:
-            _show(result)
-            if arguments.json is not None:
-                write_text(Path(arguments.json), spell(result))
+    if arguments.json == "-":
+        print(spell(result), end="")
+    else:
+        _show(result)
+        if arguments.json is not None:
+            write_text(Path(arguments.json), spell(result))
     if not any(noise.flips.pairs for noise in result.noises):
         say(f"harness: nothing was measured: {_why(result)}")
         return ExitCode.ERROR

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from harness.cli.forms import add_forms
 from harness.cli.options import add_command, add_detail, add_root
-from harness.cli.output import conclude, deliver, until_closed
+from harness.cli.output import conclude, deliver
 from harness.cli.parser import Commands
 from harness.errors import UsageError
 
@@ -48,9 +48,8 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         report = report_side_by_side(*compare_many(runs))
     code = exit_code(runs)
-    with until_closed():
-        stream = deliver(report, arguments)
-        conclude(outcome(report), f"exit {int(code)}", arguments, stream)
+    stream = deliver(report, arguments)
+    conclude(outcome(report), f"exit {int(code)}", arguments, stream)
     return code
 
 

@@ -6,7 +6,7 @@ import argparse
 
 from harness.cli.forms import add_forms
 from harness.cli.options import add_command, add_detail, add_policy, add_root
-from harness.cli.output import conclude, deliver, until_closed
+from harness.cli.output import conclude, deliver
 from harness.cli.parser import Commands
 from harness.cli.progress import watching
 
@@ -71,13 +71,12 @@ def run(arguments: argparse.Namespace) -> int:
             progress=progress,
         )
     report = report_gate(gated)
-    with until_closed():
-        stream = deliver(report, arguments)
-        if arguments.explain:
-            print("how this was decided", file=stream)
-            for line in explain(gated.verdict):
-                print(f"  {line}", file=stream)
-            print(file=stream)
-        ending = let_through(gated.verdict) or f"exit {int(gated.verdict.exit)}"
-        conclude(outcome(report), ending, arguments, stream)
+    stream = deliver(report, arguments)
+    if arguments.explain:
+        print("how this was decided", file=stream)
+        for line in explain(gated.verdict):
+            print(f"  {line}", file=stream)
+        print(file=stream)
+    ending = let_through(gated.verdict) or f"exit {int(gated.verdict.exit)}"
+    conclude(outcome(report), ending, arguments, stream)
     return gated.verdict.exit

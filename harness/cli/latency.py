@@ -20,7 +20,7 @@ from harness.cli.options import (
     run_options,
     target,
 )
-from harness.cli.output import table, until_closed
+from harness.cli.output import table
 from harness.cli.parser import Commands
 from harness.cli.progress import watching
 from harness.errors import UsageError
@@ -95,11 +95,10 @@ def run(arguments: argparse.Namespace) -> int:
         if arguments.json not in (None, "-"):
             write_text(Path(arguments.json), text)
     finally:
-        with until_closed():
-            if arguments.json == "-":
-                print(text, end="")
-            else:
-                _show(judged)
+        if arguments.json == "-":
+            print(text, end="")
+        else:
+            _show(judged)
     return judged.exit
 
 

@@ -27,6 +27,7 @@ from harness.cli import (
     score,
     suite,
 )
+from harness.cli.output import until_closed
 from harness.cli.parser import Commands, Parser
 from harness.errors import ExitCode, HarnessError
 
@@ -79,6 +80,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         # A terminal that cannot show a character must not decide a verdict.
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
+    with until_closed():
+        return _run(argv)
+
+
+def _run(argv: Sequence[str] | None) -> int:
     try:
         try:
             started = time.monotonic()
@@ -95,10 +101,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("harness: interrupted; what was stored is kept", file=sys.stderr)
         return 130
-    except BrokenPipeError:
-        # The reader of the output has closed the pipe; writing to it again would fail again.
-        sys.stderr.close()
-        return ExitCode.ERROR
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         print(f"harness: {where}{error.strerror or error}", file=sys.stderr)

@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 from harness.cli.progress import say
 from harness.errors import ExitCode, UsageError
@@ -27,16 +27,57 @@ PRINTED = "-"
 """The name of the file that is standard output."""
 
 
+class _UntilClosed:
+    """
+    A stream whose reader may go away: what is written after that is dropped.
+    """
+
+    def __init__(self, stream: "TextIO") -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        """
+        Write *text*, if anybody reads it.
+        """
+        try:
+            return self._stream.write(text)
+        except BrokenPipeError:
+            self._drop()
+            return len(text)
+
+    def flush(self) -> None:
+        """
+        Pass on what was written, if anybody reads it.
+        """
+        try:
+            self._stream.flush()
+        except BrokenPipeError:
+            self._drop()
+            self._stream.flush()
+
+    def _drop(self) -> None:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, self._stream.fileno())
+        os.close(nowhere)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
 @contextmanager
 def until_closed() -> Iterator[None]:
     """
-    Print until the reader closes the pipe: ``harness gate | head`` still exits with the verdict.
+    Let readers of the output go away: ``harness gate | head`` is quiet and exits with the verdict.
     """
+    streams = sys.stdout, sys.stderr
+    # There is none where it was closed before the program began.
+    sys.stdout, sys.stderr = (each and cast("TextIO", _UntilClosed(each)) for each in streams)
     try:
         yield
-        sys.stdout.flush()
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    finally:
+        for stream in filter(None, (sys.stdout, sys.stderr)):
+            stream.flush()
+        sys.stdout, sys.stderr = streams
 
 
 def show(report: "Report", *, everything: bool = False) -> None:
@@ -72,12 +113,11 @@ def show_judged(stored: "StoredRun", arguments: argparse.Namespace) -> int:
     nothing = all(case.status == "error" for case in stored.record.cases)
     code = ExitCode.ERROR if nothing else ExitCode.PASS
     report = report_run(stored)
-    with until_closed():
-        if not arguments.quiet:
-            show(report, everything=arguments.verbose)
-            print()
-        print(f"run: {stored.folder}")
-        conclude(outcome(report), f"exit {int(code)}", arguments, sys.stdout)
+    if not arguments.quiet:
+        show(report, everything=arguments.verbose)
+        print()
+    print(f"run: {stored.folder}")
+    conclude(outcome(report), f"exit {int(code)}", arguments, sys.stdout)
     if nothing:
         say("harness: nothing was judged: every case is an error; see `error` in transcripts.jsonl")
     return code

@@ -6,7 +6,7 @@ import argparse
 
 from harness.cli.forms import add_forms
 from harness.cli.options import add_command, add_detail, add_root
-from harness.cli.output import conclude, deliver, until_closed
+from harness.cli.output import conclude, deliver
 from harness.cli.parser import Commands
 from harness.errors import ExitCode
 
@@ -33,7 +33,6 @@ def run(arguments: argparse.Namespace) -> int:
 
     project = open_project(arguments.root)
     report = report_run(verified(project.run(arguments.run)))
-    with until_closed():
-        stream = deliver(report, arguments)
-        conclude(outcome(report), f"exit {int(ExitCode.PASS)}", arguments, stream)
+    stream = deliver(report, arguments)
+    conclude(outcome(report), f"exit {int(ExitCode.PASS)}", arguments, stream)
     return ExitCode.PASS

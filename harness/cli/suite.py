@@ -231,11 +231,11 @@ def run_release(arguments: argparse.Namespace) -> int:
     Pin a version to the digest of its content.
     """
     from harness.provenance import date_today
-    from harness.suites.release import release
     from harness.workflow.project import open_project
+    from harness.workflow.release import release
 
     project = open_project(arguments.root)
-    done = release(project.suite(arguments.suite), part=arguments.part, today=date_today())
+    done = release(arguments.suite, project=project, part=arguments.part, today=date_today())
     print(f"released {done.name} {done.version}: {done.digest}")
     return ExitCode.PASS
 

@@ -17,6 +17,7 @@ from harness.checkpoints.loading import load_model, load_tokenizer
 from harness.checkpoints.locate import Located, locate
 from harness.checkpoints.reference import parse_reference
 from harness.errors import TrainingError, UsageError, boundary
+from harness.files import usual_mode
 from harness.finetuning.card import training_document, write_card
 from harness.finetuning.declarations import Declaration, shown_otherwise, trained_with
 from harness.finetuning.encoding import Encoded, check_template, encode_rows
@@ -291,6 +292,9 @@ def adapter_base(located: Located) -> tuple[str, str | None]:
 def _publish(result: Path, out: Path) -> None:
     # training.json last: its presence means that the folder is complete.
     for path in sorted(result.iterdir(), key=lambda path: path.name == TRAINING):
+        if path.is_file():
+            # safetensors makes files that only the owner can read.
+            path.chmod(usual_mode())
         path.replace(out / path.name)
     shutil.rmtree(out / WORK)
 

@@ -20,7 +20,7 @@ from filelock import FileLock, Timeout
 
 from harness.canonical import as_written, canonical_json
 from harness.errors import StoreError, boundary
-from harness.files import write_text
+from harness.files import drafts, write_text
 from harness.runs.record import RunRecord, encode
 from harness.runs.store import (
     RUN,
@@ -35,6 +35,8 @@ from harness.runs.swap import release
 from harness.transcript import Key, Transcript
 
 LOCK = ".lock"
+
+_FILES = (RUN, UNFINISHED, TRANSCRIPTS, SUITE)
 
 
 class RunWriter:
@@ -91,26 +93,28 @@ def start_run(
         StoreError: if *folder* is in the way, holds a run started with something else, or another
             process is writing to it.
     """
-    _refuse(folder, resume)
+    text = as_written(suite) + "\n"
+    _refuse(folder, resume, text)
     folder.mkdir(parents=True, exist_ok=True)
     with contextlib.ExitStack() as stack:
         stack.enter_context(_locked(folder))
         # Another process may have got here first.
-        _refuse(folder, resume)
+        _refuse(folder, resume, text)
+        _remove_drafts(folder)
         if resume and (folder / UNFINISHED).exists():
             done = _resume(folder, suite, plan)
         else:
             done = frozenset()
-            write_text(folder / SUITE, as_written(suite) + "\n")
+            write_text(folder / SUITE, text)
             # Written after the suite: its presence means the folder can be resumed.
             write_text(folder / UNFINISHED, canonical_json(plan) + "\n")
         stream = (folder / TRANSCRIPTS).open("a", encoding="utf-8")
         return RunWriter(folder, done, stream, stack.pop_all())
 
 
-def _refuse(folder: Path, resume: bool) -> None:
+def _refuse(folder: Path, resume: bool, suite: str) -> None:
     """
-    Raise if a run cannot be put into *folder*.
+    Raise if a run of the suite with this text cannot be put into *folder*.
     """
     if (folder / RUN).exists():
         hint = "it is complete: there is nothing to resume"
@@ -123,10 +127,14 @@ def _refuse(folder: Path, resume: bool) -> None:
                 f"{folder} holds an unfinished run; add --resume or choose another --out"
             )
         return
+    if not folder.exists():
+        return
     # A run killed right at the start may have left only the suite: nothing was answered yet.
-    harmless = {LOCK, SUITE} if resume else {LOCK}
-    if folder.exists() and (
-        not folder.is_dir() or {path.name for path in folder.iterdir()} - harmless
+    if not folder.is_dir() or any(
+        path.name != LOCK
+        and path not in drafts(folder, _FILES)
+        and not (path.name == SUITE and (resume or path.read_bytes() == suite.encode()))
+        for path in folder.iterdir()
     ):
         raise StoreError(f"{folder} is not an empty folder; choose another --out")
 
@@ -152,8 +160,14 @@ def discard_run(folder: Path) -> None:
         return
     with _locked(folder):
         # run.json first: a folder without it never looks complete.
-        for name in (RUN, UNFINISHED, TRANSCRIPTS, SUITE):
+        for name in _FILES:
             (folder / name).unlink(missing_ok=True)
+        _remove_drafts(folder)
+
+
+def _remove_drafts(folder: Path) -> None:
+    for path in drafts(folder, _FILES):
+        path.unlink()
 
 
 @contextlib.contextmanager

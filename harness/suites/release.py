@@ -9,7 +9,7 @@ case as last released, as a digest of the whole cannot tell which of them change
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -46,12 +46,32 @@ class Release:
     """Cases with the same id and another question or expectation; comparisons leave them out."""
 
 
-def release(path: Path, *, part: Part | None = None, today: date | None = None) -> Release:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Used:
+    """
+    Released content that something was made with.
+    """
+
+    name: str
+    version: str
+    digest: str
+    by: str
+    """What was made with it, for people."""
+
+
+def release(
+    path: Path,
+    *,
+    part: Part | None = None,
+    today: date | None = None,
+    used: Sequence[Used] = (),
+) -> Release:
     """
     Release the content of a suite under the version in its suite.yaml.
 
     With *part* that version is incremented first, with comments kept. *today* is the date in the
-    changelog; a quarantine that has expired by then is refused.
+    changelog; a quarantine that has expired by then is refused. *used* is what is known of earlier
+    releases beside versions.json, which may have been deleted.
 
     Raises:
         SuiteError: if the suite cannot be read.
@@ -67,12 +87,18 @@ def release(path: Path, *, part: Part | None = None, today: date | None = None) 
     for known, content in versions.items():
         if content == suite.digest:
             raise UsageError(f"suite {suite.name}: this content is already released as {known}")
+    hint = (
+        "choose a part to increment: major, minor or patch"
+        if part is None
+        else (f"set a version in {folder / SUITE_FILE} that is higher than all released ones")
+    )
+    for each in used:
+        if (each.name, each.version) == (suite.name, version) and each.digest != suite.digest:
+            raise UsageError(
+                f"suite {suite.name}: {version} was released with other content, with which "
+                f"{each.by} was made; restore {VERSIONS_FILE}, or {hint}"
+            )
     if version in versions:
-        hint = (
-            "choose a part to increment: major, minor or patch"
-            if part is None
-            else (f"set a version in {folder / SUITE_FILE} that is higher than all released ones")
-        )
         raise UsageError(f"suite {suite.name}: {version} was released with other content; {hint}")
     cases = {case.id: case.digest for case in suite.cases}
     before = _last_cases(folder)

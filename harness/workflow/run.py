@@ -14,9 +14,9 @@ from harness.backends.registry import open_backend
 from harness.canonical import digest
 from harness.checkpoints.checkpoint import Checkpoint
 from harness.dialects.registry import spoken_by
-from harness.errors import UsageError
+from harness.errors import StoreError, UsageError
 from harness.provenance import date_today, environment, hardware, now, packages
-from harness.runs.record import Selection, make_record
+from harness.runs.record import RunRecord, Selection, make_record
 from harness.runs.runner import keys, latency_sample
 from harness.runs.runner import run as ask
 from harness.runs.store import RUN, StoredRun, load_run, read_transcripts_by_key
@@ -150,12 +150,12 @@ def run_opened(plan: RunPlan, backend: Backend, progress: Progress) -> StoredRun
         backend.answer_alone((), plan.generation)
     folder = plan.out or plan.project.fresh_folder(whole.name, backend.checkpoint.reference)
     resume = options.resume
-    kept = _reusable(folder, made_with, options) if options.reuse or resume else None
-    if kept is not None:
-        how = "complete already" if resume else "still valid, used again"
-        progress.notify(f"{folder}: {how}")
-        return kept
+    if resume and (folder / RUN).is_file():
+        return _complete(folder, made_with, options, progress)
     if options.reuse:
+        if (kept := _reusable(folder, made_with, options)) is not None:
+            progress.notify(f"{folder}: still valid, used again")
+            return kept
         resume = can_resume(folder, suite=whole.document, plan=begun_with)
         if not resume:
             discard_run(folder)
@@ -251,6 +251,37 @@ def _drafts(project: Project, suite: str, options: RunOptions) -> dict[Key, str]
     return said
 
 
+def _complete(
+    folder: Path, made_with: Mapping[str, Any], options: RunOptions, progress: Progress
+) -> StoredRun:
+    """
+    Return the complete run in *folder*, of which nothing is left to resume.
+
+    Raises:
+        StoreError: if it was made otherwise than it would be now.
+    """
+    stored = verified(load_run(folder))
+    if apart := _apart(stored.record, made_with, options):
+        raise StoreError(
+            f"{folder} already holds a complete run, made with another {apart[0]}; choose another "
+            "--out"
+        )
+    progress.notify(f"{folder}: complete already, nothing to resume")
+    return stored
+
+
+def _apart(record: RunRecord, made_with: Mapping[str, Any], options: RunOptions) -> list[str]:
+    """
+    Return in what a run differs from one that would be made now.
+    """
+    apart = [name for name, value in made_with.items() if getattr(record, name) != value]
+    if {case.repeat for case in record.cases} != set(range(options.repeats)):
+        apart.append("number of repeats")
+    if options.latency and not record.metrics["latency_ms_p50"].eligible:
+        apart.append("latency")
+    return apart
+
+
 def _reusable(folder: Path, made_with: Mapping[str, Any], options: RunOptions) -> StoredRun | None:
     """
     Return the complete run in *folder* if running again would only make it again.
@@ -260,11 +291,9 @@ def _reusable(folder: Path, made_with: Mapping[str, Any], options: RunOptions) -
     stored = load_run(folder)
     record = stored.record
     same = (
-        all(getattr(record, name) == value for name, value in made_with.items())
+        not _apart(record, made_with, options)
         and record.scorer_version == SCORER_VERSION
         and record.environment.packages == packages()
         and record.environment.hardware == hardware()
-        and {case.repeat for case in record.cases} == set(range(options.repeats))
-        and bool(record.metrics["latency_ms_p50"].eligible) >= options.latency
     )
     return verified(stored) if same else None

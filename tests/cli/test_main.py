@@ -3,6 +3,7 @@ What an error becomes: an exit code, and one clear line or a traceback.
 """
 
 import asyncio
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from harness.cli.main import main
+
+from .conftest import answers, run, save
 
 
 def test_a_bug_keeps_its_traceback_and_is_no_verdict(
@@ -97,3 +100,66 @@ def test_the_help_of_a_command_imports_names_and_not_what_they_name(words: list[
 
     assert set() == {"harness.reports.report", "harness.renderers.json", "jsonschema"} & modules
     assert set() == {"harness.importers.bfcl", "harness.workflow.run", "torch"} & modules
+
+
+COMMANDS = [
+    ["--help"],
+    ["gate", "--help"],
+    ["--version"],
+    ["explain", "one", "c0"],
+    ["report", "one"],
+    ["report", "one", "--json", "-"],
+    ["compare", "one", "one"],
+    ["baseline", "list"],
+    ["baseline", "show", "shipped"],
+    ["baseline", "history"],
+    ["suite", "list"],
+    ["suite", "show", "ask"],
+    ["suite", "check", "ask"],
+    ["need"],
+]
+
+
+def test_a_reader_that_stops_reading_stops_no_command(project: Path):
+    """
+    ``harness explain RUN CASE | head -n 1`` ends quietly, and by its own exit code.
+    """
+    run(project, "one", answers())
+    save("one")
+    program = """
+import os, sys
+from harness.cli.main import main
+for words in {commands}:
+    # A pipe that nobody reads any more.
+    reader, writer = os.pipe()
+    os.close(reader)
+    os.dup2(writer, 1)
+    os.close(writer)
+    print(words, main(words), file=sys.stderr)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program.format(commands=COMMANDS)], capture_output=True, text=True
+    )
+
+    said = done.stderr.splitlines()
+    # The check has findings.
+    codes = [(words, int("check" in words)) for words in COMMANDS]
+    assert [f"{words} {code}" for words, code in codes] == [line for line in said if line[0] == "["]
+    # The last line of a report that went to standard output.
+    assert 1 == len(said) - len(COMMANDS)
+    assert 0 == done.returncode
+
+
+def test_a_broken_pipe_of_the_real_program_is_quiet(project: Path):
+    run(project, "one", answers())
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(
+        [sys.executable, "-m", "harness", "explain", "one", "c0"],
+        stdout=writer,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    os.close(writer)
+
+    assert ("", 0) == (done.stderr, done.returncode)

@@ -176,3 +176,35 @@ def test_a_choice_that_cannot_be_made_is_an_error_and_nothing_is_begun(
 
     assert said in capsys.readouterr().err
     assert not (project / "part").exists()
+
+
+def test_a_complete_run_resumed_is_shown_and_that_is_said(
+    project: Path, capsys: pytest.CaptureFixture[str]
+):
+    assert 0 == run(project, "one", answers(wrong=3))
+    before = (project / "one" / "run.json").read_bytes()
+    resume = ["run", "ask", "--checkpoint", "replay:one.jsonl", "--out", "one", "--resume"]
+    capsys.readouterr()
+
+    assert 0 == main(resume)
+    printed, aside = capsys.readouterr()
+    assert "one: complete already, nothing to resume" in aside
+    assert "run: one" in printed
+    assert "97.5%" in printed
+    assert before == (project / "one" / "run.json").read_bytes()
+
+
+def test_a_complete_run_made_otherwise_is_not_taken_for_the_one_resumed(
+    project: Path, capsys: pytest.CaptureFixture[str]
+):
+    run(project, "one", answers())
+    capsys.readouterr()
+    resume = ["run", "ask", "--checkpoint", "replay:one.jsonl", "--out", "one", "--resume"]
+
+    assert 2 == main([*resume, "--max-new-tokens", "9"])
+    assert (
+        "harness: one already holds a complete run, made with another generation; choose another "
+        "--out\n"
+    ) == capsys.readouterr().err
+    assert 2 == main([*resume, "--repeats", "2"])
+    assert "made with another number of repeats" in capsys.readouterr().err

@@ -3,11 +3,14 @@
 """
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 
 from harness.cli.main import main
+
+from .conftest import answers, run
 
 
 def test_what_a_suite_holds_is_shown_and_not_obeyed(
@@ -75,3 +78,46 @@ def test_a_list_is_written_to_a_file_beside_the_table(
 
     assert "ask" in capsys.readouterr().out
     assert "ask" in (project / "suites.json").read_text("utf-8")
+
+
+@pytest.mark.parametrize("kept", ["reports", "baselines", "history"])
+def test_a_version_that_a_stored_run_knows_is_not_released_with_other_content(
+    project: Path, capsys: pytest.CaptureFixture[str], kept: str
+):
+    folder = project / "suites" / "ask"
+    assert 0 == main(["suite", "release", "ask"])
+    (project / "reports" / "ask").mkdir(parents=True)
+    run(project, "reports/ask/first", answers())
+    where = "reports/ask/first"
+    if kept != "reports":
+        assert 0 == main(["baseline", "save", where, "--name", "shipped"])
+        shutil.rmtree(project / "reports")
+        where = "baselines/ask/shipped"
+    if kept == "history":
+        assert 0 == main(["baseline", "rm", "shipped"])
+        (where,) = (str(path) for path in Path("baselines/ask/history").iterdir())
+    for name in ("versions.json", "released-cases.json", "CHANGELOG.md"):
+        (folder / name).unlink()
+    lines = (folder / "cases.jsonl").read_text().splitlines(keepends=True)
+    (folder / "cases.jsonl").write_text("".join(lines[1:]))
+    capsys.readouterr()
+
+    assert 2 == main(["suite", "release", "ask"])
+    assert (
+        f"harness: suite ask: 1.0.0 was released with other content, with which {where} was made; "
+        "restore versions.json, or choose a part to increment: major, minor or patch\n"
+    ) == capsys.readouterr().err
+    assert not (folder / "versions.json").exists()
+    assert 0 == main(["suite", "release", "ask", "--minor"])
+    (folder / "versions.json").unlink()
+    # The same content again is no other one.
+    assert 0 == main(["suite", "release", "ask"])
+
+
+def test_an_unreleased_run_binds_no_version(project: Path):
+    (project / "reports" / "ask").mkdir(parents=True)
+    run(project, "reports/ask/first", answers())
+    lines = (project / "suites/ask/cases.jsonl").read_text().splitlines(keepends=True)
+    (project / "suites/ask/cases.jsonl").write_text("".join(lines[1:]))
+
+    assert 0 == main(["suite", "release", "ask"])

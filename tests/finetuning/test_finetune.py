@@ -75,6 +75,14 @@ def test_the_result_is_a_folder_that_loads_with_its_template_and_stops(trained, 
     assert [] == list(result.folder.rglob("*.bin")) + list(result.folder.rglob("*.pt"))
 
 
+def test_weights_have_the_permissions_of_the_users_umask(trained, tmp_path):
+    result, _ = trained
+    (tmp_path / "plain").touch()
+    usual = (tmp_path / "plain").stat().st_mode
+
+    assert {usual} == {path.stat().st_mode for path in result.folder.rglob("*") if path.is_file()}
+
+
 def test_losses_are_given_for_every_epoch_and_fall(trained):
     result, _ = trained
 

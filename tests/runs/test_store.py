@@ -116,6 +116,53 @@ def test_a_folder_with_other_things_in_it_is_in_the_way(tmp_path: Path) -> None:
     assert ["notes.txt"] == names(tmp_path)
 
 
+LEFTOVER = ".suite.json.k3_x9ab2"
+"""As a process killed while it wrote suite.json leaves it."""
+
+
+@pytest.mark.parametrize("resume", [False, True])
+@pytest.mark.parametrize("whole_suite", [False, True])
+def test_what_a_run_killed_in_its_first_second_left_is_removed(
+    tmp_path: Path, resume: bool, whole_suite: bool
+) -> None:
+    folder = tmp_path / "run"
+    with start(folder):
+        pass
+    text = (folder / SUITE).read_text()
+    for path in folder.iterdir():
+        path.unlink()
+    (folder / LEFTOVER).write_text(text[:20])
+    if whole_suite:
+        (folder / SUITE).write_text(text)
+
+    with start(folder, resume=resume) as writer:
+        writer.append([FIRST])
+        writer.finish(RIGHT)
+
+    assert [RUN, SUITE, TRANSCRIPTS] == names(folder)
+
+
+def test_what_is_left_of_writing_run_json_is_removed_when_the_run_is_resumed(
+    tmp_path: Path,
+) -> None:
+    killed(tmp_path, line(FIRST))
+    (tmp_path / ".run.json.abcdefgh").write_text("{")
+
+    with start(tmp_path, resume=True) as writer:
+        assert {FIRST.key} == writer.done
+        assert [LOCK, SUITE, TRANSCRIPTS, UNFINISHED] == names(tmp_path)
+
+
+@pytest.mark.parametrize("name", [".suite.json", ".suite.json.bak", ".notes.k3_x9ab2", SUITE])
+def test_what_only_looks_like_our_leftovers_is_in_the_way(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text("mine")
+
+    with pytest.raises(StoreError, match="not an empty folder"):
+        start(tmp_path)
+    assert [name] == names(tmp_path)
+    assert "mine" == (tmp_path / name).read_text()
+
+
 def test_an_unfinished_run_is_gone_on_with_only_when_asked_to(tmp_path: Path) -> None:
     killed(tmp_path, line(FIRST))
 
@@ -339,7 +386,9 @@ def test_a_file_is_there_whole_from_the_moment_it_is_there(
     write_text(tmp_path / "file.json", "whole\n")
 
     assert ["whole\n"] == seen
-    assert 0o644 == (tmp_path / "file.json").stat().st_mode & 0o777
+    (tmp_path / "plain").touch()
+    usual = (tmp_path / "plain").stat().st_mode
+    assert usual == (tmp_path / "file.json").stat().st_mode
 
 
 def test_a_run_whose_record_could_not_be_written_can_be_resumed(

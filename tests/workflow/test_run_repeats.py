@@ -146,5 +146,5 @@ def test_resuming_a_complete_run_replaces_nothing_either(
     assert main(again) == 0
     assert "complete already" in capsys.readouterr().err
     assert main([*again, "--seed", "3"]) == 2
-    assert "nothing to resume" in capsys.readouterr().err
+    assert "made with another generation" in capsys.readouterr().err
     assert before == {path.name: path.read_bytes() for path in Path("new").iterdir()}
