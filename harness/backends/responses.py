@@ -2,8 +2,9 @@
 What APIs return, as lines of transcripts.jsonl.
 
 A line may hold a whole response instead of its message: by itself, under ``response`` (as gateways
-log it), under ``message``, or as a line of a batch's output. Its message is kept as it came; tokens
-and the reason why the answer ended are taken from beside it, unless the line says them itself.
+log it, perhaps as JSON text), under ``message``, or as a line of a batch's output. Its message is
+kept as it came; tokens and the reason why the answer ended are taken from beside it, unless the
+line says them itself.
 
 - OpenAI chat completions: ``choices[0].message``, ``finish_reason``, ``usage.completion_tokens``
   (https://platform.openai.com/docs/api-reference/chat/object); completions: ``choices[0].text``;
@@ -20,6 +21,8 @@ and the reason why the answer ended are taken from beside it, unless the line sa
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from harness.canonical import parse_json
+
 _REASONS = {
     "end_turn": "stop",
     "stop_sequence": "stop",
@@ -28,6 +31,9 @@ _REASONS = {
     "tool_use": "tool_calls",
 }
 """The names of other APIs for OpenAI's ``finish_reason``."""
+
+_UNFINISHED = ("queued", "in_progress", "cancelled", "failed")
+"""What OpenAI's responses are when they hold no answer."""
 
 ANSWERS = ("output", "message", "error")
 
@@ -43,11 +49,13 @@ def as_line(row: Mapping[str, Any]) -> dict[str, Any]:
         ValueError: if it holds a response that is not one answer.
     """
     line = dict(row)
-    if line.get("case") is None and isinstance(line.get("custom_id"), str):
+    if line.get("case") is None and line.get("custom_id") is not None:
         line["case"] = line["custom_id"]
+    if isinstance(line.get("case"), int) and not isinstance(line["case"], bool):
+        line["case"] = str(line["case"])  # an id that looks like a number is one in JSON
+    found = _answer(line)
     if isinstance(line.get("error"), Mapping):
         line["error"] = _reason(line["error"])
-    found = _answer(line)
     if found:
         for name in ANSWERS:
             line.pop(name, None)
@@ -69,10 +77,20 @@ def _answer(line: Mapping[str, Any]) -> dict[str, Any]:
     result = line.get("result")
     if isinstance(result, Mapping) and isinstance(result.get("type"), str):
         return _result(result)
-    response = line.get("response")
-    if isinstance(response, Mapping):
-        return _response(response)
-    return {}
+    response = _object(line.get("response"))
+    return {} if response is None else _response(response)
+
+
+def _object(value: Any) -> Mapping[str, Any] | None:
+    """
+    Return an object, which may be JSON text, as databases and gateways export it.
+    """
+    if isinstance(value, str) and value.lstrip().startswith("{"):
+        try:
+            value = parse_json(value)
+        except (ValueError, RecursionError) as exc:
+            raise ValueError(f"an object that is JSON text cannot be read: {exc}") from exc
+    return value if isinstance(value, Mapping) else None
 
 
 def is_response(value: Mapping[str, Any]) -> bool:
@@ -87,9 +105,8 @@ def is_response(value: Mapping[str, Any]) -> bool:
 
 
 def _response(response: Mapping[str, Any]) -> dict[str, Any]:
-    status, body = response.get("status_code"), response.get("body", response)
-    if not isinstance(body, Mapping):
-        body = {}
+    status = response.get("status_code")
+    body = (_object(response["body"]) or {}) if "body" in response else response
     if is_response(body) and not (isinstance(status, int) and status >= 400):
         return _read(body)
     error = body.get("error")
@@ -154,6 +171,8 @@ def _choice(body: Mapping[str, Any]) -> tuple[dict[str, Any], Any]:
         )
     choice = choices[0] if isinstance(choices[0], Mapping) else {}
     reason = choice.get("finish_reason")
+    if isinstance(choice.get("error"), Mapping):
+        return {"error": _reason(choice["error"])}, None
     if isinstance(choice.get("message"), Mapping):
         return {"message": choice["message"]}, reason
     if isinstance(choice.get("text"), str):
@@ -166,8 +185,10 @@ def _choice(body: Mapping[str, Any]) -> tuple[dict[str, Any], Any]:
 
 
 def _items(body: Mapping[str, Any]) -> tuple[dict[str, Any], Any]:
-    if isinstance(body.get("error"), Mapping):
+    if body.get("error") is not None:
         return {"error": _reason(body["error"])}, None
+    if body.get("status") in _UNFINISHED:
+        return {"error": f"the response is {body['status']}"}, None
     said: list[str] = []
     thought: list[str] = []
     calls: list[dict[str, Any]] = []
@@ -221,11 +242,10 @@ def asked(row: Mapping[str, Any]) -> tuple[str, bool] | None:
 def _holders(row: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     yield row
     for name in ("request", "body"):
-        inner = row.get(name)
-        if isinstance(inner, Mapping):
+        if (inner := _object(row.get(name))) is not None:
             yield inner
-            if isinstance(inner.get("body"), Mapping):
-                yield inner["body"]
+            if (body := _object(inner.get("body"))) is not None:
+                yield body
 
 
 def _last_question(messages: Sequence[Any]) -> tuple[str, bool] | None:

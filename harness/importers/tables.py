@@ -10,7 +10,7 @@ out.
 
 import csv
 import io
-import zipfile
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time
@@ -136,38 +136,37 @@ def _text(file: Path, data: bytes) -> str:
 
 
 def _workbook(file: Path, data: bytes, notes: list[Problem]) -> Iterator[tuple[int, list[str]]]:
-    import openpyxl
-
-    try:
-        # A formula and what it came to are in two readings of one file.
-        values, formulas = (
-            openpyxl.load_workbook(io.BytesIO(data), read_only=True, data_only=data_only)
-            for data_only in (True, False)
-        )
-        if not values.worksheets:
-            raise UsageError(f"{file}: the workbook has no sheet of cells")
-    except (KeyError, ValueError, OSError, zipfile.BadZipFile) as exc:
-        reason = " ".join(str(exc).split())
-        raise UsageError(
-            f"{file}: not an .xlsx workbook ({reason}); save it as .xlsx or as CSV"
-        ) from exc
-    sheet = values.worksheets[0]
-    for other in values.worksheets[1:]:
-        other.reset_dimensions()
-        if any(any(cell is not None for cell in row) for row in other.iter_rows(values_only=True)):
-            text = f"sheet {other.title!r} was not read, only {sheet.title!r}, the first"
+    with boundary(UsageError, f"{file}: not an .xlsx workbook; save it as .xlsx or as CSV"):
+        # A formula and its result are in two readings of one file.
+        sheets, formulas = _sheets(data, results=True), _sheets(data, results=False)
+    if not sheets:
+        raise UsageError(f"{file}: the workbook has no sheet of cells")
+    first, *others = sheets
+    for name in others:
+        if any(cell is not None for row in sheets[name] for cell in row):
+            text = f"sheet {name!r} was not read, only {first!r}, the first"
             notes.append(Problem(file=str(file), line=1, message=text))
-    written = formulas.worksheets[0]
-    for one in (sheet, written):
-        one.reset_dimensions()  # some programs write too small a size
-    pairs = zip(
-        sheet.iter_rows(values_only=True), written.iter_rows(values_only=True), strict=False
-    )
+    pairs = zip(sheets[first], formulas[first], strict=True)
     for number, (row, formula) in enumerate(pairs, start=1):
         try:
             yield number, _cells(row, formula)
         except ValueError as exc:
             notes.append(Problem(file=str(file), line=number, message=f"left out: {exc}"))
+
+
+def _sheets(data: bytes, *, results: bool) -> dict[str, list[tuple[Any, ...]]]:
+    """
+    Return the rows of each sheet, with the results of formulas or with the formulas.
+    """
+    import openpyxl
+
+    with warnings.catch_warnings():
+        # Of what it does not know, such as the lists that a cell offers: no value is in there.
+        warnings.simplefilter("ignore", UserWarning)
+        book = openpyxl.load_workbook(io.BytesIO(data), read_only=True, data_only=results)
+        for sheet in book.worksheets:
+            sheet.reset_dimensions()  # some programs write too small a size
+        return {sheet.title: list(sheet.iter_rows(values_only=True)) for sheet in book.worksheets}
 
 
 def _cells(row: Iterable[Any], formulas: Iterable[Any]) -> list[str]:

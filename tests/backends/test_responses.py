@@ -3,14 +3,17 @@ Responses of APIs, whole and in batches, read as the answers they are.
 """
 
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from harness.backends.base import BackendOptions
 from harness.backends.replay import ReplayBackend, read_transcripts
-from harness.backends.responses import asked
+from harness.backends.responses import as_line, asked
 from harness.checkpoints.reference import Reference
 from harness.errors import DialectError, TranscriptError
 from harness.transcript import Key, Transcript
@@ -85,6 +88,8 @@ def read(folder: Path, line: object) -> Transcript:
         ({"case": "a", **OPENAI}, FROM_OPENAI),
         ({"case": "a", "message": OPENAI}, FROM_OPENAI),
         ({"case": "a", "response": OPENAI}, FROM_OPENAI),
+        ({"case": "a", "response": json.dumps(OPENAI)}, FROM_OPENAI),
+        ({"case": "a", "response": {"body": json.dumps(OPENAI)}}, FROM_OPENAI),
         ({"case": "a", **ANTHROPIC}, FROM_ANTHROPIC),
         ({"case": "a", "message": ANTHROPIC}, FROM_ANTHROPIC),
         ({"case": "a", "response": ANTHROPIC}, FROM_ANTHROPIC),
@@ -125,6 +130,8 @@ def read(folder: Path, line: object) -> Transcript:
         "openai",
         "openai in message",
         "openai in response",
+        "openai as text",
+        "openai as text in body",
         "anthropic",
         "anthropic in message",
         "anthropic in response",
@@ -182,6 +189,12 @@ def test_what_the_line_says_itself_counts_more_than_the_response(tmp_path: Path)
             "invalid_request_error: No tools.",
         ),
         ({"result": {"type": "expired"}}, "expired"),
+        (
+            {**RESPONSES, "usage": None, "error": {"code": "server_error", "message": "Oh."}},
+            "server_error: Oh.",
+        ),
+        ({**RESPONSES, "usage": None, "status": "queued"}, "the response is queued"),
+        ({"choices": [{"error": {"code": 502, "message": "Upstream."}}]}, "502: Upstream."),
     ],
 )
 def test_what_failed_at_the_api_is_an_error_of_its_case(
@@ -201,6 +214,7 @@ def test_what_failed_at_the_api_is_an_error_of_its_case(
             {"response": {"status_code": 200, "body": {"text": "x"}}},
             'put the answer into "message"',
         ),
+        ({"response": "{"}, "an object that is JSON text cannot be read: Expecting"),
         ({"output": [CALL]}, r'put tool calls into "message": .*"tool_calls"'),
         ({"output": MESSAGE}, r'put tool calls into "message"'),
         ({"output": BLOCKS}, r'put tool calls into "message"'),
@@ -216,6 +230,29 @@ def test_what_is_not_one_answer_is_refused_by_file_and_line(
 
     assert str(caught.value).startswith(f"{path}:2: ")
     assert 1 == len(str(caught.value).splitlines())
+
+
+@pytest.mark.parametrize("key", ["case", "custom_id"])
+def test_an_id_that_looks_like_a_number_may_be_one(tmp_path: Path, key: str):
+    assert Key("7") == read(tmp_path, {key: 7, "output": "Hi."}).key
+
+
+KEYS = st.sampled_from(
+    "case custom_id output message error response result choices usage type object content body "
+    "status_code role text delta tool_calls finish_reason request messages input prompt".split()
+)
+ODD = st.recursive(
+    st.none() | st.booleans() | st.integers(-1, 600) | st.sampled_from(["", "a", "message", "{"]),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(KEYS, inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@given(st.dictionaries(KEYS, ODD, max_size=6))
+def test_whatever_a_line_holds_it_is_an_answer_or_refused_with_a_reason(row: dict[str, Any]):
+    with suppress(ValueError):
+        asked(row)
+        Transcript.from_row(as_line(row))
 
 
 def test_a_response_without_a_case_says_how_answers_are_joined(tmp_path: Path):
@@ -273,6 +310,7 @@ USER = {"role": "user", "content": "How much leave?"}
         ({"request": {"messages": [USER]}}, ("How much leave?", False)),
         ({"request": {"method": "POST", "body": {"messages": [USER]}}}, ("How much leave?", False)),
         ({"body": {"input": "How much leave?"}}, ("How much leave?", False)),
+        ({"request": json.dumps({"messages": [USER]})}, ("How much leave?", False)),
         (
             {"messages": [{"role": "user", "content": [{"type": "text", "text": "Hi"}]}]},
             ("Hi", False),

@@ -3,6 +3,7 @@ Tables as spreadsheet programs save them: every encoding and separator, and work
 """
 
 import io
+import zipfile
 from datetime import date, datetime, time
 from pathlib import Path
 from typing import Any
@@ -89,7 +90,7 @@ def test_a_cell_to_the_right_of_all_columns_is_kept(tmp_path: Path):
         ("id,prompt\n1,Größe\n".encode("cp1252"), ':2: not UTF-8 text.*Excel: "CSV UTF-8"'),
         (b"\xff\xfei\x00d\x00\n", r":1: not UTF-16 text"),
         (b"\xd0\xcf\x11\xe0\xa1\xb1", "an old or protected workbook; save it as .xlsx without"),
-        (b"PK\x03\x04 not a zip", "not an .xlsx workbook .*; save it as .xlsx or as CSV"),
+        (b"PK\x03\x04 not a zip", "not an .xlsx workbook; save it as .xlsx or as CSV: "),
     ],
     ids=["empty", "blank", "twice", "open quote", "cp1252", "cut utf-16", "xls", "zip"],
 )
@@ -173,6 +174,37 @@ def test_a_row_whose_cell_has_no_value_is_left_out(tmp_path: Path, cell: str, sa
     assert [(3, {"id": "2", "n": "x"})] == rows(read)
     (note,) = notes
     assert str(note).startswith(f"{tmp_path}/rows.xlsx:2: left out: {said}")
+
+
+def test_a_workbook_that_offers_values_to_choose_from_is_read_without_a_word(
+    tmp_path: Path, recwarn: pytest.WarningsRecorder
+):
+    """
+    openpyxl warns of extensions of Excel's that it does not know; they hold no values.
+    """
+    data = workbook([["id"], ["1"]])
+    extension = b'<extLst><ext uri="{CCE6A557-97BC-4B89-ADB6-D9C93CAAB3DF}"/></extLst></worksheet>'
+    packed = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(data)) as old, zipfile.ZipFile(packed, "w") as new:
+        for name in old.namelist():
+            new.writestr(name, old.read(name).replace(b"</worksheet>", extension))
+
+    read, _ = table(tmp_path, packed.getvalue(), "rows.xlsx")
+
+    assert [(2, {"id": "1"})] == rows(read)
+    assert [] == recwarn.list
+
+
+def test_a_workbook_that_is_damaged_inside_is_one_line(tmp_path: Path):
+    packed = io.BytesIO()
+    data = workbook([["id"], ["1"]])
+    with zipfile.ZipFile(io.BytesIO(data)) as old, zipfile.ZipFile(packed, "w") as new:
+        for name in old.namelist():
+            text = old.read(name)
+            new.writestr(name, text[: len(text) // 2] if "sheet1" in name else text)
+
+    with pytest.raises(UsageError, match=r"rows\.xlsx: not an \.xlsx workbook; save it as"):
+        table(tmp_path, packed.getvalue(), "rows.xlsx")
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path):
