@@ -265,43 +265,14 @@ def tango_upper(
     return bound
 
 
-def cases_to_detect(
-    drop: float, discordance: float, *, alpha: float = 0.05, power: float = 0.80
-) -> int:
-    """
-    Return how many cases detect a true *drop* with probability *power*.
-
-    ceil[(z_alpha sqrt(d + D) + z_power sqrt(d + D - D^2))^2 / D^2], one-sided; Connor 1987,
-    Biometrics 43:207.
-    """
-    _check_share("drop", drop)
-    return math.ceil(_detect(drop, discordance, alpha, power) - 1e-9)
-
-
-def cases_to_clear(
-    margin: float, discordance: float, *, alpha: float = 0.05, power: float = 0.80
-) -> int:
-    """
-    Return how many cases show an equal model to be within *margin* with probability *power*.
-
-    ceil[(z_alpha + z_power)^2 d / margin^2] (Liu, Hsueh, Hsieh and Chen 2002, Stat Med 21:231, at
-    a true drop of 0), and at least ln(alpha) / ln(1 - margin), below which even n equal answers
-    prove nothing. Where that many cases hold under ten changes (n d < 10), the normal formula
-    promises too much: up to twice as many are needed.
-    """
-    _check_share("margin", margin)
-    z = _upper(alpha) + _upper(1 - power)
-    least = 1 if margin >= 1 else math.ceil(math.log(alpha) / math.log1p(-margin))
-    return max(least, math.ceil(z * z * discordance / (margin * margin) - 1e-9))
-
-
 def smallest_detectable_drop(
     n: float, discordance: float, *, alpha: float = 0.05, power: float = 0.80
 ) -> float | None:
     """
     Return the smallest true drop that *n* cases detect with probability *power*, if any.
 
-    `cases_to_detect`, solved for the drop.
+    n = (z_alpha sqrt(d + D) + z_power sqrt(d + D - D^2))^2 / D^2, one-sided (Connor 1987,
+    Biometrics 43:207), solved for the drop.
     """
     most = 1.0 - discordance
     if most <= 0 or _detect(most, discordance, alpha, power) > n:
@@ -416,12 +387,10 @@ def _check_rate(hits: int, n: int) -> None:
         raise ValueError(f"not a rate: {hits} of {n}")
 
 
-def _check_share(name: str, value: float) -> None:
-    if not 0 < value <= 1:
-        raise ValueError(f"{name} {value} is not above 0 and at most 1")
-
-
-def _upper(tail: float) -> float:
+def z_upper(tail: float) -> float:
+    """
+    Return the standard normal deviate above which *tail* lies.
+    """
     return -_NORMAL.inv_cdf(tail)
 
 
@@ -429,12 +398,12 @@ def _detect(drop: float, discordance: float, alpha: float, power: float) -> floa
     if drop <= 0:
         return math.inf
     both = discordance + drop
-    root = _upper(alpha) * math.sqrt(both) + _upper(1 - power) * math.sqrt(both - drop * drop)
+    root = z_upper(alpha) * math.sqrt(both) + z_upper(1 - power) * math.sqrt(both - drop * drop)
     return (root / drop) ** 2
 
 
 def _quantile(tail: float, degrees: int | None) -> float:
-    return _upper(tail) if degrees is None else t_upper(tail, degrees)
+    return z_upper(tail) if degrees is None else t_upper(tail, degrees)
 
 
 def _tango_end(broken: float, fixed: float, n: float, z: float, effect: float) -> float:
@@ -445,12 +414,12 @@ def _tango_end(broken: float, fixed: float, n: float, z: float, effect: float) -
         return 1.0
 
     def rejected(drop: float) -> float:
-        return -z - _tango_score(b, c, m, drop)
+        return -z - tango_score(b, c, m, drop)
 
     return _root(rejected, (b - c) / m, 1.0)
 
 
-def _tango_score(b: float, c: float, n: float, drop: float) -> float:
+def tango_score(b: float, c: float, n: float, drop: float) -> float:
     """
     (b - c - n D) / sqrt(n (2 q + D (1 - D))), q the likeliest fixed share given a drop of D.
     """
@@ -462,6 +431,15 @@ def _tango_score(b: float, c: float, n: float, drop: float) -> float:
     if variance <= 0:
         return math.copysign(math.inf, excess) if abs(excess) > 1e-12 else 0.0
     return excess / math.sqrt(variance)
+
+
+def binomial_at_most(hits: int, n: int, p: float) -> float:
+    """
+    Return P(B <= *hits*) of B ~ Binomial(n, p): I_(1-p)(n - hits, hits + 1), DLMF 8.17.5.
+    """
+    if hits < 0 or hits >= n:
+        return float(hits >= n)
+    return beta_share(n - hits, hits + 1, 1 - p)
 
 
 def _binomial_at_least(hits: int, n: int, p: float) -> float:
@@ -486,7 +464,7 @@ def _signed_rank_quantile(n: int, tail: float) -> int | None:
     """
     if n > EXACT_SIGNED_RANKS:
         spread = math.sqrt(n * (n + 1) * (2 * n + 1) / 24)
-        return int(n * (n + 1) / 4 - _upper(tail) * spread)
+        return int(n * (n + 1) / 4 - z_upper(tail) * spread)
     ways = [1]
     for rank in range(1, n + 1):
         longer = ways + [0] * rank

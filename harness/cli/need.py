@@ -28,25 +28,30 @@ def add_parser(commands: Commands) -> None:
         metavar="5%",
         help="the share of cases on which two equally good checkpoints differ (default: 5%%)",
     )
+    command.add_argument(
+        "--suites",
+        type=_many,
+        default=1,
+        metavar="N",
+        help="how many suites must pass before a release (default: 1)",
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
     """
     Print how many cases it takes to see a drop, and to clear a checkpoint of one.
     """
-    from harness.stats import cases_to_clear, cases_to_detect
+    from harness.workflow.need import need
 
-    drop, discordance = arguments.drop, arguments.discordance
+    drop = arguments.drop
     if drop == 0:
         raise UsageError("no number of cases detects a drop of 0; try --drop 3pp")
-    print(
-        f"to catch a true drop of {100 * drop:g} points (80% power, alpha 5%, one-sided), "
-        f"if {100 * discordance:g}% of cases flip without cause: "
-        f"{cases_to_detect(drop, discordance)} cases"
-    )
-    print(
-        f"to pass an equally good checkpoint with a margin of {100 * drop:g} points: "
-        f"{cases_to_clear(drop, discordance)} cases"
-    )
-    print("cases that share a template count for less: give them a group")
+    for line in need(drop, arguments.discordance, arguments.suites):
+        print(line)
     return ExitCode.PASS
+
+
+def _many(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 1000:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of suites from 1 to 1000")
+    return int(text)

@@ -80,6 +80,8 @@ class Comparison:
     """Whether both runs name their hardware and it is the same."""
     must_pass_still_failing: tuple[str, ...] = ()
     """Those of `must_pass_failed` that failed in the old run as well."""
+    one_draw: bool = False
+    """Whether a run answered each case once by sampling."""
     unchanged: bool = False
     """Whether every scored answer is the same to the token; False where the text was not read."""
     drifts: tuple[Drift, ...] = ()
@@ -172,6 +174,7 @@ def compare(old: RunRecord, new: RunRecord) -> Comparison:
         new_error_share=new.errors / len(new.cases) if new.cases else 0.0,
         same_hardware=bool(old.environment.hardware)
         and old.environment.hardware == new.environment.hardware,
+        one_draw=old.one_draw or new.one_draw,
         drifts=tuple(sorted(_drifts(scored), key=lambda each: (each.new - each.old, each.name))),
     )
 

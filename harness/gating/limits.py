@@ -14,7 +14,8 @@ from harness.comparison.paired import PairedRate
 from harness.gating.evidence import newly_bad
 from harness.gating.lengths import judge_lengths
 from harness.gating.policy import Limit, Policy
-from harness.gating.rates import NEW_OFFENDERS, judge_rate, nothing_changed, within_budget
+from harness.gating.power import NEW_OFFENDERS
+from harness.gating.rates import judge_rate, nothing_changed, within_budget
 from harness.gating.times import apart, judge_times
 from harness.gating.verdict import MetricVerdict
 from harness.scoring.metrics import METRICS

@@ -12,12 +12,11 @@ from typing import Any, Literal
 
 from harness.gating.evidence import FEWEST_GROUPS
 from harness.gating.policy import Policy
+from harness.gating.power import cases_to_clear, cases_to_detect
 from harness.gating.verdict import Verdict, Word
 from harness.runs.record import RunRecord
 from harness.scoring.results import CaseResult
 from harness.stats import (
-    cases_to_clear,
-    cases_to_detect,
     design_effect,
     smallest_detectable_drop,
     wilson,

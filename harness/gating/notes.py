@@ -54,6 +54,11 @@ def notes(
         yield f"left out: {answers} to common cases, which the runs repeat differently often"
     if metrics:
         alike = effect(accuracy)
+        if comparison.one_draw:
+            yield (
+                "answers were sampled, and of each case there is one draw: another run may answer "
+                "otherwise; --repeats 3 asks three times and pairs by case"
+            )
         yield from _about_size(accuracy, alike, policy.alpha)
         yield from _about_groups(accuracy, alike)
         yield from losses_by_tag(comparison, policy)

@@ -10,19 +10,15 @@ from dataclasses import replace
 from harness.comparison.paired import PairedRate
 from harness.gating.evidence import BOUND, FEWEST_TO_PASS, Evidence, newly_bad, weigh
 from harness.gating.policy import Limit
+from harness.gating.power import NEW_OFFENDERS, cases_to_settle, smallest_rise
 from harness.gating.verdict import MetricVerdict, MetricWord
 from harness.runs.record import MetricValue
 from harness.scoring.metrics import CASE, RATES
 from harness.stats import (
-    cases_to_clear,
-    cases_to_detect,
     clopper_pearson,
     smallest_detectable_drop,
 )
 from harness.wording import chance, count, moved, percent, points
-
-NEW_OFFENDERS = 3
-"""At a zero margin, this many newly failing with none fixed are a regression by themselves."""
 
 _MARGIN = (
     "regressed where the paired test gives p < {alpha:g} and the upper 95% bound of the loss is "
@@ -52,8 +48,11 @@ def judge_rate(
     n, broken, fixed, loss, bound = found.pairs, found.broken, found.fixed, found.loss, found.bound
     p = found.p if p_adjusted is None else p_adjusted
     noise = 2 * min(broken, fixed) / n
-    # At a zero margin a few cases fail the gate by themselves, whatever this says.
-    detectable = smallest_detectable_drop(found.worth, noise, alpha=alpha) if margin else None
+    detectable = (
+        smallest_detectable_drop(found.worth, noise, alpha=alpha)
+        if margin
+        else smallest_rise(int(found.worth), fixed / n, alpha)
+    )
     too_many = not margin and newly_bad(paired) >= NEW_OFFENDERS and not fixed
     low, high = found.interval(p < alpha or too_many)
     few = found.groups is not None and found.groups < FEWEST_TO_PASS
@@ -77,8 +76,13 @@ def judge_rate(
             says = f"{NEW_OFFENDERS} or more newly failing and none fixed are too many"
     elif not margin:
         word = "pass"
-        says = f"no {loss_word}" if loss <= 0 else f"{the_loss} is {beyond}"
-        says += f"; {NEW_OFFENDERS} newly failing and none fixed would fail"
+        says = "none seen" if not broken else f"no {loss_word} seen"
+        says = says if loss <= 0 else f"{the_loss} is {beyond}"
+        says += (
+            f"; no {loss_word} can be relied on to be seen"
+            if detectable is None
+            else f"; a {loss_word} of {points(detectable)} points would be seen in 4 of 5 tries"
+        )
     elif bound < margin and not few:
         word = "pass"
         ruled_out = f"a {loss_word} beyond {allowed}" if bound >= 0 else f"any {loss_word}"
@@ -183,14 +187,13 @@ def within_budget(
 
 def _needed(found: Evidence, margin: float, alpha: float) -> int:
     """
-    Return how many pairs would probably settle it if the truth is what was seen.
+    Return how many pairs would settle it in 4 of 5 tries if the truth is what was seen.
     """
-    n, loss = found.pairs, found.loss
-    if loss >= margin:
-        cases = cases_to_detect(loss, 2 * found.fixed / n, alpha=alpha)
-    else:
-        cases = cases_to_clear(min(1.0, margin - loss), (found.broken + found.fixed) / n)
-    cases = max(n + 1, math.ceil(cases * found.alike))
+    n = found.pairs
+    alone = cases_to_settle(
+        int(found.worth), found.broken / n, found.fixed / n, min(margin, 0.99), alpha
+    )
+    cases = max(n + 1, math.ceil(alone * found.alike))
     unit: int = 10 ** max(0, len(str(cases)) - 2)
     return math.ceil(cases / unit) * unit
 

@@ -47,7 +47,7 @@ class MetricVerdict:
     ratio: tuple[float, float, float] | None = None
     """new / old, answer by answer, with its 95 % interval, for times."""
     detectable: float | None = None
-    """The smallest loss that so many pairs detect in 4 of 5 tries; None if none, or no margin."""
+    """The smallest loss that so many pairs detect in 4 of 5 tries; None if none."""
     needed: int | None = None
     """About how many pairs would settle an inconclusive rate."""
     advisory: bool = False
@@ -176,6 +176,13 @@ def let_through(verdict: Verdict) -> str | None:
     return 'exit 0: inconclusive only warns here; on_inconclusive = "block" stops it'
 
 
+_MANY = (
+    "one gate: each kind of limit may call an equal model worse in alpha of the gates, so seven "
+    "suites gated one by one block an equal release in up to 30 of 100 at alpha 0.05; "
+    "`harness need --suites 7` says what it takes"
+)
+
+
 def explain(verdict: Verdict) -> list[str]:
     """
     Return which rule decided and why, one line each: first for the whole, then limit by limit.
@@ -183,6 +190,7 @@ def explain(verdict: Verdict) -> list[str]:
     lines = [
         f"{verdict.verdict} (exit {int(verdict.exit)}), {verdict.policy}: {verdict.reasons[0]}",
         f"rule: the worst decides, in the order {', '.join(WORST_FIRST)}",
+        _MANY,
     ]
     if verdict.anchor is None:
         return [*lines, *_limit_by_limit(verdict)]

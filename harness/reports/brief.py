@@ -175,6 +175,7 @@ def _one_run(run: RunView) -> Iterator[Section]:
         blocks=(
             Paragraph(text=said, mood="title"),
             Paragraph(text=() if run.record.selection.complete else tables.selected(run.record)),
+            Paragraph(text=tables.drawn_once(run.record)),
         ),
     )
     yield Section(title="Metrics", blocks=(tables.metrics_of(run.record),))

@@ -51,7 +51,7 @@ def heads(runs: Sequence[RunView], notes: Sequence[str]) -> Listing:
                     ("checkpoint", Quote(cut(run.record.checkpoint.reference))),
                     ("dialect", _dialect(run.record)),
                     ("backend", _backend(run.record)),
-                    ("generation", settings(run.record.generation.to_json())),
+                    ("generation", _generation(run.record)),
                     ("cases", selected(run.record)),
                     ("finished", Quote(cut(run.record.finished, _NAME))),
                 ),
@@ -59,6 +59,18 @@ def heads(runs: Sequence[RunView], notes: Sequence[str]) -> Listing:
             for run, note in zip(runs, notes, strict=True)
         )
     )
+
+
+def _generation(record: RunRecord) -> tuple[Part, ...]:
+    said = settings(record.generation.to_json())
+    return (*said, "; ", *drawn_once(record)) if record.one_draw else said
+
+
+def drawn_once(record: RunRecord) -> tuple[Part, ...]:
+    """
+    Return that each answer of a run is one draw of many; empty unless it sampled once.
+    """
+    return ("one draw of each answer: --repeats 3 asks three times",) if record.one_draw else ()
 
 
 def metrics_of(record: RunRecord) -> Table:

@@ -119,6 +119,13 @@ class RunRecord:
         """
         return sum(case.status == "error" for case in self.cases)
 
+    @property
+    def one_draw(self) -> bool:
+        """
+        Whether each case was answered once by sampling, so that another run answers otherwise.
+        """
+        return self.generation.do_sample and not any(case.repeat for case in self.cases)
+
 
 def with_interval(name: str, measured: Counts | Quantile) -> MetricValue:
     """

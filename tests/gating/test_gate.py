@@ -630,6 +630,31 @@ def test_answers_must_not_get_longer(name: str, old: int, new: int, n: int, expe
     assert new - old == metric.delta
 
 
+def sampled(broken: int, repeats: int) -> RunRecord:
+    cases = [
+        answer(f"case-{k}", BAD if k < broken else GOOD, repeat=repeat)
+        for k in range(120)
+        for repeat in range(repeats)
+    ]
+    return record(cases, generation=Generation(do_sample=True))
+
+
+def test_a_run_that_sampled_once_is_told_to_be_one_draw():
+    once, thrice = decide(sampled(0, 1), sampled(0, 1)), decide(sampled(0, 3), sampled(0, 3))
+
+    assert any("of each case there is one draw" in note for note in once.notes)
+    assert not any("one draw" in note for note in (*thrice.notes, *decide(*runs(0, 0, 9)).notes))
+
+
+def test_sampled_repeats_are_paired_by_case_and_never_counted_as_cases():
+    """
+    Of 2 of 120 cases all five answers broke: 10 answers, 2 pieces of evidence.
+    """
+    metric = decide(sampled(0, 5), sampled(2, 5), accuracy_only()).metrics["accuracy"]
+
+    assert (600, 10, 0.125) == (metric.pairs, metric.broken, metric.p)
+
+
 def test_a_few_longer_answers_are_no_longer_typical_answer_but_a_longer_tail():
     """
     One answer in ten became very long: the median cannot show it, the 95th percentile does.
@@ -1167,6 +1192,7 @@ def test_explain_names_the_rule_of_each_limit():
     assert 'accuracy = "-3pp": regressed' in lines
     assert 'second_call_rate = "+0pp": pass' in lines
     assert any("upper 95% bound" in line for line in lines)
+    assert any("seven suites gated one by one" in line for line in lines)
 
 
 def test_a_local_collapse_is_pointed_at():

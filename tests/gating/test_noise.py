@@ -8,8 +8,9 @@ import pytest
 
 from harness.gating.noise import Answered, measure, self_gate, sensitivities, sentences, to_json
 from harness.gating.policy import default_policy, read_policy
+from harness.gating.power import cases_to_clear, cases_to_detect
 from harness.scoring.results import CaseResult
-from harness.stats import cases_to_clear, cases_to_detect, smallest_detectable_drop, wilson
+from harness.stats import smallest_detectable_drop, wilson
 from harness.transcript import Key, Transcript
 
 from ..builders import answer, attempt, calls, case, judge, malformed, record
