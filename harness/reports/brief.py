@@ -81,8 +81,8 @@ def _first(report: Report) -> str:
     if not ranking.answers:
         return "not comparable"
     alike = [report.runs[place].name for place in ranking.places[0].alike]
-    apart = f", not told apart from {named(alike)}" if alike else ""
-    return f"best: {report.runs[0].name}{apart},"
+    best = report.runs[0].name
+    return f"{best} is not told apart from {named(alike)}" if alike else f"{best} is best"
 
 
 def _compared(report: Report, comparison: Comparison) -> Iterator[Section]:
@@ -94,9 +94,9 @@ def _compared(report: Report, comparison: Comparison) -> Iterator[Section]:
         word = verdict.verdict.replace("_", " ")
         head: list[Block] = [
             Paragraph(
-                text=f"{word}: {cut(first.text, _SENTENCE)}", mood=changes.MOODS[verdict.verdict]
+                text=f"{word}: {_shortened(first.text)}", mood=changes.MOODS[verdict.verdict]
             ),
-            Points(texts=tuple(cut(reason.text, _SENTENCE) for reason in further)),
+            Points(texts=tuple(_shortened(reason.text) for reason in further)),
             changes.summary(report, comparison)[-1],
         ]
         if hidden := len(verdict.reasons) - 1 - len(further):
@@ -129,6 +129,19 @@ def _decisive(verdict: Verdict) -> list[Reason]:
     if verdict.verdict == "pass":
         return [first]
     return [first, *(reason for reason in rest if reason.verdict == verdict.verdict)]
+
+
+def _shortened(reason: str) -> str:
+    """
+    Return the first clauses of *reason* that fit, as it names what matters most first.
+    """
+    first, *further = reason.split("; ")
+    kept = cut(first, _SENTENCE)
+    for clause in further:
+        if len(kept) + len(clause) > _SENTENCE:
+            return f"{kept}; …"
+        kept += f"; {clause}"
+    return kept
 
 
 def _moved(comparison: Comparison, verdict: Verdict | None) -> Iterator[Block]:

@@ -64,7 +64,7 @@ def test_more_than_two_are_ordered_and_those_not_told_apart_are_marked(
         ["3", "fair", "97.5% (117/120)", "1, 2", "–"],
         ["4", "poor", "66.7% (80/120)", "–", "–"],
     ] == rows
-    assert lines[-1].startswith("best: good, not told apart from fine, fair, after ")
+    assert lines[-1].startswith("good is not told apart from fine, fair after ")
 
 
 def test_what_must_pass_and_failed_is_named_for_each(
