@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Self
 
-from harness.canonical import parse_json
+from harness.canonical import canonical_json, parse_json
 
 
 class Key(NamedTuple):
@@ -20,6 +20,14 @@ class Key(NamedTuple):
     case: str
     repeat: int = 0
     turn: int = 0
+
+    @property
+    def as_written(self) -> str:
+        """
+        The key as a line of transcripts.jsonl has it. People count turns from 1, the file from 0:
+        a message that names a line says it in the file's own words.
+        """
+        return canonical_json(self._asdict())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -126,8 +126,7 @@ class ReplayBackend:
             first = min(unused)
             self._notify(
                 f"note: {len(unused)} lines of {self._checkpoint.reference} were not used, such as "
-                f"repeat {first.repeat}, turn {first.turn} of case {first.case!r}; --repeats sets "
-                "how many repeats are"
+                f"{first.as_written}; --repeats sets how many repeats are"
             )
         self._transcripts.clear()
 
@@ -135,8 +134,8 @@ class ReplayBackend:
         found = self._transcripts.get(key)
         if found is not None:
             return found
-        which = f"case {key.case}, repeat {key.repeat}, turn {key.turn}"
-        return Transcript(key=key, error=f"no line for {which} in {self._checkpoint.reference}")
+        missing = f"no line for {key.as_written} in {self._checkpoint.reference}"
+        return Transcript(key=key, error=missing)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -203,8 +202,7 @@ def by_key(
             )
         if key in first:
             raise TranscriptError(
-                f"{place}: case {key.case!r}, repeat {key.repeat}, turn {key.turn} already has an "
-                f"answer on line {first[key]}; remove one"
+                f"{place}: {key.as_written} already has an answer on line {first[key]}; remove one"
             )
         first[key] = line.number
         yield key, (line.number, transcript)

@@ -140,8 +140,8 @@ def read_transcripts_by_key(folder: Path) -> dict[Key, Transcript]:
         if key in by_key:
             first = 1 + list(by_key).index(key)
             raise TranscriptError(
-                f"{path}:{number}: case {key.case!r}, repeat {key.repeat}, turn {key.turn} already "
-                f"has an answer on line {first}; remove one"
+                f"{path}:{number}: {key.as_written} already has an answer on line {first}; "
+                "remove one"
             )
         by_key[key] = transcript
     if gap := gap_in_repeats(by_key):

@@ -59,7 +59,7 @@ def test_a_case_without_a_line_is_an_error_of_that_case(tmp_path: Path):
 
     [missing] = ask(opened(path), Key("a", 0, 2))
 
-    assert f"no line for case a, repeat 0, turn 2 in replay:{path}" == missing.error
+    assert f'no line for {{"case":"a","repeat":0,"turn":2}} in replay:{path}' == missing.error
 
 
 def test_a_gzipped_file_reads_the_same(tmp_path: Path):
@@ -82,7 +82,7 @@ def test_a_gzipped_file_reads_the_same(tmp_path: Path):
         ([{"case": "a", "output": "x", "error": "y"}], ":1: .*not output and error"),
         (
             [{"case": "a", "turn": 1, "error": "x"}, "", {"case": "a", "turn": 1, "output": "y"}],
-            ":3: case 'a', repeat 0, turn 1 already has an answer on line 1",
+            ':3: {"case":"a","repeat":0,"turn":1} already has an answer on line 1',
         ),
         ([{"case": "a", "error": "x"}, {"case": "z", "error": "x"}], ":2: case 'z' is not in the"),
     ],

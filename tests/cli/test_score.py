@@ -102,7 +102,7 @@ def test_repeats_with_a_gap_are_refused_by_file_and_line(
     ("change", "said"),
     [
         ({"repeat": 2_000_000_000}, ":5: case 'c4' has repeat 2000000000, but no"),
-        ({"case": "c1"}, ":5: case 'c1', repeat 0, turn 0 already has an answer on line 2"),
+        ({"case": "c1"}, ':5: {"case":"c1","repeat":0,"turn":0} already has an answer on line 2'),
     ],
     ids=["gap", "twice"],
 )
