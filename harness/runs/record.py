@@ -8,7 +8,6 @@ refused, as this version cannot know what it means.
 """
 
 import json
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cache
@@ -152,8 +151,10 @@ def with_interval(name: str, measured: Counts | Quantile) -> MetricValue:
     )
 
 
-_SEAL = re.compile(r'^("digests":\{"run":")(|sha256:[0-9a-f]{64})(")', re.MULTILINE)
-# The digest of the text itself, taken without this digest. No case's line begins like this.
+_SEAL = '\n"digests":{"run":"'
+# Before the digest of the text itself, which is taken without it. No case's line begins like this.
+
+_DIGEST = f"sha256:{64 * '0'}"
 
 
 def encode(record: RunRecord) -> str:
@@ -181,17 +182,19 @@ def encode(record: RunRecord) -> str:
     cases = ",\n".join(canonical_json(_case(case)) for case in record.cases)
     lines.append(f'"cases":[\n{cases}\n]')
     text = "{\n" + ",\n".join(sorted(lines)) + "\n}\n"
-    return _SEAL.sub(rf"\g<1>{digest_bytes([text.encode()])}\g<3>", text, count=1)
+    if record.digests is None:
+        return text
+    before, after = text.split(_SEAL, 1)
+    return f"{before}{_SEAL}{digest_bytes([text.encode()])}{after}"
 
 
-def is_intact(text: str) -> bool:
+def is_intact(data: bytes) -> bool:
     """
     Return whether a run.json of format 3 is as it was written, but for its line ends.
     """
-    text = text.replace("\r\n", "\n")
-    seal = _SEAL.search(text)
-    blank = _SEAL.sub(r"\g<1>\g<3>", text, count=1)
-    return seal is not None and seal[2] == digest_bytes([blank.encode()])
+    before, seal, after = data.replace(b"\r\n", b"\n").partition(_SEAL.encode())
+    own, rest = after[: len(_DIGEST)], after[len(_DIGEST) :]
+    return own == digest_bytes([before, seal, rest]).encode()
 
 
 def decode(text: str, source: str) -> RunRecord:

@@ -48,7 +48,7 @@ def verified(run: StoredRun) -> StoredRun:
 def _check_digests(run: StoredRun) -> None:
     path = run.folder / RUN
     with boundary(StoreError, f"{path}: cannot be read"):
-        intact = is_intact(path.read_bytes().decode("utf-8"))
+        intact = is_intact(path.read_bytes())
     if not intact:
         if _judged_by_today(run) and (reason := next(_otherwise(run, rejudge(run)), None)):
             raise _does_not_follow(run, reason)

@@ -226,7 +226,7 @@ def _failed(project: Project, suite: str, options: RunOptions) -> frozenset[str]
     """
     if options.failed is None:
         return None
-    record = project.run(options.failed, suite).record
+    record = verified(project.run(options.failed, suite)).record
     if record.suite.name != suite:
         raise UsageError(f"{options.failed} is a run of suite {record.suite.name}, not of {suite}")
     failed = frozenset(
