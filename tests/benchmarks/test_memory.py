@@ -102,7 +102,8 @@ def test_answering_a_hundred_times_as_many_cases(benchmark, tmp_path: Path, func
     many = benchmark.pedantic(peak, (suite(100_000), function, tmp_path / "many"), rounds=1)
 
     benchmark.extra_info.update(peak_1000=few, peak_100000=many)
-    assert 100_000 == sum(1 for _ in (tmp_path / "many" / "transcripts.jsonl").open())
+    with (tmp_path / "many" / "transcripts.jsonl").open() as file:
+        assert 100_000 == sum(1 for _ in file)
     # Less than a window of requests: 1,000 cases do not fill it.
     assert many < few + 1_000_000
 

@@ -376,8 +376,8 @@ class Lines:
         (file,) = sources["rows"]
         if not file.is_file():
             raise UsageError(f"{file} is missing")
-        rows = [(number, line) for number, line in enumerate(file.open(encoding="utf-8"), start=1)]
-        return self.imported(file, rows)
+        with file.open(encoding="utf-8") as stream:
+            return self.imported(file, list(enumerate(stream, start=1)))
 
     def imported(self, file: Path, rows: list[tuple[int, str]]) -> Imported:
         cases, notes = [], []
