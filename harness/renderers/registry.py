@@ -1,12 +1,15 @@
 """
 The registered renderers.
 
-Those of this package are in a table; other packages add theirs by entry points in group
-``harness.renderers``, whose object is a `harness.renderers.base.Renderer`.
+Those of this package are the functions ``render`` of the files in this folder, named like the file;
+other packages add theirs by entry points in the group ``harness.renderers``, whose object is a
+`harness.renderers.base.Renderer`.
 """
 
+from pkgutil import iter_modules
 from typing import TYPE_CHECKING, cast
 
+from harness import renderers
 from harness.errors import UsageError
 from harness.plugins import Family
 
@@ -18,14 +21,9 @@ _FAMILY = Family(
     group="harness.renderers",
     noun="renderer",
     built_in={
-        "github": "harness.renderers.github:render",
-        "html": "harness.renderers.html:render",
-        "json": "harness.renderers.json:render",
-        "junit": "harness.renderers.junit:render",
-        "lm-eval": "harness.renderers.lm_eval:render",
-        "markdown": "harness.renderers.markdown:render",
-        "model-index": "harness.renderers.model_index:render",
-        "terminal": "harness.renderers.terminal:render",
+        file.name.replace("_", "-"): f"{renderers.__name__}.{file.name}:render"
+        for file in iter_modules(renderers.__path__)
+        if file.name not in ("base", "registry")
     },
     error=UsageError,
 )
