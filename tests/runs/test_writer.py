@@ -166,7 +166,7 @@ def test_another_checkpoint_cannot_go_on_with_a_run(start: Start, project: Path)
     assert kept == transcripts.read_bytes()
 
 
-def test_a_run_that_is_still_alive_is_not_gone_on_with_by_another(start: Start, project: Path):
+def test_a_run_that_is_still_alive_is_not_resumed_by_another(start: Start, project: Path):
     run = begun(start, project, "alive")
     other = start("alive", "--resume")
 
