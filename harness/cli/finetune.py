@@ -3,12 +3,18 @@
 """
 
 import argparse
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from harness.cli.options import add_command, add_quiet, add_root, path, positive
 from harness.cli.output import table
 from harness.cli.parser import Commands
 from harness.cli.progress import watching
 from harness.errors import ExitCode
+
+if TYPE_CHECKING:
+    from harness.finetuning import Finetuned
 
 
 def add_parser(commands: Commands) -> None:
@@ -19,7 +25,8 @@ def add_parser(commands: Commands) -> None:
     command.add_argument(
         "--suite",
         metavar="SUITE",
-        help="a suite, for its train.jsonl, valid.jsonl, tools and system text",
+        help="a suite, for its train.jsonl, valid.jsonl, tools and system text (default: none; "
+        "--train is needed then)",
     )
     command.add_argument(
         "--train",
@@ -31,7 +38,8 @@ def add_parser(commands: Commands) -> None:
         "--valid",
         type=path,
         metavar="FILE",
-        help="chat rows to measure the loss on (default: the suite's)",
+        help="chat rows to measure the loss on (default: the suite's; without those, a fifth of "
+        "the training rows, of each tool's, chosen by --seed)",
     )
     command.add_argument(
         "--base",
@@ -57,7 +65,7 @@ def add_parser(commands: Commands) -> None:
         "--learning-rate",
         type=float,
         metavar="X",
-        help="constant, without warm-up (default: 5e-05)",
+        help="constant, without warm-up (default: 5e-05, of a LoRA adapter 0.001)",
     )
     command.add_argument(
         "--max-length",
@@ -69,7 +77,8 @@ def add_parser(commands: Commands) -> None:
         "--seed",
         type=int,
         metavar="N",
-        help="for the order of the rows and for dropout (default: 42)",
+        help="for the order of the rows, for dropout, and for validation rows that are split off "
+        "(default: 42)",
     )
     command.add_argument(
         "--keep",
@@ -79,7 +88,13 @@ def add_parser(commands: Commands) -> None:
     command.add_argument(
         "--lora",
         action="store_true",
-        help="train a LoRA adapter instead of all weights (needs peft)",
+        help="train a LoRA adapter, with peft (default: all weights are trained)",
+    )
+    command.add_argument(
+        "--lora-rank",
+        type=positive,
+        metavar="R",
+        help="the rank of the adapter; implies --lora (default: 16)",
     )
     command.add_argument(
         "--tensorboard", action="store_true", help="also write a log for TensorBoard"
@@ -95,9 +110,7 @@ def run(arguments: argparse.Namespace) -> int:
     """
     Train a checkpoint and print its losses.
     """
-    from dataclasses import replace
-
-    from harness.finetuning.recipe import Recipe
+    from harness.finetuning.recipe import LORA_RANK, Recipe
     from harness.workflow.finetune import finetune
     from harness.workflow.project import open_project
 
@@ -110,9 +123,9 @@ def run(arguments: argparse.Namespace) -> int:
         "seed": arguments.seed,
         "keep": arguments.keep,
     }
+    if arguments.lora or arguments.lora_rank:
+        given["lora_rank"] = arguments.lora_rank or LORA_RANK
     recipe = Recipe(**{name: value for name, value in given.items() if value is not None})
-    if arguments.lora:
-        recipe = replace(recipe, lora_rank=16)
     with watching("fine-tuning", quiet=arguments.quiet) as progress:
         trained = finetune(
             project=project,
@@ -127,7 +140,23 @@ def run(arguments: argparse.Namespace) -> int:
             push_to_hub=arguments.push_to_hub,
             progress=progress,
         )
-    rows = [[loss.epoch, loss.train, loss.valid] for loss in trained.losses]
-    table(["epoch", "training loss", "validation loss"], rows, floats=".4f")
+    table(["epoch", "training loss", "validation loss"], _losses(trained), floats=".4f")
     print(f"\ncheckpoint: {trained.folder} (kept: epoch {trained.kept_epoch})")
+    if trained.warning is not None:
+        print(f"warning: {trained.warning}")
+    print(f"next: {_next_command(trained.folder, arguments)}")
     return ExitCode.PASS
+
+
+def _losses(trained: "Finetuned") -> list[list[Any]]:
+    rows: list[list[Any]] = [[loss.epoch, loss.train, loss.valid] for loss in trained.losses]
+    return rows if trained.valid_before is None else [[0, None, trained.valid_before], *rows]
+
+
+def _next_command(folder: Path, arguments: argparse.Namespace) -> str:
+    """
+    Return the command that asks the trained checkpoint what it was trained for.
+    """
+    suite = shlex.quote(arguments.suite) if arguments.suite else "SUITE"
+    root = ["--root", str(arguments.root)] if arguments.root else []
+    return f"harness run {suite} {shlex.join(['--checkpoint', str(folder), *root])}"

@@ -7,6 +7,8 @@ from harness.finetuning.finetune import finetune
 from harness.finetuning.recipe import Recipe, recipe_digest
 from harness.finetuning.result import EpochLoss, Finetuned, discard, finished
 from harness.finetuning.rows import Row, read_rows, rows_digest
+from harness.finetuning.sft_trainer import check_installed
+from harness.finetuning.split import Split, split_off
 from harness.messages import tools_from_functions
 
 __all__ = [
@@ -15,11 +17,14 @@ __all__ = [
     "Finetuned",
     "Recipe",
     "Row",
+    "Split",
+    "check_installed",
     "discard",
     "finetune",
     "finished",
     "read_rows",
     "recipe_digest",
     "rows_digest",
+    "split_off",
     "tools_from_functions",
 ]

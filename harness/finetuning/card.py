@@ -11,6 +11,7 @@ from typing import Any
 from harness.finetuning.declarations import DECLARATIONS
 from harness.finetuning.recipe import Recipe
 from harness.finetuning.result import TRAINING, Finetuned
+from harness.finetuning.split import Split
 
 PICTURE = "loss.png"
 
@@ -38,7 +39,9 @@ def training_document(
         DECLARATIONS: dict(declarations),
         "recipe": recipe.to_json(),
         "precision": precision,
+        "valid_before": result.valid_before,
         "losses": [asdict(loss) for loss in result.losses],
+        "warning": result.warning,
         "best_epoch": result.best_epoch,
         "kept_epoch": result.kept_epoch,
         "seconds": round(result.seconds, 1),
@@ -61,7 +64,7 @@ def card(document: Mapping[str, Any], example: str) -> str:
     Write the model card, with the metadata block the Hugging Face hub reads.
     """
     base, data, recipe = document["base"], document["data"], document["recipe"]
-    environment = document["environment"]
+    environment, before = document["environment"], document["valid_before"]
     adapter = recipe["lora_rank"] is not None and not recipe["merge"]
     _, colon, target = base.partition(":")
     # The hub accepts only its own names as a base.
@@ -82,7 +85,7 @@ def card(document: Mapping[str, Any], example: str) -> str:
         f"- base: `{base}`",
         *(f"- base {name}: `{value}`" for name, value in document["base_digests"].items() if value),
         f"- training data: {data['train_rows']} rows, `{data['train']}`",
-        f"- validation data: {data['valid_rows']} rows, `{data['valid']}`",
+        f"- validation data: {_validated(data)}, `{data['valid']}`",
         *(
             f"- declarations shown in {entry['rows']} rows: `{name}` "
             f"({', '.join(entry['tools']) or 'no tools'})"
@@ -110,6 +113,7 @@ def card(document: Mapping[str, Any], example: str) -> str:
         "",
         "| epoch | training | validation |",
         "|---|---|---|",
+        *([f"| before | | {before:.4f} |"] if before is not None else []),
         *(
             f"| {loss['epoch']} | {loss['train']:.4f} | {loss['valid']:.4f} |"
             for loss in document["losses"]
@@ -118,6 +122,7 @@ def card(document: Mapping[str, Any], example: str) -> str:
         f"The weights are those after epoch {document['kept_epoch']}; validation loss was lowest "
         f"after epoch {document['best_epoch']}.",
         "",
+        *([f"Warning: {document['warning']}.", ""] if document["warning"] else []),
         "## One training example, as the model sees it",
         "",
         "````text",
@@ -131,6 +136,14 @@ def card(document: Mapping[str, Any], example: str) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _validated(data: Mapping[str, Any]) -> str:
+    """
+    Return how many rows were validated on, and how they were chosen, if by us.
+    """
+    stored = data["split"]
+    return f"{data['valid_rows']} rows" if stored is None else str(Split.from_json(stored))
 
 
 def draw_losses(file: Path, document: Mapping[str, Any]) -> None:

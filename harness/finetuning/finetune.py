@@ -24,7 +24,13 @@ from harness.finetuning.encoding import Encoded, check_template, encode_rows
 from harness.finetuning.recipe import Recipe, recipe_digest
 from harness.finetuning.result import TRAINING, WORK, EpochLoss, Finetuned, best_epoch, finished
 from harness.finetuning.rows import Row, check_leakage, rows_digest
-from harness.finetuning.sft_trainer import build_trainer, check_prepared, quiet
+from harness.finetuning.sft_trainer import (
+    build_trainer,
+    check_prepared,
+    quiet,
+    validation_loss,
+)
+from harness.finetuning.split import Split
 from harness.provenance import environment
 
 PLAN = "plan.json"
@@ -39,6 +45,7 @@ def finetune(
     recipe: Recipe,
     heldout_prompts: Collection[str] = (),
     asked: Sequence[Declaration] = (),
+    split: Split | None = None,
     resume: bool = False,
     progress: bool = True,
     tensorboard: bool = False,
@@ -53,6 +60,7 @@ def finetune(
     minute), and returns the result of a finished one. *tensorboard* logs to ``out/runs``;
     *push_to_hub* names a private hub repository for the result. *asked* are the declarations of
     tools with which the result will be asked: *notify* is called about one that no row shows.
+    *split* is how *valid* was chosen, for the record.
 
     Raises:
         TrainingError: if a row's prompt is in *heldout_prompts*, a row would be cut, dropped or
@@ -96,7 +104,7 @@ def finetune(
     (work / PLAN).write_text(json.dumps({"digest": identity}) + "\n", encoding="utf-8")
     started = time.perf_counter()
     with quiet(), boundary(TrainingError, f"training {base} failed"):
-        trainer, precision = _trained(
+        trainer, precision, valid_before = _trained(
             located, tokenizer, train_rows, validation_rows, recipe, out,
             progress=progress, tensorboard=tensorboard, notify=notify,
         )  # fmt: skip
@@ -104,6 +112,8 @@ def finetune(
     result = Finetuned(
         folder=out,
         digest=identity,
+        valid_before=valid_before,
+        split=split,
         losses=losses,
         kept_epoch=best_epoch(losses) if recipe.keep == "best" else losses[-1].epoch,
         seconds=round(time.perf_counter() - started, 1),
@@ -117,6 +127,7 @@ def finetune(
             "train_rows": len(train),
             "valid": rows_digest(valid),
             "valid_rows": len(valid),
+            "split": split and split.to_json(),
         },
         recipe=recipe,
         precision=precision,
@@ -173,7 +184,7 @@ def _trained(
     progress: bool,
     tensorboard: bool,
     notify: Callable[[str], None],
-) -> tuple[Any, str]:
+) -> tuple[Any, str, float]:
     import torch
     from transformers import set_seed
 
@@ -188,11 +199,15 @@ def _trained(
         bf16=half, progress=progress, logs=out / "runs" if tensorboard else None, notify=notify,
     )  # fmt: skip
     check_prepared(trainer, tokenizer, train_rows, validation_rows)
+    # Before a checkpoint is loaded, so that a resumed fine-tune knows it too.
+    valid_before = validation_loss(trainer)
+    notify(f"validation loss before training: {valid_before:.4f}")
     checkpoint = _last_checkpoint(out / WORK)
     if checkpoint is not None:
         notify(f"continuing after {checkpoint.name}")
     trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
-    return trainer, "float32 weights, bfloat16 arithmetic" if half else "float32"
+    precision = "float32 weights, bfloat16 arithmetic" if half else "float32"
+    return trainer, precision, valid_before
 
 
 def _last_checkpoint(work: Path) -> Path | None:

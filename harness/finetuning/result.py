@@ -10,12 +10,17 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import StoreError, boundary
+from harness.finetuning.split import Split
 
 TRAINING = "training.json"
 """Written last: its presence means that the folder is complete."""
 
 WORK = ".training"
 """Where a running fine-tune keeps its checkpoints, inside its folder; removed once it is done."""
+
+MATERIAL = 0.25
+"""The validation loss that a result may have at most, as a share of its base's, to count as one
+that has learned. docs/finetune.md says what was measured on both sides of it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +46,10 @@ class Finetuned:
     folder: Path
     digest: str
     """Of base, rows and recipe: the value of `recipe_digest`."""
+    valid_before: float | None = None
+    """Validation loss of the base; None if it was trained before this was measured."""
+    split: Split | None = None
+    """How the validation rows were chosen, if none were given."""
     losses: tuple[EpochLoss, ...]
     kept_epoch: int
     """The epoch whose weights the folder holds."""
@@ -53,6 +62,26 @@ class Finetuned:
         The epoch of the lowest validation loss, the first of equal ones.
         """
         return best_epoch(self.losses)
+
+    @property
+    def warning(self) -> str | None:
+        """
+        What to say if training ended where it began: if the validation loss of the result is more
+        than `MATERIAL` of the base's. None if it fell further, or is not known.
+        """
+        if self.valid_before is None:
+            return None
+        kept = self.losses[self.kept_epoch - 1].valid
+        most = MATERIAL * self.valid_before
+        if kept <= most:
+            return None
+        said = (
+            f"validation loss went from {self.valid_before:.4f} to {kept:.4f} and not to a "
+            "quarter: little was learned"
+        )
+        if self.losses[self.best_epoch - 1].valid <= most:
+            return f"{said} that lasted; keep the best epoch ({self.best_epoch}) with --keep best"
+        return f"{said}; raise --learning-rate or --epochs, or look at the rows"
 
 
 def best_epoch(losses: Sequence[EpochLoss]) -> int:
@@ -74,9 +103,12 @@ def finished(folder: Path) -> Finetuned | None:
         return None
     with boundary(StoreError, f"{file} cannot be read; delete the folder and train again"):
         document: Mapping[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        split = document["data"].get("split")
         return Finetuned(
             folder=folder,
             digest=document["digest"],
+            valid_before=document.get("valid_before"),
+            split=split and Split.from_json(split),
             losses=tuple(EpochLoss(**loss) for loss in document["losses"]),
             kept_epoch=document["kept_epoch"],
             seconds=document["seconds"],

@@ -169,9 +169,9 @@ def check_leakage(rows: Sequence[Row], heldout_prompts: Collection[str]) -> None
     Raises:
         TrainingError: naming the rows.
     """
-    heldout = {_plain(prompt) for prompt in heldout_prompts}
+    heldout = {plain(prompt) for prompt in heldout_prompts}
     leaks = [
-        (row.source, prompt) for row in rows for prompt in row.prompts if _plain(prompt) in heldout
+        (row.source, prompt) for row in rows for prompt in row.prompts if plain(prompt) in heldout
     ]
     if not leaks:
         return
@@ -183,5 +183,8 @@ def check_leakage(rows: Sequence[Row], heldout_prompts: Collection[str]) -> None
     )
 
 
-def _plain(prompt: str) -> str:
+def plain(prompt: str) -> str:
+    """
+    Return a prompt as it is compared: without letter case and differences of white space.
+    """
     return " ".join(prompt.casefold().split())

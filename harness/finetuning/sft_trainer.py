@@ -7,6 +7,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,24 @@ CHECKPOINT_SECONDS = 60
 """Minimum time between two checkpoints. One holds weights and optimizer state, three times the
 model's size: written after every short epoch of a small model, it would take longer than training
 does."""
+
+
+def check_installed(recipe: Recipe, *, tensorboard: bool) -> None:
+    """
+    Check that the optional packages of a fine-tune are there, before anything is loaded or shown.
+
+    Raises:
+        MissingDependencyError: naming the extra to install.
+    """
+    for wanted, what, package, extra in (
+        (recipe.lora_rank is not None, "LoRA", "peft", "lora"),
+        (tensorboard, "logging to TensorBoard", "tensorboard", "tensorboard"),
+    ):
+        if wanted and find_spec(package) is None:
+            raise MissingDependencyError(
+                f"{what} needs {package}, which is not installed: "
+                f'pip install "toolcall-harness[{extra}]"'
+            )
 
 
 def build_trainer(
@@ -190,19 +209,26 @@ def check_prepared(
         raise TrainingError("a collated batch learns other tokens than its rows do; report this")
 
 
+def validation_loss(trainer: Any) -> float:
+    """
+    Return the validation loss of the trainer's model as it is, and leave all else as it was.
+    """
+    import torch
+
+    # Reading batches draws a random number, which would be missing from the training.
+    with torch.random.fork_rng():
+        done = trainer.evaluation_loop(
+            trainer.get_eval_dataloader(), description="", prediction_loss_only=True
+        )
+    return float(done.metrics["eval_loss"])
+
+
 def adapter_config(recipe: Recipe) -> Any:
     """
     Return PEFT's configuration of the recipe's LoRA adapter.
-
-    Raises:
-        MissingDependencyError: without peft.
     """
-    try:
-        from peft import LoraConfig
-    except ImportError as exc:
-        raise MissingDependencyError(
-            'LoRA needs peft, which is not installed: pip install "toolcall-harness[lora]"'
-        ) from exc
+    from peft import LoraConfig
+
     return LoraConfig(
         r=recipe.lora_rank,
         lora_alpha=recipe.lora_alpha,
@@ -287,13 +313,7 @@ def _callbacks(
 
 
 def _tensorboard(logs: Path) -> Any:
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError as exc:
-        raise MissingDependencyError(
-            "logging to TensorBoard needs tensorboard, which is not installed: "
-            'pip install "toolcall-harness[tensorboard]"'
-        ) from exc
+    from torch.utils.tensorboard import SummaryWriter
     from transformers.integrations import TensorBoardCallback
 
     return TensorBoardCallback(SummaryWriter(str(logs)))

@@ -15,7 +15,16 @@ from harness.checkpoints.loading import load_tokenizer
 from harness.checkpoints.locate import locate
 from harness.checkpoints.reference import parse_reference
 from harness.errors import UsageError
-from harness.finetuning import Finetuned, Recipe, discard, finished, read_rows, recipe_digest
+from harness.finetuning import (
+    Finetuned,
+    Recipe,
+    check_installed,
+    discard,
+    finished,
+    read_rows,
+    recipe_digest,
+    split_off,
+)
 from harness.finetuning import finetune as train_checkpoint
 from harness.provenance import date_today
 from harness.suites.files import load_suite
@@ -48,18 +57,21 @@ def finetune(
     and recipe, so that the same call trains only once. With a suite, rows without tools or system
     text are given the suite's, and no row may ask what the suite asks. With *reuse*, what is in
     *out* is returned if it is this very fine-tune, resumed if it is unfinished, and replaced if it
-    is another.
+    is another. Without validation rows, a part of the training rows is split off, and *progress* is
+    told so.
 
     Raises:
         UsageError: if it is not clear what to train on, or where the result goes.
+        MissingDependencyError: if a package that the recipe needs is not installed.
         HarnessError: as `harness.finetuning.finetune`.
     """
     if cache == (out is not None):
         raise UsageError("say where the result goes: out=FOLDER, or cache=True")
-    progress = progress or Progress()
+    progress, recipe = progress or Progress(), recipe or Recipe()
+    check_installed(recipe, tensorboard=tensorboard)
     arguments: dict[str, Any] = {
         "base": base,
-        "recipe": recipe or Recipe(),
+        "recipe": recipe,
         "progress": progress.bar,
         "tensorboard": tensorboard,
         "push_to_hub": push_to_hub,
@@ -68,10 +80,14 @@ def finetune(
     if suite is not None:
         folder = (project or open_project()).suite(suite)
         arguments |= _suite_rows(folder, train, valid, today or date_today())
-    elif train is not None and valid is not None:
-        arguments |= {"train": read_rows(train), "valid": read_rows(valid)}
+    elif train is not None:
+        arguments |= {"train": read_rows(train), "valid": valid and read_rows(valid)}
     else:
-        raise UsageError("say what to train on: --suite SUITE, or --train FILE and --valid FILE")
+        raise UsageError("say what to train on: --suite SUITE, or --train FILE")
+    if arguments["valid"] is None:
+        kept, taken, split = split_off(arguments["train"], seed=recipe.seed)
+        progress.notify(f"no validation rows given: {split}")
+        arguments |= {"train": kept, "valid": taken, "split": split}
     if out is None:
         return _train_once(arguments)
     if not reuse:
@@ -97,9 +113,11 @@ def _suite_rows(
         "system_role": suite.system_role,
         "declare_tools": suite.declare_tools,
     }
+    if valid is None and (folder / "valid.jsonl").is_file():
+        valid = folder / "valid.jsonl"
     return {
         "train": read_rows(train or folder / "train.jsonl", **defaults),
-        "valid": read_rows(valid or folder / "valid.jsonl", **defaults),
+        "valid": valid and read_rows(valid, **defaults),
         "heldout_prompts": {case.prompt for case in suite.cases},
         "asked": declarations_of(suite),
     }

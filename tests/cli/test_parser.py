@@ -3,6 +3,7 @@ What the command line says of itself: help, and errors about words it does not k
 """
 
 import argparse
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from harness.checkpoints.reference import SCHEMES
 from harness.cli.main import COMMANDS, main, make_parser
 from harness.cli.parser import Parser
-from harness.finetuning.recipe import Recipe
+from harness.finetuning.recipe import LORA_LEARNING_RATE, LORA_RANK, Recipe
 
 
 def parsers(parser: Parser) -> Iterator[Parser]:
@@ -65,7 +66,24 @@ def test_a_default_is_shown_where_there_is_one():
 def test_the_recipe_has_the_defaults_that_the_help_of_finetune_shows(name: str):
     shown = {action.dest: str(action.help) for _, action in arguments("finetune")}
 
-    assert f"(default: {getattr(Recipe(), name)})" in shown[name]
+    assert re.search(rf"\(?default: {re.escape(str(getattr(Recipe(), name)))}[,)]", shown[name])
+
+
+def test_the_help_of_finetune_shows_the_defaults_of_an_adapter():
+    shown = {action.dest: str(action.help) for _, action in arguments("finetune")}
+
+    assert f"(default: {LORA_RANK})" in shown["lora_rank"]
+    assert f"of a LoRA adapter {LORA_LEARNING_RATE})" in shown["learning_rate"]
+
+
+def test_every_option_of_finetune_with_a_value_says_what_goes_without_it():
+    silent = {"base", "out", "help", "push_to_hub"}
+
+    assert [] == [
+        action.dest
+        for _, action in arguments("finetune")
+        if action.nargs != 0 and action.dest not in silent and "(default: " not in str(action.help)
+    ]
 
 
 def test_the_help_lists_every_command_in_its_group(capsys: pytest.CaptureFixture[str]):

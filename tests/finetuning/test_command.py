@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from harness.cli.main import main
+from harness.finetuning.recipe import LEARNING_RATE, LORA_LEARNING_RATE, LORA_RANK
 from harness.runs.store import load_run
 
 from .conftest import SEARCH
@@ -81,3 +82,92 @@ def test_a_row_that_would_be_cut_is_refused(
 ):
     assert 2 == train(base, "--max-length", "64")
     assert "train.jsonl:1" in capsys.readouterr().err
+
+
+def test_the_next_command_is_said_last_and_runs(
+    project: Path, base: Path, capsys: pytest.CaptureFixture[str]
+):
+    assert 0 == train(base, "--max-length", "2048", "--learning-rate", "0.01", "--epochs", "9")
+    *_, last = capsys.readouterr().out.splitlines()
+
+    assert "next: harness run find --checkpoint made" == last
+    assert 0 == main([*last.split()[2:], "--out", "run", "--quiet"])
+
+
+def test_a_training_that_ends_where_it_began_is_warned_of_also_where_little_is_said(
+    project: Path, base: Path, capsys: pytest.CaptureFixture[str]
+):
+    assert 0 == train(base, "--max-length", "2048", "--learning-rate", "1e-6", "--quiet")
+    *_, warning, last = capsys.readouterr().out.splitlines()
+
+    assert warning.startswith("warning: validation loss went from ")
+    assert last.startswith("next: ")
+
+
+def test_validation_rows_are_split_off_where_there_are_none(
+    project: Path, base: Path, capsys: pytest.CaptureFixture[str]
+):
+    (project / "suites" / "find" / "valid.jsonl").unlink()
+
+    assert 0 == train(base, "--max-length", "2048", "--seed", "7")
+
+    said = "1 of 4 rows, split off by tool with seed 7 (1 of 4 search)"
+    assert f"no validation rows given: {said}" in capsys.readouterr().err
+    data = json.loads((project / "made" / "training.json").read_text("utf-8"))["data"]
+    assert (3, 1) == (data["train_rows"], data["valid_rows"])
+    assert {"seed": 7, "share": 0.2, "kinds": {"search": [3, 1]}} == data["split"]
+    assert f"validation data: {said}" in (project / "made" / "README.md").read_text("utf-8")
+
+
+def test_a_file_of_rows_alone_is_enough(project: Path, base: Path):
+    rows = project / "rows.jsonl"
+    tools = json.dumps([SEARCH.schema])
+    text = (project / "suites" / "find" / "train.jsonl").read_text("utf-8")
+    rows.write_text(text.replace('{"messages"', f'{{"tools": {tools}, "messages"'))
+
+    command = ["finetune", "--train", "rows.jsonl", "--base", str(base), "--out", "made"]
+    assert 0 == main([*command, "--epochs", "1", "--max-length", "2048", "--quiet"])
+    data = json.loads((project / "made" / "training.json").read_text("utf-8"))["data"]
+    assert (3, 1) == (data["train_rows"], data["valid_rows"])
+
+
+@pytest.mark.parametrize(
+    ("words", "rank", "rate"),
+    [
+        (["--lora"], LORA_RANK, LORA_LEARNING_RATE),
+        (["--lora-rank", "2"], 2, LORA_LEARNING_RATE),
+        (["--lora", "--lora-rank", "2", "--learning-rate", "0.02"], 2, 0.02),
+        ([], None, LEARNING_RATE),
+    ],
+    ids=["--lora", "rank", "both", "none"],
+)
+def test_an_adapter_has_its_own_rank_and_learning_rate(
+    project: Path, base: Path, words: list[str], rank: int | None, rate: float
+):
+    assert 0 == train(base, "--max-length", "2048", "--quiet", *words)
+
+    recipe = json.loads((project / "made" / "training.json").read_text("utf-8"))["recipe"]
+    assert (rank, rate) == (recipe["lora_rank"], recipe["learning_rate"])
+
+
+@pytest.mark.parametrize(
+    ("flag", "package"), [("--lora", "peft"), ("--tensorboard", "tensorboard")]
+)
+def test_a_missing_package_is_said_before_anything_is_shown_or_loaded(
+    project: Path,
+    base: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    flag: str,
+    package: str,
+):
+    (project / "suites" / "find" / "valid.jsonl").unlink()
+    monkeypatch.setattr(
+        "harness.finetuning.sft_trainer.find_spec", lambda name: None if name == package else name
+    )
+
+    assert 2 == train(base, flag)
+    (said,) = capsys.readouterr().err.splitlines()
+    assert f"needs {package}, which is not installed" in said
+    assert f'pip install "toolcall-harness[{flag.removeprefix("--")}]"' in said
+    assert not (project / "made").exists()

@@ -2,6 +2,7 @@
 Whole fine-tunes of a tiny model: what is refused, and what comes out.
 """
 
+import importlib
 import json
 import shutil
 from pathlib import Path
@@ -14,6 +15,7 @@ from harness.checkpoints.reference import parse_reference
 from harness.errors import StoreError, TemplateError, TrainingError, UsageError
 from harness.finetuning import (
     EpochLoss,
+    Finetuned,
     Recipe,
     finetune,
     finished,
@@ -23,8 +25,15 @@ from harness.finetuning import (
 from harness.finetuning import sft_trainer as trainer
 from harness.finetuning.encoding import encode_rows
 from harness.finetuning.finetune import adapter_base, epoch_losses
+from harness.finetuning.recipe import LEARNING_RATE, LORA_LEARNING_RATE
 from harness.finetuning.result import WORK
-from harness.finetuning.sft_trainer import build_trainer, check_prepared, dataset, quiet
+from harness.finetuning.sft_trainer import (
+    build_trainer,
+    check_prepared,
+    dataset,
+    quiet,
+    validation_loss,
+)
 from harness.messages import ToolCall
 
 from .conftest import END, SEARCH, SUM, TRAIN, VALID, hermes, make_base, row
@@ -90,6 +99,90 @@ def test_losses_are_given_for_every_epoch_and_fall(trained):
     assert result.losses[0].train > result.losses[1].train
     assert result.losses[0].valid > result.losses[1].valid
     assert (2, 2) == (result.best_epoch, result.kept_epoch)
+
+
+def test_the_loss_of_the_base_is_measured_first_and_stored(trained):
+    result, said = trained
+    document = json.loads((result.folder / "training.json").read_text(encoding="utf-8"))
+
+    assert result.valid_before == document["valid_before"]
+    assert result.valid_before > result.losses[0].valid
+    assert f"validation loss before training: {result.valid_before:.4f}" in said
+    card = (result.folder / "README.md").read_text(encoding="utf-8")
+    assert f"| before | | {result.valid_before:.4f} |" in card
+
+
+def test_the_loss_of_the_base_is_that_of_validating_it_and_moves_no_random_number(base, tmp_path):
+    import torch
+
+    built, *_ = prepared(base, tmp_path, TRAIN)
+    state = torch.random.get_rng_state()
+
+    before = validation_loss(built)
+
+    assert torch.equal(state, torch.random.get_rng_state())
+    assert pytest.approx(built.evaluate()["eval_loss"]) == before
+
+
+def test_measuring_it_changes_no_weight(trained, base, tmp_path, monkeypatch):
+    module = importlib.import_module("harness.finetuning.finetune")
+    monkeypatch.setattr(module, "validation_loss", lambda _: 1.0)
+
+    assert same(weights(trained[0].folder), weights(train(base, tmp_path / "out").folder))
+
+
+def ended(valid_before, *losses, keep="last"):
+    epochs = tuple(
+        EpochLoss(epoch=number, train=1.0, valid=valid)
+        for number, valid in enumerate(losses, start=1)
+    )
+    kept = min(epochs, key=lambda loss: loss.valid).epoch if keep == "best" else len(epochs)
+    return Finetuned(
+        folder=Path("made"), digest="", losses=epochs, kept_epoch=kept, seconds=1.0,
+        valid_before=valid_before,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("result", "said"),
+    [
+        (
+            ended(1.6, 1.0, 0.5),
+            "from 1.6000 to 0.5000 and not to a quarter: little was learned; raise --learning-rate",
+        ),
+        (ended(1.6, 1.0, 0.4), None),
+        (ended(1.6, 0.3, 0.5), "keep the best epoch (1) with --keep best"),
+        (ended(1.6, 0.3, 0.5, keep="best"), None),
+        (ended(1.6, 1.7), "from 1.6000 to 1.7000"),
+        (ended(None, 1.7), None),
+    ],
+)
+def test_training_that_ends_where_it_began_is_warned_of(result, said):
+    if said is None:
+        assert result.warning is None
+    else:
+        assert said in result.warning
+
+
+def test_a_warning_is_in_the_card_and_read_back(base, tmp_path):
+    slow = Recipe(**{**RECIPE.to_json(), "learning_rate": 1e-6})
+
+    result = train(base, tmp_path / "out", slow)
+
+    assert "little was learned" in result.warning
+    assert f"Warning: {result.warning}." in (result.folder / "README.md").read_text("utf-8")
+    assert result == finished(result.folder)
+
+
+def test_a_result_of_before_this_was_measured_is_read(trained, tmp_path):
+    result, _ = trained
+    document = json.loads((result.folder / "training.json").read_text(encoding="utf-8"))
+    del document["valid_before"], document["data"]["split"], document["warning"]
+    (tmp_path / "training.json").write_text(json.dumps(document), encoding="utf-8")
+
+    found = finished(tmp_path)
+
+    assert (None, None, None) == (found.valid_before, found.split, found.warning)
 
 
 def test_one_formatted_example_is_shown(trained):
@@ -492,6 +585,22 @@ def test_an_epochs_training_loss_is_the_mean_of_its_steps():
     history = [{"loss": 2.0}, {"loss": 4.0}, {"eval_loss": 1.0}, {"train_loss": 9.0}]
 
     assert (EpochLoss(epoch=1, train=3.0, valid=1.0),) == epoch_losses(history)
+
+
+@pytest.mark.parametrize(
+    ("settings", "rate"),
+    [
+        ({}, LEARNING_RATE),
+        ({"lora_rank": 4}, LORA_LEARNING_RATE),
+        ({"lora_rank": 4, "learning_rate": 2e-5}, 2e-5),
+        ({"learning_rate": 2e-5}, 2e-5),
+    ],
+)
+def test_an_adapter_has_a_learning_rate_of_its_own_unless_one_is_given(settings, rate):
+    recipe = Recipe(**settings)
+
+    assert rate == recipe.learning_rate == recipe.to_json()["learning_rate"]
+    assert LORA_LEARNING_RATE >= 10 * LEARNING_RATE
 
 
 @pytest.mark.parametrize(

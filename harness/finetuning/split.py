@@ -1,0 +1,126 @@
+"""
+Validation rows from training rows: a part of each tool's rows, chosen by a seed.
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+from harness.canonical import digest
+from harness.errors import TrainingError
+from harness.finetuning.rows import Row, plain
+
+SHARE = 0.2
+"""How much of the training rows is split off."""
+
+NO_CALL = "no call"
+"""The kind of the rows in which nothing is called."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Split:
+    """
+    How validation rows were chosen among the training rows.
+    """
+
+    seed: int
+    share: float
+    kinds: Mapping[str, tuple[int, int]]
+    """The tools called, or `NO_CALL` -> how many rows are trained on, how many validated on."""
+
+    def __str__(self) -> str:
+        """
+        Return the split in words.
+        """
+        counts = [sum(count) for count in zip(*self.kinds.values(), strict=True)]
+        listed = ", ".join(
+            f"{valid} of {train + valid} {kind}" for kind, (train, valid) in self.kinds.items()
+        )
+        return (
+            f"{counts[1]} of {sum(counts)} rows, split off by tool with seed {self.seed} ({listed})"
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """
+        Return the split as training.json has it.
+        """
+        kinds = {kind: list(counts) for kind, counts in self.kinds.items()}
+        return {"seed": self.seed, "share": self.share, "kinds": kinds}
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Any]) -> Self:
+        """
+        Read a split as training.json has it.
+        """
+        kinds = {kind: (train, valid) for kind, (train, valid) in stored["kinds"].items()}
+        return cls(seed=stored["seed"], share=stored["share"], kinds=kinds)
+
+
+def split_off(rows: Sequence[Row], *, seed: int) -> tuple[tuple[Row, ...], tuple[Row, ...], Split]:
+    """
+    Return *rows* as training rows and validation rows, each in their order, and the split.
+
+    `SHARE` of the rows is split off, of each kind as nearly that share as whole rows allow; a kind
+    keeps at least one row to train on. Rows with the same user messages stay together: a row that
+    is learned says nothing about one that is not. The choice depends on the seed and on what the
+    rows say, not on their order.
+
+    Raises:
+        TrainingError: if no row can be spared.
+    """
+    kinds = _by_kind(rows)
+    quotas = _quotas({kind: len(alike) for kind, alike in kinds.items()})
+    chosen: set[int] = set()
+    counts: dict[str, tuple[int, int]] = {}
+    for kind, alike in kinds.items():
+        drawn = sorted(alike, key=lambda prompts: digest([seed, *prompts]))[: quotas[kind]]
+        taken = {index for prompts in drawn for index in alike[prompts]}
+        chosen |= taken
+        counts[kind] = (sum(map(len, alike.values())) - len(taken), len(taken))
+    if not chosen:
+        where = rows[0].source if rows else "the training set"
+        raise TrainingError(
+            f"{where}: no row can be spared to validate on, as no tool has two different ones; "
+            "write more, or name validation rows with --valid"
+        )
+    return (
+        tuple(row for index, row in enumerate(rows) if index not in chosen),
+        tuple(row for index, row in enumerate(rows) if index in chosen),
+        Split(seed=seed, share=SHARE, kinds=counts),
+    )
+
+
+def _by_kind(rows: Sequence[Row]) -> dict[str, dict[tuple[str, ...], list[int]]]:
+    """
+    Return kind -> user messages -> the indices of the rows with those, the kinds sorted.
+    """
+    alike: dict[tuple[str, ...], list[int]] = defaultdict(list)
+    for index, row in enumerate(rows):
+        alike[tuple(map(plain, row.prompts))].append(index)
+    kinds: dict[str, dict[tuple[str, ...], list[int]]] = defaultdict(dict)
+    for prompts, indices in alike.items():
+        kinds[_kind(rows[indices[0]])][prompts] = indices
+    return dict(sorted(kinds.items()))
+
+
+def _kind(row: Row) -> str:
+    called = {
+        call.name
+        for index, message in enumerate(row.messages)
+        if index not in row.history
+        for call in message.tool_calls
+    }
+    return " + ".join(sorted(called)) or NO_CALL
+
+
+def _quotas(sizes: Mapping[str, int]) -> dict[str, int]:
+    """
+    Return how many of each kind are split off, by the largest remainder (Hamilton's method).
+    """
+    wanted = max(1, round(SHARE * sum(sizes.values())))
+    quotas = {kind: min(int(SHARE * size), size - 1) for kind, size in sizes.items()}
+    for kind in sorted(sizes, key=lambda kind: int(SHARE * sizes[kind]) - SHARE * sizes[kind]):
+        if sum(quotas.values()) < wanted and quotas[kind] < sizes[kind] - 1:
+            quotas[kind] += 1
+    return quotas

@@ -1,0 +1,63 @@
+"""
+docs/finetune.md: its rows are rows, its defaults are the defaults, and its messages are ours.
+"""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from harness.finetuning import EpochLoss, Finetuned, Recipe, read_rows, split_off
+from harness.finetuning.recipe import LORA_LEARNING_RATE, LORA_RANK
+from harness.suites.files import load_suite
+
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "finetune.md").read_text("utf-8")
+SUITE = ROOT / "suites" / "tool-routing"
+
+
+def test_the_rows_of_the_page_are_read(tmp_path: Path):
+    (text,) = re.findall(r"```json\n(.*?)```", PAGE, re.DOTALL)
+    (tmp_path / "rows.jsonl").write_text(text)
+
+    call, chat, history = read_rows(tmp_path / "rows.jsonl", tools=load_suite(SUITE).tools)
+
+    assert ["search_google"] == [one.name for one in call.messages[-1].tool_calls]
+    assert () == chat.messages[-1].tool_calls
+    assert {1} == history.history
+
+
+@pytest.mark.parametrize(
+    ("option", "default"),
+    [
+        ("`--epochs`", Recipe().epochs),
+        ("`--batch-size`", Recipe().batch_size),
+        ("`--learning-rate`", Recipe().learning_rate),
+        ("`--learning-rate` with LoRA", LORA_LEARNING_RATE),
+        ("`--lora-rank`", LORA_RANK),
+        ("`--max-length`", Recipe().max_length),
+        ("`--keep`", Recipe().keep),
+        ("`--seed`", Recipe().seed),
+    ],
+)
+def test_the_defaults_of_the_page_are_the_defaults(option: str, default: object):
+    assert f"\n| {option} | {default} | " in PAGE
+
+
+def test_the_split_of_the_page_is_that_of_the_suite():
+    suite = load_suite(SUITE)
+    rows = read_rows(SUITE / "train.jsonl", tools=suite.tools, system=suite.system)
+
+    _, _, split = split_off(rows, seed=Recipe().seed)
+
+    assert f"`{split}`" in PAGE
+
+
+def test_the_warning_of_the_page_is_that_of_its_figures():
+    losses = (EpochLoss(epoch=1, train=1.0, valid=0.5741),)
+    result = Finetuned(
+        folder=Path("x"), digest="", losses=losses, kept_epoch=1, seconds=1.0, valid_before=1.5806
+    )
+
+    assert f"\nwarning: {result.warning}\n" in PAGE
+    assert "**more than a quarter**" in PAGE

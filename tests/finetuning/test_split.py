@@ -1,0 +1,107 @@
+"""
+Validation rows from training rows: of every tool a part, by a seed, and nothing twice.
+"""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.errors import TrainingError
+from harness.finetuning import Row, Split, split_off
+from harness.finetuning.split import NO_CALL
+from harness.messages import Message, ToolCall
+
+from .conftest import SEARCH, SUM, row
+
+
+def searches(count: int) -> list[Row]:
+    return [row(f"find {n}", ToolCall(name="search", arguments={}), SEARCH) for n in range(count)]
+
+
+def sums(count: int) -> list[Row]:
+    return [row(f"add {n}", ToolCall(name="sum", arguments={}), SUM) for n in range(count)]
+
+
+def chats(count: int) -> list[Row]:
+    said = Message(role="assistant", content="Hello.")
+    return [Row(messages=(Message(role="user", content=f"hi {n}"), said)) for n in range(count)]
+
+
+def test_a_fifth_of_each_tool_is_split_off():
+    rows = [*searches(10), *sums(5), *chats(5)]
+
+    train, valid, split = split_off(rows, seed=1)
+
+    assert {"search": (8, 2), "sum": (4, 1), NO_CALL: (4, 1)} == split.kinds
+    assert (16, 4) == (len(train), len(valid))
+    assert sorted(map(repr, rows)) == sorted(map(repr, [*train, *valid]))
+
+
+def test_the_rows_keep_their_order_and_the_seed_decides():
+    rows = searches(40)
+
+    train, valid, _ = split_off(rows, seed=1)
+
+    assert [one for one in rows if one in train] == list(train)
+    assert [one for one in rows if one in valid] == list(valid)
+    assert (train, valid) == split_off(rows, seed=1)[:2]
+    assert valid != split_off(rows, seed=2)[1]
+
+
+def test_another_order_of_the_rows_or_a_further_tool_changes_no_choice():
+    rows = searches(20)
+    _, valid, _ = split_off(rows, seed=1)
+
+    assert set(map(repr, valid)) == set(map(repr, split_off(rows[::-1], seed=1)[1]))
+    with_others = split_off([*sums(10), *rows], seed=1)[1]
+    assert set(map(repr, valid)) <= set(map(repr, with_others))
+
+
+def test_rows_with_the_same_prompt_stay_on_one_side():
+    rows = [*searches(10), *searches(10)]
+
+    train, valid, _ = split_off(rows, seed=1)
+
+    assert set() == {one.prompts for one in train} & {one.prompts for one in valid}
+    assert 4 == len(valid)
+
+
+def test_a_tool_with_a_single_row_is_trained_on():
+    train, valid, split = split_off([*searches(9), *sums(1)], seed=1)
+
+    assert (1, 0) == split.kinds["sum"]
+    assert 2 == len(valid)
+    assert "add 0" in {one.prompts[0] for one in train}
+
+
+@pytest.mark.parametrize("rows", [[*searches(1), *sums(1)], [*searches(1), *searches(1)]])
+def test_where_no_row_can_be_spared_it_is_an_error_that_says_what_to_do(rows: list[Row]):
+    with pytest.raises(TrainingError, match="--valid"):
+        split_off(rows, seed=1)
+
+
+@given(
+    st.lists(st.integers(0, 30), min_size=1, max_size=4).filter(lambda counts: max(counts) > 1),
+    st.integers(0, 9),
+)
+def test_about_a_fifth_is_split_off_and_every_tool_keeps_a_row(counts: list[int], seed: int):
+    rows = [
+        row(f"{name} {n}", ToolCall(name=f"t{name}", arguments={}), SEARCH)
+        for name, count in enumerate(counts)
+        for n in range(count)
+    ]
+
+    train, valid, split = split_off(rows, seed=seed)
+
+    spared = sum(max(0, count - 1) for count in counts)
+    assert min(spared, max(1, round(0.2 * len(rows)))) == len(valid)
+    assert all(kept >= 1 for kept, _ in split.kinds.values())
+    assert all(taken <= 0.2 * (kept + taken) + 1 for kept, taken in split.kinds.values())
+    assert len(rows) == len(train) + len(valid)
+
+
+def test_a_split_is_said_in_words_and_stored():
+    _, _, split = split_off([*searches(10), *sums(5)], seed=42)
+
+    assert "3 of 15 rows, split off by tool with seed 42 (2 of 10 search, 1 of 5 sum)" == str(split)
+    assert split == Split.from_json(split.to_json())
