@@ -3,6 +3,7 @@
 """
 
 import argparse
+import shlex
 from pathlib import Path
 
 from harness.cli.options import add_command, path
@@ -54,6 +55,7 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"exists, left as it is: {kept}")
     if started.to_ignore is not None:
         print(f"add {started.to_ignore} to .gitignore: it holds runs, which need not be committed")
-    enter = "" if started.root == Path() else f"cd {started.root} && "
-    print(f"next: {enter}harness suite check {started.suite}")
+    enter = "" if started.root == Path() else f"cd {shlex.quote(str(started.root))} && "
+    print(f"next, with rows of your own: {enter}harness suite import sheet --template rows")
+    print(f"or with the suite that is there: {enter}harness suite check {started.suite}")
     return ExitCode.PASS

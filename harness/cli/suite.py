@@ -3,6 +3,7 @@
 """
 
 import argparse
+import shlex
 from typing import TYPE_CHECKING
 
 from harness.cli.options import (
@@ -277,8 +278,13 @@ def _write_template(arguments: argparse.Namespace) -> int:
     given = ("rows", "questions", "answers", "tools", "train", "valid", "name", "update")
     if any(getattr(arguments, name) for name in given):
         raise UsageError("--template imports nothing; drop what is to be imported")
-    for file in write_template(arguments.format, arguments.template):
+    files = {file.stem: file for file in write_template(arguments.format, arguments.template)}
+    for file in files.values():
         print(f"wrote {file}")
+    words = ["harness", "suite", "import", arguments.format, str(files.pop("rows"))]
+    for kind, file in files.items():
+        words += [f"--{kind}", str(file)]
+    print(f"next: put your own rows there, then `{shlex.join(words)} --out suites/NAME`")
     return ExitCode.PASS
 
 

@@ -5,6 +5,7 @@ A spreadsheet as cases: every column, every type of cell, and what a row may not
 import csv
 import io
 import json
+import shlex
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -315,9 +316,10 @@ def test_the_template_is_imported_as_it_is(
     monkeypatch.chdir(tmp_path)
 
     assert main(["suite", "import", "sheet", "--template", "start"]) == 0
-    assert f"wrote {Path('start/rows.csv')}\nwrote {Path('start/tools.json')}\n" == (
-        capsys.readouterr().out
-    )
+    rows, tools, then = capsys.readouterr().out.splitlines()
+    assert (f"wrote {Path('start/rows.csv')}", f"wrote {Path('start/tools.json')}") == (rows, tools)
+    command = shlex.split(then.partition("`")[2].rstrip("`"))
+    assert 0 == main([*command[1:-1], "suites/mine"])
 
     sources = {"rows": (Path("start/rows.csv"),), "tools": (Path("start/tools.json"),)}
     made = import_suite("sheet", sources, Path("suites/shop"), today=TODAY)
