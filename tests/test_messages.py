@@ -93,7 +93,7 @@ def test_keys_that_are_null_say_nothing() -> None:
     + [{"name": "f", "parameters": bad} for bad in ({"type": "array"}, "x")],
     ids=repr,
 )
-def test_what_is_no_tool_is_refused(schema: Any) -> None:
+def test_what_is_not_a_tool_is_refused(schema: Any) -> None:
     with pytest.raises(ValueError, match=r"tool|parameters"):
         Tool.from_schema(schema)
 
@@ -133,7 +133,7 @@ def test_text_parts_are_joined() -> None:
         ({"role": "assistant", "tool_calls": ["f"]}, "a tool call needs"),
     ],
 )
-def test_what_is_no_message_is_refused_with_the_reason(message: Any, reason: str) -> None:
+def test_what_is_not_a_message_is_refused_with_the_reason(message: Any, reason: str) -> None:
     with pytest.raises(ValueError, match=reason):
         Message.from_chat(message)
 

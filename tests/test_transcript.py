@@ -72,18 +72,18 @@ def test_repeat_and_turn_count_from_zero_and_unknown_keys_are_ignored() -> None:
         ({"case": "a", "output": "", "latency_ms": 1, "ttft_ms": "2"}, "'ttft_ms' must be"),
     ],
 )
-def test_a_line_that_is_no_transcript_is_refused_with_the_reason(row: Any, reason: str) -> None:
+def test_a_line_that_is_not_a_transcript_is_refused_with_the_reason(row: Any, reason: str) -> None:
     with pytest.raises(ValueError, match=reason):
         Transcript.from_json(json.dumps(row))
 
 
-def test_a_byte_order_mark_is_no_part_of_a_line() -> None:
+def test_a_byte_order_mark_is_not_part_of_a_line() -> None:
     read = Transcript.from_json('\ufeff{"case": "a", "output": "\ufeffx"}')
 
     assert Transcript(key=Key("a"), output="\ufeffx") == read
 
 
-def test_a_line_that_is_no_json_is_refused() -> None:
+def test_a_line_that_is_not_json_is_refused() -> None:
     with pytest.raises(ValueError, match="Expecting"):
         Transcript.from_json('{"case": ')
 

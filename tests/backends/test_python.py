@@ -123,7 +123,7 @@ def test_a_module_that_breaks_when_imported_is_an_error(opened: Open, source: st
         ("{}", "nothing in it"),
     ],
 )
-def test_what_is_no_answer_is_an_error_of_its_case(opened: Open, returned: str, said: str):
+def test_what_is_not_an_answer_is_an_error_of_its_case(opened: Open, returned: str, said: str):
     """
     An error body must not be judged as silence, and one bad answer must not end the run.
     """

@@ -82,7 +82,7 @@ def test_drafts_change_no_answer(opened: Callable[..., TransformersBackend]):
         assert alone == answers(opened(), questions(12, drafts))
 
 
-def test_a_draft_of_half_a_letter_is_no_draft(opened: Callable[..., TransformersBackend]):
+def test_a_draft_of_half_a_letter_is_not_a_draft(opened: Callable[..., TransformersBackend]):
     broken = {Key(f"case-{n}"): "caf\ud83d" for n in range(5)}
 
     assert answers(opened(), questions(5)) == answers(opened(), questions(5, broken))

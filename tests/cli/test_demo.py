@@ -32,7 +32,7 @@ def test_a_fresh_demo_discards_the_last_one_and_nothing_else(tmp_path: Path):
     assert kept == files(tmp_path)
 
 
-def test_a_model_folder_that_is_no_fine_tune_is_left_alone(tmp_path: Path):
+def test_a_model_folder_that_is_not_a_fine_tune_is_left_alone(tmp_path: Path):
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "weights.bin").write_text("x")
 

@@ -15,7 +15,7 @@ from harness.cli.main import main
 from .conftest import answers, run, save
 
 
-def test_a_bug_keeps_its_traceback_and_is_no_verdict(
+def test_a_bug_keeps_its_traceback_and_is_not_a_verdict(
     project: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ):
     """
@@ -30,7 +30,7 @@ def test_a_bug_keeps_its_traceback_and_is_no_verdict(
 
 
 @pytest.mark.parametrize("kind", [asyncio.CancelledError, GeneratorExit, SystemExit])
-def test_what_is_no_exception_is_no_verdict_either(
+def test_what_is_not_an_exception_is_not_a_verdict_either(
     project: Path,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,

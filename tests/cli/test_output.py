@@ -76,7 +76,7 @@ def test_github_is_told_in_summary_outputs_and_annotations(
     assert 10 == sum(line.startswith("::error title=") for line in lines)
 
 
-def test_what_a_model_wrote_is_no_command_to_github(
+def test_what_a_model_wrote_is_not_a_command_to_github(
     project: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ):
     """

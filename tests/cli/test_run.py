@@ -50,7 +50,7 @@ def test_a_run_in_which_every_case_broke_judged_nothing(
 
 
 @pytest.mark.parametrize("message", [{"role": "user", "content": "x"}, {"error": "overloaded"}, {}])
-def test_what_is_no_answer_is_refused_and_never_judged(
+def test_what_is_not_an_answer_is_refused_and_never_judged(
     project: Path, capsys: pytest.CaptureFixture[str], message: dict[str, Any]
 ):
     rows = answers()

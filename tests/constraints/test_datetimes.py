@@ -87,7 +87,7 @@ def test_different_moments_differ(one: str, two: str) -> None:
         "2026-03-04 " + "x" * 60,
     ],
 )
-def test_too_little_or_two_things_at_once_is_no_moment(text: str) -> None:
+def test_too_little_or_two_things_at_once_is_not_a_moment(text: str) -> None:
     assert read_moment(text) is None
 
 

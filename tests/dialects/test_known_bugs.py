@@ -67,7 +67,7 @@ def test_group_1_harmony_channels_and_recipients(header: str):
     assert [("look", {"query": "a"})] == said("harmony", output)
 
 
-def test_group_1_harmony_preamble_is_no_call_and_a_channel_is_no_name():
+def test_group_1_harmony_preamble_is_not_a_call_and_a_channel_is_not_a_name():
     preamble = '<|channel|>commentary<|message|>I will call look({"query": "a"}).<|end|>'
 
     assert [] == said("harmony", preamble)
@@ -76,13 +76,13 @@ def test_group_1_harmony_preamble_is_no_call_and_a_channel_is_no_name():
     )
 
 
-def test_group_2_glm_a_missing_value_is_no_empty_object():
+def test_group_2_glm_a_missing_value_is_not_an_empty_object():
     (problem,) = said("glm-4.5", "<tool_call>look\n<arg_key>query</arg_key>\n</tool_call>")
 
     assert "expected <arg_value>" in problem
 
 
-def test_group_2_glm_a_stray_tag_is_no_part_of_a_key():
+def test_group_2_glm_a_stray_tag_is_not_part_of_a_key():
     output = "<tool_call>look<arg_key>path</arg_key></arg_key><arg_value>a</arg_value></tool_call>"
 
     (problem,) = said("glm-4.5", output)
@@ -174,7 +174,7 @@ def test_group_10_kimi_thinking_that_was_opened_by_the_prompt():
     assert [("look", {"query": "a"})] == said("kimi-k2", output)
 
 
-def test_group_11_deepseek_an_empty_section_is_no_call():
+def test_group_11_deepseek_an_empty_section_is_not_a_call():
     assert [] == said("deepseek-v3", "<｜tool▁calls▁begin｜><｜tool▁calls▁end｜>")
 
 

@@ -225,7 +225,7 @@ DRAFT = f"Shall I? {CALL} No."
 
 # Of answers that are messages the thinking is a field of its own.
 @pytest.mark.parametrize("name", sorted({*names()} - {"native", "anthropic"}))
-def test_a_call_drafted_in_thinking_that_the_prompt_opened_is_no_call(name: str):
+def test_a_call_drafted_in_thinking_that_the_prompt_opened_is_not_a_call(name: str):
     """
     Whatever the dialect knows of thinking; the call behind it is read, at its place in the output.
     """
@@ -259,7 +259,7 @@ def test_an_abstentions_text_is_what_follows_the_thinking(made: Any, opened: str
     assert "Take a coat." == read(made, transcript, lenient=True).text
 
 
-def test_thinking_that_the_prompt_opened_in_a_message_is_no_part_of_it():
+def test_thinking_that_the_prompt_opened_in_a_message_is_not_part_of_it():
     transcript = _transcript(message={"content": f"{DRAFT}</think>No."}, opened="<think>\n")
 
     assert ((), "No.") == (read(HERMES, transcript).attempts, read(HERMES, transcript).text)

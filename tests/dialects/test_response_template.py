@@ -102,7 +102,7 @@ def test_one_malformed_call_leaves_its_siblings_alone():
         '{"name": "\\ud800", "arguments": {}}',
     ],
 )
-def test_what_is_no_call_is_malformed(body: str):
+def test_what_is_not_a_call_is_malformed(body: str):
     [attempt] = ResponseTemplate(HERMES).read(f"<tool_call>{body}</tool_call>").attempts
 
     assert not attempt.readable

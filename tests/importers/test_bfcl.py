@@ -372,7 +372,7 @@ def test_one_accepted_value_that_the_declaration_refuses_is_noted(tmp_path: Path
         ({"$ref": "#/properties/a"}, "has a declaration that refers to itself endlessly"),
     ],
 )
-def test_a_question_whose_declaration_is_no_schema_is_left_out(
+def test_a_question_whose_declaration_is_not_a_schema_is_left_out(
     tmp_path: Path, declared: Any, reason: str
 ):
     sound = function("f", a=TEXT)

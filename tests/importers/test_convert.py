@@ -43,7 +43,7 @@ def test_a_folder_in_the_way_is_left_alone(tmp_path: Path):
     assert ["mine"] == [file.name for file in (tmp_path / "out").iterdir()]
 
 
-def test_a_link_that_leads_to_itself_is_no_folder(
+def test_a_link_that_leads_to_itself_is_not_a_folder(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
     (tmp_path / "out").symlink_to("out")

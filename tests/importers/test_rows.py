@@ -305,7 +305,7 @@ def test_nulls_that_a_table_put_into_calls_are_left_out_and_noted(tmp_path: Path
         ),
     ],
 )
-def test_a_row_that_is_no_conversation_is_listed(tmp_path: Path, row: Any, reason: str):
+def test_a_row_that_is_not_a_conversation_is_listed(tmp_path: Path, row: Any, reason: str):
     imported = chat(tmp_path, {"messages": [USER, CALL], "tools": [TOOL]}, row)
 
     assert 1 == len(imported.cases)
@@ -452,7 +452,7 @@ def test_rows_of_any_spreadsheet_program_are_read(tmp_path: Path, separator: str
         ('user_content,"tool_name\nHello,,\n', 1),
     ],
 )
-def test_a_table_that_is_no_csv_is_an_error_with_its_line(tmp_path: Path, text: str, line: int):
+def test_a_table_that_is_not_csv_is_an_error_with_its_line(tmp_path: Path, text: str, line: int):
     with pytest.raises(UsageError) as caught:
         tool_rows(tmp_path, text)
 

@@ -278,7 +278,7 @@ def test_a_later_format_is_refused_with_what_to_do() -> None:
     ],
     ids=lambda value: value[:20],
 )
-def test_what_is_no_run_is_refused_by_name(text: str, reason: str) -> None:
+def test_what_is_not_a_run_is_refused_by_name(text: str, reason: str) -> None:
     with pytest.raises(RecordError, match=rf"^base/run\.json: .*{reason}"):
         decode(text, "base/run.json")
 

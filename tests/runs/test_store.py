@@ -163,7 +163,7 @@ def test_what_only_looks_like_our_leftovers_is_in_the_way(tmp_path: Path, name: 
     assert "mine" == (tmp_path / name).read_text()
 
 
-def test_an_unfinished_run_is_gone_on_with_only_when_asked_to(tmp_path: Path) -> None:
+def test_an_unfinished_run_is_continued_only_when_asked_to(tmp_path: Path) -> None:
     killed(tmp_path, line(FIRST))
 
     with pytest.raises(StoreError, match="--resume"):
@@ -225,7 +225,7 @@ def test_where_a_file_system_knows_no_locks_a_run_is_made_without(
     assert [FIRST, SECOND] == list(stored(tmp_path / "run").transcripts())
 
 
-def test_a_run_with_an_answer_twice_is_gone_on_with(tmp_path: Path) -> None:
+def test_a_run_with_an_answer_twice_is_continued(tmp_path: Path) -> None:
     killed(tmp_path, line(FIRST) + line(SECOND) + line(FIRST))
 
     with start(tmp_path, resume=True) as writer:
@@ -534,7 +534,7 @@ def test_a_run_whose_evidence_cannot_be_read_replaces_no_baseline(
     assert 2 == len(list(saved.transcripts()))
 
 
-def test_a_history_without_a_last_line_break_is_gone_on_with(
+def test_a_history_without_a_last_line_break_is_continued(
     tmp_path: Path, runs: tuple[StoredRun, StoredRun]
 ) -> None:
     saved = save(runs[0], tmp_path / "baselines")

@@ -179,7 +179,7 @@ def test_a_run_that_is_still_alive_is_not_resumed_by_another(start: Start, proje
     assert 60 == len((project / "alive" / "transcripts.jsonl").read_text("utf-8").splitlines())
 
 
-def test_a_run_begun_without_the_clock_is_not_gone_on_with_by_it(start: Start, project: Path):
+def test_a_run_begun_without_the_clock_is_not_continued_by_it(start: Start, project: Path):
     run = begun(start, project, "timed")
     run.send_signal(signal.SIGKILL)
     run.wait()

@@ -169,7 +169,7 @@ def test_abstention(attempts: list[Attempt], expected: list[str]) -> None:
     )
 
 
-def test_a_call_that_is_expected_after_a_result_is_no_call_after_result() -> None:
+def test_a_call_that_is_expected_after_a_result_is_not_a_call_after_result() -> None:
     expected = turn(calls("A"), after_result=True)
 
     assert [] == found(expected, attempt("A"))

@@ -668,7 +668,7 @@ def test_a_missing_suite_yaml_is_refused(tmp_path):
     assert ["suite.yaml:1: no such file"] == complaints(tmp_path)
 
 
-def test_a_file_that_is_no_utf8_is_refused_with_its_line(tmp_path):
+def test_a_file_that_is_not_utf8_is_refused_with_its_line(tmp_path):
     write(tmp_path)
     (tmp_path / "cases.jsonl").write_bytes(b'\n{"id": "\xff"}\n')
 

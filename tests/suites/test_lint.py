@@ -241,7 +241,7 @@ def test_an_argument_that_cannot_be_right_or_wrong_is_a_finding(tmp_path, argume
         {"title": {"type": ["string", "null"], "minimum": 5, "maximum": 4}},
     ],
 )
-def test_an_argument_that_tells_something_is_no_finding(tmp_path, arguments):
+def test_an_argument_that_tells_something_is_not_a_finding(tmp_path, arguments):
     assert [] == findings(write(tmp_path, case(arguments=arguments)))
 
 
@@ -298,7 +298,7 @@ def test_an_expectation_that_tells_nothing_is_a_finding(tmp_path, keys, finding)
         {"abstain": True, "text": {"not": {"contains_any": ["done"]}}},
     ],
 )
-def test_an_expectation_that_tells_something_is_no_finding(tmp_path, expect):
+def test_an_expectation_that_tells_something_is_not_a_finding(tmp_path, expect):
     assert [] == findings(write(tmp_path, case(expect=expect)))
 
 
@@ -430,7 +430,7 @@ def test_an_answer_that_is_nearly_always_right_is_a_finding(tmp_path):
 
 
 @pytest.mark.parametrize("counts", [(15, 5), (5, 15), (19, 0)])
-def test_a_balanced_or_small_suite_is_no_finding(tmp_path, counts):
+def test_a_balanced_or_small_suite_is_not_a_finding(tmp_path, counts):
     assert [] == findings(write(tmp_path, *cases(*counts)))
 
 

@@ -235,7 +235,7 @@ def test_python_has_the_same_rules(project: Path):
 # What is kept
 
 
-def test_what_is_kept_is_no_baseline(project: Path, capsys: pytest.CaptureFixture[str]):
+def test_what_is_kept_is_not_a_baseline(project: Path, capsys: pytest.CaptureFixture[str]):
     made("good", wrong=6)
     made("bad", wrong=20)
     save("good")

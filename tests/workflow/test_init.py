@@ -75,7 +75,7 @@ def test_what_a_user_wrote_is_kept_and_the_rest_is_added(tmp_path: Path):
     assert "/reports/" == started.to_ignore
 
 
-def test_the_suite_that_is_there_is_gone_on_with(tmp_path: Path):
+def test_the_suite_that_is_there_is_continued(tmp_path: Path):
     init(tmp_path)
     (tmp_path / "suites" / "first").rename(tmp_path / "suites" / "mine")
     file = tmp_path / "suites" / "mine" / "suite.yaml"

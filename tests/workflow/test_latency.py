@@ -335,7 +335,7 @@ def test_a_time_that_was_not_taken_every_time_does_not_count(project: Path):
     assert (24, 23) == (found.paired("latency_ms_p50").pairs, found.paired("ttft_ms_p50").pairs)
 
 
-def test_a_limited_time_that_only_one_side_has_is_no_pass(project: Path):
+def test_a_limited_time_that_only_one_side_has_is_not_a_pass(project: Path):
     policy = read_policy('[limits]\nttft_ms_p50 = "+5%"\n', "p")
     found = timed(model("a", 100), model("b", 100))
     cases = [

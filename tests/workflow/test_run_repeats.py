@@ -106,7 +106,7 @@ def test_answers_to_one_case_are_one_unit(project: Path, capsys: pytest.CaptureF
     assert single["bound"] == pytest.approx(pooled["bound"], abs=0.001)
 
 
-def test_a_case_that_breaks_once_and_is_fixed_once_is_no_evidence(
+def test_a_case_that_breaks_once_and_is_fixed_once_is_not_evidence(
     project: Path, capsys: pytest.CaptureFixture[str]
 ):
     _, pooled = verdict(

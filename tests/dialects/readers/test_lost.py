@@ -371,7 +371,7 @@ def test_llama_calls_are_read_with_anything_between_them(before: str, between: s
     assert () == reading.repairs
 
 
-def test_a_needless_second_call_of_llama_is_no_correct_answer():
+def test_a_needless_second_call_of_llama_is_not_a_correct_answer():
     """
     It stood behind a comma, and was text.
     """
@@ -425,7 +425,7 @@ def test_llama_reads_a_call_inside_an_object_that_is_broken_further_on():
     assert ["ping"] == [attempt.name for attempt in reading.attempts]
 
 
-def test_llama_thinking_is_no_call():
+def test_llama_thinking_is_not_a_call():
     call = '{"name": "ping", "parameters": {}}'
 
     assert () == dialect("llama3-json").read(f"<think>Maybe {call}?</think>No.").attempts
