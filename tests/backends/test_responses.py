@@ -8,14 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from harness.backends.base import BackendOptions
 from harness.backends.replay import ReplayBackend, read_transcripts
 from harness.backends.responses import as_line, asked
 from harness.checkpoints.reference import Reference
 from harness.errors import DialectError, TranscriptError
+from harness.testing.importers import paths, replaced
 from harness.transcript import Key, Transcript
 
 CALL = {
@@ -237,22 +236,25 @@ def test_an_id_that_looks_like_a_number_may_be_one(tmp_path: Path, key: str):
     assert Key("7") == read(tmp_path, {key: 7, "output": "Hi."}).key
 
 
-KEYS = st.sampled_from(
-    "case custom_id output message error response result choices usage type object content body "
-    "status_code role text delta tool_calls finish_reason request messages input prompt".split()
-)
-ODD = st.recursive(
-    st.none() | st.booleans() | st.integers(-1, 600) | st.sampled_from(["", "a", "message", "{"]),
-    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(KEYS, inner, max_size=4),
-    max_leaves=12,
-)
+LINES: dict[str, dict[str, Any]] = {
+    "openai": {"case": "a", **OPENAI},
+    "responses": {"case": "a", **RESPONSES, "incomplete_details": {"reason": "x"}},
+    "anthropic": {"case": "a", **ANTHROPIC},
+    "batch": {"custom_id": "a", "response": {"status_code": 200, "body": OPENAI}},
+    "result": {"custom_id": "a", "result": {"type": "errored", "error": {"error": {"type": "x"}}}},
+    "log": {"request": {"messages": [{"role": "user", "content": BLOCKS}]}, "response": OPENAI},
+}
 
 
-@given(st.dictionaries(KEYS, ODD, max_size=6))
-def test_whatever_a_line_holds_it_is_an_answer_or_refused_with_a_reason(row: dict[str, Any]):
-    with suppress(ValueError):
-        asked(row)
-        Transcript.from_row(as_line(row))
+@pytest.mark.parametrize("name", LINES)
+def test_a_value_of_another_shape_anywhere_is_read_or_refused_with_a_reason(name: str):
+    line = LINES[name]
+    for path in paths(line):
+        for odd in (None, True, 7, "x", "{", [], [7], {}, {"a": None}):
+            row = replaced(line, path, odd)
+            with suppress(ValueError):
+                asked(row)
+                Transcript.from_row(as_line(row))
 
 
 def test_a_response_without_a_case_says_how_answers_are_joined(tmp_path: Path):
