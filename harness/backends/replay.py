@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from harness.backends.base import BackendOptions, Generation, Request
-from harness.backends.responses import ANSWERS, as_line, asked
+from harness.backends.responses import ANSWERS, as_line
 from harness.canonical import parse_json
 from harness.checkpoints.cache import file_digest
 from harness.checkpoints.checkpoint import Checkpoint
@@ -147,8 +147,8 @@ class Line:
     number: int
     row: Mapping[str, Any]
     """As `harness.backends.responses.as_line` writes it; without ``case`` if it names none."""
-    asked: tuple[str, bool] | None
-    """What was asked, where the line says it (`harness.backends.responses.asked`)."""
+    value: Mapping[str, Any]
+    """As it is in the file."""
 
 
 def read_lines(path: Path) -> Iterator[Line]:
@@ -161,8 +161,11 @@ def read_lines(path: Path) -> Iterator[Line]:
     for number, value in _values(path):
         if not isinstance(value, Mapping):
             raise TranscriptError(f"{path}:{number}: a transcript is an object")
-        with boundary(TranscriptError, f"{path}:{number}"):
-            yield Line(number=number, row=as_line(value), asked=asked(value))
+        try:
+            row = as_line(value)
+        except ValueError as exc:
+            raise TranscriptError(f"{path}:{number}: {exc}") from exc
+        yield Line(number=number, row=row, value=value)
 
 
 def read_transcripts(path: Path, *, cases: Collection[str] | None = None) -> dict[Key, Transcript]:
@@ -192,8 +195,10 @@ def by_key(
                 f'{place}: a transcript needs "case", the id of a case (or "custom_id"); '
                 "`harness score FILE --match prompt` joins answers by what was asked"
             )
-        with boundary(TranscriptError, place):
+        try:
             transcript = Transcript.from_row(line.row)
+        except ValueError as exc:
+            raise TranscriptError(f"{place}: {exc}") from exc
         key = transcript.key
         if cases is not None and key.case not in cases:
             raise TranscriptError(
@@ -216,8 +221,10 @@ def _values(path: Path) -> Iterator[tuple[int, Any]]:
             yield from _whole(path)
             return
         begun = True
-        with boundary(TranscriptError, f"{path}:{number}"):
+        try:
             value = parse_json(text)
+        except (ValueError, RecursionError) as exc:
+            raise TranscriptError(f"{path}:{number}: {exc}") from exc
         yield number, value
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.backends.replay import Line, by_key, read_lines
+from harness.backends.responses import asked
 from harness.errors import TranscriptError
 from harness.suites.suite import Suite, Turn
 from harness.transcript import Key, Transcript
@@ -104,10 +105,14 @@ def _joined(line: Line, turns: Mapping[Asked, Sequence[tuple[str, int]]]) -> Lin
     """
     Return *line* with its case and turn, or why it has none.
     """
-    if line.asked is None:
+    try:
+        question = asked(line.value)
+    except ValueError as exc:
+        return f"what was asked cannot be read: {exc}"
+    if question is None:
         return 'it does not say what was asked; add "prompt", "messages" or "case"'
-    fitting = turns.get(line.asked, ())
-    text, answered = line.asked
+    fitting = turns.get(question, ())
+    text, answered = question
     shown = repr(text if len(text) <= _QUOTED else f"{text[:_QUOTED]}...")
     if not fitting:
         after = " after the results of tools" if answered else ""

@@ -73,6 +73,12 @@ def test_what_cannot_be_joined_is_listed_by_line_and_by_case(tmp_path: Path):
     ) == notes
 
 
+def test_a_request_that_cannot_be_read_is_listed(tmp_path: Path):
+    _, notes = joined(tmp_path, AB, {"request": "{"}, {"prompt": "First?"})
+
+    assert "log.jsonl:1: what was asked cannot be read: an object that is JSON text" in notes
+
+
 def test_two_answers_to_one_case_are_listed_and_neither_is_taken(tmp_path: Path):
     found, notes = joined(
         tmp_path, AB, {"prompt": "First?"}, {"prompt": "Second?"}, {"prompt": "First?"}
