@@ -11,18 +11,20 @@ cannot pass.
 
 import argparse
 import json
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.cli.options import add_command, add_quiet, add_root, path
-from harness.cli.output import show
+from harness.cli.output import conclude, show
 from harness.cli.parser import Commands
 from harness.cli.progress import say, watching
 
 if TYPE_CHECKING:
     from harness.gating.decision import Gated
     from harness.gating.policy import Policy
+    from harness.gating.verdict import Verdict
     from harness.runs.store import StoredRun
     from harness.workflow.project import Project
 
@@ -55,6 +57,7 @@ def add_parser(commands: Commands) -> None:
         action="store_true",
         help="reuse nothing of an earlier demo",
     )
+    command.add_argument("-v", "--verbose", action="store_true", help="show reports in full")
     add_quiet(command)
 
 
@@ -64,12 +67,16 @@ def run(arguments: argparse.Namespace) -> int:
     """
     from harness.workflow.project import open_project
 
-    return run_demo(
+    verdict = run_demo(
         open_project(arguments.root),
         out=arguments.out,
         fresh=arguments.fresh,
         quiet=arguments.quiet,
+        verbose=arguments.verbose,
     )
+    word = verdict.verdict.replace("_", " ")
+    conclude(word, f"exit {int(verdict.exit)}", arguments, sys.stdout)
+    return int(verdict.exit)
 
 
 def run_demo(
@@ -78,9 +85,10 @@ def run_demo(
     out: Path | None = None,
     fresh: bool = False,
     quiet: bool = False,
-) -> int:
+    verbose: bool = False,
+) -> "Verdict":
     """
-    Run the demo in *out* (default: reports/demo) and return the gate's exit code.
+    Run the demo in *out* (default: reports/demo) and return the gate's verdict.
     """
     from dataclasses import replace
 
@@ -133,11 +141,11 @@ def run_demo(
         quiet=quiet,
     )
 
-    show(report_run(candidate))
+    show(report_run(candidate), everything=verbose)
     notify("4/5  the gate: may the candidate replace what is shipped?")
     gated = gate_candidate(scratch, shipped, candidate, default_policy(), quiet=quiet)
     report = report_gate(gated)
-    show(report)
+    show(report, everything=verbose)
 
     notify("5/5  reports")
     for name, file in REPORTS.items():
@@ -145,7 +153,7 @@ def run_demo(
     minutes = (time.monotonic() - started) / 60
     notify(f"written to {folder}: {', '.join(REPORTS.values())}; {minutes:.1f} minutes in all")
     notify(f"try next: harness compare {folder / 'base'} {folder / 'candidate'}")
-    return int(gated.verdict.exit)
+    return gated.verdict
 
 
 def gate_candidate(

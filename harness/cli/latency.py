@@ -4,6 +4,7 @@
 
 import argparse
 import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,7 +21,7 @@ from harness.cli.options import (
     run_options,
     target,
 )
-from harness.cli.output import table
+from harness.cli.output import conclude, table
 from harness.cli.parser import Commands
 from harness.cli.progress import watching
 from harness.errors import UsageError
@@ -99,6 +100,10 @@ def run(arguments: argparse.Namespace) -> int:
             print(text, end="")
         else:
             _show(judged)
+            print()
+    ending = f"exit {int(judged.exit)}"
+    stream = sys.stderr if arguments.json == "-" else sys.stdout
+    conclude(judged.verdict.replace("_", " "), ending, arguments, stream)
     return judged.exit
 
 

@@ -82,7 +82,7 @@ def _first(report: Report) -> str:
         return "not comparable"
     alike = [report.runs[place].name for place in ranking.places[0].alike]
     best = report.runs[0].name
-    return f"{best} is not told apart from {named(alike)}" if alike else f"{best} is best"
+    return f"no clear best: {named([best, *alike])}" if alike else f"best: {best}"
 
 
 def _compared(report: Report, comparison: Comparison) -> Iterator[Section]:

@@ -54,7 +54,7 @@ def _best(runs: Sequence[RunView], ranking: Ranking) -> Inline:
     if not first.alike:
         return ("best: ", short(runs[0].name))
     others = quotes([cut(runs[place].name) for place in first.alike])
-    return ("first, not told apart from ", *others, ": ", short(runs[0].name))
+    return ("no clear best: ", short(runs[0].name), " is not told apart from ", *others)
 
 
 def _table(runs: Sequence[RunView], ranking: Ranking) -> Table:

@@ -56,7 +56,7 @@ def test_more_than_two_are_ordered_and_those_not_told_apart_are_marked(
     assert 0 == main(["compare", "poor", "fair", "good", "fine"])
 
     lines = capsys.readouterr().out.splitlines()
-    assert "first, not told apart from fine, fair: good" in lines
+    assert "no clear best: good is not told apart from fine, fair" in lines
     rows = [re.split(r" {2,}", line.strip()) for line in lines if re.match(r"\d  ", line)]
     assert [
         ["1", "good", "100.0% (120/120)", "2, 3", "–"],
@@ -64,7 +64,7 @@ def test_more_than_two_are_ordered_and_those_not_told_apart_are_marked(
         ["3", "fair", "97.5% (117/120)", "1, 2", "–"],
         ["4", "poor", "66.7% (80/120)", "–", "–"],
     ] == rows
-    assert lines[-1].startswith("good is not told apart from fine, fair after ")
+    assert lines[-1].startswith("no clear best: good, fine, fair after ")
 
 
 def test_what_must_pass_and_failed_is_named_for_each(

@@ -3,13 +3,18 @@ What the demo may touch. The demo itself is run by ``tox -e e2e``.
 """
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 
+from harness.cli import demo
 from harness.cli.demo import SUITE, demo_suite, discard_demo
+from harness.cli.main import main
 from harness.errors import StoreError
+from harness.gating.verdict import Verdict
 from harness.suites.files import load_suite
+from harness.testing.reports import REPORTS
 from harness.workflow.project import open_project
 
 
@@ -62,3 +67,28 @@ def test_the_demo_asks_the_tagged_cases_as_a_suite_of_their_own(tmp_path: Path):
     asked = load_suite(demo_suite(open_project(tmp_path), tmp_path / "demo"))
 
     assert ("tool-routing-demo", ["c0", "c2"]) == (asked.name, [case.id for case in asked.cases])
+
+
+@pytest.mark.parametrize("flag", [[], ["-v"]])
+def test_the_demo_ends_with_its_verdict(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    flag: list[str],
+):
+    """
+    Its steps are those of other commands and take minutes; here only what is said at the end.
+    """
+    gated = REPORTS["gate"]().verdict
+    asked = {}
+
+    def steps(_: object, **settings: object) -> Verdict | None:
+        asked.update(settings)
+        return gated
+
+    monkeypatch.setattr(demo, "run_demo", steps)
+
+    assert 1 == main(["demo", "--root", str(tmp_path), *flag])
+
+    assert re.fullmatch(r"regressed after 0\.\d s, exit 1\n", capsys.readouterr().out)
+    assert bool(flag) is asked["verbose"]

@@ -2,10 +2,12 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 
+import pytest
 from wcwidth import wcswidth
 
-from harness.renderers.terminal import render
+from harness.renderers.terminal import HEIGHT, render, render_brief
 from harness.reports.report import Report
+from harness.testing.reports import REPORTS
 from harness.transcript import Key
 
 
@@ -287,3 +289,37 @@ def test_nothing_a_model_writes_is_a_command_to_a_ci_server(gate_report: Report)
 
     assert "##" not in text
     assert r"#\x23vso[task.complete]" in text
+
+
+@pytest.mark.parametrize("width", [80, 100])
+@pytest.mark.parametrize("name", list(REPORTS))
+def test_the_short_form_fits_a_screen(name: str, width: int):
+    lines = render_brief(REPORTS[name](), width=width).splitlines()
+
+    assert HEIGHT >= len(lines)
+    assert all(width >= wcswidth(line) for line in lines)
+
+
+@pytest.mark.parametrize("height", [28, 30, 33])
+def test_the_short_form_lists_as_many_cases_as_fit(gate_report: Report, height: int):
+    lines = render_brief(gate_report, height=height).splitlines()
+
+    assert height >= len(lines)
+    listed = sum(bool(re.match(r"  c\d\d  ", line)) for line in lines)
+    (hidden,) = [line for line in lines if line.startswith("  … and ")]
+    assert gate_report.comparison is not None
+    broken = len(gate_report.comparison.rates["accuracy"].broken)
+    assert broken == listed + int(hidden.split()[2])
+
+
+@pytest.mark.parametrize("text", ["\x1b[35m", "\u202e", "\nx", "##vso[task.complete]", "漢字"])
+def test_the_short_form_shows_foreign_text_and_obeys_none(
+    text: str, hostile_reports: Callable[[str], list[Report]]
+):
+    codes = re.compile("\x1b\\[(1|31|32|33|0)m")
+    for report in hostile_reports(text * 50):
+        shown = render_brief(report)
+
+        assert all(char.isprintable() or char == "\n" for char in shown)
+        assert not re.search(r"##\w*\[", shown)
+        assert shown == codes.sub("", render_brief(report, colour=True))

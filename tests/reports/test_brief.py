@@ -87,7 +87,7 @@ def test_each_broken_case_has_one_line_with_its_first_fault():
     ("name", "expected"),
     [
         ("gate", "regressed"),
-        ("ranked", "two is best"),
+        ("ranked", "best: two"),
         ("side by side", "3 runs"),
         ("empty", "accuracy –"),
         ("empty gate", "not comparable"),

@@ -6,6 +6,7 @@ import csv
 import json
 import math
 import random
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -289,8 +290,11 @@ def test_the_command_exits_by_the_verdict_and_says_it(
     said = capsys.readouterr().out
     assert "regressed (exit 1)" in said
     assert "1.300" in said
+    assert re.fullmatch(r"regressed after \d+\.\d s, exit 1", said.splitlines()[-1])
     assert 0 == main(["latency", "say", b, a, "--quiet", "--json", "-"])
-    told = json.loads(capsys.readouterr().out)
+    printed, aside = capsys.readouterr()
+    assert re.fullmatch(r"pass after \d+\.\d s, exit 0\n", aside)
+    told = json.loads(printed)
     assert ("pass", 0, 24) == (told["verdict"], told["exit"], told["cases"])
     assert "pass" == told["metrics"]["latency_ms_p50"]["verdict"]
 
