@@ -80,7 +80,7 @@ def watching(label: str, *, quiet: bool = False) -> Iterator["Progress"]:
 
 class _Log:
     """
-    Lines that say how far a step is, by the clock: a slow batch is no reason for silence.
+    Lines that say how far a step is, by the clock: even a slow batch is reported on.
     """
 
     def __init__(self, label: str, total: int) -> None:

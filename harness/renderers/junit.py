@@ -48,8 +48,8 @@ def render(report: Report) -> str:
 
 def _excuse(report: Report, case: CaseResult, earlier: CaseResult | None) -> str | None:
     """
-    Return why a wrong case is no failure beside the gate's verdict; None if it is one, as all are
-    without a gate.
+    Return why the gate does not count a wrong case as a failure; None if it does, as for every
+    case without a gate.
     """
     if report.verdict is None:
         return None
