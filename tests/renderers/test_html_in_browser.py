@@ -13,6 +13,7 @@ import pytest
 from harness.cli.main import main
 from harness.renderers.html.render import render
 from harness.reports.report import Report
+from harness.testing.reports import REPORTS
 from harness.testing.texts import HOSTILE
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
@@ -22,7 +23,10 @@ pytestmark = pytest.mark.skipif(
 )
 
 TREE = Path(__file__).parents[2]
-DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
+DESKTOP, TABLET, PHONE = (
+    {"width": width, "height": height} for width, height in ((1280, 900), (1024, 768), (390, 844))
+)
+SIZES = pytest.mark.parametrize("size", [DESKTOP, TABLET, PHONE], ids=["1280", "1024", "390"])
 QUIET = (
     "--headless --no-sandbox --disable-gpu --disable-background-networking "
     "--disable-component-update --disable-sync --no-first-run"
@@ -99,6 +103,44 @@ def gated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     gate = ["gate", str(folder / "new"), "--baseline", "shipped", *root]
     assert main([*gate, "--html", str(folder / "report.html")]) == 1
     return folder
+
+
+PAGES = ("gate", "comparison", "run", "side by side", "latency", "many tools", "anchor")
+"""A page of each kind; those that differ by what they hold are last."""
+
+
+@pytest.fixture(scope="module")
+def pages(gated: Path) -> dict[str, Path]:
+    """
+    The pages of `PAGES`, most of them on the runs of `gated`.
+    """
+    folder, baselines = gated / "pages", TREE / "baselines"
+    folder.mkdir()
+    old, new = gated / "old", gated / "new"
+    long = gated / "org-name-of-a-candidate-with-a-long-name-2026-11-30"
+    timed = gated / "timed"
+    shutil.copytree(new, long)
+    rows = [json.loads(line) for line in (gated / "new.jsonl").read_text("utf-8").splitlines()]
+    for place, row in enumerate(rows):
+        row |= {"latency_ms": 12_345.6 + place, "ttft_ms": 1234.5}
+    (gated / "timed.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+    ask = ["run", "asked", "--checkpoint", f"replay:{gated / 'timed.jsonl'}", "--dialect", "hermes"]
+    assert main([*ask, "--out", str(timed), "--quiet", "--root", str(gated)]) == 0
+    tools = baselines / "tool-confusion"
+    commands = {
+        "comparison": ["compare", old, new],
+        "run": ["report", new],
+        "side by side": ["compare", old, new, long],
+        "latency": ["compare", timed, new],
+        "many tools": ["compare", tools / "smollm2-135m", tools / "smollm2-135m-tuned"],
+    }
+    made = {"gate": gated / "report.html"}
+    for name, command in commands.items():
+        made[name] = folder / f"{name.replace(' ', '-')}.html"
+        assert main([*map(str, command), "--html", str(made[name])]) == 0
+    made["anchor"] = folder / "anchor.html"
+    made["anchor"].write_text(render(REPORTS["anchored gate"]()), "utf-8")
+    return made
 
 
 def _answer(case: dict[str, Any], place: int, wrong: bool) -> dict[str, Any]:
@@ -261,32 +303,94 @@ def test_everything_can_be_done_from_the_keyboard(gated: Path, visit: Callable[.
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
+@SIZES
 def test_nobody_is_shut_out(
     gated: Path, visit: Callable[..., Any], scheme: str, size: dict[str, int]
 ):
     """
     axe-core finds nothing serious, everything opened.
     """
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright")
     page = visit(gated / "report.html", color_scheme=scheme, viewport=size, bypass_csp=True)
+
+    assert [] == serious(page)
+
+
+@pytest.mark.parametrize("name", PAGES[1:])
+def test_nobody_is_shut_out_of_any_page(
+    pages: dict[str, Path], visit: Callable[..., Any], name: str
+):
+    page = visit(pages[name], viewport=PHONE, bypass_csp=True)
+
+    assert [] == serious(page)
+
+
+def serious(page: Any) -> list[tuple[str, str]]:
+    """
+    Return what axe-core finds serious on *page*, everything opened.
+    """
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright")
+    open_all(page)
+    found = axe.Axe().run(page).response["violations"]
+    return [
+        (each["id"], each["nodes"][0]["html"][:200])
+        for each in found
+        if each["impact"] in ("serious", "critical")
+    ]
+
+
+def open_all(page: Any) -> None:
     page.locator("#rows .toggle").first.click()
     page.evaluate("document.querySelectorAll('details').forEach(each => { each.open = true })")
 
-    found = axe.Axe().run(page).response["violations"]
 
-    serious = [each for each in found if each["impact"] in ("serious", "critical")]
-    assert [] == [(each["id"], each["nodes"][0]["html"][:200]) for each in serious]
+OUT_OF_SIGHT = """() => {
+  const width = document.documentElement.clientWidth, found = [];
+  const said = (why, node) => found.push(
+    [why, node.closest("section").id, node.textContent.trim().slice(0, 40)].join(": "));
+  const shown = (node) => {
+    const box = node.getBoundingClientRect();
+    return box.width > 1 && box.height > 1 && box.right > 0;
+  };
+  if (document.documentElement.scrollWidth > width) found.push("the page scrolls sideways");
+  for (const node of document.querySelectorAll(".scroll"))
+    if (shown(node) && node.scrollWidth > node.clientWidth + 1) said("scrolls sideways", node);
+  for (const node of document.querySelectorAll("th, td, .chart text, figcaption, .badge")) {
+    if (!shown(node)) continue;
+    const box = node.getBoundingClientRect();
+    const frame = (node.closest("svg, section")).getBoundingClientRect();
+    const right = Math.min(width, frame.right + 1);
+    if (box.right > right || box.left < frame.left - 1) said("cut off", node);
+    const clips = getComputedStyle(node).overflowX !== "visible";
+    if (clips && node.scrollWidth > node.clientWidth + 1) said("clipped", node);
+  }
+  return found;
+}"""
+"""Every table, cell, chart label and badge that does not fit, everything opened."""
 
 
-@pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
-def test_no_page_is_wider_than_its_screen(
-    gated: Path, visit: Callable[..., Any], size: dict[str, int]
+@SIZES
+@pytest.mark.parametrize("name", PAGES)
+def test_every_table_fits_its_screen(
+    pages: dict[str, Path], visit: Callable[..., Any], name: str, size: dict[str, int]
 ):
-    page = visit(gated / "report.html", viewport=size)
-    page.locator("#rows .toggle").first.click()
+    page = visit(pages[name], viewport=size)
+    open_all(page)
 
-    assert page.evaluate("document.documentElement.scrollWidth") <= size["width"]
+    assert page.locator("#rows tr.case").count() > 10
+    assert [] == page.evaluate(OUT_OF_SIGHT)
+
+
+def test_a_table_on_a_phone_says_what_each_number_is(gated: Path, visit: Callable[..., Any]):
+    page = visit(gated / "report.html", viewport=PHONE)
+    row = page.locator("#metrics tbody tr").first
+
+    labels = row.locator("td").evaluate_all(
+        "cells => cells.map(cell => getComputedStyle(cell, '::before').content)"
+    )
+    heads = page.locator("#metrics thead th").all_text_contents()
+    assert [f'"{head} "' for head in heads[1:]] == [label.replace('" "', " ") for label in labels]
+    assert "verdict" == heads[-1]
+    assert row.locator("td").last.is_visible()
 
 
 def test_print_shows_what_is_read_and_no_controls(gated: Path, visit: Callable[..., Any]):

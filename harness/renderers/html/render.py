@@ -18,7 +18,7 @@ from harness.renderers.html import page
 from harness.renderers.html.case_data import embedded_cases
 from harness.renderers.html.svg import SERIES
 from harness.reports import escape as safe
-from harness.reports.blocks import Block, Inline, Quote, parts
+from harness.reports.blocks import Block, Inline, Quote, parts, plain
 from harness.reports.changes import MOODS, REASON, summary
 from harness.reports.report import Report
 
@@ -82,6 +82,7 @@ def _environment() -> Environment:
         keep_trailing_newline=True,
     )
     environment.filters["inline"] = inline
+    environment.filters["plain"] = lambda text: safe.line(plain(text))
     environment.filters["harmless"] = lambda text: safe.line(safe.cut(text))
     environment.filters["reason"] = lambda text: safe.line(safe.cut(text, REASON))
     environment.filters["kind"] = lambda item: type(item).__name__

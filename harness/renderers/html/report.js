@@ -190,7 +190,7 @@
     { title: "Prompt", cell: (row) => make("td", { class: "prompt" }, make("span", { class: "clip" }, quote(row.prompt || ""))) },
     { title: "Tags", cell: (row) => make("td", { class: "tags" }, (row.tags || []).map((tag) => make("span", { class: "tag" }, quote(tag))), row.must && make("span", { class: "tag" }, "must pass"), row.quarantined && make("span", { class: "tag" }, "quarantined")) },
     ...labels.map((label, run) => ({
-      title: labels.length > 1 ? label : "Status", key: (row) => worst(statusOf(row, run)),
+      title: labels.length > 1 ? label : "Status", run: labels.length > 1, key: (row) => worst(statusOf(row, run)),
       cell: (row) => make("td", labels.length > 1 ? { "data-label": label } : {}, statusOf(row, run) ? badge(statusOf(row, run)) : "–"),
     })),
     data.compared && { title: "Change", key: (row) => flipOrder[row.flip] ?? 2, cell: (row) => make("td", {}, row.flip ? change(row.flip) : "") },
@@ -277,7 +277,7 @@
   function header(column) {
     if (!column.key) return make("th", { scope: "col" }, column.title);
     const button = make("button", { type: "button" }, quote(column.title));
-    const cell = make("th", { scope: "col", class: column.numeric ? "number" : "" }, button);
+    const cell = make("th", { scope: "col", class: column.numeric ? "number" : column.run ? "run" : "" }, button);
     button.addEventListener("click", () => {
       down = sorted === column ? !down : Boolean(column.down);
       sorted = column;
