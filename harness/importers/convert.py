@@ -57,6 +57,10 @@ def import_suite(
         UsageError: if files are missing or not used by this format, nothing in them can be
             carried over, or the folder is in the way.
     """
+    if (out / SUITE_FILE).is_file():
+        raise UsageError(
+            f"{out} already exists; merge these rows into it with --update, or choose another name"
+        )
     reader, given = _reader(format_name, sources)
     imported = reader.read(given, today)
     suite, cases, problems = _checked(imported, name or _name(out))

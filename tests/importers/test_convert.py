@@ -43,6 +43,16 @@ def test_a_folder_in_the_way_is_left_alone(tmp_path: Path):
     assert ["mine"] == [file.name for file in (tmp_path / "out").iterdir()]
 
 
+def test_a_suite_in_the_way_is_left_alone_and_the_way_to_merge_into_it_is_named(tmp_path: Path):
+    sources = write(tmp_path, SOURCES["tool-rows"])
+    import_suite("tool-rows", sources, tmp_path / "out", today=TODAY)
+    before = {file: file.read_bytes() for file in (tmp_path / "out").iterdir()}
+
+    with pytest.raises(UsageError, match=r"out already exists; merge .* --update, or choose"):
+        import_suite("tool-rows", sources, tmp_path / "out", today=TODAY)
+    assert before == {file: file.read_bytes() for file in (tmp_path / "out").iterdir()}
+
+
 def test_a_link_that_leads_to_itself_is_not_a_folder(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
