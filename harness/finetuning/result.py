@@ -103,7 +103,7 @@ def finished(folder: Path) -> Finetuned | None:
         return None
     with boundary(StoreError, f"{file} cannot be read; delete the folder and train again"):
         document: Mapping[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-        split = document["data"].get("split")
+        split = document.get("data", {}).get("split")
         return Finetuned(
             folder=folder,
             digest=document["digest"],
