@@ -10,6 +10,7 @@ from harness.canonical import canonical_json
 from harness.comparison.compare import NOTHING_IN_COMMON, Comparison
 from harness.comparison.differences import Effect
 from harness.comparison.paired import PairedRate, PairedValues
+from harness.gating import intervals
 from harness.gating.verdict import MetricVerdict, Verdict
 from harness.reports.blocks import Block, Inline, Mood, Names, Paragraph, Part, Points, Quote, Table
 from harness.reports.escape import cut
@@ -72,6 +73,7 @@ def by_tag(report: Report, comparison: Comparison) -> Table:
     Return the accuracy of each tag's pairs, old and new; the tags that lost most come first.
     """
     old = {(case.id, case.repeat): case for case in report.old.record.cases}
+    whole = comparison.rates["accuracy"]
     rows: list[tuple[float, tuple[Inline, ...]]] = []
     for tag, ids in comparison.tags.items():
         members = set(ids)
@@ -91,6 +93,7 @@ def by_tag(report: Report, comparison: Comparison) -> Table:
             value("accuracy", was),
             value("accuracy", now),
             change("accuracy", now - was, relative=False),
+            _spread("accuracy", intervals.of_rate("accuracy", whole.only(members))),
             f"{sum(before and not after for before, after in pairs):,}",
             f"{sum(after and not before for before, after in pairs):,}",
             f"{len(pairs):,}",
@@ -98,9 +101,9 @@ def by_tag(report: Report, comparison: Comparison) -> Table:
         rows.append((now - was, cells))
     rows.sort(key=lambda row: row[0])
     return Table(
-        header=("tag", "old", "new", "change", "broken", "fixed", "pairs"),
+        header=("tag", "old", "new", "change", "interval", "broken", "fixed", "pairs"),
         rows=tuple(cells for _, cells in rows),
-        right=frozenset(range(1, 7)),
+        right=frozenset(range(1, 8)),
     )
 
 
@@ -174,7 +177,14 @@ def metrics(comparison: Comparison, verdict: Verdict | None) -> Table:
         if paired.pairs or name in judged
     }
     if verdict is None:
-        return Table(header=header, rows=tuple(rows.values()), right=frozenset({1, 2, 3, 4}))
+        return Table(
+            header=(*header, "interval"),
+            rows=tuple(
+                (*row, _spread(name, intervals.of_change(name, comparison)))
+                for name, row in rows.items()
+            ),
+            right=frozenset({1, 2, 3, 4, 5}),
+        )
     return Table(
         header=(*header, "interval", "limit", "verdict"),
         rows=tuple((*row, *outcome(name, judged.get(name))) for name, row in rows.items()),
@@ -301,15 +311,21 @@ def outcome(name: str, metric: MetricVerdict | None) -> tuple[Inline, str, str]:
     """
     if metric is None:
         return "", "", ""
-    spread = ""
+    ends = None
     if metric.low is not None and metric.high is not None:
-        spread = f"{100 * metric.low:+.1f} to {change(name, metric.high, relative=False)}"
+        ends = metric.low, metric.high
     elif metric.ratio is not None:
         _, low, high = metric.ratio
-        if low is not None and high is not None:
-            spread = f"{100 * (low - 1):+.1f} to {high - 1:+.1%}"
+        ends = low - 1, high - 1
     word = metric.verdict.replace("_", " ")
-    return spread, metric.limit, f"({word})" if metric.advisory else word
+    return _spread(name, ends), metric.limit, f"({word})" if metric.advisory else word
+
+
+def _spread(name: str, ends: tuple[float, float] | None) -> str:
+    if ends is None:
+        return ""
+    low, high = ends
+    return f"{100 * low:+.1f} to {change(name, high, relative=unit(name) != 'rate')}"
 
 
 def _setting(given: object) -> Inline:
