@@ -1,5 +1,5 @@
 """
-Two releases that public outputs allow to replay, written down as a page.
+Releases that public outputs and stored baselines allow to replay, written down as a page.
 
 ``python -m tests.worked_examples --write docs/worked-examples.md`` makes the page; it needs the
 data that `test_bfcl_agreement` names. `test_worked_examples` holds the page to it.
@@ -12,8 +12,9 @@ from datetime import date
 from pathlib import Path
 
 from harness.gating.policy import default_policy
+from harness.gating.verdict import Verdict
 from harness.importers.convert import import_suite
-from harness.runs.store import StoredRun
+from harness.runs.store import StoredRun, load_run
 from harness.workflow import run as workflow
 from harness.workflow.gate import gate
 from harness.workflow.options import RunOptions
@@ -27,10 +28,10 @@ TODAY = date(2026, 11, 22)
 _HEAD = """\
 # Worked examples
 
-Two gates on real outputs: 1,240 public questions of the Berkeley Function Calling Leaderboard
-(single turn, Apache-2.0), and the answers of four models, replayed. Made by
-`python -m tests.worked_examples --write docs/worked-examples.md`, with the data in the folder that
-`HARNESS_BFCL_DIR` names; a test holds every figure here to it.
+Gates on real outputs. Two on 1,240 public questions of the Berkeley Function Calling Leaderboard
+(single turn, Apache-2.0), and the answers of four models, replayed; two on baselines that come with
+this repository. Made by `python -m tests.worked_examples --write docs/worked-examples.md`, with the
+data in the folder that `HARNESS_BFCL_DIR` names; a test holds every figure here to it.
 
 ```
 harness suite import bfcl --questions questions/*.json --answers possible_answer/*.json \\
@@ -71,11 +72,46 @@ one. A zero margin does not average. To ship this anyway, write the new limit do
 )
 
 
+_STORED = (
+    (
+        "Longer, or only other answers",
+        "after-result",
+        "smollm2-135m-tuned",
+        "smollm2-135m-device",
+        """\
+The median answer got a fifth longer, over all answers from 40 to 48 tokens. But most of these
+answers are wrong in one run or the other, and nearly all have another length than before.""",
+        """\
+Lengths are compared over answers that are right in both runs, answer by answer. The typical one did
+not get longer, so the length is not called worse; it is not shown to be within a tenth either,
+which takes more right answers. The medians of these answers, 45 and 52, would have called it
+worse.""",
+    ),
+    (
+        "Nothing changed, and little was shown",
+        "device-actions",
+        "smollm2-135m",
+        "smollm2-135m-tuned",
+        """\
+Both checkpoints get every case wrong. No case broke; but the 175 cases are 41 templates, and cases
+of one template tend to break together.""",
+        """\
+Nothing that counts changed and nothing was ever right, so nothing tells how alike the cases of a
+template are. Before anything is seen that is taken to be 0.6, and 175 such cases are worth 57 that
+have nothing to do with each other: too few to rule out a loss of 3 points, which takes 99. A gate
+that counted 175 would pass, and would pass a loss that hits three templates in a hundred in more
+than one such comparison in four, those in which it happens to hit none of the 41. If all answers
+were the same to the token, it would pass as "nothing changed"; here they differ.""",
+    ),
+)
+"""Gates of baselines that come with the repository: suite, old, new."""
+
+
 def page(folder: Path) -> str:
     """
     Replay, gate and tell; *folder* takes the suite and the runs.
     """
-    return "\n".join([_HEAD, *_examples(folder)])
+    return "\n".join([_HEAD, *_examples(folder), *_stored()])
 
 
 def _examples(folder: Path) -> Iterator[str]:
@@ -99,11 +135,26 @@ def _examples(folder: Path) -> Iterator[str]:
         verdict = gate(*runs, default_policy(), project=project, recheck=False, today=TODAY).verdict
         yield f"## {title}\n\n{before}\n"
         yield f"Old: `{old}`, {_read_as(old)}.\nNew: `{new}`, {_read_as(new)}.\n"
-        yield "```"
-        yield f"{verdict.verdict} (exit {int(verdict.exit)})"
-        yield from (f"- {reason}" for reason in verdict.reasons)
-        yield from (f"- note: {note}" for note in verdict.notes)
+        yield from _told(verdict)
         yield f"```\n\n{_readings(runs)}\n\n{after}\n"
+
+
+def _stored() -> Iterator[str]:
+    root = Path(__file__).parent.parent
+    for title, suite, old, new, before, after in _STORED:
+        runs = [load_run(root / "baselines" / suite / name) for name in (old, new)]
+        verdict = gate(*runs, default_policy(), recheck=False, today=TODAY).verdict
+        yield f"## {title}\n\n{before}\n"
+        yield f"Suite `{suite}`; old: `{old}`, new: `{new}`, both under `baselines/`.\n"
+        yield from _told(verdict)
+        yield f"```\n\n{after}\n"
+
+
+def _told(verdict: Verdict) -> Iterator[str]:
+    yield "```"
+    yield f"{verdict.verdict} (exit {int(verdict.exit)})"
+    yield from (f"- {reason}" for reason in verdict.reasons)
+    yield from (f"- note: {note}" for note in verdict.notes)
 
 
 def _replayed(project: Project, model: str) -> StoredRun:

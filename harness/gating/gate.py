@@ -186,7 +186,8 @@ def _of_limits(metrics: Mapping[str, MetricVerdict], slices: Slices) -> Iterator
             continue
         said = True
         text = metric.reason
-        if metric in lengths.values() and metric.verdict != "pass" and moved:
+        first = metric in lengths.values() and metric.verdict != "pass"
+        if first and moved and metrics["accuracy"].verdict == "pass":
             text = f"{moved}; but {text}"
         yield Reason(text=text, verdict=metric.verdict)
     if not said:
