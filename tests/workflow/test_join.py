@@ -120,6 +120,23 @@ def test_an_answer_behind_results_is_not_the_answer_to_the_question(tmp_path: Pa
     assert "log.jsonl:2: no case asks 'First?' after the results of tools" in notes
 
 
+def test_a_case_behind_results_takes_the_answer_behind_results(tmp_path: Path):
+    question = {"role": "user", "content": "First?"}
+    call = {"type": "function", "function": {"name": "find", "arguments": {}}}
+    result = [
+        {"role": "assistant", "tool_calls": [call]},
+        {"role": "tool", "name": "find", "content": "12"},
+    ]
+    after = suite({"id": "a", "messages": [question, *result]})
+
+    found, notes = joined(
+        tmp_path, after, {"messages": [question]}, {"messages": [question, *result]}
+    )
+
+    assert {Key("a"): 2} == found
+    assert "log.jsonl:1: no case asks 'First?'" in notes
+
+
 def test_turns_are_told_apart_by_what_each_asks(tmp_path: Path):
     reference = {"role": "assistant", "content": "Done."}
     expect = {"abstain": True}
