@@ -53,6 +53,11 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"made {made!s:<{width}}  {_PURPOSES.get(made.name, 'a small suite to start from')}")
     for kept in started.kept:
         print(f"exists, left as it is: {kept}")
+    if started.misplaced_job is not None:
+        print(
+            "note: CI looks for its jobs at the top of the repository: move "
+            f"{started.misplaced_job} there, and let it work in {started.root.resolve().name}/"
+        )
     if started.to_ignore is not None:
         print(f"add {started.to_ignore} to .gitignore: it holds runs, which need not be committed")
     enter = "" if started.root == Path() else f"cd {shlex.quote(str(started.root))} && "

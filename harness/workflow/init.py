@@ -33,6 +33,8 @@ class Started:
     made: tuple[Path, ...]
     kept: tuple[Path, ...]
     """What was there and was left as it is."""
+    misplaced_job: Path | None
+    """The CI job, if the project is a folder inside a repository: servers look only at the top."""
     to_ignore: str | None
     """The line that .gitignore lacks, as far as its plain lines say: the folder of reports."""
 
@@ -74,7 +76,18 @@ def init(root: Path, *, ci: CI = "github") -> Started:
         suite=suite,
         made=tuple(made),
         kept=tuple(kept),
+        misplaced_job=root / _JOBS[ci] if ci in _JOBS and _inside_repository(root) else None,
         to_ignore=reports if reports and not _ignores(root / ".gitignore", reports) else None,
+    )
+
+
+def _inside_repository(root: Path) -> bool:
+    """
+    Return whether *root* lies in a git repository and is not its top.
+    """
+    folder = root.resolve()
+    return not (folder / ".git").exists() and any(
+        (parent / ".git").exists() for parent in folder.parents
     )
 
 

@@ -17,6 +17,7 @@ def test_the_next_commands_are_said_and_work(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "my evals" / ".git").mkdir(parents=True)
 
     assert 0 == main(["init", "my evals"])
     *_, own, there = capsys.readouterr().out.splitlines()
@@ -55,10 +56,24 @@ def test_a_folder_that_cannot_be_is_an_error_without_a_traceback(
     assert "harness: " in capsys.readouterr().err
 
 
+def test_a_project_inside_a_repository_says_where_its_ci_job_belongs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".git").mkdir()
+
+    assert 0 == main(["init", "evals"])
+
+    said = capsys.readouterr().out
+    assert "move evals/.github/workflows/gate.yml there, and let it work in evals/" in said
+
+
 def test_the_page_shows_what_is_printed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
     monkeypatch.chdir(tmp_path)
+    # The top of a repository of its own, wherever the tests have their folder.
+    (tmp_path / "evals" / ".git").mkdir(parents=True)
     main(["init", "evals"])
 
     assert f"```console\n$ harness init evals\n{capsys.readouterr().out}```" in PAGE

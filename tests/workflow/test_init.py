@@ -116,6 +116,17 @@ def test_git_ignores_the_folder_of_reports_and_nothing_else(
     assert wanted == set(found.splitlines())
 
 
+def test_a_ci_job_below_the_top_of_a_repository_is_named(tmp_path: Path):
+    (tmp_path / ".git").mkdir()
+
+    below, top = init(tmp_path / "a" / "evals"), init(tmp_path)
+
+    job = Path(".github") / "workflows" / "gate.yml"
+    assert tmp_path / "a" / "evals" / job == below.misplaced_job
+    assert top.misplaced_job is None
+    assert init(tmp_path / "b", ci="none").misplaced_job is None
+
+
 def test_a_file_in_the_place_of_the_folder_is_an_error(tmp_path: Path):
     (tmp_path / "evals").write_text("")
 
