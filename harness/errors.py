@@ -34,7 +34,7 @@ class ExitCode(IntEnum):
     PASS = 0
     """Pass; also inconclusive where the policy warns; `run` and `score` once they have judged."""
     REGRESSED = 1
-    """The candidate is worse; `suite check` with findings."""
+    """The candidate is worse, or a must_pass case still fails; `suite check` with findings."""
     ERROR = 2
     """Usage, input or infrastructure error: nothing was judged."""
     UNDECIDED = 3

@@ -41,7 +41,7 @@ may this checkpoint replace the one we ship?
 _EPILOG = """\
 exit codes:
   0  pass; inconclusive, where the policy warns
-  1  regressed; findings of `suite check`
+  1  regressed; a must_pass case still failing; findings of `suite check`
   2  usage, input or infrastructure error: nothing was judged
   3  not comparable; inconclusive, where the policy blocks
 """

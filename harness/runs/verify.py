@@ -6,12 +6,14 @@ cheap. An earlier run holds none and is judged again from its stored text, which
 dialect and scorer are still those that judged it, it must be judged as it is stored.
 """
 
+import json
 from collections.abc import Iterator
+from dataclasses import replace
 
 from harness.canonical import canonical_json
 from harness.dialects.registry import spoken_by
 from harness.errors import StoreError, boundary
-from harness.runs.record import is_intact
+from harness.runs.record import encode, is_intact
 from harness.runs.rescore import rejudge
 from harness.runs.store import (
     RUN,
@@ -45,17 +47,38 @@ def verified(run: StoredRun) -> StoredRun:
     return again
 
 
-def _check_digests(run: StoredRun) -> None:
+def check_how_made(run: StoredRun) -> None:
+    """
+    Check that what run.json says beside its judgement is as it was written: judging the text again
+    puts the judgement right, and nothing else.
+
+    Raises:
+        StoreError: if it was changed, or may have been.
+        TranscriptError, SuiteError: if the evidence cannot be read.
+    """
+    if run.record.digests is None or _is_intact(run):
+        return
     path = run.folder / RUN
-    with boundary(StoreError, f"{path}: cannot be read"):
-        intact = is_intact(path.read_bytes())
-    if not intact:
-        if _judged_by_today(run) and (reason := next(_otherwise(run, rejudge(run)), None)):
-            raise _does_not_follow(run, reason)
+    then = json.loads(path.read_bytes())["digests"]["run"]
+    again = replace(rejudge(run).record, harness_version=run.record.harness_version)
+    if json.loads(encode(again))["digests"]["run"] != then:
         raise StoreError(
             f"{path} was changed after the run was judged: it no longer has its own digest; "
             "restore it, or run the suite again"
         )
+
+
+def _is_intact(run: StoredRun) -> bool:
+    path = run.folder / RUN
+    with boundary(StoreError, f"{path}: cannot be read"):
+        return is_intact(path.read_bytes())
+
+
+def _check_digests(run: StoredRun) -> None:
+    if not _is_intact(run):
+        check_how_made(run)
+        reason = next(_otherwise(run, rejudge(run)), "it was changed after the run was judged")
+        raise _does_not_follow(run, reason)
     now, then = digests_of(run.folder), run.record.digests
     for name, part in ((TRANSCRIPTS, "transcripts"), (SUITE, "suite")):
         if getattr(now, part) != getattr(then, part):

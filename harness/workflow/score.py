@@ -19,6 +19,7 @@ from harness.provenance import date_today
 from harness.runs.record import make_record
 from harness.runs.runner import with_opened
 from harness.runs.store import StoredRun, gap_in_repeats, read_transcripts_by_key
+from harness.runs.verify import check_how_made
 from harness.runs.writer import start_run
 from harness.scoring.score import judge, only
 from harness.suites.files import load_suite, load_suite_copy
@@ -69,6 +70,7 @@ def score(
     if match is not None:
         raise UsageError(f"{source} is a run, whose answers name their cases; drop --match")
     stored = project.run(str(source))
+    check_how_made(stored)
     if suite is None:
         copy = load_suite_copy(stored.suite_path)
         whole = replace(copy, released=stored.record.suite.released)

@@ -183,6 +183,33 @@ def test_evidence_that_was_changed_is_named(project: Path, name: str, old: str, 
     ) == str(caught.value)
 
 
+def test_judging_again_puts_no_other_edit_right(project: Path):
+    """
+    A dtype turned by hand would come out of it with a digest of its own.
+    """
+    edit(Path("new"), lambda data: data["backend"].update(dtype="float32"))
+    edit(Path("new"), turned)
+    before = load_run(Path("new"))
+
+    with pytest.raises(StoreError, match=r"^new/run\.json was changed .*; restore it"):
+        harness.score(Path("new"), "ask", out=Path("again"))
+    assert not Path("again").exists()
+    with pytest.raises(StoreError, match=r"^new/run\.json was changed .*; restore it"):
+        verified(before)
+
+
+def test_metrics_edited_by_hand_are_judged_again(project: Path):
+    edit(Path("new"), lambda data: data["metrics"]["accuracy"].update(value=1.0))
+
+    with pytest.raises(StoreError) as caught:
+        verified(load_run(Path("new")))
+    assert (
+        "new/run.json does not follow from transcripts.jsonl: it was changed after the run was "
+        "judged; `harness score new` judges it again"
+    ) == str(caught.value)
+    harness.score(Path("new"), "ask", out=Path("again"))
+
+
 def test_a_run_judged_again_is_believed(project: Path):
     edit(Path("new"), turned)
 
