@@ -105,7 +105,7 @@ def add_detail(command: Parser, *, progress: bool = False) -> None:
         "-v",
         "--verbose",
         action="store_true",
-        help="show everything (default: what decides, in at most 40 lines or so)",
+        help="show everything (default: what decides, in 40 lines)",
     )
     how_much.add_argument(
         "-q",

@@ -6,13 +6,13 @@ held to the same questions. Any two are put to the paired test of the gate, both
 as there are pairs are allowed for together.
 """
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import combinations
 
 from harness.comparison.compare import in_common
 from harness.comparison.differences import differences
-from harness.comparison.paired import Unit, rate_of
+from harness.comparison.paired import PairedRate, Unit, rate_of
 from harness.gating.evidence import p_value
 from harness.runs.record import RunRecord
 from harness.scoring.results import CaseResult
@@ -67,7 +67,9 @@ def rank(records: Sequence[RunRecord]) -> Ranking:
     order = sorted(range(len(records)), key=lambda run: (-correct[run], len(failed[run])))
     pairs = list(combinations(range(len(order)), 2))
     raw = [
-        _two_sided([(cases[order[one]][key], cases[order[other]][key]) for key in counted])
+        two_sided(
+            rate_of(_unit(cases[order[one]][key], cases[order[other]][key]) for key in counted)
+        )
         for one, other in pairs
     ]
     p = dict(zip(pairs, holm(raw), strict=True))
@@ -95,7 +97,7 @@ def _alike(place: int, p: Mapping[tuple[int, int], float]) -> tuple[int, ...]:
     return tuple(
         one if other == place else other
         for (one, other), value in p.items()
-        if place in (one, other) and value >= ALPHA
+        if place in (one, other) and not told_apart(value)
     )
 
 
@@ -108,22 +110,30 @@ def _must_pass_failed(record: RunRecord) -> tuple[str, ...]:
     return tuple(dict.fromkeys(failed))
 
 
-def _two_sided(pairs: Collection[tuple[CaseResult, CaseResult]]) -> float:
+def two_sided(paired: PairedRate) -> float:
     """
-    Return the p of a difference this large, whichever of the two is better.
+    Return the p of a difference this large, whichever of the two is better: the paired test of the
+    gate, both ways.
     """
-    ways = (pairs, [(new, old) for old, new in pairs])
-    return min(1.0, 2 * min(p_value(rate_of(map(_unit, way))) for way in ways))
+    swapped = (replace(unit, broken=unit.fixed, fixed=unit.broken) for unit in paired.cases)
+    return min(1.0, 2 * min(p_value(paired), p_value(rate_of(swapped))))
 
 
-def _unit(pair: tuple[CaseResult, CaseResult]) -> Unit:
-    was, now = (case.status == "correct" for case in pair)
+def told_apart(p: float) -> bool:
+    """
+    Return whether *p* tells two runs apart.
+    """
+    return p < ALPHA
+
+
+def _unit(old: CaseResult, new: CaseResult) -> Unit:
+    was, now = (case.status == "correct" for case in (old, new))
     return Unit(
-        name=pair[1].id,
+        name=new.id,
         broken=int(was and not now),
         fixed=int(now and not was),
         pairs=1,
         old_hits=int(was),
         new_hits=int(now),
-        group=pair[1].group,
+        group=new.group,
     )

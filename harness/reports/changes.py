@@ -11,6 +11,7 @@ from harness.comparison.compare import NOTHING_IN_COMMON, Comparison
 from harness.comparison.differences import Effect
 from harness.comparison.paired import PairedRate, PairedValues
 from harness.gating import intervals
+from harness.gating.ranking import told_apart, two_sided
 from harness.gating.verdict import MetricVerdict, Verdict
 from harness.reports.blocks import Block, Inline, Mood, Names, Paragraph, Part, Points, Quote, Table
 from harness.reports.escape import cut
@@ -18,6 +19,7 @@ from harness.reports.format import ABSENT, change, plural, title, unit, value
 from harness.reports.report import Report
 from harness.reports.tables import short
 from harness.scoring.metrics import RATES
+from harness.wording import chance
 
 REASON = 600
 """How much of a reason of the verdict a report shows, in characters: it names cases."""
@@ -142,8 +144,12 @@ def summary(report: Report, comparison: Comparison) -> tuple[Block, ...]:
         return (not_comparable(), Paragraph(text=names))
     if verdict is None:
         rate = comparison.rates["accuracy"]
-        counts = f"{plural(len(rate.broken), 'case')} broken, {len(rate.fixed):,} fixed."
-        return (Paragraph(text=counts, mood="title"), Paragraph(text=names))
+        counts = f"{plural(len(rate.broken), 'case')} broken, {len(rate.fixed):,} fixed"
+        if rate.pairs:
+            p = two_sided(rate)
+            apart = "tells" if told_apart(p) else "does not tell"
+            counts += f": the paired test {apart} them apart ({chance(p)})"
+        return (Paragraph(text=f"{counts}.", mood="title"), Paragraph(text=names))
     word = verdict.verdict.replace("_", " ")
     first, *rest = map(str, verdict.reasons)
     return (

@@ -137,3 +137,26 @@ def test_a_baseline_is_preferred_to_a_folder_of_its_name(
 
     assert 1 == main(["gate", "v1", "--baseline", "v1"])
     assert 0 == main(["gate", "v1", "--baseline", "./v1"])
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        (0, "0 cases broken, 0 fixed: the paired test does not tell them apart (p 1)."),
+        (2, "2 cases broken, 0 fixed: the paired test does not tell them apart (p 0.25)."),
+        (9, "9 cases broken, 0 fixed: the paired test tells them apart (p 0.002)."),
+    ],
+)
+def test_of_two_runs_it_is_said_whether_they_can_be_told_apart(
+    project: Path, capsys: pytest.CaptureFixture[str], wrong: int, said: str
+):
+    """
+    Of nothing to 2 or 9 answers, mid-p both ways: 2 * 2^-3 and 2 * 2^-10.
+    """
+    run(project, "one", answers())
+    run(project, "two", answers(wrong=wrong))
+    capsys.readouterr()
+
+    assert 0 == main(["compare", "one", "two"])
+
+    assert said in capsys.readouterr().out.splitlines()
