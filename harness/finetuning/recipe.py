@@ -22,7 +22,7 @@ LORA_RANK = 16
 """Of an adapter, where none is given."""
 
 LORA_LEARNING_RATE = 1e-3
-"""Of an adapter, by default: its matrices begin at zero and need larger steps."""
+"""Of an adapter, by default: one of its matrices begins at zero, and both need larger steps."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
