@@ -107,7 +107,9 @@ def find_suites(root: Path) -> list[Path]:
     """
     Return the folders directly under *root* that hold a suite.yaml, by name.
     """
-    return sorted(file.parent for file in root.glob(f"*/{SUITE_FILE}"))
+    found = (file.parent for file in root.glob(f"*/{SUITE_FILE}"))
+    # A hidden one is a draft that a killed `harness.files.write_folder` left.
+    return sorted(folder for folder in found if not folder.name.startswith("."))
 
 
 def suite_path(text: str, root: Path) -> Path:

@@ -121,3 +121,10 @@ def test_an_unreleased_run_binds_no_version(project: Path):
     (project / "suites/ask/cases.jsonl").write_text("".join(lines[1:]))
 
     assert 0 == main(["suite", "release", "ask"])
+
+
+def test_what_a_killed_new_left_is_not_listed(project: Path, capsys: pytest.CaptureFixture[str]):
+    shutil.copytree(project / "suites" / "ask", project / "suites" / ".ask.k3_x9ab2")
+
+    assert 0 == main(["suite", "list"])
+    assert 1 == capsys.readouterr().out.count("suites/")
