@@ -2,8 +2,8 @@
 What is wrong with a file, and where: problems with file and line.
 """
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
 
 from harness.errors import SuiteError
 
@@ -12,6 +12,9 @@ Steps = tuple[str | int, ...]
 
 Flaw = tuple[Steps, str]
 """The part of a document that is wrong, and why."""
+
+Place = tuple[str, int | None]
+"""File and line. No line if the value came from memory, not from a file."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +42,9 @@ class Places:
     The file and line of each part of a document, which may be spread over several files.
     """
 
-    known: dict[Steps, tuple[str, int | None]]
+    known: dict[Steps, Place]
+    later: list[tuple[Steps, Callable[[], dict[Steps, Place]]]] = field(default_factory=list)
+    """Parts whose places are known once they are asked for: nothing is wrong with most files."""
 
     @classmethod
     def of(cls, file: str, line: int | None = None) -> "Places":
@@ -54,11 +59,16 @@ class Places:
         """
         for steps, place in other.known.items():
             self.known[at + steps] = place
+        self.later.extend((at + steps, walk) for steps, walk in other.later)
 
-    def find(self, steps: Steps) -> tuple[str, int | None]:
+    def find(self, steps: Steps) -> Place:
         """
         Return file and line of a part, or of the nearest part around it that is known.
         """
+        if steps not in self.known:
+            for at, walk in self.later:
+                self.known.update((at + below, place) for below, place in walk().items())
+            self.later.clear()
         while steps not in self.known:
             steps = steps[:-1]
         return self.known[steps]

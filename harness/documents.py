@@ -160,6 +160,71 @@ def _read_lines(text: str, file: str) -> Document:
 
 
 def _read_json(text: str, file: str, *, first: int = 1) -> Document:
+    value = _read_at_once(text)
+    if value is not None:
+        places = Places(
+            known={(): (file, first + text.count("\n", 0, _start(text)))},
+            later=[((), lambda: _walked(text, file, first).known)] if "\n" in text.strip() else [],
+        )
+        return Document(value=value, places=places)
+    return _read_closely(text, file, first)
+
+
+class _DoubtfulError(Exception):
+    """
+    Something in the file needs a closer look.
+    """
+
+
+def _read_at_once(text: str) -> Any:
+    """
+    Return the value of JSON in which surely nothing is wrong; None if that takes a closer look.
+    """
+    try:
+        value = json.loads(
+            text, object_pairs_hook=_keys_once, parse_float=_finite, parse_constant=_finite
+        )
+    except (ValueError, RecursionError, _DoubtfulError):
+        return None
+    openers = text.count("{") + text.count("[")
+    if openers > MAX_DEPTH and deeper_than(MAX_DEPTH, value):
+        return None
+    # A half of a surrogate pair can only be escaped in a text that was read as UTF-8.
+    return None if "\\ud" in text or "\\uD" in text else value
+
+
+def _keys_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(pairs)
+    if len(value) < len(pairs):
+        raise _DoubtfulError
+    return value
+
+
+def _finite(digits: str) -> float:
+    value = float(digits)
+    if not math.isfinite(value):
+        raise _DoubtfulError
+    return value
+
+
+def deeper_than(levels: int, value: Any) -> bool:
+    """
+    Return whether lists and objects are nested more than so many *levels* deep in a value.
+    """
+    if not isinstance(value, dict | list):
+        return False
+    if levels == 0:
+        return True
+    below = levels - 1
+    inner = value.values() if isinstance(value, dict) else value
+    return any(isinstance(each, dict | list) and deeper_than(below, each) for each in inner)
+
+
+def _start(text: str) -> int:
+    return len(text) - len(text.lstrip(_BLANKS))
+
+
+def _read_closely(text: str, file: str, first: int) -> Document:
     try:
         value = json.loads(text, parse_int=_whole)
     except json.JSONDecodeError as exc:
@@ -167,12 +232,17 @@ def _read_json(text: str, file: str, *, first: int = 1) -> Document:
         return _unread(file, line, f"not valid JSON: {exc.msg} in column {exc.colno}")
     except RecursionError:
         value = None  # the walk fails at a depth that could be parsed, and knows the line
-    walk = _JsonWalk(text, file, first)
     try:
-        walk.value(len(text) - len(text.lstrip(_BLANKS)), ())
+        walk = _walked(text, file, first)
     except _RefusedError as exc:
         return _unread(file, exc.line, str(exc))
     return Document(value=value, places=Places(known=walk.known), problems=tuple(walk.problems))
+
+
+def _walked(text: str, file: str, first: int) -> "_JsonWalk":
+    walk = _JsonWalk(text, file, first)
+    walk.value(_start(text), ())
+    return walk
 
 
 def _whole(digits: str) -> int:

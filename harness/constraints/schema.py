@@ -9,6 +9,7 @@ it. And nothing is fetched from an address.
 
 import re
 from collections.abc import Callable, Iterator, Mapping
+from functools import cache
 from typing import Any
 
 from jsonschema import Draft202012Validator, FormatChecker
@@ -111,7 +112,8 @@ def check_schema(schema: Any) -> None:
     Raises:
         SchemaError: saying what is wrong, and where.
     """
-    Draft202012Validator.check_schema(schema, format_checker=FORMAT_CHECKER)
+    if not _surely_sound(schema):
+        Draft202012Validator.check_schema(schema, format_checker=FORMAT_CHECKER)
     parts = list(_parts(schema))
     if any("unevaluatedProperties" in part for part in parts):
         for pattern in (name for part in parts for name in part.get("patternProperties", {})):
@@ -121,6 +123,26 @@ def check_schema(schema: Any) -> None:
                 raise SchemaError(
                     f"with unevaluatedProperties the pattern {pattern!r} cannot be read: {exc}"
                 ) from exc
+
+
+def _surely_sound(schema: Any) -> bool:
+    """
+    Return whether jsonschema would surely find *schema* sound. Patterns are left to it.
+    """
+    try:
+        return bool(_quick().is_valid(schema)) and not any(
+            name in part for part in _parts(schema) for name in ("pattern", "patternProperties")
+        )
+    except ValueError:
+        return False  # Rust has no text with half a surrogate pair
+
+
+@cache
+def _quick() -> Any:
+    import jsonschema_rs
+
+    # Not its own function for schemas, which follows "$schema" to wherever it leads.
+    return jsonschema_rs.Draft202012Validator(Draft202012Validator.META_SCHEMA, offline=True)
 
 
 def _parts(schema: Any) -> Iterator[Mapping[str, Any]]:

@@ -4,10 +4,12 @@ Keys and types of a suite: schemas/suite.json and schemas/case.json, in plain se
 The two JSON Schemas ship with the package, for editors to use; this module turns their errors into
 words. A subschema may have ``errorMessage`` (the keyword of VS Code and ajv-errors), which is then
 the sentence.
+
+Most cases are sound, which jsonschema-rs sees at once; jsonschema says what is wrong with the rest.
 """
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from importlib import resources
 from typing import Any
@@ -26,13 +28,37 @@ def shape_flaws(document: Any) -> Iterator[Flaw]:
     """
     Yield every unknown key, every missing key and every value of a wrong type.
     """
-    for error in _validator().iter_errors(document):
+    doubtful, ranks = _doubtful(document)
+    for error in _validator().iter_errors(doubtful):
         if error.validator == "oneOf" and not isinstance(error.instance, Mapping):
             continue  # what is not an object at all lacks keys, of course
         steps = tuple(error.absolute_path)
+        if len(steps) >= 2 and steps[0] == "cases":
+            steps = ("cases", ranks[steps[1]], *steps[2:])
         for below, reason in _reasons(error):
             where = spell(document, steps)
             yield steps + below, f"{where} {reason}" if where else reason
+
+
+def _doubtful(document: Any) -> tuple[Any, Sequence[int]]:
+    """
+    Return *document* with only those of its cases that may have flaws, and where these were. One
+    case is always left, as a suite has at least one.
+    """
+    cases = document.get("cases") if isinstance(document, Mapping) else None
+    if not isinstance(cases, list):
+        return document, ()
+    ranks = [rank for rank, case in enumerate(cases) if not _surely_sound(case)] or [0][
+        : len(cases)
+    ]
+    return {**document, "cases": [cases[rank] for rank in ranks]}, ranks
+
+
+def _surely_sound(case: Any) -> bool:
+    try:
+        return bool(_quick().is_valid(case))
+    except ValueError:
+        return False  # Rust has no text with half a surrogate pair
 
 
 def named(document: Any, flaws: Iterable[Flaw]) -> Iterator[Flaw]:
@@ -112,10 +138,18 @@ def _found(value: Any) -> str:
 
 @cache
 def _validator() -> Draft202012Validator:
-    schemas = resources.files("harness") / "schemas"
-    case = json.loads((schemas / "case.json").read_text("utf-8"))
     registry: Registry[Any] = Registry().with_resource(
-        "case.json", Resource.from_contents(case, default_specification=DRAFT202012)
+        "case.json", Resource.from_contents(_schema("case"), default_specification=DRAFT202012)
     )
-    suite = json.loads((schemas / "suite.json").read_text("utf-8"))
-    return Draft202012Validator(suite, registry=registry)
+    return Draft202012Validator(_schema("suite"), registry=registry)
+
+
+@cache
+def _quick() -> Any:
+    import jsonschema_rs
+
+    return jsonschema_rs.Draft202012Validator(_schema("case"), offline=True)
+
+
+def _schema(name: str) -> Any:
+    return json.loads((resources.files("harness") / "schemas" / f"{name}.json").read_text("utf-8"))
