@@ -104,9 +104,10 @@ class TurnResult:
     ``(undeclared)``, ``(malformed)`` or ``(unfinished)``. The confusion matrix counts these."""
     finish_reason: str | None = None
     output_tokens: int | None = None
-    latency_ms: float | None = None
-    ttft_ms: float | None = None
-    margin: float | None = None
+    # A whole number stays one, so that a record is written again to the same bytes.
+    latency_ms: float | int | None = None
+    ttft_ms: float | int | None = None
+    margin: float | int | None = None
     """How much likelier the called tool was than the runner-up (`Transcript.margin`)."""
 
     def has(self, *codes: str) -> bool:

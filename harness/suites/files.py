@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.diagnostics import Flaw, Places, Problem, in_order, placed, raise_problems
-from harness.documents import Document, read_document
+from harness.documents import MAX_DEPTH, Document, deeper_than, read_document
 from harness.errors import UsageError
 from harness.suites.build import build
 from harness.suites.parse import as_document
@@ -63,8 +63,7 @@ def load_suite_copy(path: Path) -> Suite:
     Raises:
         SuiteError: listing the problems.
     """
-    source = read_document(path)
-    document = as_document(source.value, source.places, source.problems)
+    document = read_document(path)
     raise_problems(validate(document))
     return build(document.value)
 
@@ -148,7 +147,9 @@ def _read_folder(folder: Path) -> Document:
             head.places.graft(inner.places, (part,))
             if inner.value is not None:
                 value[part] = inner.value
-    return as_document(value, head.places, problems)
+    if deeper_than(MAX_DEPTH, value):  # though none of the files was
+        return as_document(value, head.places, problems)
+    return Document(value=value, places=head.places, problems=tuple(problems))
 
 
 def _read_part(folder: Path, part: str, name: str, places: Places) -> Document:
