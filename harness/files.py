@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
+from harness.canonical import digest_bytes
 from harness.errors import StoreError, UsageError, boundary
 
 _DRAFT = re.compile(r"\.(.+)\.[a-z0-9_]{8}")
@@ -100,3 +101,18 @@ def write_folder(folder: Path, files: Mapping[str, str]) -> None:
             draft.rename(folder)
         finally:
             shutil.rmtree(draft, ignore_errors=True)
+
+
+def read_intact(path: Path, digest: str | None) -> bytes | None:
+    """
+    Return the bytes of a file that has this *digest*, line ends aside; None if it has another, or
+    cannot be read.
+    """
+    if digest is None:
+        return None
+    try:
+        # A checkout on Windows may have changed the line ends; JSON holds none inside a value.
+        content = path.read_bytes().replace(b"\r\n", b"\n")
+    except OSError:
+        return None
+    return content if digest_bytes([content]) == digest else None

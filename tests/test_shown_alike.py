@@ -23,7 +23,8 @@ from harness.finetuning import read_rows
 from harness.finetuning.encoding import encode_rows
 from harness.finetuning.shared_prefix import IGNORED
 from harness.runs.runner import request
-from harness.suites.files import load_suite, load_suite_copy
+from harness.suites.copies import load_suite_copy
+from harness.suites.files import load_suite
 from harness.suites.release import release
 from harness.suites.suite import Suite
 from harness.transcript import Key

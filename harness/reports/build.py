@@ -14,10 +14,10 @@ from harness.errors import HarnessError
 from harness.finetuning import Finetuned, finished
 from harness.gating.decision import Compared, Gated
 from harness.gating.ranking import Ranking
+from harness.lazy import Lazily
 from harness.reports.report import Asked, Report, RunView
 from harness.runs.store import StoredRun
-from harness.suites.files import load_suite_copy
-from harness.suites.suite import Case, Suite
+from harness.suites.copies import CopiedCase
 from harness.transcript import Key, Transcript
 
 Subject = Report | StoredRun | Compared
@@ -35,44 +35,47 @@ def view(
 
     The answers in *instead* replace the stored ones.
     """
-    suite = load_suite_copy(run.suite_path)
-    answers, errors = {}, {}
-    for stored in run.transcripts():
-        transcript = instead.get(stored.key, stored)
-        if transcript.error is not None:
-            errors[transcript.key] = transcript.error
-        elif transcript.output is not None:
-            answers[transcript.key] = transcript.output
-        else:
-            answers[transcript.key] = canonical_json(transcript.message)
+    cases, stored = run.cases(), run.answers()
+
+    def transcript(key: Key) -> Transcript:
+        return instead[key] if key in instead else stored[key]
+
+    broken = (
+        Key(case.id, case.repeat, turn)
+        for case in run.record.cases
+        for turn, judged in enumerate(case.turns)
+        if judged.status == "error"
+    )
+    errors = {key: transcript(key).error or "" for key in broken if key in stored}
     return RunView(
         name=name or run.folder.name,
         record=run.record,
-        prompts={case.id: case.prompt for case in suite.cases},
-        answers=answers,
+        prompts=Lazily(
+            lambda: {each: each for each in cases}, lambda each: cases[each].case.prompt
+        ),
+        answers=Lazily(
+            lambda: {key: key for key in stored if key not in errors},
+            lambda key: _raw(transcript(key)),
+        ),
         errors=errors,
-        turns=_turns(suite),
+        turns=Lazily(lambda: cases, _asked),
         training=_training(run.record.checkpoint),
     )
 
 
-def _turns(suite: Suite) -> dict[str, tuple[Asked, ...]]:
-    spelled = {
-        row["id"]: [turn["expect"] for turn in row.get("turns", (row,))]
-        for row in suite.document["cases"]
-    }
-    return {
-        case.id: tuple(
-            Asked(role=role, text=text, expected=expected)
-            for (role, text), expected in zip(_said_last(case), spelled[case.id], strict=True)
-        )
-        for case in suite.cases
-    }
+def _raw(transcript: Transcript) -> str:
+    if transcript.output is not None:
+        return transcript.output
+    return canonical_json(transcript.message)
 
 
-def _said_last(case: Case) -> list[tuple[str, str]]:
-    last = [turn.messages[-1] if turn.messages else None for turn in case.turns]
-    return [(each.role, each.content or "") if each else ("", "") for each in last]
+def _asked(copied: CopiedCase) -> tuple[Asked, ...]:
+    expected = [turn["expect"] for turn in copied.row.get("turns", (copied.row,))]
+    last = [turn.messages[-1] if turn.messages else None for turn in copied.case.turns]
+    return tuple(
+        Asked(role=said.role if said else "", text=(said.content or "") if said else "", expected=e)
+        for said, e in zip(last, expected, strict=True)
+    )
 
 
 def _training(checkpoint: Checkpoint) -> Finetuned | None:

@@ -18,7 +18,6 @@ from harness.reports.prompts import rendered_prompt, tokenizer_of
 from harness.runs.store import StoredRun, read_transcripts_by_key
 from harness.scoring.results import CaseResult, TurnResult
 from harness.scoring.tool_names import shown_case
-from harness.suites.files import load_suite_copy
 from harness.suites.suite import Case
 from harness.transcript import Key, Transcript
 from harness.wording import count
@@ -44,7 +43,7 @@ def explain_case(
         StoreError: if the run was judged by another suite than the one beside it.
     """
     # As the model saw it, with the names its tools had there.
-    suite = load_suite_copy(run.suite_path)
+    suite = run.suite()
     case = shown_case(suite.case(identity), run.record.backend.tool_names)
     transcripts = read_transcripts_by_key(run.folder)
     others = read_transcripts_by_key(against.folder) if against is not None else {}

@@ -255,9 +255,6 @@ def disagreements(runs: Sequence[RunView]) -> Table:
     Return the cases that do not have the same status in all runs.
     """
     results = [{(case.id, case.repeat): case for case in run.record.cases} for run in runs]
-    prompts: dict[str, str] = {}
-    for run in runs:
-        prompts = {**run.prompts, **prompts}
     rows: list[tuple[Inline, ...]] = []
     for key in dict.fromkeys(key for cases in results for key in cases):
         found = [cases.get(key) for cases in results]
@@ -267,8 +264,8 @@ def disagreements(runs: Sequence[RunView]) -> Table:
         elif len(set(spelled)) == 1:
             continue
         named = next(case for case in found if case)
-        prompt = short(prompts.get(key[0], ""), _PROMPT)
-        rows.append((short(case_name(named)), prompt, *spelled))
+        prompt = next((run.prompts[key[0]] for run in runs if key[0] in run.prompts), "")
+        rows.append((short(case_name(named)), short(prompt, _PROMPT), *spelled))
     return Table(header=("case", "prompt", *columns(runs)), rows=tuple(rows))
 
 

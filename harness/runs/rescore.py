@@ -10,7 +10,6 @@ from harness.dialects.registry import spoken_by
 from harness.runs.record import make_record
 from harness.runs.store import StoredRun, read_transcripts_by_key
 from harness.scoring.score import judge, only
-from harness.suites.files import load_suite_copy
 from harness.transcript import Key, Transcript
 
 
@@ -22,7 +21,7 @@ def rejudge(
 
     The answers in *instead* take the place of the stored ones.
     """
-    suite = load_suite_copy(stored.suite_path)
+    suite = stored.suite()
     dialect = spoken_by(stored.record.checkpoint)
     transcripts = {**read_transcripts_by_key(stored.folder), **instead}
     cases = only(suite.cases, {case.id for case in stored.record.cases})

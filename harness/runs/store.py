@@ -10,15 +10,20 @@ killed between them.
 """
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
+from typing import Literal
 
 from harness.canonical import digest_bytes
 from harness.errors import StoreError, TranscriptError, boundary
+from harness.files import read_intact
+from harness.lazy import Lazily
 from harness.runs.record import Digests, RunRecord, decode
 from harness.runs.swap import heal
+from harness.suites.copies import CopiedCase, copied_cases, load_suite_copy
+from harness.suites.suite import Suite
 from harness.transcript import Key, Transcript
 
 RUN, TRANSCRIPTS, SUITE = "run.json", "transcripts.jsonl", "suite.json"
@@ -41,11 +46,67 @@ class StoredRun:
         """
         return self.folder / SUITE
 
+    def suite(self) -> Suite:
+        """
+        Return the copy of the suite this run was made with.
+
+        Raises:
+            SuiteError: listing its problems.
+        """
+        return load_suite_copy(self.suite_path, digest=self._digest_of("suite"))
+
+    def cases(self) -> Mapping[str, CopiedCase]:
+        """
+        Return the cases of that suite by id, each built when it is looked at.
+
+        Raises:
+            SuiteError: as `suite`.
+        """
+        return copied_cases(self.suite_path, digest=self._digest_of("suite"))
+
     def transcripts(self) -> Iterator[Transcript]:
         """
         Yield the run's transcripts in the order they were made.
         """
         return read_transcripts(self.folder / TRANSCRIPTS)
+
+    def answers(self) -> Mapping[Key, Transcript]:
+        """
+        Return the same by key, each read when it is looked at.
+
+        Raises:
+            StoreError, TranscriptError: as `read_transcripts_by_key`.
+        """
+        text = read_intact(self.folder / TRANSCRIPTS, self._digest_of("transcripts"))
+        if text is None:
+            return read_transcripts_by_key(self.folder)
+        return _by_key_lazily(text)
+
+    def _digest_of(self, part: Literal["suite", "transcripts"]) -> str | None:
+        digests = self.record.digests
+        return None if digests is None else getattr(digests, part)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Keyed:
+    case: str
+    repeat: int = 0
+    turn: int = 0
+
+
+def _by_key_lazily(text: bytes) -> Mapping[Key, Transcript]:
+    """
+    Return the transcripts in a transcripts.jsonl that is as it was written.
+    """
+    import msgspec
+
+    keyed = msgspec.json.Decoder(_Keyed)
+
+    def lines() -> dict[Key, bytes]:
+        found = ((keyed.decode(line), line) for line in text.split(b"\n") if line)
+        return {Key(each.case, each.repeat, each.turn): line for each, line in found}
+
+    return Lazily(lines, lambda line: Transcript.from_json(line.decode()))
 
 
 def is_run(folder: Path) -> bool:

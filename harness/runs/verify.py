@@ -25,7 +25,6 @@ from harness.runs.store import (
 )
 from harness.scoring.cases import SCORER_VERSION
 from harness.scoring.results import CaseResult
-from harness.suites.files import load_suite_copy
 
 
 def verified(run: StoredRun) -> StoredRun:
@@ -110,7 +109,7 @@ def _missing(run: StoredRun) -> Iterator[str]:
     stored = {case.id for case in run.record.cases}
     asked = [key.case for key in read_transcripts_by_key(run.folder)]
     if run.record.selection.complete:
-        asked += (case.id for case in load_suite_copy(run.suite_path).cases)
+        asked += run.cases()
     for case in asked:
         if case not in stored:
             yield f"case {case!r} is not in it"

@@ -11,11 +11,11 @@ The last of three passes. Two digests are computed here:
 The order of keys counts where a chat template shows it: in tools and in the calls of a history.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from typing import Any
 
-from harness.canonical import as_written, canonical_json, digest
+from harness.canonical import as_written, canonical_json, digest, digest_bytes
 from harness.messages import Tool, to_chat
 from harness.suites.suite import Case, Quarantine, Suite
 from harness.suites.tools import by_name, tools
@@ -32,17 +32,14 @@ def build(document: Mapping[str, Any]) -> Suite:
     Return the suite of a document in which `validate` found no problems.
     """
     document = {**_DEFAULTS, **document}
-    declared = tools(document["tools"], {})
-    cases = tuple(_case(row, document, declared) for row in document["cases"])
-    offered = {canonical_json(tool.schema): tool for tool in declared}
-    for case in cases:
-        offered.update((canonical_json(tool.schema), tool) for tool in case.tools)
+    make = case_builder(document)
+    cases = tuple(make(row) for row in document["cases"])
     return Suite(
         name=document["name"],
         version=document["version"],
         digest=_digest(document, cases),
         cases=cases,
-        tools=tuple(offered.values()),
+        tools=_offered(tools(document["tools"], {}), cases),
         document={key: document[key] for key in _KEYS if key in document},
         description=document["description"],
         system=document.get("system"),
@@ -50,6 +47,15 @@ def build(document: Mapping[str, Any]) -> Suite:
         declare_tools=document["declare_tools"],
         generation=document["generation"],
     )
+
+
+def _offered(declared: tuple[Tool, ...], cases: Sequence[Case]) -> tuple[Tool, ...]:
+    """
+    Return the tools that a suite declares, then those that only its cases do.
+    """
+    lists = {id(case.tools): case.tools for case in cases}  # most cases share one
+    every = [*declared, *(tool for offered in lists.values() for tool in offered)]
+    return tuple({canonical_json(tool.schema): tool for tool in every}.values())
 
 
 def _digest(document: Mapping[str, Any], cases: Sequence[Case]) -> str:
@@ -64,28 +70,45 @@ def _digest(document: Mapping[str, Any], cases: Sequence[Case]) -> str:
     )
 
 
-def _case(row: Mapping[str, Any], document: Mapping[str, Any], declared: tuple[Tool, ...]) -> Case:
-    offered = tools(row["tools"], by_name(declared)) if "tools" in row else declared
-    asked = list(turns(row, system=document.get("system"), system_role=document["system_role"]))
-    content: dict[str, Any] = {
-        "turns": [
-            {"messages": as_written(to_chat(turn.messages)), "expect": expect}
-            for turn, expect in asked
-        ],
-        "tools": as_written([tool.schema for tool in offered]),
-    }
-    if not document["declare_tools"]:
-        content["declare_tools"] = False
-    return Case(
-        id=row["id"],
-        turns=tuple(turn for turn, _ in asked),
-        tools=offered,
-        digest=digest(content),
-        tags=tuple(row.get("tags", ())),
-        group=row.get("group"),
-        must_pass=row.get("must_pass", False),
-        quarantine=_quarantine(row["quarantine"]) if "quarantine" in row else None,
-    )
+def case_builder(document: Mapping[str, Any]) -> Callable[[Mapping[str, Any]], Case]:
+    """
+    Return the function that makes a `Case` of a row of the valid suite *document*, whose own
+    ``cases`` are not looked at.
+    """
+    document = {**_DEFAULTS, **document}
+    declared = tools(document["tools"], {})
+    known = by_name(declared)
+    spelled = _spelled(declared)
+
+    def make(row: Mapping[str, Any]) -> Case:
+        offered = tools(row["tools"], known) if "tools" in row else declared
+        asked = list(turns(row, system=document.get("system"), system_role=document["system_role"]))
+        content = {
+            "turns": [
+                {"messages": as_written(to_chat(turn.messages)), "expect": expect}
+                for turn, expect in asked
+            ]
+        }
+        shown = "" if document["declare_tools"] else '"declare_tools":false,'
+        names = spelled if offered is declared else _spelled(offered)
+        # The canonical JSON of all three, in which the tools come once a case.
+        text = f'{{{shown}"tools":{names},{canonical_json(content)[1:]}'
+        return Case(
+            id=row["id"],
+            turns=tuple(turn for turn, _ in asked),
+            tools=offered,
+            digest=digest_bytes([text.encode()]),
+            tags=tuple(row.get("tags", ())),
+            group=row.get("group"),
+            must_pass=row.get("must_pass", False),
+            quarantine=_quarantine(row["quarantine"]) if "quarantine" in row else None,
+        )
+
+    return make
+
+
+def _spelled(offered: Sequence[Tool]) -> str:
+    return canonical_json(as_written([tool.schema for tool in offered]))
 
 
 def _quarantine(given: Mapping[str, Any]) -> Quarantine:

@@ -2,7 +2,7 @@
 Suites on disk: find them, read them, and report their problems with file and line.
 
 A suite is a folder with suite.yaml, which contains or names its tools and cases; versions.json
-beside it records releases. A run keeps its own copy as one document, suite.json.
+beside it records releases. A run keeps its own copy (`harness.suites.copies`).
 
 A suite is loaded in three passes: its files are read into one document here,
 `harness.suites.validate` finds the problems of the document, and `harness.suites.build` makes a
@@ -54,18 +54,6 @@ def load_suite(path: Path, *, today: date | None = None) -> Suite:
     raise_problems(reading.problems)
     assert reading.suite is not None
     return reading.suite
-
-
-def load_suite_copy(path: Path) -> Suite:
-    """
-    Read a run's suite.json, the suite as it was: neither its dates nor its releases are checked.
-
-    Raises:
-        SuiteError: listing the problems.
-    """
-    document = read_document(path)
-    raise_problems(validate(document))
-    return build(document.value)
 
 
 def read_suite(

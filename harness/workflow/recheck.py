@@ -35,7 +35,6 @@ from harness.runs.store import RUN, StoredRun, load_run, read_transcripts_by_key
 from harness.runs.verify import verified
 from harness.scoring.metrics import RATES
 from harness.scoring.score import only
-from harness.suites.files import load_suite_copy
 from harness.transcript import Key, Transcript
 from harness.wording import count
 from harness.workflow.options import Progress, RunOptions, serving
@@ -261,7 +260,7 @@ def _ask(
     run: StoredRun, cases: set[str], folder: Path, project: Project, progress: Progress
 ) -> StoredRun:
     record = run.record
-    whole = load_suite_copy(run.suite_path)
+    whole = run.suite()
     whole = replace(whole, released=record.suite.released)
     options = RunOptions(
         dialect=record.checkpoint.dialect,

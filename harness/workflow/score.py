@@ -22,7 +22,7 @@ from harness.runs.store import StoredRun, gap_in_repeats, read_transcripts_by_ke
 from harness.runs.verify import check_how_made
 from harness.runs.writer import start_run
 from harness.scoring.score import judge, only
-from harness.suites.files import load_suite, load_suite_copy
+from harness.suites.files import load_suite
 from harness.suites.suite import Case, Suite
 from harness.transcript import Key, Transcript
 from harness.workflow.join import join
@@ -71,12 +71,12 @@ def score(
         raise UsageError(f"{source} is a run, whose answers name their cases; drop --match")
     stored = project.run(str(source))
     check_how_made(stored)
+    copy = stored.suite()
     if suite is None:
-        copy = load_suite_copy(stored.suite_path)
         whole = replace(copy, released=stored.record.suite.released)
     else:
         whole = load_suite(project.suite(suite), today=today)
-    asked = {case.id: case for case in load_suite_copy(stored.suite_path).cases}
+    asked = {case.id: case for case in copy.cases}
     transcripts = {
         key: with_opened(each, opened)
         for key, each in read_transcripts_by_key(stored.folder).items()

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from harness.canonical import as_written
 from harness.errors import SuiteError, UsageError
 from harness.messages import Message
-from harness.suites.files import find_suites, load_suite, load_suite_copy, read_suite, suite_path
+from harness.suites.copies import load_suite_copy
+from harness.suites.files import find_suites, load_suite, read_suite, suite_path
 from harness.suites.lint.check import check
 from harness.suites.parse import parse_suite
 from harness.suites.suite import Abstention, Calls

@@ -1,0 +1,91 @@
+"""
+The copy of its suite that a run keeps: suite.json, one self-contained document.
+
+Neither its dates nor its releases are checked: it is the suite as it was. A copy that has the
+digest which the run recorded is as it was written, so its problems are not looked for again, and
+its cases can be built one by one.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from harness.diagnostics import raise_problems
+from harness.documents import read_document
+from harness.files import read_intact
+from harness.lazy import Lazily
+from harness.suites.build import build, case_builder
+from harness.suites.suite import Case, Suite
+from harness.suites.validate import validate
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CopiedCase:
+    """
+    A case of a run's copy of its suite.
+    """
+
+    case: Case
+    row: Mapping[str, Any]
+    """As it is written."""
+
+
+def load_suite_copy(path: Path, *, digest: str | None = None) -> Suite:
+    """
+    Return the suite of a suite.json that should have this *digest*.
+
+    Raises:
+        SuiteError: listing the problems of one that has not.
+    """
+    if (text := read_intact(path, digest)) is not None:
+        return build(json.loads(text))
+    document = read_document(path)
+    raise_problems(validate(document))
+    return build(document.value)
+
+
+def copied_cases(path: Path, *, digest: str | None = None) -> Mapping[str, CopiedCase]:
+    """
+    Return the cases of a suite.json by id, built when they are looked at.
+
+    Raises:
+        SuiteError: listing the problems of one that has not this *digest*.
+    """
+    text = read_intact(path, digest)
+    if text is None:
+        suite = load_suite_copy(path)
+        rows = suite.document["cases"]
+        return {
+            case.id: CopiedCase(case=case, row=row)
+            for case, row in zip(suite.cases, rows, strict=True)
+        }
+    taken_apart = cache(_apart)
+    return Lazily(lambda: taken_apart(text)[0], lambda row: taken_apart(text)[1](row))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Named:
+    id: str
+
+
+def _apart(text: bytes) -> tuple[Mapping[str, bytes], Callable[[bytes], CopiedCase]]:
+    """
+    Return the text of each case by its id, and what makes a case of it.
+    """
+    import msgspec
+
+    parts = msgspec.json.decode(text, type=dict[str, msgspec.Raw])
+    build_case = case_builder(
+        {key: json.loads(bytes(parts[key])) for key in parts if key != "cases"}
+    )
+
+    def make(written: bytes) -> CopiedCase:
+        row = json.loads(written)
+        return CopiedCase(case=build_case(row), row=row)
+
+    named = msgspec.json.Decoder(_Named)
+    rows = msgspec.json.decode(parts["cases"], type=list[msgspec.Raw])
+    return {named.decode(row).id: bytes(row) for row in rows}, make
