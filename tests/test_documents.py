@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from harness import documents
 from harness.documents import Document, read_document, replace_yaml_text, write_yaml
 
 
@@ -153,3 +154,32 @@ def test_every_key_given_twice_is_a_problem(read):
 
 def test_a_yaml_directive_changes_nothing(read):
     assert {"a": "no", "b": "12:30"} == read("%YAML 1.1\n---\na: no\nb: 12:30\n").value
+
+
+NEAR_JSON = st.recursive(
+    st.sampled_from(
+        [
+            *["null", "true", "0", "-1.5", "1e5", "1e400", "NaN", "Infinity", "9" * 5000],
+            *['""', '"x"', '"ä"', '"\\ud800"', '"\\ud83d\\ude00"', '"a\\nb"', "[", "}", "'x'"],
+        ]
+    ),
+    lambda inner: (
+        st.lists(inner, max_size=3).map(lambda parts: f"[{', '.join(parts)}]")
+        | st.lists(st.tuples(st.sampled_from(["a", "b", "\\ud800"]), inner), max_size=3).map(
+            lambda pairs: "{\n" + ",\n ".join(f'"{key}": {part}' for key, part in pairs) + "}\n"
+        )
+        | inner.map(lambda part: "[" * 62 + part + "]" * 62)
+    ),
+    max_leaves=8,
+)
+
+
+@given(NEAR_JSON)
+def test_json_read_at_once_is_json_read_closely(text: str):
+    at_once = documents._read_json(text, "x.json")
+    closely = documents._read_closely(text, "x.json", 1)
+
+    assert repr(closely.value) == repr(at_once.value)
+    assert closely.problems == at_once.problems
+    for steps in closely.places.known:
+        assert closely.places.find(steps) == at_once.places.find(steps)

@@ -16,7 +16,15 @@ from harness.backends.base import Generation
 from harness.canonical import digest
 from harness.errors import RecordError
 from harness.provenance import Environment
-from harness.runs.record import MetricValue, RunRecord, Selection, decode, encode, with_interval
+from harness.runs.record import (
+    MetricValue,
+    RunRecord,
+    Selection,
+    decode,
+    encode,
+    is_intact,
+    with_interval,
+)
 from harness.runs.serving import Serving
 from harness.scoring.metrics import Counts, Quantile
 from harness.scoring.results import (
@@ -310,3 +318,16 @@ def test_a_time_has_neither_hits_nor_interval() -> None:
 
 def test_errors_are_counted() -> None:
     assert 1 == record(*TOY.cases, judge(case(calls("A")), None)).errors
+
+
+@settings(deadline=None, max_examples=30)
+@given(RECORDS)
+def test_a_record_read_typed_is_the_one_read_by_its_schema(made: RunRecord) -> None:
+    text = encode(made)
+    assert is_intact(text)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("harness.runs.record.is_intact", lambda text: False)
+        by_schema = decode(text, "run.json")
+
+    assert by_schema == decode(text, "run.json")
