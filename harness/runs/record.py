@@ -8,6 +8,7 @@ refused, as this version cannot know what it means.
 """
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cache
@@ -156,6 +157,9 @@ _SEAL = '\n"digests":{"run":"'
 
 _DIGEST = f"sha256:{64 * '0'}"
 
+_WHEN = re.compile(rb'\n"(?:started|finished)":"[^"\n]*"')
+# Behind the digests, as keys are sorted.
+
 
 def encode(record: RunRecord) -> str:
     """
@@ -185,7 +189,8 @@ def encode(record: RunRecord) -> str:
     if record.digests is None:
         return text
     before, after = text.split(_SEAL, 1)
-    return f"{before}{_SEAL}{digest_bytes([text.encode()])}{after}"
+    own = _own_digest(f"{before}{_SEAL}".encode(), after.encode())
+    return f"{before}{_SEAL}{own}{after}"
 
 
 def is_intact(data: bytes) -> bool:
@@ -194,7 +199,12 @@ def is_intact(data: bytes) -> bool:
     """
     before, seal, after = data.replace(b"\r\n", b"\n").partition(_SEAL.encode())
     own, rest = after[: len(_DIGEST)], after[len(_DIGEST) :]
-    return own == digest_bytes([before, seal, rest]).encode()
+    return own == _own_digest(before + seal, rest).encode()
+
+
+def _own_digest(before: bytes, after: bytes) -> str:
+    # Without when it was: the same run twice has the same digest.
+    return digest_bytes([before, _WHEN.sub(b"", after)])
 
 
 def decode(text: str, source: str) -> RunRecord:
