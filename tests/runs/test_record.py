@@ -324,10 +324,10 @@ def test_errors_are_counted() -> None:
 @given(RECORDS)
 def test_a_record_read_typed_is_the_one_read_by_its_schema(made: RunRecord) -> None:
     text = encode(made)
-    assert is_intact(text)
+    assert is_intact(text.encode())
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("harness.runs.record.is_intact", lambda text: False)
+        patch.setattr("harness.runs.record.is_intact", lambda data: False)
         by_schema = decode(text, "run.json")
 
     assert by_schema == decode(text, "run.json")
