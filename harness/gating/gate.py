@@ -17,7 +17,7 @@ from harness.gating.limits import judge_limits, not_comparable
 from harness.gating.notes import changed, notes
 from harness.gating.policy import Policy
 from harness.gating.slices import Slices, judge_slices
-from harness.gating.verdict import WORST_FIRST, MetricVerdict, Reason, Verdict, Word
+from harness.gating.verdict import WORST_FIRST, MetricVerdict, Reason, Verdict, Word, worst
 from harness.scoring.metrics import METRICS
 from harness.wording import count, named, percent
 
@@ -67,6 +67,7 @@ def gate(
     if still:
         must = count(len(still), "case") + " that must pass failed in both runs"
         said.append(Reason(text=f"{must}: {named(still)}", verdict="still_failing"))
+    must_pass = tuple(said)
     said += (Reason(text=obstacle, verdict="not_comparable") for obstacle in obstacles)
     doubts = list(_doubts(comparison))
     # A doubt may head the verdict: it must not hide what happened to the cases there are.
@@ -76,8 +77,11 @@ def gate(
     if not obstacles:
         said += _of_limits(metrics, slices)
     said.sort(key=lambda reason: WORST_FIRST.index(reason.verdict))
-    verdict = said[0].verdict
     accuracy = comparison.rates["accuracy"]
+    # Nor may a case that decides hide what happened to the others.
+    if said[0] in must_pass and {*accuracy.broken} - {*failed} and (lost := _loss(metrics)):
+        said[0] = replace(said[0], text=f"{said[0].text}; {lost}")
+    verdict = said[0].verdict
     return Verdict(
         verdict=verdict,
         exit=exit_code(verdict, policy, measured=not _broke(comparison)),
@@ -170,25 +174,37 @@ def _accuracy_moved(metrics: Mapping[str, MetricVerdict]) -> str | None:
     return accuracy.reason.split("; ")[0]
 
 
+def _loss(metrics: Mapping[str, MetricVerdict]) -> str | None:
+    """
+    Return how accuracy fell, if it is not shown to be within its limit; else None.
+    """
+    accuracy = metrics.get("accuracy")
+    fell = accuracy is not None and accuracy.verdict != "pass" and (accuracy.delta or 0) < 0
+    return _accuracy_moved(metrics) if fell else None
+
+
 def _of_limits(metrics: Mapping[str, MetricVerdict], slices: Slices) -> Iterator[Reason]:
     """
-    Yield what each limit says. Lengths come last and never speak before accuracy: longer answers
-    are no headline for a model that got better.
+    Yield what each limit says. Lengths and times come last and never speak before accuracy: how
+    long answers are or take is not the headline for a model whose answers changed.
     """
-    lengths = {name: metric for name, metric in metrics.items() if METRICS[name].kind == "length"}
-    others = [metric for name, metric in metrics.items() if name not in lengths]
+    costs = {name: metric for name, metric in metrics.items() if METRICS[name].kind != "rate"}
+    others = [metric for name, metric in metrics.items() if name not in costs]
     of_slices = [metric for of_tag in slices.values() for metric in of_tag.values()]
     moved = _accuracy_moved(metrics)
     said = False
-    for metric in [*others, *of_slices, *lengths.values()]:
+    for metric in [*others, *of_slices, *costs.values()]:
         # The notes say what was not measured, and that times are of another machine.
         if metric.advisory or metric.verdict == "not_measured":
             continue
         said = True
         text = metric.reason
-        first = metric in lengths.values() and metric.verdict != "pass"
-        if first and moved and metrics["accuracy"].verdict == "pass":
+        if metric in costs.values() and moved and _worse(metric, metrics["accuracy"]):
             text = f"{moved}; but {text}"
         yield Reason(text=text, verdict=metric.verdict)
     if not said:
         yield Reason(text="none of the policy's limits could be measured", verdict="inconclusive")
+
+
+def _worse(one: MetricVerdict, other: MetricVerdict) -> bool:
+    return worst([one.verdict, other.verdict]) != other.verdict

@@ -123,12 +123,14 @@ def _compared(report: Report, comparison: Comparison) -> Iterator[Section]:
 
 def _decisive(verdict: Verdict) -> list[Reason]:
     """
-    Return the reasons for the verdict; of a pass only the first, as every limit passed.
+    Return the reasons for the verdict, and those that would block by themselves; of a pass only the
+    first, as every limit passed.
     """
     first, *rest = verdict.reasons
     if verdict.verdict == "pass":
         return [first]
-    return [first, *(reason for reason in rest if reason.verdict == verdict.verdict)]
+    said = (verdict.verdict, "still_failing")
+    return [first, *(reason for reason in rest if reason.verdict in said)]
 
 
 def _shortened(reason: str) -> str:

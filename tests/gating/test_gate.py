@@ -765,6 +765,37 @@ def test_lengths_never_speak_before_accuracy():
     )
 
 
+@pytest.mark.parametrize("cost", ["output_tokens", "latency_ms"])
+def test_neither_lengths_nor_times_hide_a_loss_that_is_not_settled(cost: str):
+    names = {"output_tokens": "output_tokens_p50", "latency_ms": "latency_ms_p50"}
+    policy = read_policy(f'[limits]\n{names[cost]} = "+10%"\naccuracy = "-3pp"', "test")
+    old = record([answer(f"{k}", **{cost: 40}) for k in range(120)])
+    new = record([answer(f"{k}", BAD if k < 3 else GOOD, **{cost: 80}) for k in range(120)])
+
+    verdict = decide(old, new, policy)
+
+    assert ("regressed", "inconclusive") == (verdict.verdict, verdict.metrics["accuracy"].verdict)
+    assert verdict.reasons[0].text.startswith("accuracy fell from 100.0% to 97.5%")
+
+
+@pytest.mark.parametrize("cost", ["output_tokens_p50", "latency_ms_p50"])
+def test_neither_lengths_nor_times_speak_before_accuracy_where_both_are_worse(cost: str):
+    policy = read_policy(f'[limits]\n{cost} = "+10%"\naccuracy = "-3pp"', "test")
+    old = record([answer(f"{k}", output_tokens=40, latency_ms=40.0) for k in range(120)])
+    new = record(
+        [
+            answer(f"{k}", BAD if k < 30 else GOOD, output_tokens=80, latency_ms=80.0)
+            for k in range(120)
+        ]
+    )
+
+    verdict = decide(old, new, policy)
+
+    assert ["regressed"] * 2 == [reason.verdict for reason in verdict.reasons]
+    assert verdict.reasons[0].text.startswith("accuracy fell from 100.0% to 75.0%")
+    assert cost.partition("_ms")[0].partition("_")[0] in verdict.reasons[1].text
+
+
 @pytest.mark.parametrize(
     ("ratio", "n", "expected", "overall"),
     [
@@ -1032,6 +1063,31 @@ def test_one_that_newly_failed_is_named_before_those_still_failing():
         "1 case that must pass failed: vital",
         "1 case that must pass failed in both runs: old-sore",
     ] == [reason.text for reason in verdict.reasons[:2]]
+
+
+def test_one_that_heads_the_verdict_does_not_hide_a_loss_of_accuracy():
+    """
+    Of so few cases the loss is not beyond chance: the case that must pass decides.
+    """
+    right, wrong = ([answer(f"case-{k}", what) for k in range(2)] for what in (GOOD, BAD))
+    for before, head in (
+        (BAD, "1 case that must pass failed in both runs: vital; accuracy fell from 66.7%"),
+        (GOOD, "1 case that must pass failed: vital; accuracy fell from 100.0%"),
+    ):
+        old = record([answer("vital", before, must_pass=True), *right])
+        new = record([answer("vital", BAD, must_pass=True), *wrong])
+
+        assert decide(old, new).reasons[0].text.startswith(head)
+
+
+def test_a_regression_heads_the_verdict_before_one_that_is_still_failing():
+    old = must_pass(BAD)
+    new = record([old.cases[0], *(replace(case) for case in runs(30, 0, 120)[1].cases)])
+
+    first, second, *_ = decide(old, new).reasons
+
+    assert first.text.startswith("accuracy fell from 99.2% to 74.4%")
+    assert "1 case that must pass failed in both runs: vital" == second.text
 
 
 def test_one_without_a_partner_is_not_called_still_failing():

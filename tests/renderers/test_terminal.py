@@ -201,8 +201,8 @@ def test_slices_and_the_anchor_have_tables_of_their_own(anchored_report: Report)
     assert verdict.anchor is not None
 
     assert (
-        "regressed: against the anchor v1: 1 case that must pass failed: c11 - against the anchor "
-        "v1: accuracy fell" in (" ".join(text.split()))
+        "regressed: against the anchor v1: 1 case that must pass failed: c11; accuracy fell from "
+        "96.6% to 62.1% on 29 common cases" in (" ".join(text.split()))
     )
     slices = text[text.index("Slices with limits") : text.index("Against the anchor")]
     row = next(line for line in slices.splitlines() if "plain" in line)
