@@ -7,7 +7,8 @@ tokens included, so that a run can be judged again when a dialect or a scorer ch
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Self
+from functools import cache
+from typing import Annotated, Any, NamedTuple, Self
 
 from harness.canonical import canonical_json, parse_json
 
@@ -96,6 +97,15 @@ class Transcript:
         Raises:
             ValueError: with the reason; the caller adds file and line.
         """
+        if (plain := _plain(line)) is not None:
+            return cls(
+                key=Key(plain.case, plain.repeat, plain.turn),
+                output=plain.output,
+                opened=plain.opened or None,
+                output_tokens=plain.output_tokens,
+                finish_reason=plain.finish_reason,
+                margin=plain.margin,
+            )
         # A byte order mark left by an editor is not part of the text.
         return cls.from_row(parse_json(line.removeprefix("\ufeff")))
 
@@ -147,6 +157,41 @@ class Transcript:
             else Timing(latency_ms=latency, ttft_ms=_number(row, "ttft_ms")),
             margin=_margin(row),
         )
+
+
+def _plain(line: str) -> Any:
+    """
+    Return what most lines hold, raw text that was not timed, typed at once; None if this one holds
+    anything else, or something is wrong with it.
+    """
+    import msgspec
+
+    try:
+        plain = _decoder().decode(line)
+    except (msgspec.MsgspecError, UnicodeError):
+        return None
+    if not plain.case or (plain.margin is not None and not abs(plain.margin) < 1e15):
+        return None
+    return plain
+
+
+@cache
+def _decoder() -> Any:
+    import msgspec
+
+    count = Annotated[int, msgspec.Meta(ge=0, lt=2**53)]
+    fields: list[Any] = [
+        ("case", str),
+        ("output", str),
+        ("repeat", count, 0),
+        ("turn", count, 0),
+        ("opened", str | None, None),
+        ("output_tokens", count | None, None),
+        ("finish_reason", str | None, None),
+        ("margin", float | None, None),
+        *((name, None, None) for name in ("message", "error", "latency_ms")),
+    ]
+    return msgspec.json.Decoder(msgspec.defstruct("Plain", fields, forbid_unknown_fields=True))
 
 
 def is_answer(message: Mapping[str, Any]) -> bool:

@@ -3,6 +3,7 @@ One line of transcripts.jsonl.
 """
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -35,6 +36,30 @@ def test_a_transcript_survives_its_line(transcript: Transcript) -> None:
 
     assert transcript == Transcript.from_json(line)
     assert "\n" not in line
+
+
+ODD = st.sampled_from([None, 0, 7, -1, 1.5, True, "", "x", [], {}, {"content": "x"}, 2**53, 1e300])
+ROWS = st.dictionaries(
+    st.sampled_from(
+        """
+        case output message error opened repeat turn output_tokens finish_reason latency_ms ttft_ms
+        margin comment
+        """.split()
+    ),
+    ODD,
+).flatmap(lambda row: st.sampled_from([row, {"case": "a", "output": "x", **row}]))
+
+
+@given(ROWS)
+def test_a_line_read_at_once_is_the_one_read_key_by_key(row: dict[str, Any]) -> None:
+    line = json.dumps(row)
+    try:
+        expected = Transcript.from_row(row)
+    except ValueError as exc:
+        with pytest.raises(ValueError, match=re.escape(str(exc))):
+            Transcript.from_json(line)
+    else:
+        assert expected == Transcript.from_json(line)
 
 
 def test_a_line_leaves_out_what_is_unknown_and_what_is_first() -> None:

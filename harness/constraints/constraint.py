@@ -101,9 +101,16 @@ class Constraint:
     absent: bool
     schema: Mapping[str, Any]
     """`spec` as a schema: bare values as const, without ``optional`` and ``absent``."""
-    validator: Any
     plain: bool
     """Whether it uses only keywords of our own, which can be checked without a schema validator."""
+
+    @property
+    def validator(self) -> Any:
+        """
+        A validator of values by `schema`, made anew: most constraints never need one.
+        """
+        # The empty registry keeps a "$ref" from being fetched.
+        return _Validator(self.schema, registry=Registry())
 
     def check(self, value: Any) -> list[Fault]:
         """
@@ -172,8 +179,6 @@ def make_constraint(spec: Any) -> Constraint:
         optional=flags.get("optional", False),
         absent=flags.get("absent", False),
         schema=schema,
-        # The empty registry keeps a "$ref" from being fetched.
-        validator=_Validator(schema, registry=Registry()),
         plain=schema.keys() <= {*CHECKS, *EXTRA_KEYWORDS},
     )
 

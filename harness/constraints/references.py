@@ -45,6 +45,8 @@ def missing_reference(schema: Mapping[str, Any]) -> str | None:
     """
     Return a reference that leads to no part of the schema; None if there is none.
     """
+    if not _refers(schema):
+        return None
     for part, resolver in _parts(schema, _resolver(schema)):
         for reference in _references(part):
             try:
@@ -61,11 +63,20 @@ def endless_reference(schema: Mapping[str, Any]) -> str | None:
     A schema of trees has none: it asks for itself of the children. More than `MAX_STEPS` references
     after each other count as endless. All references must lead somewhere.
     """
+    if not _refers(schema):
+        return None
     sound: set[int] = set()
     for part, resolver in _parts(schema, _resolver(schema)):
         if (reference := _leads_back(part, resolver, (), sound)) is not None:
             return reference
     return None
+
+
+def _refers(schema: Any) -> bool:
+    # Most schemas hold no reference, and taking one apart with its references is slow.
+    return isinstance(schema, Mapping) and (
+        any(key in schema for key in _REFERENCES) or any(map(_refers, subschemas(schema)))
+    )
 
 
 def _resolver(schema: Mapping[str, Any]) -> Any:
