@@ -58,7 +58,10 @@ def check_how_made(run: StoredRun) -> None:
     if run.record.digests is None or _is_intact(run):
         return
     path = run.folder / RUN
-    then = json.loads(path.read_bytes())["digests"]["run"]
+    try:
+        then = json.loads(path.read_bytes())["digests"]["run"]
+    except (ValueError, KeyError, TypeError):
+        then = None
     again = replace(rejudge(run).record, harness_version=run.record.harness_version)
     if json.loads(encode(again))["digests"]["run"] != then:
         raise StoreError(
