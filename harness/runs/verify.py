@@ -62,12 +62,19 @@ def check_how_made(run: StoredRun) -> None:
         then = json.loads(path.read_bytes())["digests"]["run"]
     except (ValueError, KeyError, TypeError):
         then = None
-    again = replace(rejudge(run).record, harness_version=run.record.harness_version)
-    if json.loads(encode(again))["digests"]["run"] != then:
+    if then is None or then != _own_digest(run):
         raise StoreError(
             f"{path} was changed after the run was judged: it no longer has its own digest; "
             "restore it, or run the suite again"
         )
+
+
+def _own_digest(run: StoredRun) -> str:
+    """
+    Return the digest of the run.json that judging *run* again as it was made would write.
+    """
+    again = replace(rejudge(run).record, harness_version=run.record.harness_version)
+    return str(json.loads(encode(again))["digests"]["run"])
 
 
 def _is_intact(run: StoredRun) -> bool:
