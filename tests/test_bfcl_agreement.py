@@ -29,7 +29,7 @@ from tabulate import tabulate
 
 from harness.backends.replay import read_transcripts
 from harness.dialects.registry import dialect
-from harness.importers.convert import import_suite
+from harness.importers.writing.convert import import_suite
 from harness.scoring.breakdowns import second_calls
 from harness.scoring.metrics import Counts, measure
 from harness.scoring.results import SECOND_CALL_KINDS, CaseResult

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from harness.gating.policy import default_policy
 from harness.gating.verdict import Verdict
-from harness.importers.convert import import_suite
+from harness.importers.writing.convert import import_suite
 from harness.runs.store import StoredRun, load_run
 from harness.workflow import run as workflow
 from harness.workflow.gate import gate

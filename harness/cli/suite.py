@@ -21,7 +21,7 @@ from harness.errors import ExitCode, UsageError
 from harness.reports.escape import line
 
 if TYPE_CHECKING:
-    from harness.importers.update import Updated
+    from harness.importers.writing.update import Updated
 
 
 def add_parser(commands: Commands) -> None:
@@ -246,7 +246,7 @@ def run_import(arguments: argparse.Namespace) -> int:
     Make a suite from foreign files, or merge them into one: what was not carried over is printed
     and is not a failure.
     """
-    from harness.importers.convert import import_suite, update_suite
+    from harness.importers.writing.convert import import_suite, update_suite
     from harness.provenance import date_today
 
     if arguments.template is not None:
@@ -273,7 +273,7 @@ def run_import(arguments: argparse.Namespace) -> int:
 
 
 def _write_template(arguments: argparse.Namespace) -> int:
-    from harness.importers.convert import write_template
+    from harness.importers.writing.convert import write_template
 
     given = ("rows", "questions", "answers", "tools", "train", "valid", "name", "update")
     if any(getattr(arguments, name) for name in given):

@@ -1,9 +1,9 @@
 """
 What an importer is: foreign rows in, cases of a suite and notes out.
 
-An importer reads files and writes none; `harness.importers.convert` checks its result and makes the
-folder. What has no place in a suite becomes a note with file and line and is never silently
-dropped; a row that is faulty itself is kept as a quarantined case.
+An importer reads files and writes none; `harness.importers.writing.convert` checks its result and
+makes the folder. What has no place in a suite becomes a note with file and line and is never
+silently dropped; a row that is faulty itself is kept as a quarantined case.
 """
 
 from collections.abc import Mapping

@@ -22,9 +22,9 @@ from harness.constraints.schema import check_schema, schema_validator
 from harness.diagnostics import Problem
 from harness.errors import UsageError
 from harness.importers.base import Imported, ImportedCase, Sources, quarantine
-from harness.importers.bfcl_answers import OMITTED, constraint, examples, lists_values
-from harness.importers.bfcl_schema import fits, tool_schema, widened
-from harness.importers.reading import Row, each_row, json_rows, unknown_keys
+from harness.importers.readers.bfcl_answers import OMITTED, constraint, examples, lists_values
+from harness.importers.readers.bfcl_schema import fits, tool_schema, widened
+from harness.importers.readers.rows import Row, each_row, json_rows, unknown_keys
 
 _CATEGORY = re.compile(r"(?P<category>.*?)_\d+(?:-\d+)*")
 
@@ -282,4 +282,4 @@ def _short(value: Any) -> str:
     return text if len(text) <= 80 else f"{text[:77]}..."
 
 
-BFCL = Bfcl()
+IMPORTER = Bfcl()

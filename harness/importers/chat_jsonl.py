@@ -14,8 +14,8 @@ from pathlib import Path
 
 from harness.diagnostics import Problem
 from harness.importers.base import Imported, Sources
-from harness.importers.conversations import Conversation, cases, chat_rows, conversation
-from harness.importers.reading import Row, each_row, json_rows, unknown_keys
+from harness.importers.readers.conversations import Conversation, cases, chat_rows, conversation
+from harness.importers.readers.rows import Row, each_row, json_rows, unknown_keys
 
 _KEYS = ("id", "messages", "prompt", "completion", "tools", "functions")
 
@@ -60,4 +60,4 @@ def _conversations(files: Iterable[Path], notes: list[Problem]) -> list[Conversa
     return each_row(rows, notes, read)
 
 
-CHAT_JSONL = ChatJsonl()
+IMPORTER = ChatJsonl()

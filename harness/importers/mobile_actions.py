@@ -14,8 +14,8 @@ from typing import Any
 
 from harness.diagnostics import Problem
 from harness.importers.base import Imported, Sources
-from harness.importers.conversations import Conversation, cases, chat_rows, conversation
-from harness.importers.reading import Row, each_row, json_rows, unknown_keys
+from harness.importers.readers.conversations import Conversation, cases, chat_rows, conversation
+from harness.importers.readers.rows import Row, each_row, json_rows, unknown_keys
 
 
 class MobileActions:
@@ -69,4 +69,4 @@ def _declared(schema: Any) -> Any:
     }
 
 
-MOBILE_ACTIONS = MobileActions()
+IMPORTER = MobileActions()

@@ -1,11 +1,14 @@
 """
 The registered importers.
 
-Those of this package are in a table; other packages add theirs by entry points in group
-``harness.importers``, whose name is that for ``harness suite import`` and whose object is an
-`Importer`.
+Those of this package are the values ``IMPORTER`` of the files in this folder, named like the file;
+other packages add theirs by entry points in the group ``harness.importers``, whose name is that for
+``harness suite import`` and whose object is an `Importer`.
 """
 
+from pkgutil import iter_modules
+
+from harness import importers
 from harness.errors import UsageError
 from harness.importers.base import Importer
 from harness.plugins import Family
@@ -14,11 +17,9 @@ _FAMILY = Family(
     group="harness.importers",
     noun="format",
     built_in={
-        "bfcl": "harness.importers.bfcl:BFCL",
-        "chat-jsonl": "harness.importers.chat_jsonl:CHAT_JSONL",
-        "mobile-actions": "harness.importers.mobile_actions:MOBILE_ACTIONS",
-        "sheet": "harness.importers.sheet:SHEET",
-        "tool-rows": "harness.importers.tool_rows:TOOL_ROWS",
+        file.name.replace("_", "-"): f"{importers.__name__}.{file.name}:IMPORTER"
+        for file in iter_modules(importers.__path__)
+        if not file.ispkg and file.name not in ("base", "registry")
     },
     fits=lambda name, member: isinstance(member, Importer) and member.name == name,
     error=UsageError,

@@ -35,8 +35,8 @@ from harness.diagnostics import Problem
 from harness.documents import decode_json
 from harness.errors import UsageError
 from harness.importers.base import Imported, ImportedCase, Sources
-from harness.importers.reading import Row, read_tools, unknown_keys
-from harness.importers.tables import Table, read_table
+from harness.importers.readers.rows import Row, read_tools, unknown_keys
+from harness.importers.readers.tables import Table, read_table
 from harness.messages import Tool
 from harness.wording import suggest
 
@@ -374,4 +374,4 @@ def _read(cell: str, kind: str) -> tuple[Any] | None:
     return (value,) if isinstance(value, _READ[kind]) else None
 
 
-SHEET = Sheet()
+IMPORTER = Sheet()

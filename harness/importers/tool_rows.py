@@ -16,9 +16,9 @@ from harness.diagnostics import Problem
 from harness.documents import decode_json
 from harness.errors import UsageError
 from harness.importers.base import Imported, Sources
-from harness.importers.conversations import Conversation, cases, chat_rows, conversation
-from harness.importers.reading import Row, each_row, json_rows, read_tools, unknown_keys
-from harness.importers.tables import TABLES, read_table
+from harness.importers.readers.conversations import Conversation, cases, chat_rows, conversation
+from harness.importers.readers.rows import Row, each_row, json_rows, read_tools, unknown_keys
+from harness.importers.readers.tables import TABLES, read_table
 
 _COLUMNS = ("user_content", "tool_name", "tool_arguments")
 
@@ -99,4 +99,4 @@ def _rows(file: Path, notes: list[Problem]) -> Sequence[Row]:
     return table.rows
 
 
-TOOL_ROWS = ToolRows()
+IMPORTER = ToolRows()

@@ -13,8 +13,8 @@ import pytest
 
 from harness.errors import UsageError
 from harness.importers.base import Importer, Sources
-from harness.importers.convert import import_suite
 from harness.importers.registry import importer
+from harness.importers.writing.convert import import_suite
 from harness.suites.files import load_suite
 from harness.testing.contract import Contract
 

@@ -13,10 +13,10 @@ from harness.constraints.constraint import compile_constraint
 from harness.dialects.native import NATIVE
 from harness.errors import UsageError
 from harness.importers.base import Imported
-from harness.importers.bfcl import BFCL
-from harness.importers.bfcl_answers import constraint
-from harness.importers.bfcl_schema import fits, json_schema, widened
-from harness.importers.convert import import_suite
+from harness.importers.bfcl import IMPORTER
+from harness.importers.readers.bfcl_answers import constraint
+from harness.importers.readers.bfcl_schema import fits, json_schema, widened
+from harness.importers.writing.convert import import_suite
 from harness.scoring.score import judge
 from harness.transcript import Key, Transcript
 
@@ -28,7 +28,7 @@ OBJECT = {"type": "object"}
 
 
 def read(folder: Path, questions: list[Any], answers: list[Any] | None = None) -> Imported:
-    return BFCL.read(_sources(folder, questions, answers), TODAY)
+    return IMPORTER.read(_sources(folder, questions, answers), TODAY)
 
 
 def _sources(

@@ -12,8 +12,8 @@ import pytest
 from harness.errors import SuiteError, UsageError
 from harness.finetuning.rows import read_rows
 from harness.importers.base import Imported
-from harness.importers.convert import ImportedSuite, import_suite
 from harness.importers.registry import importer
+from harness.importers.writing.convert import ImportedSuite, import_suite
 from harness.suites.files import load_suite
 
 from .examples import ACTIONS, CHAT, SOURCES, TOOL, call, lines, write

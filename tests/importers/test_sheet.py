@@ -16,8 +16,8 @@ import pytest
 from harness.cli.main import main
 from harness.errors import UsageError
 from harness.importers.base import Imported
-from harness.importers.convert import import_suite
 from harness.importers.registry import importer
+from harness.importers.writing.convert import import_suite
 from harness.suites.lint.check import check
 
 from .examples import write

@@ -23,7 +23,7 @@ from harness.dialects.registry import names as dialects
 from harness.documents import decode_json
 from harness.finetuning.rows import LEARNED_KEYS, learned
 from harness.importers.base import ImportedCase
-from harness.importers.reading import Row
+from harness.importers.readers.rows import Row
 from harness.messages import REASONING_KEYS, Message, Tool, ToolCall
 
 _MESSAGE_KEYS = ("role", "content", "tool_calls", "name", "tool_call_id", *REASONING_KEYS)

@@ -9,12 +9,11 @@ import pytest
 
 from harness.cli.main import main
 from harness.errors import UsageError
-from harness.importers.convert import import_suite
 from harness.importers.registry import names
+from harness.importers.writing.convert import import_suite
 from harness.suites.files import load_suite
 from harness.suites.lint.check import check
-
-from .examples import SOURCES, answer, function, lines, question, write
+from tests.importers.examples import SOURCES, answer, function, lines, question, write
 
 TODAY = date(2026, 11, 22)
 ADD = function("add", a={"type": "integer"})

@@ -19,8 +19,8 @@ from harness.errors import UsageError, boundary
 from harness.files import write_folder, write_text
 from harness.importers.base import Imported, ImportedCase, Importer, Sources, WithTemplate
 from harness.importers.registry import importer
-from harness.importers.update import IMPORTED, Updated, lines
-from harness.importers.update import update_suite as merge_into
+from harness.importers.writing.update import IMPORTED, Updated, lines
+from harness.importers.writing.update import update_suite as merge_into
 from harness.suites.build import build
 from harness.suites.files import SUITE_FILE
 from harness.suites.parse import as_document
@@ -85,8 +85,8 @@ def update_suite(format_name: str, sources: Sources, folder: Path, *, today: dat
     Tools that are not given are those of the suite.
 
     Raises:
-        UsageError, SuiteError: as `import_suite` and `harness.importers.update` say; nothing is
-            written then.
+        UsageError, SuiteError: as `import_suite` and `harness.importers.writing.update` say;
+            nothing is written then.
     """
     if not (folder / SUITE_FILE).is_file():
         raise UsageError(f"{folder} holds no suite to update; import it without --update first")

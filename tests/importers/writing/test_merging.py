@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from harness.importers.merging import ABSENT, Merged, merge
+from harness.importers.writing.merging import ABSENT, Merged, merge
 
 
 def case(expect: Any = None, **keys: Any) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import pytest
 
 from harness.diagnostics import Problem
 from harness.errors import UsageError
-from harness.importers.tables import Table, read_table
+from harness.importers.readers.tables import Table, read_table
 
 HEAD = "id,prompt\n"
 TEXT = 'id,prompt\r\n1,"Größe, bitte?"\r\n\r\n2,"Zwei\r\nZeilen"\r\n'

@@ -2,8 +2,8 @@
 Foreign files imported again into a suite that was edited since: ``harness suite import --update``.
 
 The suite's folder has `IMPORTED`, the cases as they were imported, so that edits of the suite can
-be told from edits of the sources (`harness.importers.merging`). Cases are merged by id, and no case
-is ever removed. Lines of the suite that do not change are not touched.
+be told from edits of the sources (`harness.importers.writing.merging`). Cases are merged by id, and
+no case is ever removed. Lines of the suite that do not change are not touched.
 """
 
 import json
@@ -17,7 +17,7 @@ from harness.documents import read_document
 from harness.errors import StoreError, UsageError, boundary
 from harness.files import write_text
 from harness.importers.base import Imported, ImportedCase
-from harness.importers.merging import ABSENT, merge
+from harness.importers.writing.merging import ABSENT, merge
 from harness.messages import Tool
 from harness.suites.build import build
 from harness.suites.files import SUITE_FILE, read_suite

@@ -10,8 +10,7 @@ import pytest
 
 from harness.cli.main import main
 from harness.suites.files import load_suite
-
-from .examples import CHAT, TOOL, lines
+from tests.importers.examples import CHAT, TOOL, lines
 
 HEAD = "id,prompt,tool,query,limit,tags\n"
 ROWS = [

@@ -19,7 +19,7 @@ from typing import Any
 
 from harness.diagnostics import Problem
 from harness.errors import UsageError, boundary
-from harness.importers.reading import Row
+from harness.importers.readers.rows import Row
 
 TABLES = (".csv", ".tsv", ".xlsx")
 """The endings of files that are tables."""

@@ -1,0 +1,3 @@
+"""
+What importers share: rows, tables and conversations, and the two languages of BFCL.
+"""
