@@ -17,6 +17,9 @@ EXACT_SIGNED_RANKS = 50
 """Up to this many pairs the Wilcoxon distribution is exact, beyond that a normal approximation."""
 
 
+_ALL_FLIPS = 4_000_000
+"""Up to this many units times their changes, flips are counted: a second or so."""
+
 _ALL_WALSH = 120
 """Up to this many pairs all their averages are sorted; beyond, the few needed are selected."""
 
@@ -88,9 +91,18 @@ def sign_flip_mid_p(sums: Sequence[int]) -> float:
     made from one template. If both models are equal, each unit's sum might as well have had the
     other sign: P(T > t) + P(T = t)/2 over all 2^units flips, counted exactly by convolution. With
     units of one answer it is `mid_p`. Fisher 1935, The Design of Experiments, section 21.
+
+    Beyond `_ALL_FLIPS` it is not counted: of single answers the binomial tails are taken from the
+    beta function, and of others the normal distribution of T, whose variance is the sum of squares.
     """
     sizes = [abs(value) for value in sums if value]
     observed = sum(value for value in sums if value > 0)
+    if len(sizes) * sum(sizes) > _ALL_FLIPS:
+        if max(sizes) == 1:
+            below = (binomial_at_most(observed - k, len(sizes), 0.5) for k in (0, 1))
+            return 1 - sum(below) / 2
+        z = (2 * observed - sum(sizes)) / math.sqrt(sum(size * size for size in sizes))
+        return math.erfc(z / math.sqrt(2)) / 2
     # ways[k]: how many flips leave a positive part of k. T is 2k less a constant. Of units of one
     # answer, in most suites all, they are the binomial coefficients.
     ones = sizes.count(1)

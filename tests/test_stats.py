@@ -516,3 +516,14 @@ def test_the_typical_difference_of_many_is_selected_as_it_would_be_found_among_a
     assert median(walsh) == found.estimate
     assert {found.low, found.high} <= set(walsh)
     assert found.low == -(hodges_lehmann([-value for value in values]).high or 0.0)
+
+
+def test_many_flips_are_told_as_if_they_were_counted(monkeypatch: pytest.MonkeyPatch):
+    dice = random.Random(4)
+    ones = [1] * 830 + [-1] * 770
+    groups = [dice.choice([-5, -2, -1, 1, 1, 2, 3, 5]) for _ in range(500)]
+    counted = [sign_flip_mid_p(units) for units in (ones, groups)]
+    monkeypatch.setattr("harness.stats._ALL_FLIPS", 0)
+
+    assert counted[0] == pytest.approx(sign_flip_mid_p(ones), abs=1e-9)
+    assert counted[1] == pytest.approx(sign_flip_mid_p(groups), abs=1e-3)
