@@ -69,8 +69,8 @@ class Policy:
 
     alpha: float
     """
-    The chance of calling an equal model worse that each limit with a margin may take, all limits
-    with a zero margin together, and all slices together.
+    The chance of calling an equal model worse that each rate with a margin may take, all rates with
+    a zero margin together, and all slices together; all lengths together take a fifth of it.
     """
     on_inconclusive: OnInconclusive
     limits: Mapping[str, Limit]

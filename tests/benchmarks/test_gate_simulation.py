@@ -1,9 +1,11 @@
 """
-The bounds the gate is held to, on the simulation that makes docs/gate-simulation.md.
+The bounds the gate is held to, on a tenth of the draws that make docs/gate-simulation.md.
 
-Some minutes on one core. Seeded: the same numpy gives the same figures.
+Some minutes on two cores. Seeded: the same numpy gives the same figures. A bound is met if the
+draws do not contradict it: by three standard errors.
 """
 
+import math
 from pathlib import Path
 
 import pytest
@@ -28,38 +30,79 @@ another program (20,000 draws a cell).
 """
 
 
-def once(benchmark, simulate):
-    return benchmark.pedantic(simulate, rounds=1)
+def once(benchmark, table: str):
+    return benchmark.pedantic(simulation.measured, (table,), rounds=1)
+
+
+def at_most(bound: float, full: int) -> float:
+    """
+    The largest share of so many draws that does not contradict *bound*.
+    """
+    return bound + 3 * math.sqrt(bound * (1 - bound) / simulation.draws(full))
 
 
 def test_one_metric_rarely_cries_wolf(benchmark):
-    found = once(benchmark, simulation.false_alarms)
+    found = once(benchmark, "false_alarms")
 
-    assert max(found.values()) <= 0.055
+    assert max(found.values()) <= at_most(0.055, simulation.DRAWS)
 
 
 def test_second_calls_rarely_cry_wolf(benchmark):
-    found = once(benchmark, simulation.zero_false_alarms)
+    found = once(benchmark, "zero_false_alarms")
 
-    assert max(found.values()) <= 0.055
+    assert max(found.values()) <= at_most(0.055, simulation.DRAWS)
 
 
 def test_groups_rarely_cry_wolf(benchmark):
-    found = once(benchmark, simulation.grouped_false_alarms)
+    found = once(benchmark, "grouped_false_alarms")
 
-    assert max(found.values()) <= 0.055
+    assert max(found.values()) <= at_most(0.055, simulation.GROUPED_DRAWS)
+
+
+def test_a_few_groups_rarely_cry_wolf(benchmark):
+    found = once(benchmark, "few_groups")
+
+    assert max(found.values()) <= at_most(0.055, simulation.GROUPED_DRAWS)
+
+
+def test_repeats_rarely_cry_wolf(benchmark):
+    found = once(benchmark, "repeats")
+
+    assert max(found.values()) <= at_most(0.055, simulation.GROUPED_DRAWS)
+
+
+def test_groups_that_are_not_exchangeable_cry_wolf_no_more_than_is_said(benchmark):
+    found = once(benchmark, "not_exchangeable")
+    exchangeable, other = zip(*found.values(), strict=True)
+
+    assert max(exchangeable) <= at_most(0.055, simulation.GROUPED_DRAWS)
+    assert max(other) <= at_most(0.18, simulation.GROUPED_DRAWS)
+
+
+def test_lengths_rarely_cry_wolf(benchmark):
+    found = once(benchmark, "lengths")
+
+    assert max(found.values()) <= at_most(0.02, simulation.OTHER_DRAWS)
 
 
 def test_the_default_policy_rarely_cries_wolf(benchmark):
-    found = once(benchmark, simulation.whole_policy)
+    found = once(benchmark, "whole_policy")
 
-    assert max(each.any for each in found.values()) <= 0.10
+    assert max(each.any for each in found.values()) <= at_most(0.10, simulation.DRAWS)
 
 
 def test_a_drop_of_the_whole_margin_rarely_passes(benchmark):
-    found = once(benchmark, simulation.false_passes)
+    found = once(benchmark, "false_passes")
 
-    assert max(found.values()) <= 0.065
+    assert max(found.values()) <= at_most(0.065, simulation.FEWER_DRAWS)
+
+
+def test_a_drop_that_falls_on_groups_rarely_passes(benchmark):
+    found = once(benchmark, "alike_passes")
+
+    for (layout, whole, rho, d), (worse, _) in found.items():
+        bound = 0.09 if whole and d else 0.065
+        assert worse <= at_most(bound, simulation.GROUPED_DRAWS), (layout, whole, rho, d)
 
 
 def test_drops_are_found_as_often_as_mid_p_finds_them(benchmark):
@@ -67,15 +110,21 @@ def test_drops_are_found_as_often_as_mid_p_finds_them(benchmark):
     Beyond the margin what is beyond chance regresses; at it and within, it may be shown to be
     within.
     """
-    found = once(benchmark, simulation.power)
+    found = once(benchmark, "power")
 
     for (d, drop), expected in MID_P.items():
         for n, per_cent in zip(simulation.SIZES, expected, strict=True):
             beyond_chance, regressed = found[d, drop, n]
-            assert per_cent == pytest.approx(100 * beyond_chance, abs=2), (d, drop, n)
+            assert per_cent == pytest.approx(100 * beyond_chance, abs=5), (d, drop, n)
             if drop > simulation.MARGIN:
-                assert per_cent == pytest.approx(100 * regressed, abs=2), (d, drop, n)
+                assert per_cent == pytest.approx(100 * regressed, abs=5), (d, drop, n)
 
 
-def test_the_page_is_what_the_simulation_gives(benchmark):
-    assert PAGE.read_text("utf-8") == once(benchmark, simulation.page)
+def test_the_page_names_the_tables_that_are_simulated():
+    """
+    Its figures take all draws; here, that none of its tables is missing.
+    """
+    page = PAGE.read_text("utf-8")
+
+    for title in ("lengths", "few groups", "not exchangeable", "repeats", "passes: groups"):
+        assert title in page
