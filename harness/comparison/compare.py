@@ -140,6 +140,7 @@ def compare(old: RunRecord, new: RunRecord) -> Comparison:
     known = set(common)
     answers = sum(case.id in known for case in (*old.cases, *new.cases))
     scored = [pair for pair in pairs if pair[0].scored and pair[1].scored]
+    units: dict[tuple[int, bool, bool, bool], Unit] = {}
     must_pass = [case for case in new.cases if case.must_pass and not case.quarantined]
     failed = _unique(case.id for case in must_pass if _failed(case))
     failed_before = {was.id for was, _ in pairs if _failed(was)}
@@ -156,7 +157,7 @@ def compare(old: RunRecord, new: RunRecord) -> Comparison:
         ),
         quarantined=_unique(b.id for a, b in pairs if a.quarantined or b.quarantined),
         differences=tuple(differences(old, new)),
-        rates={name: _rate(rate, scored) for name, rate in RATES.items()},
+        rates={name: _rate(rate, scored, units) for name, rate in RATES.items()},
         values={name: _values(each, scored) for name, each in PERCENTILES.items()},
         old_run=old.metrics,
         new_run=new.metrics,
@@ -265,23 +266,35 @@ def _drifts(scored: Iterable["Pair"]) -> Iterator[Drift]:
 Pair = tuple[CaseResult, CaseResult]
 
 
-def _rate(rate: Rate[Any], scored: Iterable[Pair]) -> PairedRate:
+def _rate(
+    rate: Rate[Any], scored: Sequence[Pair], known: dict[tuple[int, bool, bool, bool], Unit]
+) -> PairedRate:
+    """
+    *known* keeps what was made for other rates: most cases are the same unit in all of them.
+    """
+    better = rate.higher_is_better
     answers = []
-    for old, new in scored:
+    for place, (old, new) in enumerate(scored):
         for was, now in rate.pair(old, new):
-            bad = was > now if rate.higher_is_better else now > was
-            answers.append(
-                Unit(
-                    name=new.id,
-                    broken=int(bad),
-                    fixed=int(was != now and not bad),
-                    pairs=1,
-                    old_hits=int(was),
-                    new_hits=int(now),
-                    group=new.group,
-                )
-            )
+            key = (place, was, now, better)
+            unit = known.get(key)
+            if unit is None:
+                unit = known[key] = _unit(new, was, now, better)
+            answers.append(unit)
     return rate_of(answers)
+
+
+def _unit(case: CaseResult, was: bool, now: bool, better: bool) -> Unit:
+    bad = was > now if better else now > was
+    return Unit(
+        name=case.id,
+        broken=int(bad),
+        fixed=int(was != now and not bad),
+        pairs=1,
+        old_hits=int(was),
+        new_hits=int(now),
+        group=case.group,
+    )
 
 
 def _values(percentile: Percentile, scored: Iterable[Pair]) -> PairedValues:

@@ -5,7 +5,7 @@ Only what was seen is here; what follows from it is said by `harness.gating.rate
 neighbours.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 
@@ -139,20 +139,26 @@ def rate_of(answers: Iterable[Unit]) -> PairedRate:
     """
     Sum *answers* by case, by group and to a rate, each in the order they first come.
     """
-    by_case: dict[str, list[Unit]] = {}
-    for unit in answers:
-        by_case.setdefault(unit.name, []).append(unit)
-    cases = tuple(_sum(name, units) for name, units in by_case.items())
-    # A group and a case may have the same name.
-    by_group: dict[tuple[bool, str], list[Unit]] = {}
-    for unit in cases:
-        by_group.setdefault((unit.group is None, unit.group or unit.name), []).append(unit)
+    cases = tuple(answers)
+    if len({unit.name for unit in cases}) < len(cases):
+        cases = _summed(cases, lambda unit: (True, unit.name))
+    groups = cases
+    if any(unit.group is not None for unit in cases):
+        # A group and a case may have the same name.
+        groups = _summed(cases, lambda unit: (unit.group is None, unit.group or unit.name))
     return PairedRate(
         old_hits=sum(unit.old_hits for unit in cases),
         new_hits=sum(unit.new_hits for unit in cases),
         cases=cases,
-        groups=tuple(_sum(name, units) for (_, name), units in by_group.items()),
+        groups=groups,
     )
+
+
+def _summed(units: Iterable[Unit], named: Callable[[Unit], tuple[bool, str]]) -> tuple[Unit, ...]:
+    found: dict[tuple[bool, str], list[Unit]] = {}
+    for unit in units:
+        found.setdefault(named(unit), []).append(unit)
+    return tuple(_sum(name, together) for (_, name), together in found.items())
 
 
 def _sum(name: str, units: Sequence[Unit]) -> Unit:

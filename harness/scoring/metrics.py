@@ -124,13 +124,10 @@ class Rate(Metric, Generic[T]):
         """
         Yield whether the old and the new item are hits, for each two that are both eligible.
         """
+        eligible, hit = self.population, self.hit
         for before, after in zip(self.per.of(old), self.per.of(new), strict=True):
-            if (
-                self.population(before)
-                and self.population(after)
-                and self.pairs_when(before, after)
-            ):
-                yield self.hit(before), self.hit(after)
+            if eligible(before) and eligible(after) and self.pairs_when(before, after):
+                yield hit(before), hit(after)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

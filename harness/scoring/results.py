@@ -169,6 +169,8 @@ class CaseResult:
         """
         The worst of the turns, by `PRECEDENCE`.
         """
+        if len(self.turns) == 1:
+            return self.turns[0].status
         return min((turn.status for turn in self.turns), key=PRECEDENCE.index)
 
     @property
@@ -218,4 +220,4 @@ class CaseResult:
         """
         Return whether any turn has a finding with one of *codes*.
         """
-        return any(finding.code in codes for turn in self.turns for finding in turn.findings)
+        return any(turn.has(*codes) for turn in self.turns)
