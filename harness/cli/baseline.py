@@ -86,6 +86,7 @@ def run_save(arguments: argparse.Namespace) -> int:
 
     project = open_project(arguments.root)
     stored = project.run(arguments.run)
+    first = not project.baseline_names(stored.record.suite.name)
     saved = save_baseline(
         stored,
         project.baselines,
@@ -102,6 +103,8 @@ def run_save(arguments: argparse.Namespace) -> int:
         say("note: this run answered only part of its suite; a gate against it cannot pass")
     if not stored.record.suite.released:
         say("note: its suite is unreleased; `harness suite release` pins its content to a version")
+    if first:
+        print(line(f"next: run a candidate, then `harness gate RUN --baseline {arguments.name}`"))
     return ExitCode.PASS
 
 

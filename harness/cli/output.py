@@ -103,9 +103,13 @@ def conclude(outcome: str, ending: str, arguments: argparse.Namespace, stream: "
     print(line(f"{outcome} after {took}, {ending}"), file=stream)
 
 
-def show_judged(stored: "StoredRun", arguments: argparse.Namespace) -> int:
+def show_judged(
+    stored: "StoredRun", arguments: argparse.Namespace, *, following: str | None = None
+) -> int:
     """
     Show a run that was just judged and return the exit code: an error if every case is one.
+
+    *following* is the command that comes next, if there is one to name.
     """
     from harness.reports.brief import outcome
     from harness.reports.build import report_run
@@ -117,6 +121,8 @@ def show_judged(stored: "StoredRun", arguments: argparse.Namespace) -> int:
         show(report, everything=arguments.verbose)
         print()
     print(f"run: {stored.folder}")
+    if following and not (nothing or arguments.quiet):
+        print(f"next: `{line(following)}`")
     conclude(outcome(report), f"exit {int(code)}", arguments, sys.stdout)
     if nothing:
         say("harness: nothing was judged: every case is an error; see `error` in transcripts.jsonl")

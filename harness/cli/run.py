@@ -3,6 +3,8 @@
 """
 
 import argparse
+import shlex
+from typing import TYPE_CHECKING
 
 from harness.cli.options import (
     add_asking,
@@ -23,6 +25,10 @@ from harness.cli.output import show_judged
 from harness.cli.parser import Commands
 from harness.cli.progress import watching
 from harness.errors import UsageError
+
+if TYPE_CHECKING:
+    from harness.runs.store import StoredRun
+    from harness.workflow.project import Project
 
 
 def add_parser(commands: Commands) -> None:
@@ -80,4 +86,14 @@ def run(arguments: argparse.Namespace) -> int:
             options=run_options(arguments),
             progress=progress,
         )
-    return show_judged(stored, arguments)
+    return show_judged(stored, arguments, following=_following(stored, project))
+
+
+def _following(stored: "StoredRun", project: "Project") -> str | None:
+    """
+    Return the command that accepts a run of a suite that has no baseline yet.
+    """
+    suite = stored.record.suite.name
+    if not stored.record.selection.complete or project.baseline_names(suite):
+        return None
+    return f"harness baseline save {shlex.quote(str(stored.folder))} --name NAME"

@@ -179,7 +179,10 @@ def run_check(arguments: argparse.Namespace) -> int:
     for finding in findings:
         print(line(str(finding)))
     print(f"{folder}: {len(findings) or 'no'} finding{'' if len(findings) == 1 else 's'}")
-    return ExitCode.REGRESSED if findings else ExitCode.PASS
+    if findings:
+        return ExitCode.REGRESSED
+    print(f"next: `harness run {shlex.quote(arguments.suite)} --checkpoint REF`")
+    return ExitCode.PASS
 
 
 def run_show(arguments: argparse.Namespace) -> int:

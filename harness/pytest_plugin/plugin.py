@@ -190,7 +190,12 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> SuiteFile 
             or parent.session.isinitpath(file_path)
             or parent.session.isinitpath(file_path.parent)
         )
-    return SuiteFile.from_parent(parent, path=file_path) if wanted else None
+    if not wanted:
+        return None
+    # pytest has no name for a file outside its root, such as a bundled suite asked for by name.
+    outside = not file_path.is_relative_to(parent.config.rootpath)
+    name = f"{file_path.parent.name}/{file_path.name}" if outside else None
+    return SuiteFile.from_parent(parent, path=file_path, nodeid=name)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -42,6 +42,26 @@ def test_a_line_for_an_unknown_case_is_an_error_by_name(
     assert "c999" in error
 
 
+def test_steps_to_the_first_gate_name_the_next(project: Path, capsys: pytest.CaptureFixture[str]):
+    def following(*command: str) -> list[str]:
+        capsys.readouterr()
+        assert 0 == main([*command])
+        return [line for line in capsys.readouterr().out.splitlines() if "next:" in line]
+
+    rows = "".join(json.dumps(row) + "\n" for row in answers())
+    (project / "old.jsonl").write_text(rows)
+    asked = ("run", "ask", "--checkpoint", "replay:old.jsonl", "--out")
+
+    assert ["next: `harness baseline save old --name NAME`"] == following(*asked, "old")
+    assert [] == following(*asked, "part", "--limit", "3")
+    assert [] == following(*asked, "brief", "--quiet")
+    assert ["next: run a candidate, then `harness gate RUN --baseline v1`"] == following(
+        "baseline", "save", "old", "--name", "v1"
+    )
+    assert [] == following(*asked, "new")
+    assert [] == following("baseline", "save", "new", "--name", "v2")
+
+
 def test_a_run_in_which_every_case_broke_judged_nothing(
     project: Path, capsys: pytest.CaptureFixture[str]
 ):

@@ -38,7 +38,7 @@ def test_a_new_suite_checks_clean_and_is_released(
         ["suite", "list"],
     ):
         assert main(arguments) == 0, arguments
-    assert "mine" in capsys.readouterr().out
+    assert "no findings\nnext: `harness run mine --checkpoint REF`\n" in capsys.readouterr().out
     cases = project / "suites" / "mine" / "cases.jsonl"
     cases.write_text(cases.read_text() + "{not json\n")
 

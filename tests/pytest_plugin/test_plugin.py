@@ -417,6 +417,14 @@ def test_suites_can_be_chosen_by_name_wherever_they_lie(project: Project):
     project.run("suites").assert_outcomes(passed=4, failed=1, errors=1)
 
 
+def test_a_suite_outside_pytest_s_root_has_a_name(project: Project):
+    project.pytester.makepyfile(test_own="def test_own(): pass")
+
+    result = project.run("test_own.py", "--suite", "tool-routing", "-k", "kb-001", "-rA")
+
+    result.stdout.fnmatch_lines("PASSED tool-routing/suite.yaml::kb-001")
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -18,7 +18,7 @@ def _blocks(kind: str) -> list[str]:
     return re.findall(rf"```{kind}\n(.*?)```", PAGE, re.DOTALL)
 
 
-def _mend_the_spreadsheet() -> None:
+def _fix_the_spreadsheet() -> None:
     """
     Do by hand what section 3 asks for.
     """
@@ -63,7 +63,7 @@ def test_the_guide_prints_what_it_shows(
 
     assert imported == _follow(imported, capsys)
     assert checked == _follow(checked, capsys)
-    _mend_the_spreadsheet()
+    _fix_the_spreadsheet()
     assert again == _follow(again, capsys)
     _edit_the_cases(loosened)
     assert whole == _follow(whole, capsys)
