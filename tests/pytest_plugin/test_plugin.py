@@ -141,6 +141,14 @@ class Project:
         text = MODEL.replace('"google" in said', '"google" in said or "vacation" in said')
         self.pytester.makepyfile(other=text)
 
+    def reword(self) -> str:
+        """
+        Return the checkpoint of a model that says the same in other words.
+        """
+        text = MODEL.replace('{"query": said}', '{"query": f"{said}, please"}')
+        self.pytester.makepyfile(wordy=text)
+        return "python:wordy:answer"
+
 
 @pytest.fixture
 def project(pytester: pytest.Pytester) -> Project:
@@ -394,7 +402,7 @@ def test_the_ini_file_can_name_the_gate_and_its_paths_begin_at_the_rootdir(proje
         "[pytest]\nharness_baseline = shipped\nharness_policy = rules/strict.toml"
     )
 
-    project.run("suites").assert_outcomes(passed=3, failed=1)
+    project.run("suites", checkpoint=project.reword()).assert_outcomes(passed=3, failed=1)
 
 
 def test_a_suite_file_elsewhere_is_left_alone_unless_it_is_named(project: Project):
@@ -543,10 +551,16 @@ def test_an_inconclusive_gate_passes_where_the_policy_warns_and_fails_where_it_b
 ):
     project.cases(LEAVE, WEATHER, THANKS)
     project.accept()
-    warned = project.run("suites", "--harness-baseline", "shipped")
+    wordy = project.reword()
+    warned = project.run("suites", "--harness-baseline", "shipped", checkpoint=wordy)
     (project.path / "strict.toml").write_text('on_inconclusive = "block"\n')
     blocked = project.run(
-        "suites", "--harness-baseline", "shipped", "--harness-policy", "strict.toml"
+        "suites",
+        "--harness-baseline",
+        "shipped",
+        "--harness-policy",
+        "strict.toml",
+        checkpoint=wordy,
     )
 
     warned.assert_outcomes(passed=4)
@@ -700,7 +714,7 @@ def test_the_short_summary_begins_with_code_and_case(
         """
     )
     result = project.run("suites", "test_own.py", checkpoint="python:model:answer")
-    unopened = project.run("suites", "test_own.py", checkpoint="./nowhere")
+    unopened = project.run("suites", "test_own.py", checkpoint="replay:nowhere.jsonl")
 
     result.stdout.fnmatch_lines(
         [
@@ -711,8 +725,8 @@ def test_the_short_summary_begins_with_code_and_case(
     )
     unopened.stdout.fnmatch_lines(
         [
-            "ERROR *suite.yaml::kb-2 - ./nowhere: no such folder",
-            "ERROR test_own.py::test_own - ./nowhere: no such folder",
+            "ERROR *suite.yaml::kb-2 - nowhere.jsonl cannot be read*",
+            "ERROR test_own.py::test_own - nowhere.jsonl cannot be read*",
         ]
     )
 
