@@ -72,13 +72,26 @@ class RunWriter:
 
     def finish(self, record: RunRecord) -> StoredRun:
         """
-        Write run.json: the run is complete.
+        Write run.json: the run is complete. The answers are put into the order of its cases, so
+        that equal answers are equal files in whatever order they came.
         """
         self._stream.close()
+        self._sort(record)
         record = replace(record, digests=digests_of(self.folder))
         write_text(self.folder / RUN, encode(record))
         (self.folder / UNFINISHED).unlink(missing_ok=True)
         return StoredRun(folder=self.folder, record=record)
+
+    def _sort(self, record: RunRecord) -> None:
+        path = self.folder / TRANSCRIPTS
+        places = {(case.id, case.repeat): place for place, case in enumerate(record.cases)}
+        lines: list[tuple[int, int, bytes]] = []
+        for line in path.read_bytes().splitlines(keepends=True):
+            key = Transcript.from_json(line.decode("utf-8")).key
+            lines.append((places.get((key.case, key.repeat), len(places)), key.turn, line))
+        ordered = sorted(lines, key=lambda each: each[:2])
+        if lines != ordered:
+            write_text(path, b"".join(line for *_, line in ordered).decode("utf-8"))
 
 
 def start_run(
