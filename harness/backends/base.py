@@ -81,6 +81,14 @@ class BackendOptions:
     """Whether prompts will declare tools: a template that drops declarations is then refused."""
     cases: frozenset[str] | None = None
     """The ids of the whole suite, where known: a replay with a line for another case is refused."""
+    tokenizer: str | None = None
+    """A reference whose tokenizer and chat template write the prompts for a served model."""
+    concurrency: int | None = None
+    """How many requests a server gets at once, where *batch_size* does not say."""
+    api_key_env: str | None = None
+    """The environment variable that holds a server's key."""
+    request_timeout: float | None = None
+    """Seconds that a server has for one answer."""
     progress: bool = False
     """Whether a progress bar may be shown while weights are prepared."""
     notify: Callable[[str], None] = field(default=lambda _: None)
@@ -97,6 +105,18 @@ class Templated(Protocol):
     def tokenizer(self) -> Any:
         """
         The tokenizer, chat template included.
+        """
+
+
+@runtime_checkable
+class Watched(Protocol):
+    """
+    A backend that can become another one while it answers, such as a server that is updated.
+    """
+
+    def changes(self) -> Sequence[str]:
+        """
+        Return what has changed since it was opened, a line each.
         """
 
 

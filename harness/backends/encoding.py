@@ -109,7 +109,7 @@ class PromptEncoding:
             text: str = self.tokenizer.decode(
                 answer.ids, skip_special_tokens=False, clean_up_tokenization_spaces=False
             )
-        opened = self._opened(prompt)
+        opened = self.opened(prompt)
         return Transcript(
             key=prompt.key,
             output=text,
@@ -122,7 +122,10 @@ class PromptEncoding:
             ),
         )
 
-    def _opened(self, prompt: Prompt) -> str | None:
+    def opened(self, prompt: Prompt) -> str | None:
+        """
+        Return the text of the answer that *prompt* begins itself, as `Transcript.opened`.
+        """
         # The longest tag has a few tokens, and white space may follow it.
         end = self.tokenizer.decode(
             prompt.ids[-_TAIL:], skip_special_tokens=False, clean_up_tokenization_spaces=False

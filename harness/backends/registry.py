@@ -3,8 +3,8 @@ Opens the backend that serves a reference.
 """
 
 from harness.backends.base import Backend, BackendOptions
-from harness.checkpoints.reference import SCHEMES, parse_reference
-from harness.errors import BackendError, boundary
+from harness.checkpoints.reference import SCHEMES, SERVED, Reference, parse_reference
+from harness.errors import BackendError, UsageError, boundary
 
 
 def open_backend(text: str, options: BackendOptions) -> Backend:
@@ -17,7 +17,19 @@ def open_backend(text: str, options: BackendOptions) -> Backend:
         CheckpointError, DialectError, TranscriptError: as the backend says.
     """
     reference = parse_reference(text)
+    _check_served(reference, options)
     opener = SCHEMES.load(reference.scheme)
     with boundary(BackendError, f"{reference} cannot be opened"):
         backend: Backend = opener(reference, options)
         return backend
+
+
+def _check_served(reference: Reference, options: BackendOptions) -> None:
+    if reference.scheme in SERVED or reference.scheme in SCHEMES.added():
+        return
+    for name in ("tokenizer", "concurrency", "api_key_env", "request_timeout"):
+        if getattr(options, name) is not None:
+            raise UsageError(
+                f"--{name.replace('_', '-')} is for a model behind a URL (openai:, completions:); "
+                f"drop it for {reference}"
+            )

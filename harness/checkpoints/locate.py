@@ -42,13 +42,15 @@ class Located:
 def locate(
     reference: Reference,
     *,
+    weights: bool = True,
     ask_hub: bool = True,
     progress: bool = False,
     notify: Callable[[str], None] = lambda _: None,
 ) -> Located:
     """
     Find the files of a checkpoint; download or convert them where needed. Without *ask_hub*, those
-    of the hub must be in its cache.
+    of the hub must be in its cache. Without *weights*, a folder or a model on the hub need not have
+    any: its tokenizer is what is wanted.
 
     Raises:
         UsageError: for a reference without files, such as a replay, or an unknown embedded model.
@@ -67,6 +69,9 @@ def locate(
     if reference.scheme != "hf":
         raise UsageError(f"{reference} has no weights to load; it can only be run")
 
+    if not weights:
+        folder = _folder(target, ask_hub=ask_hub, weights=False, progress=progress, notify=notify)
+        return Located(reference=reference, folder=folder)
     folder = _folder(target, ask_hub=ask_hub, progress=progress, notify=notify)
     if not (folder / ADAPTER_CONFIG).is_file():
         _check_weights(folder, "model", target)
@@ -76,7 +81,14 @@ def locate(
     return replace(base, reference=reference, adapter=folder)
 
 
-def _folder(target: str, *, ask_hub: bool, progress: bool, notify: Callable[[str], None]) -> Path:
+def _folder(
+    target: str,
+    *,
+    ask_hub: bool,
+    weights: bool = True,
+    progress: bool,
+    notify: Callable[[str], None],
+) -> Path:
     folder = Path(target).expanduser()
     if folder.is_dir():
         return folder
@@ -86,7 +98,12 @@ def _folder(target: str, *, ask_hub: bool, progress: bool, notify: Callable[[str
         also = "" if can_only_be_one else ", and it is not a hub id like org/name@revision"
         raise CheckpointError(f"{target}: no such folder{also}{_meant(target)}")
     return _snapshot(
-        match["id"], match["revision"], ask_hub=ask_hub, progress=progress, notify=notify
+        match["id"],
+        match["revision"],
+        ask_hub=ask_hub,
+        files=[name for name in HUB_FILES if weights or "safetensors" not in name],
+        progress=progress,
+        notify=notify,
     )
 
 
@@ -104,6 +121,7 @@ def _snapshot(
     revision: str | None,
     *,
     ask_hub: bool,
+    files: list[str],
     progress: bool,
     notify: Callable[[str], None],
 ) -> Path:
@@ -121,7 +139,7 @@ def _snapshot(
                 snapshot_download(
                     repository,
                     revision=revision,
-                    allow_patterns=list(HUB_FILES),
+                    allow_patterns=files,
                     ignore_patterns=["*/*", "consolidated*"],
                     local_files_only=not ask_hub,
                 )

@@ -16,10 +16,12 @@ SCHEMES = Family(
     group="harness.backends",
     noun="backend",
     built_in={
+        "completions": "harness.backends.served.completions:CompletionsBackend.open",
         "continuous": "harness.backends.continuous:ContinuousBackend.open",
         "embedded": "harness.backends.transformers:TransformersBackend.open",
         "gguf": "harness.backends.transformers:TransformersBackend.open",
         "hf": "harness.backends.transformers:TransformersBackend.open",
+        "openai": "harness.backends.served.chat:ChatBackend.open",
         "python": "harness.backends.python:PythonBackend.open",
         "replay": "harness.backends.replay:ReplayBackend.open",
         "vllm": "harness.backends.vllm:VllmBackend.open",
@@ -32,11 +34,13 @@ WRAPPERS = frozenset({"continuous", "vllm"})
 """Built-in schemes that only say how to run a checkpoint: another reference follows them. The
 object of an added one says so by an attribute ``wraps``."""
 
+SERVED = frozenset({"completions", "openai"})
+"""Built-in schemes of models behind a URL: ``MODEL@URL`` follows them."""
+
 HUB_ID = re.compile(r"(?P<id>\w[\w.-]*/\w[\w.-]*)(@(?P<revision>[^@\s]+))?")
 """An id on the Hugging Face hub. ``./name`` is not one: it is a folder."""
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
-_LATER = {"openai": "an OpenAI-compatible server"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,25 +71,23 @@ def parse_reference(text: str) -> Reference:
     Split a checkpoint reference. Text without a known scheme is a folder or a hub id: ``hf:``.
 
     Raises:
-        UsageError: if nothing follows the scheme, or for a URL or a scheme that is not served yet.
+        UsageError: if nothing follows the scheme, or for a URL.
         BackendError: if two packages define the same scheme.
     """
     scheme, colon, target = text.partition(":")
     schemes = SCHEMES.names()
     if not colon or scheme not in schemes:
-        if colon and scheme in _LATER:
-            raise UsageError(f"checkpoint {text!r}: {_LATER[scheme]} is not served yet. {_UNTIL}")
         if _URL.match(text):
             served = ", ".join(f"{scheme}:" for scheme in schemes)
             raise UsageError(
-                f"checkpoint {text!r} is a URL, which names no checkpoint by itself: give a "
-                f"folder, a hub id, or one of {served}"
+                f"checkpoint {text!r} is a URL, which names no checkpoint by itself: write "
+                f"openai:MODEL@URL, or give a folder, a hub id, or one of {served}"
             )
         scheme, target = "hf", text
     if not target:
         raise UsageError(
             f"checkpoint {text!r} names nothing; try hf:org/name, a folder, gguf:FILE, "
-            "embedded:smollm2-135m, replay:FILE or python:package.module:function"
+            "embedded:smollm2-135m, replay:FILE, python:package.module:function or openai:MODEL@URL"
         )
     reference = Reference(scheme=scheme, target=target)
     if reference.inner is not None and _wraps(reference.inner.scheme):
@@ -93,13 +95,14 @@ def parse_reference(text: str) -> Reference:
     return reference
 
 
+def is_served(text: str) -> bool:
+    """
+    Return whether a reference names a model behind a URL, by a built-in scheme.
+    """
+    return text.partition(":")[0] in SERVED
+
+
 def _wraps(scheme: str) -> bool:
     return scheme in WRAPPERS or (
         scheme in SCHEMES.added() and bool(getattr(SCHEMES.load(scheme), "wraps", False))
     )
-
-
-_UNTIL = (
-    "Until then write a function that asks it and give python:package.module:function, or replay "
-    "its answers with replay:FILE"
-)

@@ -15,6 +15,7 @@ from harness.cli.options import (
     add_policy,
     add_quiet,
     add_root,
+    add_served,
     add_suite,
     add_tool_names,
     positive,
@@ -53,6 +54,7 @@ def add_parser(commands: Commands) -> None:
     add_policy(command)
     add_batch_size(command)
     add_asking(command)
+    add_served(command)
     add_tool_names(command)
     command.add_argument(
         "--json", type=target, metavar="FILE", help="write what was measured there; - prints it"

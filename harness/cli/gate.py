@@ -5,7 +5,7 @@
 import argparse
 
 from harness.cli.forms import add_forms
-from harness.cli.options import add_command, add_detail, add_policy, add_root
+from harness.cli.options import add_api_key, add_command, add_detail, add_policy, add_root
 from harness.cli.output import conclude, deliver
 from harness.cli.parser import Commands
 from harness.cli.progress import watching
@@ -44,6 +44,7 @@ def add_parser(commands: Commands) -> None:
         default=True,
         help="answer the cases that would block again, at batch size 1 (default: --recheck)",
     )
+    add_api_key(command)
     add_detail(command)
     add_root(command)
     add_forms(command)
@@ -69,6 +70,7 @@ def run(arguments: argparse.Namespace) -> int:
             recheck=arguments.recheck,
             allow=arguments.allow_mismatch,
             progress=progress,
+            api_key_env=arguments.api_key_env,
         )
     report = report_gate(gated)
     stream = deliver(report, arguments)

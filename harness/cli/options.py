@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 CHECKPOINT = (
     "hf:org/name[@revision] or a local folder (weights, or a PEFT adapter), gguf:FILE, "
     "embedded:smollm2-135m, replay:FILE, python:package.module:function; vllm: or continuous: "
-    "before one of the first two; `harness doctor` lists what other packages bring"
+    "before one of the first two; openai:MODEL@URL or completions:MODEL@URL for a "
+    "server; `harness doctor` lists what other packages bring"
 )
 
 _PRINTED = ("-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")
@@ -186,6 +187,41 @@ def add_asking(command: Parser) -> None:
     )
 
 
+def add_served(command: Parser) -> None:
+    """
+    How a model behind a URL is asked: ``--concurrency`` to ``--request-timeout``.
+    """
+    command.add_argument(
+        "--tokenizer",
+        metavar="REF",
+        help="the checkpoint whose tokenizer and chat template write the prompts of completions:",
+    )
+    command.add_argument(
+        "--concurrency",
+        type=positive,
+        metavar="N",
+        help="how many requests a server gets at once (default: 8)",
+    )
+    add_api_key(command)
+    command.add_argument(
+        "--request-timeout",
+        type=seconds,
+        metavar="S",
+        help="how many seconds a server has for one answer (default: 300)",
+    )
+
+
+def add_api_key(command: Parser) -> None:
+    """
+    ``--api-key-env``.
+    """
+    command.add_argument(
+        "--api-key-env",
+        metavar="NAME",
+        help="the environment variable that holds a server's key (default: no key is sent)",
+    )
+
+
 def add_choice(command: Parser) -> None:
     """
     Further ways to ask only some of the cases: ``--case`` to ``--sample-seed``.
@@ -296,6 +332,19 @@ def positive(text: str) -> int:
         value = 0
     if value < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
+    return value
+
+
+def seconds(text: str) -> float:
+    """
+    Return an argument as a number of seconds above 0.
+    """
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds above 0")
     return value
 
 

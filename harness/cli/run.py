@@ -16,6 +16,7 @@ from harness.cli.options import (
     add_opened,
     add_out,
     add_root,
+    add_served,
     add_suite,
     add_tool_names,
     positive,
@@ -52,6 +53,7 @@ def add_parser(commands: Commands) -> None:
     )
     add_batch_size(command)
     add_asking(command)
+    add_served(command)
     add_choice(command)
     command.add_argument(
         "--draft",

@@ -24,6 +24,11 @@ What a difference between two runs means:
 """
 
 
+_CHANGED = "backend.server.changed"
+_OF_THE_MODEL = ("model", "weights", "template")
+"""What a server says of the checkpoint it serves, which is what is compared."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Difference:
     """
@@ -56,7 +61,8 @@ def differences(old: RunRecord, new: RunRecord) -> Iterator[Difference]:
     before, after = _settings(old), _settings(new)
     for field in dict.fromkeys([*before, *after]):
         was, now = before.get(field), after.get(field)
-        if was != now:
+        # What changed in the middle of a run cannot be compared even with its like.
+        if was != now or field == _CHANGED:
             yield Difference(field=field, old=was, new=now, effect=_effect(field, before, after))
 
 
@@ -89,6 +95,8 @@ def _flat(path: str, value: Any) -> Iterator[tuple[str, Any]]:
 
 def _effect(field: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> Effect:
     block = field.partition(".")[0]
+    if field.startswith("backend.server.") and field.rpartition(".")[2] in _OF_THE_MODEL:
+        return "compared"
     if field == "checkpoint.dialect_version":
         # Versions of different dialects have nothing to do with each other.
         name = "checkpoint.dialect"

@@ -48,7 +48,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--harness-checkpoint",
         metavar="REF",
         help="the checkpoint under test: hf:org/name, a folder, gguf:FILE, "
-        "embedded:smollm2-135m, replay:FILE, python:package.module:function "
+        "embedded:smollm2-135m, replay:FILE, python:package.module:function, openai:MODEL@URL "
         "(--checkpoint where nobody else has that option)",
     )
     group.addoption(
@@ -72,6 +72,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--harness-policy", metavar="FILE", help="the gate's limits (gate.toml)")
     group.addoption("--harness-device", metavar="DEVICE", help="cpu, cuda, cuda:1, mps")
     group.addoption("--harness-batch-size", type=int, metavar="N", help="prompts in a batch")
+    group.addoption(
+        "--harness-tokenizer",
+        metavar="REF",
+        help="the checkpoint whose tokenizer writes the prompts of completions:MODEL@URL",
+    )
+    group.addoption(
+        "--harness-api-key-env",
+        metavar="NAME",
+        help="the environment variable that holds the key of a server",
+    )
     group.addoption(
         "--harness-out", metavar="DIR", help="store runs as DIR/SUITE (default: under reports/)"
     )

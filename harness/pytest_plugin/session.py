@@ -135,6 +135,8 @@ class PytestSession:
             dialect=self._asked("--harness-dialect", "harness_dialect"),
             device=self._asked("--harness-device"),
             batch_size=self._config.getoption("--harness-batch-size"),
+            tokenizer=self._asked("--harness-tokenizer"),
+            api_key_env=self._asked("--harness-api-key-env"),
         )
 
     def _asked(self, option: str, ini: str | None = None) -> str | None:
@@ -278,6 +280,7 @@ class PytestSession:
             project=self.project,
             today=self.today,
             progress=Progress(notify=self.say, make_room=self._make_room),
+            api_key_env=self._asked("--harness-api-key-env"),
         )
         return gated
 

@@ -34,6 +34,7 @@ def gate(
     allow: Sequence[str] = (),
     today: date | None = None,
     progress: Progress | None = None,
+    api_key_env: str | None = None,
 ) -> Gated:
     """
     Gate the run *new* against the baseline *old*, and against an anchor if one is named.
@@ -45,8 +46,9 @@ def gate(
     baseline itself, there is one verdict.
 
     What would block is decided again at batch size 1 first (`harness.workflow.recheck`), unless
-    *recheck* is false. Runs that differ in a field in *allow* are compared all the same. The
-    verdict bears the date *today* (default: today's).
+    *recheck* is false; a server is then sent the key in the environment variable *api_key_env*.
+    Runs that differ in a field in *allow* are compared all the same. The verdict bears the date
+    *today* (default: today's).
 
     Raises:
         StoreError: if a run or baseline is missing: a gate without its anchor never passes.
@@ -71,7 +73,13 @@ def gate(
         if not recheck:
             return gated
         return decide_again(
-            gated, policy, project=project, allow=allow, today=today, progress=progress
+            gated,
+            policy,
+            project=project,
+            allow=allow,
+            today=today,
+            progress=progress,
+            api_key_env=api_key_env,
         )
 
     gated = against(old)

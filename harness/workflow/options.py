@@ -41,6 +41,14 @@ class RunOptions:
     device: str | None = None
     dtype: str | None = None
     batch_size: int | None = None
+    tokenizer: str | None = None
+    """The reference whose tokenizer and chat template write the prompts for a served model."""
+    concurrency: int | None = None
+    """How many requests a server gets at once."""
+    api_key_env: str | None = None
+    """The environment variable that holds a server's key."""
+    request_timeout: float | None = None
+    """Seconds that a server has for one answer."""
     max_new_tokens: int | None = None
     seed: int | None = None
     limit: int | None = None
@@ -91,6 +99,10 @@ class RunOptions:
             dtype=self.dtype,
             batch_size=self.batch_size,
             dialect=self.dialect,
+            tokenizer=self.tokenizer,
+            concurrency=self.concurrency,
+            api_key_env=self.api_key_env,
+            request_timeout=self.request_timeout,
             declares_tools=not suites or any(suite.declare_tools for suite in suites),
             cases=frozenset(case.id for suite in suites for case in suite.cases) or None,
             progress=progress.bar,

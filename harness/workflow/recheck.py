@@ -16,13 +16,14 @@ is the one that counts. This is not a second try for the losers:
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 
-from harness.backends.base import Backend
+from harness.backends.base import Backend, Watched
 from harness.backends.registry import open_backend
 from harness.checkpoints.checkpoint import Checkpoint
+from harness.checkpoints.reference import is_served
 from harness.comparison.compare import Comparison, compare
 from harness.errors import CheckpointError, ExitCode, HarnessError, UsageError
 from harness.gating.decision import Compared, Gated, decide
@@ -56,6 +57,7 @@ def decide_again(
     allow: Sequence[str],
     today: date,
     progress: Progress,
+    api_key_env: str | None = None,
 ) -> Gated:
     """
     Return the verdict after what would block has been decided again at batch size 1.
@@ -63,7 +65,7 @@ def decide_again(
     Where answers were made in batches and changed cases would block the candidate, both checkpoints
     answer these cases at batch size 1, in a run folder beside each run, and the verdict is made of
     these answers. If one cannot be asked, for example because its weights are gone, the verdict
-    stands and a note says why.
+    stands and a note says why. *api_key_env* names the variable with the key of servers.
     """
     batches = {run.record.backend.batch for run in (gated.old, gated.new)}
     # A backend that does not report batches answers one at a time, or from a file.
@@ -82,9 +84,17 @@ def decide_again(
         "before this blocks"
     )
     again = []
+    references = {run.record.checkpoint.reference for run in (gated.old, gated.new)}
+    asking = _Asking(
+        project=project,
+        progress=progress,
+        api_key_env=api_key_env,
+        # A server does not say which weights it serves; what two runs call alike may be either's.
+        servers=len(references) > 1,
+    )
     for which, run in (("baseline", gated.old), ("candidate", gated.new)):
         try:
-            again.append(_answers(run, asked, project, progress))
+            again.append(_answers(run, asked, asking))
         except HarnessError as exc:
             return _noted(
                 gated, f"not decided again at batch size 1, as the {which} cannot be asked: {exc}"
@@ -177,9 +187,20 @@ def _noted(gated: Gated, note: str) -> Gated:
 # The answers
 
 
-def _answers(
-    run: StoredRun, asked: set[str], project: Project, progress: Progress
-) -> dict[Key, Transcript]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Asking:
+    """
+    How checkpoints are asked again.
+    """
+
+    project: Project
+    progress: Progress
+    api_key_env: str | None
+    servers: bool
+    """Whether a server that names no weights may be asked."""
+
+
+def _answers(run: StoredRun, asked: set[str], asking: _Asking) -> dict[Key, Transcript]:
     """
     Return the answers at batch size 1 to all turns and repeats of *asked*: kept ones, or new ones.
 
@@ -191,11 +212,11 @@ def _answers(
     """
     if run.record.backend.batch == 1:
         return {}
-    kept, folder = _kept(run, project)
+    kept, folder = _kept(run, asking.project)
     have = {case for earlier in kept for case in _answered(earlier)}
     there = {case.id for case in run.record.cases}
     if missing := asked & there - have:
-        kept.append(_ask(run, missing, folder, project, progress))
+        kept.append(_ask(run, missing, folder, asking))
     stored = read_transcripts_by_key(run.folder)
     again: dict[Key, Transcript] = {}
     for made in kept:
@@ -256,9 +277,7 @@ def _alone(backend: Serving) -> Serving:
     return replace(backend, batch=1, order=None)
 
 
-def _ask(
-    run: StoredRun, cases: set[str], folder: Path, project: Project, progress: Progress
-) -> StoredRun:
+def _ask(run: StoredRun, cases: set[str], folder: Path, asking: _Asking) -> StoredRun:
     record = run.record
     whole = run.suite()
     whole = replace(whole, released=record.suite.released)
@@ -267,28 +286,30 @@ def _ask(
         device=record.backend.device,
         dtype=record.backend.dtype,
         batch_size=1,
+        tokenizer=record.checkpoint.extra.get("tokenizer_of"),
+        api_key_env=asking.api_key_env if is_served(record.checkpoint.reference) else None,
         repeats=1 + max(case.repeat for case in record.cases),
         tool_names=record.backend.tool_names,
     )
     plan = RunPlan(
-        project=project,
+        project=asking.project,
         suite=whole,
         cases=only(whole.cases, cases),
         generation=record.generation,
         options=options,
         out=folder,
     )
-    opening = options.backend_options(whole, progress=progress)
-    progress.make_room()
+    opening = options.backend_options(whole, progress=asking.progress)
+    asking.progress.make_room()
     with closing(open_backend(record.checkpoint.reference, opening)) as backend:
-        _check_same(record, backend, options)
-        return run_opened(plan, backend, progress)
+        _check_same(record, backend, options, servers=asking.servers)
+        return run_opened(plan, backend, asking.progress)
 
 
-def _check_same(record: RunRecord, backend: Backend, options: RunOptions) -> None:
+def _check_same(record: RunRecord, backend: Backend, options: RunOptions, *, servers: bool) -> None:
     reference = record.checkpoint.reference
     now, then = backend.checkpoint, record.checkpoint
-    if now.weights is None:
+    if now.weights is None and not (servers and isinstance(backend, Watched)):
         raise CheckpointError(f"{reference} has no digest to tell whether the run was made with it")
     if changed := [name for name in _WEIGHTS if getattr(now, name) != getattr(then, name)]:
         raise CheckpointError(f"{reference} is another checkpoint now: its {changed[0]} differ")

@@ -9,7 +9,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any, Self
 
-from harness.backends.base import Backend, Generation, Templated
+from harness.backends.base import Backend, Generation, Templated, Watched
 from harness.backends.registry import open_backend
 from harness.canonical import digest
 from harness.checkpoints.checkpoint import Checkpoint
@@ -19,6 +19,7 @@ from harness.provenance import date_today, environment, hardware, now, packages
 from harness.runs.record import RunRecord, Selection, make_record
 from harness.runs.runner import keys, latency_sample
 from harness.runs.runner import run as ask
+from harness.runs.serving import Serving
 from harness.runs.store import RUN, StoredRun, load_run, read_transcripts_by_key
 from harness.runs.verify import verified
 from harness.runs.writer import RunWriter, can_resume, discard_run, start_run
@@ -162,6 +163,7 @@ def run_opened(plan: RunPlan, backend: Backend, progress: Progress) -> StoredRun
     started = now()
     with start_run(folder, suite=whole.document, plan=begun_with, resume=resume) as writer:
         _answer(plan, shown, backend, writer, progress)
+        made_with["backend"] = _changed(made_with["backend"], backend, progress)
         # Judged as stored, so that judging the stored text again finds the same.
         transcripts = read_transcripts_by_key(folder)
         dialect = spoken_by(checkpoint)
@@ -218,6 +220,20 @@ def _made_with(plan: RunPlan, backend: Backend, checkpoint: Checkpoint) -> dict[
         "backend": serving(backend, options),
         "generation": plan.generation,
     }
+
+
+def _changed(served: Serving, backend: Backend, progress: Progress) -> Serving:
+    """
+    Return how *backend* was run, with what has changed about it meanwhile.
+    """
+    changed = list(backend.changes()) if isinstance(backend, Watched) else []
+    if not changed:
+        return served
+    progress.notify(
+        f"the server changed during the run, which can be compared with nothing: {changed[0]}"
+    )
+    server = {**served.extra.get("server", {}), "changed": changed}
+    return replace(served, extra={**served.extra, "server": server})
 
 
 def _failed(project: Project, suite: str, options: RunOptions) -> frozenset[str] | None:

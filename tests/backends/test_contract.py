@@ -3,7 +3,7 @@ The contract of backends, held by every one of this package; and finding one by 
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -17,6 +17,7 @@ from harness.testing.backends import KEYS
 from harness.transcript import Transcript
 
 from ..stand_in_vllm import install
+from .fault_server import fault_server
 
 
 class TestTransformers(BackendContract):
@@ -62,8 +63,29 @@ class TestPython(BackendContract):
         return "python:toymodel:echo"
 
 
+class TestOpenai(BackendContract):
+    options = BackendOptions(batch_size=3)
+
+    @pytest.fixture
+    def reference(self) -> Iterator[str]:
+        with fault_server() as server:
+            yield f"openai:cand@{server.url}"
+
+
+class TestCompletions(BackendContract):
+    @pytest.fixture(autouse=True)
+    def with_tokenizer(self, tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        options = BackendOptions(batch_size=3, tokenizer=str(tiny_model))
+        monkeypatch.setattr(type(self), "options", options)
+
+    @pytest.fixture
+    def reference(self) -> Iterator[str]:
+        with fault_server() as server:
+            yield f"completions:cand@{server.url}"
+
+
 def test_every_backend_is_held_to_the_contract():
-    tested = {"hf", "continuous", "vllm", "replay", "python"}
+    tested = {"hf", "continuous", "vllm", "replay", "python", "openai", "completions"}
     targets = dict(SCHEMES.built_in)
 
     assert set(targets.values()) == {targets[scheme] for scheme in tested}, "add a class above"

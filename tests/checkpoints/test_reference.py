@@ -70,19 +70,14 @@ def test_every_wrapper_is_a_scheme():
 @pytest.mark.parametrize("url", ["http://localhost:8000/v1", "https://host/v1", "vllm:http://h/v1"])
 def test_a_url_names_the_schemes_that_are_served(url: str):
     with pytest.raises(
-        UsageError, match=r"is a URL.*continuous:, embedded:, gguf:, hf:, python:"
+        UsageError,
+        match=r"is a URL.*openai:MODEL@URL.*completions:, continuous:, embedded:, gguf:, hf:",
     ) as caught:
         parse_reference(url)
 
     assert all(f"{scheme}:" in str(caught.value) for scheme in SCHEMES.names())
     assert "not served" not in str(caught.value)
     assert "no server" not in str(caught.value)
-
-
-@pytest.mark.parametrize("text", ["openai:gpt-x@http://localhost:8000/v1", "openai:x"])
-def test_a_backend_to_come_says_what_to_do_until_then(text: str):
-    with pytest.raises(UsageError, match=r"not served yet.*python:.*replay:FILE"):
-        parse_reference(text)
 
 
 def test_an_installed_backend_brings_its_scheme(installed: Callable[..., None]):

@@ -1,0 +1,1 @@
+"""Checkpoints behind a URL: ``openai:MODEL@URL`` and ``completions:MODEL@URL``."""

@@ -1,0 +1,482 @@
+"""
+HTTP to the servers of one model: how requests are sent, tried again, limited and refused.
+
+An answer is read piece by piece: one over `LIMIT` bytes, or that does not end within the time of
+one try, is an error in bounded memory and time. Nothing here knows what is asked.
+"""
+
+import asyncio
+import contextlib
+import email.utils
+import importlib
+import json
+import random
+import ssl
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from importlib.util import find_spec
+from typing import Any
+from urllib.parse import urlsplit
+
+from harness.backends.served.address import Key
+from harness.canonical import parse_json
+from harness.errors import BackendError
+
+TRIES = 5
+LIMIT = 50_000_000
+"""The longest answer, in bytes."""
+LONGEST_WAIT = 120.0
+"""A ``Retry-After`` beyond it, in seconds, ends the tries."""
+SET_ASIDE = 3
+"""After so many failures in a row a server is not asked any more, while there are others."""
+
+_AGAIN = (408, 409, 429)
+FIRST_WAIT = 0.5
+"""Seconds before the second try; twice as many before each further one."""
+_CONNECT = 10.0
+_SHOWN = 300
+# Characters of a server's own words in a message.
+
+
+class RequestError(BackendError):
+    """
+    A request that brought no answer; the message says why.
+    """
+
+    def __init__(self, message: str, status: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        """The HTTP status, where there was one."""
+
+
+class _AgainError(RequestError):
+    """
+    One failed try that may be repeated.
+    """
+
+    def __init__(self, message: str, status: int | None = None, wait: float | None = None) -> None:
+        super().__init__(message, status)
+        self.wait = wait
+        """How many seconds the server asks to wait."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """
+    What a server answered with: a JSON object.
+    """
+
+    body: Mapping[str, Any]
+    pieces: tuple[Mapping[str, Any], ...] | None = None
+    """The events of a streamed answer; None for one in one piece."""
+    latency_ms: float
+    """From when the request was handed over to the end of the answer."""
+    ttft_ms: float | None = None
+    """The same to the first piece that `starts` the answer."""
+    url: str
+    server: str | None = None
+    """The header ``Server``."""
+
+
+@dataclass(slots=True, eq=False)
+class _Server:
+    url: str
+    busy: int = 0
+    failed: int = 0
+    aside: bool = False
+
+
+class Client:
+    """
+    Connections to the servers of one model, kept open by an event loop in a thread of its own.
+    """
+
+    def __init__(
+        self,
+        urls: Sequence[str],
+        *,
+        key: Key | None = None,
+        timeout: float = 300.0,
+        concurrency: int = 8,
+        notify: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        from anyio.from_thread import start_blocking_portal
+
+        self._servers = [_Server(url) for url in urls]
+        self._key = key
+        self._timeout = timeout
+        self._notify = notify
+        self._library = _library()
+        self._sent = 0
+        self._pending: set[Future[Reply]] = set()
+        with contextlib.ExitStack() as stack:
+            self._portal = stack.enter_context(start_blocking_portal())
+            self._http = self._portal.call(self._opened, concurrency)
+            self._slots = asyncio.Semaphore(concurrency)
+            stack.callback(self._portal.call, self._http.aclose)
+            self._stack = stack.pop_all()
+
+    def close(self) -> None:
+        """
+        Drop what is in flight and close all connections.
+        """
+        for future in list(self._pending):
+            future.cancel()
+        self._stack.close()
+
+    def clean(self, value: Any) -> Any:
+        """
+        Return a JSON *value* without the key, which a server may have repeated, even in pieces.
+        """
+        if self._key is None:
+            return value
+        if isinstance(value, str):
+            return self._key.removed_from(value)
+        if isinstance(value, Mapping):
+            return {self.clean(name): self.clean(each) for name, each in value.items()}
+        return [self.clean(each) for each in value] if isinstance(value, list) else value
+
+    def submit(
+        self,
+        path: str,
+        payload: Mapping[str, Any],
+        *,
+        starts: Callable[[Mapping[str, Any]], bool] | None = None,
+    ) -> Future[Reply]:
+        """
+        Post *payload* to *path* of the server with the least to do.
+
+        With *starts* the answer is streamed, and the first event for which it is true is timed.
+
+        The future raises RequestError: with a message for each way to fail.
+        """
+        content = json.dumps(payload).encode()
+        future: Future[Reply] = self._portal.start_task_soon(self._ask, path, content, starts)
+        self._pending.add(future)
+        future.add_done_callback(self._pending.discard)
+        return future
+
+    def post(self, path: str, payload: Mapping[str, Any]) -> Reply:
+        """
+        Post *payload* and wait for the answer.
+
+        Raises:
+            RequestError: as `submit` says.
+        """
+        return self.submit(path, payload).result()
+
+    def look_up(
+        self, url: str, payload: Mapping[str, Any] | None = None, *, insist: bool = False
+    ) -> Reply | None:
+        """
+        Return what is at *url*, of what a server says of itself; None where it says nothing there.
+
+        Raises:
+            RequestError: with *insist*, if the server cannot be reached in `TRIES` tries.
+        """
+        content = None if payload is None else json.dumps(payload).encode()
+        try:
+            return self._portal.call(self._looked_up, url, content, TRIES if insist else 1)
+        except RequestError as exc:
+            if insist and isinstance(exc, _AgainError):
+                raise RequestError(str(exc), exc.status) from None
+            return None
+
+    # All that follows runs in the event loop's thread.
+
+    async def _opened(self, concurrency: int) -> Any:
+        http = self._library
+        # A proxy would be asked to reach this very machine.
+        local = all(_is_local(server.url) for server in self._servers)
+        return http.AsyncClient(
+            timeout=http.Timeout(None, connect=_CONNECT),
+            limits=http.Limits(max_connections=concurrency + 1, max_keepalive_connections=None),
+            # The library sends no Authorization header on to another host.
+            follow_redirects=True,
+            max_redirects=3,
+            trust_env=not local,
+        )
+
+    async def _looked_up(self, url: str, content: bytes | None, tries: int) -> Reply:
+        for number in range(1, tries):
+            try:
+                return await self._try(url, content, None, min(self._timeout, _CONNECT))
+            except _AgainError as exc:
+                wait = FIRST_WAIT * 2 ** (number - 1) if exc.wait is None else exc.wait
+                await asyncio.sleep(min(wait, LONGEST_WAIT))
+        return await self._try(url, content, None, min(self._timeout, _CONNECT))
+
+    async def _ask(
+        self, path: str, content: bytes, starts: Callable[[Mapping[str, Any]], bool] | None
+    ) -> Reply:
+        async with self._slots:
+            number = 0
+            while True:
+                number += 1
+                server = self._least_busy()
+                server.busy += 1
+                try:
+                    reply = await self._try(server.url + path, content, starts, self._timeout)
+                except _AgainError as exc:
+                    self._count_failure(server, exc)
+                    if number == TRIES or (exc.wait or 0) > LONGEST_WAIT:
+                        tries = f"{number} tries" if number > 1 else "1 try"
+                        raise RequestError(f"{exc} ({tries})", exc.status) from None
+                    backoff = FIRST_WAIT * 2 ** (number - 1) * random.uniform(1, 1.25)
+                    wait = backoff if exc.wait is None else exc.wait
+                else:
+                    server.failed = 0
+                    return reply
+                finally:
+                    server.busy -= 1
+                await asyncio.sleep(wait)
+
+    def _least_busy(self) -> _Server:
+        there = [server for server in self._servers if not server.aside]
+        return min(there, key=lambda server: server.busy)
+
+    def _count_failure(self, server: _Server, exc: RequestError) -> None:
+        # A server that asks to slow down has not failed.
+        if exc.status == 429:
+            return
+        server.failed += 1
+        others = any(not other.aside for other in self._servers if other is not server)
+        if server.failed >= SET_ASIDE and others and not server.aside:
+            server.aside = True
+            self._notify(f"{server.url} is set aside: it failed {server.failed} times in a row")
+
+    async def _try(
+        self,
+        url: str,
+        content: bytes | None,
+        starts: Callable[[Mapping[str, Any]], bool] | None,
+        timeout: float,
+    ) -> Reply:
+        """
+        Send one request once.
+
+        Raises:
+            _AgainError: for a failure that may pass; RequestError for one that will not.
+        """
+        http, place = self._library, _place(url)
+        self._sent += 1
+        # A server that passes it on shows that its answer is ours.
+        mark = f"{_MARK}{id(self):x}-{self._sent}"
+        headers = {"Accept-Encoding": "identity", "X-Request-Id": mark}
+        if self._key is not None:
+            headers |= self._key.header()
+        if content is not None:
+            headers["Content-Type"] = "application/json"
+        method = "GET" if content is None else "POST"
+        begun, answering = time.perf_counter(), False
+        try:
+            async with (
+                asyncio.timeout(timeout),
+                self._http.stream(method, url, content=content, headers=headers) as response,
+            ):
+                answering = True
+                reading = _Body(response, begun, starts if response.status_code == 200 else None)
+                body = await reading.read(place)
+        except TimeoutError:
+            what = "did not finish its answer" if answering else "gave no answer"
+            raise RequestError(f"{place} {what} in {timeout:g} s (--request-timeout)") from None
+        except http.TooManyRedirects:
+            raise RequestError(f"{place} redirects more than three times") from None
+        except (http.InvalidURL, http.UnsupportedProtocol):
+            raise RequestError(f"{place} redirects to what is no web address") from None
+        except http.ConnectError as exc:
+            raise _unreachable(place, exc) from None
+        except http.ConnectTimeout:
+            raise _AgainError(f"{place} cannot be reached in {_CONNECT:g} s") from None
+        except http.HTTPError as exc:
+            if not answering:
+                # Also a connection kept open that the server closed meanwhile.
+                raise _AgainError(f"{place} closed the connection before it answered") from None
+            reason = self.clean(" ".join(str(exc).split()))[:_SHOWN] or type(exc).__name__
+            raise RequestError(f"{place} broke off in the middle of its answer: {reason}") from None
+        latency = (time.perf_counter() - begun) * 1000
+        echoed = response.headers.get("x-request-id", mark)
+        if echoed != mark and echoed.startswith(_MARK):
+            raise RequestError(f"{place} gave the answer to another request")
+        self._check_status(place, response, body)
+        if starts is not None and reading.events is not None:
+            return Reply(
+                body={},
+                pieces=tuple(self._event(place, text) for text in reading.events),
+                latency_ms=latency,
+                ttft_ms=reading.ttft_ms,
+                url=url,
+                server=response.headers.get("server"),
+            )
+        return Reply(
+            body=self._object(place, body, response.headers.get("content-type", "")),
+            latency_ms=latency,
+            url=url,
+            server=response.headers.get("server"),
+        )
+
+    def _check_status(self, place: str, response: Any, body: bytes) -> None:
+        status = response.status_code
+        if status == 200:
+            return
+        said = self._said(body)
+        message = f"{place}: HTTP {status}" + (f": {said}" if said else "")
+        if status in _AGAIN or status >= 500:
+            raise _AgainError(message, status, _retry_after(response.headers.get("retry-after")))
+        if status in (401, 403):
+            message += "; name the environment variable that holds the key with --api-key-env"
+        elif status in (404, 405):
+            message += "; the URL of most servers ends in /v1"
+        raise RequestError(message, status)
+
+    def _said(self, body: bytes) -> str:
+        """
+        Return a server's own words for what went wrong.
+        """
+        text = self.clean(body.decode("utf-8", "replace"))
+        with contextlib.suppress(ValueError, RecursionError):
+            text = reason(parse_json(text))
+        return " ".join(text.split())[:_SHOWN]
+
+    def _object(self, place: str, body: bytes, kind: str) -> Mapping[str, Any]:
+        if not body.strip():
+            raise RequestError(f"{place} answered with nothing")
+        if "html" in kind or body.lstrip()[:1] == b"<":
+            raise RequestError(
+                f"{place} answered with a web page instead of JSON; the URL of most servers ends "
+                "in /v1"
+            )
+        try:
+            value = self.clean(parse_json(self.clean(body.decode("utf-8"))))
+        except (ValueError, RecursionError) as exc:
+            raise RequestError(f"{place} answered with what is not valid JSON: {exc}") from None
+        if not isinstance(value, Mapping):
+            raise RequestError(f"{place} answered with JSON that is not an object")
+        return value
+
+    def _event(self, place: str, text: bytes) -> Mapping[str, Any]:
+        try:
+            value = parse_json(self.clean(text.decode("utf-8")))
+        except (ValueError, RecursionError) as exc:
+            raise RequestError(f"{place} streamed what is not valid JSON: {exc}") from None
+        if not isinstance(value, Mapping):
+            raise RequestError(f"{place} streamed JSON that is not an object")
+        return value
+
+
+class _Body:
+    """
+    An answer that is being read, whole or as a stream of events.
+    """
+
+    def __init__(
+        self, response: Any, begun: float, starts: Callable[[Mapping[str, Any]], bool] | None
+    ) -> None:
+        self._response = response
+        self._begun = begun
+        self._starts = starts
+        streamed = starts is not None and response.headers.get("content-type", "").startswith(
+            "text/event-stream"
+        )
+        self.events: list[bytes] | None = [] if streamed else None
+        self.ttft_ms: float | None = None
+
+    async def read(self, place: str) -> bytes:
+        """
+        Return the whole body; that of a stream is in `events`, and empty here.
+        """
+        size, body = 0, bytearray()
+        async for piece in self._response.aiter_bytes():
+            size += len(piece)
+            if size > LIMIT:
+                raise RequestError(f"{place} answered with more than {LIMIT / 1e6:g} MB")
+            body += piece
+            if self.events is not None and b"\n" in piece:
+                *lines, rest = bytes(body).split(b"\n")
+                body = bytearray(rest)
+                if any(self._line(line) for line in lines):
+                    return b""
+        if self.events is not None:
+            if self._line(bytes(body)):
+                return b""
+            raise RequestError(f"{place} ended its stream before the answer had ended")
+        return bytes(body)
+
+    def _line(self, line: bytes) -> bool:
+        """
+        Take one line of a stream; return whether it says that the stream is complete.
+        """
+        assert self.events is not None
+        if not line.startswith(b"data:"):
+            return False
+        text = line[5:].strip()
+        if text == b"[DONE]":
+            return True
+        self.events.append(text)
+        if self.ttft_ms is None and self._starts is not None:
+            with contextlib.suppress(ValueError, RecursionError):
+                value = json.loads(text)
+                if isinstance(value, Mapping) and self._starts(value):
+                    self.ttft_ms = (time.perf_counter() - self._begun) * 1000
+        return False
+
+
+def reason(body: Any) -> str:
+    """
+    Return in words what an error body says: OpenAI's, FastAPI's, or as it is.
+    """
+    if isinstance(body, Mapping):
+        for key in ("error", "detail", "message"):
+            if body.get(key):
+                return reason(body[key])
+    return body if isinstance(body, str) else json.dumps(body, ensure_ascii=False)
+
+
+def _library() -> Any:
+    """
+    Return the HTTP client that huggingface_hub brings: httpx2 since its version 2.4, else httpx.
+    """
+    return importlib.import_module("httpx2" if find_spec("httpx2") else "httpx")
+
+
+def _place(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}{parts.path}"
+
+
+def _is_local(url: str) -> bool:
+    return urlsplit(url).hostname in ("localhost", "127.0.0.1", "::1")
+
+
+def _unreachable(place: str, exc: Exception) -> RequestError:
+    cause: BaseException | None = exc
+    while cause is not None:
+        if isinstance(cause, ssl.SSLError):
+            return RequestError(f"{place} has no TLS certificate that can be verified: {cause}")
+        if isinstance(cause, ConnectionRefusedError):
+            break
+        cause = cause.__cause__ or cause.__context__
+    if cause is not None or "refused" in str(exc).lower() or "attempts failed" in str(exc):
+        return _AgainError(f"{place} refuses connections; is the server running?")
+    return _AgainError(f"{place} cannot be reached: {' '.join(str(exc).split())}")
+
+
+def _retry_after(text: str | None) -> float | None:
+    """
+    Return the seconds of a ``Retry-After``, which is a number or a date.
+    """
+    if text is None:
+        return None
+    try:
+        return max(0.0, float(text))
+    except ValueError:
+        pass
+    try:
+        return max(0.0, email.utils.parsedate_to_datetime(text).timestamp() - time.time())
+    except ValueError:
+        return None
+
+
+_MARK = "toolcall-harness-"
