@@ -91,7 +91,7 @@ def expect(name: str, /, other_arguments: str = "declared", **arguments: Any) ->
 
 def calls(*wanted: ExpectedCall | str, **settings: Any) -> Calls:
     """
-    Make an expectation of calls; a bare name stands for a call of that tool.
+    Make an expectation of calls; a bare name means a call of that tool.
     """
     return Calls(
         calls=tuple(expect(call) if isinstance(call, str) else call for call in wanted), **settings
@@ -127,7 +127,7 @@ def case(
     **fields: Any,
 ) -> Case:
     """
-    Make a case; a bare expectation stands for a turn of its own.
+    Make a case; a bare expectation means a turn of its own.
     """
     return Case(
         id=id,

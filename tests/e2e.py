@@ -44,7 +44,7 @@ def main() -> int:
     expect("demo exits 0: the candidate passes", demo.returncode, demo.returncode == 0)
     if demo.returncode:
         return 1
-    # Said, not asserted: a busy machine is no fault of the tree.
+    # Said, not asserted: a busy machine is not the tree's fault.
     print(f"     demo took {minutes:.1f} minutes; {ASKED_MINUTES:g} are asked of two idle cores")
 
     base, candidate = out / "base", out / "candidate"

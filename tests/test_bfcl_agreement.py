@@ -9,7 +9,7 @@ disagreement with its reason.
 Counted apart, as known faults of the data: cases in quarantine, and integers inside an array
 declared as floats, which the leaderboard refuses and JSON Schema's ``number`` rightly takes.
 
-The leaderboard's Hermes decoder stands between our two readings: before it reads JSON it makes
+The leaderboard's Hermes decoder is between our two readings: before it reads JSON it makes
 every single quote a double one. So a Python dictionary is read, as only our lenient reading does,
 and an apostrophe in a text breaks a sound call.
 """

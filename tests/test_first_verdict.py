@@ -1,5 +1,5 @@
 """
-The README's way to the first verdict, followed to the letter; a function stands for each model.
+The README's way to the first verdict, followed to the letter, with functions as models.
 """
 
 import os

@@ -193,7 +193,7 @@ def rules_imported(path: Path) -> Iterator[str]:
 
 def test_few_modules_lie_flat_and_none_spells_a_package_in_its_name():
     """
-    A folder is a stage of the flow or a family; a flat module is ground that every stage stands on.
+    A folder is a stage of the flow or a family; a flat module is ground for every stage.
     """
     flat = {path.stem for path in PACKAGE.glob("*.py")} - {"__init__", "__main__"}
     packages = {path.parent.name for path in PACKAGE.glob("*/__init__.py")}

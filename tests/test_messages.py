@@ -51,7 +51,7 @@ def test_a_tool_of_another_api_is_shown_as_openai_would(foreign: dict[str, Any],
     assert list(FUNCTION) == list(tool.schema["function"])
 
 
-def test_the_type_of_a_function_stands_around_it():
+def test_a_function_is_wrapped_in_its_type():
     """
     OpenAI's Responses API writes it flat.
     """

@@ -50,7 +50,7 @@ def docstrings(path: Path) -> Iterator[str]:
 @cache
 def names() -> frozenset[str]:
     """
-    Return every identifier that stands in the code.
+    Return every identifier in the code.
     """
     found = set(FOREIGN)
     for path in CODE:

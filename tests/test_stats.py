@@ -153,9 +153,9 @@ def brute_score(broken: int, fixed: int, n: int, drop: float) -> float:
     The score statistic with the restricted likelihood maximised by search, not by formula.
     """
 
-    def loss(mended: float) -> float:
-        rest = 1 - 2 * mended - drop
-        terms = [(broken, mended + drop), (fixed, mended), (n - broken - fixed, rest)]
+    def loss(fixes: float) -> float:
+        rest = 1 - 2 * fixes - drop
+        terms = [(broken, fixes + drop), (fixed, fixes), (n - broken - fixed, rest)]
         return -sum(k * math.log(max(share, 1e-300)) for k, share in terms if k)
 
     low, high = max(0.0, -drop), (1 - drop) / 2
@@ -259,7 +259,7 @@ def test_design_effect_is_the_ratio_of_two_sample_variances(seed: int) -> None:
 
 def test_design_effect_is_never_below_one() -> None:
     """
-    A group that loses one and gains one is no reason to trust the drop more.
+    A group that loses one and gains one gives no more reason to trust the drop.
     """
     assert 1.0 == design_effect([0] * 20, [5] * 20, 20)
     assert 1.0 == design_effect([0, 0], [5, 5], 0)

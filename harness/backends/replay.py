@@ -71,7 +71,7 @@ class ReplayBackend:
             content = file_digest(path)
         checkpoint = Checkpoint(
             reference=str(reference),
-            # The file stands for the model: two files are two checkpoints.
+            # The file is taken for the model: two files are two checkpoints.
             weights=content,
             dialect=spoken.name,
             dialect_version=spoken.version,
@@ -82,7 +82,7 @@ class ReplayBackend:
     @property
     def checkpoint(self) -> Checkpoint:
         """
-        The checkpoint that is replayed; the digest of the file stands for its weights.
+        The checkpoint that is replayed; the digest of the file is given as that of its weights.
         """
         return self._checkpoint
 

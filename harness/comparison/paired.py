@@ -101,7 +101,7 @@ class PairedValues:
     values: tuple[tuple[float, float], ...]
     """Old and new value of each answer."""
     groups: tuple[str, ...] = ()
-    """The group of each answer, or its case if it has none; empty if each stands alone."""
+    """The group of each answer, or its case if it has none; empty if no case has one."""
 
     @property
     def pairs(self) -> int:

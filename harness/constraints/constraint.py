@@ -10,7 +10,7 @@ keyword is an error when the suite is read, not a pass when it is judged.
 keyword                   holds when
 ========================  =====================================================================
 ``optional: true``        the argument may be left out; if it is there the rest must hold
-``absent: true``          the argument is not there (stands alone)
+``absent: true``          the argument is not there (no other keyword)
 ``contains_any: [..]``    the text holds at least one of these, letter case, Unicode
                           compatibility forms and typographic signs aside: curly quotes, dashes
                           and ellipses are those a keyboard has (`harness.constraints.text`)

@@ -48,7 +48,7 @@ class Evidence:
     fixed: int
     pairs: int
     groups: int | None
-    """How many groups the cases form; None if each stands alone."""
+    """How many groups the cases form; None if no case has a group."""
     alike: float
     """The factor by which similar answers weaken the evidence; at least 1."""
     p: float

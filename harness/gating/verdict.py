@@ -63,8 +63,8 @@ WORST_FIRST: tuple[Word, ...] = (
     "inconclusive",
     "pass",
 )
-"""A regression that was shown stands, whatever else could not be compared; so does a case that must
-pass and failed in both runs, which is no regression and blocks all the same."""
+"""A regression that was shown counts, whatever else could not be compared. So does a case that must
+pass and failed in both runs, which is not a regression but blocks all the same."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -109,8 +109,8 @@ def pytest_load_initial_conftests(
     """
     Take an alias for our option unless another plugin or a conftest.py has an option of its name.
 
-    Aliases are never registered: whoever registered the name later, a conftest.py deep in the tree
-    included, would fail. All plugins and the first conftest.py files are loaded when this returns.
+    Aliases are never registered: a plugin or conftest.py that registered the same name later would
+    fail. All plugins and the first conftest.py files are loaded when this returns.
     """
     named = early_config.known_args_namespace.file_or_dir
     spelled_out = _spelled_out(args, early_config)

@@ -44,7 +44,7 @@ def keys(cases: Iterable[Case], repeats: int = 1) -> Iterator[Key]:
 
 def shuffled(asked: Iterable[Key], order: int) -> list[Key]:
     """
-    Return *asked* in the order that the number *order* stands for, the same everywhere.
+    Return *asked* in the order given by the number *order*, the same everywhere.
     """
     return sorted(asked, key=lambda key: digest([order, *key]))
 

@@ -2,8 +2,8 @@
 Accepting a run as a baseline, and what happens to the one it replaces.
 
 A baseline is what every later candidate is measured by, so nothing makes it worse in silence: the
-run that is accepted is held against the one it replaces by the gate itself, and whoever replaces a
-baseline, lowers it, or accepts a run in which much was not measured has to say so.
+run that is accepted is held against the one it replaces by the gate itself, and replacing a
+baseline, lowering it, or accepting a run in which much was not measured has to be asked for.
 """
 
 from pathlib import Path

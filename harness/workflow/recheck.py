@@ -65,7 +65,7 @@ def decide_again(
     Where answers were made in batches and changed cases would block the candidate, both checkpoints
     answer these cases at batch size 1, in a run folder beside each run, and the verdict is made of
     these answers. If one cannot be asked, for example because its weights are gone, the verdict
-    stands and a note says why. *api_key_env* names the variable with the key of servers.
+    is kept and a note says why. *api_key_env* names the variable with the key of servers.
     """
     batches = {run.record.backend.batch for run in (gated.old, gated.new)}
     # A backend that does not report batches answers one at a time, or from a file.

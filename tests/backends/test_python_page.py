@@ -1,5 +1,5 @@
 """
-docs/python-function.md: each of its functions is run as it stands there.
+docs/python-function.md: each of its functions is run as it is printed.
 """
 
 import json

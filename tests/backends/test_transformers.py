@@ -1,5 +1,5 @@
 """
-Hugging Face models: the batch changes nothing, memory is no reason to lose work, text is kept raw.
+Hugging Face models: the batch changes nothing, a lack of memory loses no work, text is kept raw.
 """
 
 import json

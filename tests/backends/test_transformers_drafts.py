@@ -152,7 +152,7 @@ def test_memory_that_runs_out_halves_the_batch_and_loses_nothing(
     expected = answers(opened(), questions(12))
     said: list[str] = []
     backend = opened(batch_size=8, notify=said.append)
-    list(backend.answer(questions(2), GENERATION))  # what is checked first is no matter here
+    list(backend.answer(questions(2), GENERATION))  # what is checked first does not matter here
 
     def fails(model: Any, args: Any, kwargs: Any) -> None:
         if kwargs["logits_to_keep"].numel() > 4:

@@ -322,9 +322,9 @@ def _both_needless(state: Draw) -> Verdict:
 
 def _needless(**states: Draw) -> Verdict:
     """
-    Ask the default policy about needless calls, of each broken and fixed; accuracy stands still.
+    Ask the default policy about needless calls, of each broken and fixed; accuracy does not change.
 
-    At a zero margin the number of unchanged cases has no say, so one stands for all.
+    At a zero margin the number of unchanged cases does not matter, so one represents all.
     """
     zero = {
         name: rate(broken, fixed, broken + fixed + 1) for name, (broken, fixed) in states.items()

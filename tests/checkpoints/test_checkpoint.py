@@ -315,7 +315,7 @@ def test_an_adapter_has_the_tokenizer_of_its_base_unless_it_brings_one(
 # Loading.
 
 
-def test_a_template_beside_a_gguf_file_stands_in_for_the_one_inside(
+def test_a_template_beside_a_gguf_file_replaces_the_one_inside(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     packed = SimpleNamespace(chat_template="inside")

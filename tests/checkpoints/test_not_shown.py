@@ -60,7 +60,7 @@ def test_a_template_that_prints_the_schema_as_json_shows_all_of_it(tokenizer: An
     assert () == not_shown(tokenizer, [TOOL])
 
 
-def test_each_part_that_a_template_drops_is_named_where_it_stands(tokenizer: Any):
+def test_each_part_that_a_template_drops_is_named_with_its_place(tokenizer: Any):
     tokenizer.chat_template = PARTLY
 
     (line,) = not_shown(tokenizer, [TOOL])
@@ -71,7 +71,7 @@ def test_each_part_that_a_template_drops_is_named_where_it_stands(tokenizer: Any
     ) == line
 
 
-def test_a_name_that_also_stands_in_a_description_hides_nothing(tokenizer: Any):
+def test_a_name_that_is_also_in_a_description_hides_nothing(tokenizer: Any):
     """
     The text holds the word "required" and each value of the enum, and shows neither.
     """

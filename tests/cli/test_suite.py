@@ -110,7 +110,7 @@ def test_a_version_that_a_stored_run_knows_is_not_released_with_other_content(
     assert not (folder / "versions.json").exists()
     assert 0 == main(["suite", "release", "ask", "--minor"])
     (folder / "versions.json").unlink()
-    # The same content again is no other one.
+    # The same content again is not another version.
     assert 0 == main(["suite", "release", "ask"])
 
 

@@ -259,7 +259,7 @@ def test_right_cases_that_are_wrong_leniently_are_named_with_what_was_fixed():
 
 def test_a_metric_of_the_answers_needs_eligible_answers_in_both_runs():
     """
-    Right arguments are asked of right tools: a wrong tool is no wrong argument.
+    Right arguments are asked of right tools: a wrong tool is not a wrong argument.
     """
     found = compare(record([case("a")]), record([case("a", turn("incorrect", WRONG))]))
 

@@ -300,7 +300,7 @@ def test_a_run_keeps_the_template_it_was_read_with(project: Path):
 @pytest.mark.parametrize("blank", ["", "\n", " \n\t "])
 def test_white_space_before_a_delimiter_belongs_to_it(blank: str):
     """
-    As if its pattern were searched as it stands: ``\\s*`` is looked for backwards.
+    As if its pattern were searched as it is written: ``\\s*`` is looked for backwards.
     """
     text = f"Well.{blank}{CALL}{blank}<|im_end|>"
 

@@ -149,7 +149,7 @@ def test_thinking_that_the_template_does_not_show_is_named(tokenizer):
     ] == said
 
 
-def test_thinking_stands_under_the_name_the_template_asks_for(tokenizer):
+def test_thinking_has_the_name_that_the_template_asks_for(tokenizer):
     tokenizer.chat_template = FORGETFUL.replace("message.reasoning_content", "message.thinking")
     said: list[str] = []
 

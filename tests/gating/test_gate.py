@@ -325,7 +325,7 @@ def test_alike_answers_widen_the_interval():
     assert alike.bound > apart.bound + 0.02
 
 
-def test_mending_a_whole_group_is_no_reason_for_doubt():
+def test_a_whole_group_that_was_fixed_raises_no_doubt():
     assert "pass" == decide(*grouped(0, 0, 400, 5), accuracy_only()).verdict
     assert "pass" == decide(*grouped(0, 5, 400, 5), accuracy_only()).verdict
 
@@ -452,9 +452,9 @@ def test_single_cases_that_break_while_whole_groups_are_fixed_are_seldom_a_loss(
     """
     dice, alarms = random.Random(3), 0
     for _ in range(150):
-        mended = [dice.random() < 0.04 for _ in range(120 // size if size == 5 else 25)]
+        fixes = [dice.random() < 0.04 for _ in range(120 // size if size == 5 else 25)]
         units = []
-        for group, fixed in enumerate(mended):
+        for group, fixed in enumerate(fixes):
             for each in range(size):
                 broke = not fixed and dice.random() < (0.04 if size == 5 else 0.015)
                 was = broke or (not fixed and dice.random() < 0.8)
@@ -916,7 +916,7 @@ def test_a_part_of_a_suite_hides_neither_gain_nor_loss_behind_the_headline(side:
     ] == heads
 
 
-def test_a_doubt_stands_alone_where_accuracy_was_not_measured():
+def test_a_doubt_is_all_that_is_said_where_accuracy_was_not_measured():
     old, new = runs(0, 6, 8)
     policy = read_policy('[limits]\nno_call_rate = "+3pp"', "test")
 

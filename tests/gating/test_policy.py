@@ -44,7 +44,7 @@ def test_limits_are_taken_whole():
     assert {"accuracy": Limit(margin=0.015, text="-1.5pp")} == policy.limits
 
 
-def test_a_budget_stands_beside_the_margin():
+def test_a_limit_may_have_a_budget_beside_its_margin():
     policy = read_policy('[limits]\nsecond_call_rate = "+0pp, <=2%"\naccuracy = "-3pp,>=85%"', "x")
 
     assert Limit(margin=0.0, budget=0.02, text="+0pp, <=2%") == policy.limits["second_call_rate"]

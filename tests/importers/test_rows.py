@@ -192,7 +192,7 @@ AS_TEXT = {
 
 
 @pytest.mark.parametrize("dialect", AS_TEXT)
-def test_a_reference_call_that_stands_as_text_is_a_call(tmp_path: Path, dialect: str):
+def test_a_reference_call_written_as_text_is_a_call(tmp_path: Path, dialect: str):
     said = {"role": "assistant", "content": AS_TEXT[dialect]}
     imported = chat(tmp_path, {"messages": [USER, said], "tools": [TOOL]})
 

@@ -950,7 +950,7 @@ def test_an_option_of_a_conftest_met_while_collecting_keeps_its_name(project: Pr
     ).assert_outcomes(passed=4, failed=1, errors=1)
 
 
-def test_an_alias_that_nobody_else_has_is_ours_whoever_has_the_others(project: Project):
+def test_an_alias_that_nobody_else_has_is_ours_even_if_others_are_taken(project: Project):
     project.pytester.makeconftest(OTHERS.replace(str(BARE), '("--suite", "--dialect")'))
 
     project.run(

@@ -60,7 +60,7 @@ def test_every_table_row_has_as_many_cells_as_its_header(report: Report):
         "~~~",
     ],
 )
-def test_foreign_text_stands_in_code_spans_only(
+def test_foreign_text_is_in_code_spans_only(
     text: str, hostile_reports: Callable[[str], list[Report]]
 ):
     """

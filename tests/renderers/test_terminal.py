@@ -13,7 +13,7 @@ from harness.transcript import Key
 
 def section(text: str, title: str) -> str:
     """
-    Return what stands below *title*, up to the next blank line.
+    Return what is below *title*, up to the next blank line.
     """
     _, found, rest = text.partition(f"\n{title}")
     assert found, f"no section {title}"

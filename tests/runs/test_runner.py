@@ -60,7 +60,7 @@ class ToyBackend:
             yield transcript(f"alone {request.key}", key=request.key, timing=(10.0, 2.0))
 
     def close(self) -> None:
-        raise AssertionError("whoever opened a backend closes it")
+        raise AssertionError("the opener of a backend closes it")
 
 
 def cases(count: int) -> tuple[Case, ...]:

@@ -176,7 +176,7 @@ def test_an_unfinished_run_is_continued_only_when_asked_to(tmp_path: Path) -> No
 
 def test_what_broke_is_asked_again_when_a_run_is_resumed(tmp_path: Path) -> None:
     """
-    A server's bad minute is no answer: it must not stick.
+    A server's bad minute is not an answer: it is not kept.
     """
     broken = Transcript(key=Key("b"), error="HTTP 503")
     with start(tmp_path / "run") as writer:

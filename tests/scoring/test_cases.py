@@ -48,14 +48,14 @@ def found(expected: Any, *attempts: Attempt, tools: Sequence[Tool] = TOOLS) -> l
     [
         (calls("A"), [attempt("A")], []),
         (calls("A", "B"), [attempt("B"), attempt("A")], []),
-        # no_call stands once, however many were wanted.
+        # no_call is found once, however many were wanted.
         (calls("A"), [], ["no_call"]),
         (calls("A", "B", "A"), [], ["no_call"]),
         # A declared tool in another's place is one finding, not two.
         (calls("A"), [attempt("B")], ["wrong_tool"]),
         (calls("A", "B"), [attempt("A"), attempt("C")], ["wrong_tool"]),
         (calls("A", "B"), [attempt("B"), attempt("C")], ["wrong_tool"]),
-        # Undeclared stands alone.
+        # Undeclared is the only finding.
         (calls("A"), [attempt("Z")], ["undeclared_tool"]),
         (calls("A", "B"), [attempt("Z"), attempt("A")], ["undeclared_tool"]),
         # Fewer than expected.
@@ -139,7 +139,7 @@ def test_extra_calls_allowed(attempts: list[Attempt], codes: list[str]) -> None:
     assert codes == found(expected, *attempts)
 
 
-def test_a_forbidden_tool_is_told_beside_what_it_stands_for() -> None:
+def test_a_forbidden_tool_is_found_beside_what_its_call_replaces() -> None:
     expected = calls("A", forbid=("C",))
 
     assert ["forbidden_tool", "wrong_tool"] == found(expected, attempt("C"))
@@ -268,7 +268,7 @@ def test_parallel_calls_are_paired_for_the_fewest_faults() -> None:
     assert [] == found(calls(loose, strict), attempt("A", x=2), attempt("A", x=1, y=1))
 
 
-def test_a_later_call_with_the_right_arguments_stands_for_the_expected_one() -> None:
+def test_a_later_call_with_the_right_arguments_is_taken_for_the_expected_one() -> None:
     result = judge_turn(calls(X1), attempt("A", x=2), attempt("A", x=1))
 
     assert ["extra_call:same_tool"] == codes(result)
@@ -340,7 +340,7 @@ def test_no_pairing_of_the_right_calls_has_fewer_findings(
         ("forbid", "B", ["missing_call"]),
         ("forbid", "BAC", ["extra_call:other_tool", "wrong_order"]),
         ("forbid", "ABA", ["extra_call:duplicate"]),
-        # First is strict here, too: the two that follow do not mend the order of the first two.
+        # First is strict here, too: the two that follow do not repair the order of the first two.
         ("forbid", "BAAB", ["extra_call:duplicate", "extra_call:duplicate", "wrong_order"]),
         ("allow", "ACB", []),
         ("allow", "BA", ["wrong_order"]),

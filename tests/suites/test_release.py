@@ -61,7 +61,7 @@ def test_a_name_is_judged_as_suite_yaml_judges_it():
 # Releases.
 
 
-def test_the_first_release_takes_the_version_that_stands(suite):
+def test_the_first_release_takes_the_version_that_is_there(suite):
     made = release(suite)
 
     loaded = load_suite(suite)
@@ -165,7 +165,7 @@ def test_a_suite_with_errors_is_not_released(suite):
 
 def test_a_release_cut_short_can_be_finished(suite, monkeypatch):
     """
-    versions.json is written last: until then nothing is released, and a second try is no harm.
+    versions.json is written last: until then nothing is released, and a second try does no harm.
     """
     release(suite)
     edit(suite, "umbrella", "raincoat")

@@ -89,7 +89,7 @@ def test_every_surface_gives_the_same_verdict(
 ):
     """
     The policy names an anchor, and answers made in batches are decided again: both are part of the
-    gate, whoever asks for it.
+    gate, on every surface.
     """
     (project / "gate.toml").write_text(POLICY)
     gates = _Gates()

@@ -253,7 +253,7 @@ def test_beside_one_that_was_answered_alone_only_the_other_is_asked(project: Pat
     ],
     ids=["gone", "another checkpoint", "another dtype"],
 )
-def test_where_the_checkpoint_cannot_be_asked_the_verdict_stands_and_says_why(
+def test_where_the_checkpoint_cannot_be_asked_the_verdict_is_kept_and_says_why(
     project: Path, change: Any, reason: str
 ):
     checkpoint(project, "new", wrong_batched=cases(0, 10))

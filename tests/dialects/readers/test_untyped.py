@@ -119,7 +119,7 @@ def test_a_text_has_a_type_that_the_schema_allows(schema: Any, text: str, value:
 @pytest.mark.parametrize(("schema", "text", "value"), CASES, ids=lambda part: json.dumps(part))
 def test_what_the_schema_gave_a_type_fits_the_schema(schema: Any, text: str, value: Any):
     """
-    Typing and validating read one schema alike: what is no text any more is valid.
+    Typing and validating read one schema alike: what is no longer text is valid.
     """
     tool = _tool(schema)
 
