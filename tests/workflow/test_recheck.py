@@ -40,8 +40,16 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     checkpoint(tmp_path, "old")
     run("old", batch_size=None)
-    assert main(["baseline", "save", "runs/old", "--name", "shipped"]) == 0
+    accept("old")
     return tmp_path
+
+
+def accept(name: str) -> None:
+    """
+    Make a run the baseline, in place of the one that is there.
+    """
+    to_replace = ["--replace", "--reason", "a test"]
+    assert 0 == main(["baseline", "save", f"runs/{name}", "--name", "shipped", *to_replace])
 
 
 def last_must_pass(root: Path) -> None:
@@ -119,7 +127,7 @@ def test_the_fixed_are_asked_like_the_broken(project: Path):
     """
     checkpoint(project, "weak", wrong=cases(100, 110))
     run("weak")
-    assert main(["baseline", "save", "runs/weak", "--name", "shipped"]) == 0
+    accept("weak")
     checkpoint(
         project, "new", wrong=[*cases(0, 20), *cases(100, 110)], right_batched=cases(100, 104)
     )
@@ -139,7 +147,7 @@ def test_the_bad_luck_of_the_baseline_is_undone_like_that_of_the_candidate(proje
     """
     checkpoint(project, "unlucky", wrong_batched=cases(100, 109))
     run("unlucky")
-    assert main(["baseline", "save", "runs/unlucky", "--name", "shipped"]) == 0
+    accept("unlucky")
     checkpoint(project, "new", wrong=cases(0, 8), wrong_batched=cases(10, 22))
     found = gated(run("new"))
 
@@ -196,7 +204,7 @@ def test_against_another_baseline_only_the_rest_is_asked(project: Path):
     gated(new)
     checkpoint(project, "weak", wrong=cases(100, 110))
     run("weak")
-    assert main(["baseline", "save", "runs/weak", "--name", "shipped"]) == 0
+    accept("weak")
     noisy.asked.clear()
     found = gated(new)
 
@@ -223,7 +231,7 @@ def test_what_was_answered_alone_is_decided(project: Path):
     for name, wrong in (("alone", []), ("new", cases(0, 10))):
         checkpoint(project, name, wrong=wrong)
         run(name, batch_size=1)
-    assert main(["baseline", "save", "runs/alone", "--name", "shipped"]) == 0
+    accept("alone")
     noisy.asked.clear()
     found = gated(load_run(Path("runs/new")))
 
@@ -337,7 +345,7 @@ def test_of_runs_that_are_not_comparable_only_what_must_pass_is_decided_again(pr
 def test_all_repeats_are_decided_again(project: Path):
     checkpoint(project, "old3")
     run("old3", repeats=3)
-    assert main(["baseline", "save", "runs/old3", "--name", "shipped"]) == 0
+    accept("old3")
     checkpoint(project, "new", wrong_batched=cases(0, 10))
     found = gated(run("new", repeats=3))
 
