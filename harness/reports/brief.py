@@ -129,7 +129,7 @@ def _decisive(verdict: Verdict) -> list[Reason]:
     first, *rest = verdict.reasons
     if verdict.verdict == "pass":
         return [first]
-    said = (verdict.verdict, "still_failing")
+    said = (verdict.verdict, "still_failing", "not_comparable")
     return [first, *(reason for reason in rest if reason.verdict in said)]
 
 

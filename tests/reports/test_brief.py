@@ -47,6 +47,17 @@ def test_only_reasons_for_the_verdict_are_kept_and_the_others_counted():
     assert "2 further reasons" in plain(rest.text)
 
 
+def test_what_would_block_by_itself_is_said_beside_what_decides():
+    report = with_reasons(
+        Reason(text="it fell", verdict="regressed"),
+        Reason(text="it failed in both", verdict="still_failing"),
+        Reason(text="other hardware", verdict="not_comparable"),
+        Reason(text="perhaps", verdict="inconclusive"),
+    )
+
+    assert ["regressed: it fell", "it failed in both", "other hardware"] == head(report)
+
+
 def test_a_reason_is_shortened_by_whole_clauses():
     long = "accuracy fell a lot; " + "; ".join(f"clause {n} {'x' * 60}" for n in range(6))
 
