@@ -9,7 +9,7 @@ from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import is_hypothesis_test, settings
 
 # How many examples a property is tried on: few where every change waits for it, more in a nightly
 # job (``tox -e deep``), many by --hypothesis-profile thorough. A property that every member of a
@@ -30,6 +30,18 @@ if workers := os.environ.get("PYTEST_XDIST_WORKER_COUNT"):
 
 # A package of its own, with tests that run where it is installed: test_outside does so.
 collect_ignore = ["outside"]
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """
+    Leave properties out of the coverage: tracing them takes three times as long, and what only
+    drawn examples reach may be reached today and not tomorrow.
+    """
+    if config.pluginmanager.hasplugin("_cov"):
+        for item in items:
+            if is_hypothesis_test(getattr(item, "function", None)):
+                item.add_marker("no_cover")
+
 
 SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
 
