@@ -72,14 +72,14 @@ def spent(*command: object, cwd: Path) -> Spent:
     """
     Run *command* in *cwd*, and return what it took.
     """
-    process = subprocess.Popen(
-        list(map(str, command)), cwd=cwd, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
-    )
-    assert process.stderr is not None
-    said = process.stderr.read()
-    _, status, used = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    assert process.returncode in (0, 1, 3), said.decode()
+    with tempfile.TemporaryFile() as errors:
+        process = subprocess.Popen(
+            list(map(str, command)), cwd=cwd, stdout=subprocess.DEVNULL, stderr=errors
+        )
+        _, status, used = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        errors.seek(0)
+        assert process.returncode in (0, 1, 3), errors.read().decode()
     return Spent(seconds=used.ru_utime + used.ru_stime, megabytes=used.ru_maxrss / 1e3)
 
 
