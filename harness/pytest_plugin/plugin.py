@@ -157,6 +157,10 @@ def pytest_configure(config: pytest.Config) -> None:
     """
     Prepare the session's state; add the suites asked for by name to what is collected.
     """
+    for option in ("--harness-checkpoint", "--harness-baseline", "--harness-policy"):
+        # A variable of a CI job that is not set must not leave out the tests in silence.
+        if config.getoption(option) == "":
+            raise pytest.UsageError(f"{option} is empty: give it a value, or leave it out")
     session = config.stash[SESSION] = PytestSession(config)
     config.add_cleanup(session.close)
     if session.reference is None:

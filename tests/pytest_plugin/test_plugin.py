@@ -438,6 +438,8 @@ def test_a_suite_outside_pytest_s_root_has_a_name(project: Project):
     [
         (["--suite", "ruoting"], "*unknown suite 'ruoting'*did you mean 'routing'?"),
         (["--harness-root", "nowhere"], "*nowhere is not a folder*"),
+        (["--harness-checkpoint", ""], "*--harness-checkpoint is empty*"),
+        (["--harness-baseline="], "*--harness-baseline is empty*"),
     ],
 )
 def test_what_cannot_be_found_is_a_usage_error(
