@@ -9,7 +9,7 @@ from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import pytest
-from hypothesis import is_hypothesis_test, settings
+from hypothesis import settings
 
 # How many examples a property is tried on: few where every change waits for it, more in a nightly
 # job (``tox -e deep``), many by --hypothesis-profile thorough. A property that every member of a
@@ -32,6 +32,7 @@ if workers := os.environ.get("PYTEST_XDIST_WORKER_COUNT"):
 collect_ignore = ["outside"]
 
 
+@pytest.hookimpl(trylast=True)  # hypothesis marks its tests in the same hook
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """
     Leave properties out of the coverage: tracing them takes three times as long, and what only
@@ -39,7 +40,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """
     if config.pluginmanager.hasplugin("_cov"):
         for item in items:
-            if is_hypothesis_test(getattr(item, "function", None)):
+            if item.get_closest_marker("hypothesis"):
                 item.add_marker("no_cover")
 
 
