@@ -3,6 +3,7 @@ from datetime import date
 from pathlib import Path
 from typing import get_args
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from harness.suites.files import load_suite
 from harness.suites.lint.check import check
 from harness.suites.lint.findings import LintCode
-from harness.suites.lint.similarity import grams, similar_pairs
+from harness.suites.lint.similarity import grams, near
 from harness.suites.release import release
 from harness.suites.summary import summarize
 
@@ -574,17 +575,28 @@ def test_every_rule_is_documented():
 TEXTS = st.lists(st.text("ab c", max_size=12), max_size=8)
 
 
-@given(left=TEXTS, right=st.none() | TEXTS, threshold=st.sampled_from([0.2, 0.5, 0.6, 1.0]))
-def test_no_similar_pair_is_missed(left, right, threshold):
+@given(
+    left=TEXTS,
+    right=st.none() | TEXTS,
+    threshold=st.sampled_from([0.2, 0.5, 0.6, 1.0]),
+    hidden=st.none() | st.integers(0, 7),
+)
+def test_the_nearest_text_is_found_and_all_similar_ones_are_counted(left, right, threshold, hidden):
     others = left if right is None else right
     expected = []
     for one, text in enumerate(left):
+        alike = {}
         for two, other in enumerate(others):
             a, b = grams(text), grams(other)
-            if (right is not None or one < two) and len(a & b) / len(a | b) >= threshold:
-                expected.append((one, two, len(a & b) / len(a | b)))
+            share = len(a & b) / len(a | b)
+            if (right is not None or two < one) and two != hidden and share >= threshold:
+                alike[two] = share
+        if alike:
+            nearest = max(alike, key=alike.__getitem__)
+            expected.append((one, nearest, alike[nearest], len(alike)))
 
-    assert expected == similar_pairs(left, right, threshold=threshold)
+    aside = None if hidden is None else lambda _: np.arange(len(others)) == hidden
+    assert expected == list(near(left, right, threshold=threshold, aside=aside))
 
 
 def test_a_pair_right_at_the_threshold_is_found():
@@ -593,7 +605,7 @@ def test_a_pair_right_at_the_threshold_is_found():
     """
     text = "".join(chr(0x4E00 + n) for n in range(103))
 
-    assert [(0, 1, 0.55)] == similar_pairs([text, text[:58]], threshold=0.55)
+    assert [(1, 0, 0.55, 1)] == list(near([text, text[:58]], threshold=0.55))
 
 
 def test_a_short_text_is_its_own_gram():

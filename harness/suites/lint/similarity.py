@@ -10,55 +10,66 @@ must be checked exactly anyway; edit distance (rapidfuzz) confuses two fillings 
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from harness.constraints.text import fold
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 GRAM = 4
 
 
-class Pair(NamedTuple):
+class Near(NamedTuple):
     """
-    Two similar texts by their positions, and how similar they are.
+    A text, the most similar of the others (the first of equals), and how many are similar at all.
     """
 
-    left: int
-    right: int
+    position: int
+    other: int
     similarity: float
+    similar: int
 
 
-def similar_pairs(
-    left: Sequence[str], right: Sequence[str] | None = None, *, threshold: float
-) -> list[Pair]:
+def near(
+    texts: Sequence[str],
+    others: Sequence[str] | None = None,
+    *,
+    threshold: float,
+    aside: Callable[[int], "NDArray[Any]"] | None = None,
+) -> Iterator[Near]:
     """
-    Return all pairs at or above *threshold*, in order; within *left* if *right* is None.
+    Yield what is at or above *threshold* for each of *texts* that has something there, in order.
+
+    Each is held against *others*, or else against the texts before it. *aside* returns for a
+    position which of those (booleans, one for each) are not looked at.
+
+    A pair each would be half of all for prompts of one template: 32 million of 8,000.
     """
     import numpy as np
 
-    sets = [grams(text) for text in left]
-    others = sets if right is None else [grams(text) for text in right]
+    sets = [grams(text) for text in texts]
+    against = sets if others is None else [grams(text) for text in others]
     places: defaultdict[str, list[int]] = defaultdict(list)
-    for position, found in enumerate(others):
+    for position, found in enumerate(against):
         for gram in found:
             places[gram].append(position)
     where = {gram: np.array(positions) for gram, positions in places.items()}
-    sizes = np.array([len(found) for found in others])
-    pairs: list[Pair] = []
+    sizes = np.array([len(found) for found in against])
     for position, found in enumerate(sets):
         hits = [where[gram] for gram in found if gram in where]
         if not hits:
             continue
-        shared = np.bincount(np.concatenate(hits), minlength=len(others))
+        shared = np.bincount(np.concatenate(hits), minlength=len(against))
         similarity = shared / (len(found) + sizes - shared)
-        if right is None:
-            similarity[: position + 1] = 0.0
-        near = np.flatnonzero(similarity >= threshold)
-        pairs += map(
-            Pair._make,
-            zip([position] * len(near), near.tolist(), similarity[near].tolist(), strict=True),
-        )
-    return pairs
+        if others is None:
+            similarity[position:] = 0.0
+        if aside is not None:
+            similarity[aside(position)] = 0.0
+        if similar := int((similarity >= threshold).sum()):
+            other = int(similarity.argmax())
+            yield Near(position, other, float(similarity[other]), similar)
 
 
 def normalized(text: str) -> str:

@@ -4,7 +4,7 @@ lets a blind answer look good or statistics mislead.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from harness.canonical import canonical_json
@@ -13,7 +13,7 @@ from harness.diagnostics import Places, Steps
 from harness.messages import Tool
 from harness.suites.lint.case_rules import expectation_spec
 from harness.suites.lint.findings import Found
-from harness.suites.lint.similarity import Pair, normalized, similar_pairs
+from harness.suites.lint.similarity import Near, near, normalized
 from harness.suites.suite import Abstention, Calls, Case, Suite
 
 WITHIN_SUITE = 0.6
@@ -116,31 +116,24 @@ def _nullable(schema: Any, place: str) -> Iterator[str]:
 
 def _near_training(suite: Suite, rows: Sequence[tuple[str, str]]) -> Iterator[Found]:
     prompts = [case.prompt for case in suite.cases]
-    near: defaultdict[int, list[Pair]] = defaultdict(list)
-    for pair in similar_pairs(prompts, [text for _, text in rows], threshold=AGAINST_TRAINING):
-        near[pair.left].append(pair)
-    for index, pairs in near.items():
-        nearest = max(pairs, key=lambda pair: pair.similarity)
-        place, _ = rows[nearest.right]
+    for found in near(prompts, [text for _, text in rows], threshold=AGAINST_TRAINING):
+        place, _ = rows[found.other]
         text = (
-            f"case {suite.cases[index].id!r} is {nearest.similarity:.2f} similar to a training "
-            f"row ({place}){_more(pairs)}; below {AGAINST_TRAINING} it tests more than memory"
+            f"case {suite.cases[found.position].id!r} is {found.similarity:.2f} similar to a "
+            f"training row ({place}){_more(found)}; below {AGAINST_TRAINING} it tests more than "
+            "memory"
         )
-        yield ("cases", index), "near_training", text
+        yield ("cases", found.position), "near_training", text
 
 
 def _duplicates(suite: Suite, places: Places) -> Iterator[Found]:
     texts = [_conversation(case) for case in suite.cases]
-    plain = [normalized(text) for text in texts]
-    same: dict[int, int] = {}
-    near: defaultdict[int, list[Pair]] = defaultdict(list)
-    for pair in similar_pairs(texts, threshold=WITHIN_SUITE):
-        one, two = suite.cases[pair.left], suite.cases[pair.right]
-        if plain[pair.left] == plain[pair.right] and one.tools == two.tools:
-            same.setdefault(pair.right, pair.left)
-        elif one.group is None or one.group != two.group:
-            near[pair.right].append(pair)
-    for index in sorted({*same, *near}):
+    same = dict(_same(suite, [normalized(text) for text in texts]))
+    alike = {
+        found.position: found
+        for found in near(texts, threshold=WITHIN_SUITE, aside=_asked_knowingly(suite))
+    }
+    for index in sorted({*same, *alike}):
         case = suite.cases[index]
         if index in same:
             other = suite.cases[same[index]]
@@ -152,13 +145,38 @@ def _duplicates(suite: Suite, places: Places) -> Iterator[Found]:
                 text = f"{asks}, with the same tools, but expects otherwise; decide which is right"
                 yield ("cases", index), "contradiction", text
         else:
-            nearest = max(near[index], key=lambda pair: pair.similarity)
+            found = alike[index]
             text = (
-                f"case {case.id!r} is {nearest.similarity:.2f} similar to "
-                f"{_named(suite, nearest.left, places)}{_more(near[index])}; "
+                f"case {case.id!r} is {found.similarity:.2f} similar to "
+                f"{_named(suite, found.other, places)}{_more(found)}; "
                 "put both into one group, or rewrite one"
             )
             yield ("cases", index), "near_duplicate", text
+
+
+def _same(suite: Suite, plain: Sequence[str]) -> Iterator[tuple[int, int]]:
+    """
+    Yield each case that asks what an earlier one asks, with the same tools, and the first of those.
+    """
+    seen: defaultdict[str, list[int]] = defaultdict(list)
+    for index, text in enumerate(plain):
+        tools = suite.cases[index].tools
+        earlier = (other for other in seen[text] if suite.cases[other].tools == tools)
+        if (other := next(earlier, None)) is not None:
+            yield index, other
+        else:
+            seen[text].append(index)
+
+
+def _asked_knowingly(suite: Suite) -> Callable[[int], Any]:
+    """
+    Return which cases have the group of a case: that they are alike is known.
+    """
+    import numpy as np
+
+    names = {case.group: number for number, case in enumerate(suite.cases)}
+    groups = np.array([-1 if c.group is None else names[c.group] for c in suite.cases])
+    return lambda position: (groups == groups[position]) & (groups >= 0)
 
 
 def _specs(case: Case) -> list[Any]:
@@ -170,8 +188,8 @@ def _named(suite: Suite, index: int, places: Places) -> str:
     return f"case {suite.cases[index].id!r} ({file if line is None else f'{file}:{line}'})"
 
 
-def _more(pairs: Sequence[Pair]) -> str:
-    return f" and near {len(pairs) - 1} more" if len(pairs) > 1 else ""
+def _more(found: Near) -> str:
+    return f" and near {found.similar - 1} more" if found.similar > 1 else ""
 
 
 def _conversation(case: Case) -> str:
