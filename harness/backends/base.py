@@ -108,6 +108,30 @@ class Templated(Protocol):
         """
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """
+    One thing that was checked before a checkpoint is asked.
+    """
+
+    what: str
+    finding: str
+    broken: bool = False
+    """Whether what is measured would not be the checkpoint."""
+
+
+@runtime_checkable
+class Preflighted(Protocol):
+    """
+    A backend that can be checked before it is asked, such as a server.
+    """
+
+    def preflight(self, requests: Sequence[Request]) -> Iterator[Finding]:
+        """
+        Yield what is found with *requests*, of which there may be none, one check at a time.
+        """
+
+
 @runtime_checkable
 class Watched(Protocol):
     """

@@ -13,6 +13,7 @@ from harness.cli.options import (
     add_command,
     add_out,
     add_policy,
+    add_preflight,
     add_quiet,
     add_root,
     add_served,
@@ -55,6 +56,7 @@ def add_parser(commands: Commands) -> None:
     add_batch_size(command)
     add_asking(command)
     add_served(command)
+    add_preflight(command)
     add_tool_names(command)
     command.add_argument(
         "--json", type=target, metavar="FILE", help="write what was measured there; - prints it"

@@ -7,7 +7,15 @@ import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
-from harness.cli.options import add_command, add_json, add_root
+from harness.cli.options import (
+    CHECKPOINT,
+    add_command,
+    add_dialect,
+    add_json,
+    add_root,
+    add_served,
+    run_options,
+)
 from harness.cli.output import table, wrote_json
 from harness.cli.parser import Commands
 from harness.errors import ExitCode, HarnessError
@@ -26,6 +34,14 @@ def add_parser(commands: Commands) -> None:
     purpose = "check what is installed, the hardware, and what works"
     command = add_command(commands, "doctor", run, purpose)
     command.add_argument(
+        "checkpoint",
+        nargs="?",
+        metavar="CHECKPOINT",
+        help=f"check this checkpoint instead: {CHECKPOINT}",
+    )
+    add_dialect(command, "found from the chat template")
+    add_served(command)
+    command.add_argument(
         "-v",
         "--verbose",
         action="store_true",
@@ -41,7 +57,10 @@ def run(arguments: argparse.Namespace) -> int:
     """
     from harness.workflow.project import open_project
 
-    rows = examine(open_project(arguments.root))
+    if arguments.checkpoint is None:
+        rows = examine(open_project(arguments.root))
+    else:
+        rows = list(_of_checkpoint(arguments))
     data = [{"what": row.what, "finding": row.finding, "broken": row.broken} for row in rows]
     if not wrote_json(data, arguments.json):
         shown = rows if arguments.verbose else in_short(rows)
@@ -68,6 +87,13 @@ class Finding(NamedTuple):
         ``ok`` or ``BROKEN``.
         """
         return "BROKEN" if self.broken else "ok"
+
+
+def _of_checkpoint(arguments: argparse.Namespace) -> Iterator[Finding]:
+    from harness.workflow.preflight import examine as examined
+
+    for found in examined(arguments.checkpoint, run_options(arguments)):
+        yield Finding(found.what, found.finding, found.broken)
 
 
 def in_short(rows: Iterable[Finding]) -> list[Finding]:

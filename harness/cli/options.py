@@ -211,6 +211,18 @@ def add_served(command: Parser) -> None:
     )
 
 
+def add_preflight(command: Parser) -> None:
+    """
+    ``--no-preflight``.
+    """
+    command.add_argument(
+        "--no-preflight",
+        dest="preflight",
+        action="store_false",
+        help="do not check a server before it is asked",
+    )
+
+
 def add_api_key(command: Parser) -> None:
     """
     ``--api-key-env``.

@@ -15,6 +15,7 @@ from harness.cli.options import (
     add_detail,
     add_opened,
     add_out,
+    add_preflight,
     add_root,
     add_served,
     add_suite,
@@ -54,6 +55,7 @@ def add_parser(commands: Commands) -> None:
     add_batch_size(command)
     add_asking(command)
     add_served(command)
+    add_preflight(command)
     add_choice(command)
     command.add_argument(
         "--draft",

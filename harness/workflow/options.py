@@ -49,6 +49,8 @@ class RunOptions:
     """The environment variable that holds a server's key."""
     request_timeout: float | None = None
     """Seconds that a server has for one answer."""
+    preflight: bool = True
+    """Whether a server is checked before it is asked."""
     max_new_tokens: int | None = None
     seed: int | None = None
     limit: int | None = None

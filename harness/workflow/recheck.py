@@ -286,6 +286,7 @@ def _ask(run: StoredRun, cases: set[str], folder: Path, asking: _Asking) -> Stor
         device=record.backend.device,
         dtype=record.backend.dtype,
         batch_size=1,
+        preflight=False,
         tokenizer=record.checkpoint.extra.get("tokenizer_of"),
         api_key_env=asking.api_key_env if is_served(record.checkpoint.reference) else None,
         repeats=1 + max(case.repeat for case in record.cases),

@@ -38,6 +38,7 @@ from harness.workflow.options import (
     serving,
     suite_reference,
 )
+from harness.workflow.preflight import check
 from harness.workflow.project import Project, open_project
 
 
@@ -160,6 +161,8 @@ def run_opened(plan: RunPlan, backend: Backend, progress: Progress) -> StoredRun
         resume = can_resume(folder, suite=whole.document, plan=begun_with)
         if not resume:
             discard_run(folder)
+    if options.preflight:
+        check(backend, shown, progress)
     started = now()
     with start_run(folder, suite=whole.document, plan=begun_with, resume=resume) as writer:
         _answer(plan, shown, backend, writer, progress)

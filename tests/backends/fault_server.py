@@ -77,7 +77,8 @@ class Asked(BaseHTTPRequestHandler):
         """
         said = {"role": "assistant", **(message or self.server.model(self.body))}
         called = bool(said.get("tool_calls"))
-        self.choose({"message": said, "finish_reason": "tool_calls" if called else "stop"})
+        choice = {"message": said, "finish_reason": "tool_calls" if called else "stop"}
+        self.choose(choice, read=self.server.count(self.body))
 
     def complete(self) -> None:
         text = f"echo {len(self.question)}"
@@ -187,6 +188,13 @@ def model(body: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def count(body: Mapping[str, Any]) -> int:
+    """
+    Return how many tokens a request has: one for four letters.
+    """
+    return len(json.dumps([body["messages"], body.get("tools")])) // 4
+
+
 class FaultServer(ThreadingHTTPServer):
     """
     The server, on a port of its own.
@@ -202,6 +210,8 @@ class FaultServer(ThreadingHTTPServer):
         self.seen: list[tuple[str, Any, dict[str, str]]] = []
         self.fingerprint: str | None = "fp-1"
         self.model: Callable[[Mapping[str, Any]], dict[str, Any]] = model
+        self.count: Callable[[Mapping[str, Any]], int] = count
+        """How many tokens a request has."""
         self.pages: dict[str, Any] = {
             "/v1/models": {
                 "data": [{"id": "cand", "owned_by": "vllm", "max_model_len": 4096}],

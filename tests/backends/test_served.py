@@ -19,7 +19,7 @@ from harness.errors import BackendError, HarnessError, UsageError
 from harness.messages import Message, Tool, ToolCall
 from harness.transcript import Key, Transcript
 
-from .fault_server import Asked, Fault, FaultServer, fault_server
+from .fault_server import Asked, Fault, FaultServer, count, fault_server
 
 SEARCH = Tool.from_schema(
     {"name": "search", "parameters": {"type": "object", "properties": {"query": {}}}}
@@ -186,7 +186,7 @@ def test_the_message_is_kept_with_the_body_around_it(server: FaultServer):
         "response": {
             "model": "cand",
             "system_fingerprint": "fp-1",
-            "usage": {"prompt_tokens": 20, "completion_tokens": 3},
+            "usage": {"prompt_tokens": count(server.answered[0]), "completion_tokens": 3},
             "choices": [{"index": 0, "finish_reason": "stop"}],
         },
     } == transcript.message

@@ -8,20 +8,29 @@ that the server refuses is dropped, once, when it is opened, and is named in run
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import ExitStack
+from functools import partial
 from typing import Any, ClassVar, Self
 
-from harness.backends.base import BackendOptions, Generation, Request
+from harness.backends.base import BackendOptions, Finding, Generation, Request
 from harness.backends.engine.decoding import row_seed
 from harness.backends.served.address import Address, Key
 from harness.backends.served.answers import starts_answer, whole
 from harness.backends.served.client import Client, Reply, RequestError
 from harness.backends.served.identity import Identity, changes, identify
+from harness.backends.served.preflight import (
+    OTHERS,
+    answers_are_stable,
+    asking,
+    defaults_are_greedy,
+    tried,
+)
 from harness.checkpoints.checkpoint import Checkpoint
 from harness.checkpoints.reference import Reference
 from harness.errors import BackendError, UsageError
+from harness.messages import Message
 from harness.transcript import Key as AnswerKey
 from harness.transcript import Timing, Transcript
 
@@ -32,6 +41,15 @@ TIMEOUT = 300.0
 """Seconds for one try of one request, by default."""
 
 _REFUSED = (400, 422)
+_SHORT = Generation(max_new_tokens=24)
+_QUESTIONS = tuple(
+    Request(
+        key=AnswerKey(f"preflight-{number}"),
+        messages=(Message(role="user", content=f"What is {number} and {number}?"),),
+        tools=(),
+    )
+    for number in range(1 + OTHERS)
+)
 _CHANGES = 8
 # A server behind a load balancer may be another one with each answer.
 _SEED = 2**31 - 1
@@ -184,6 +202,27 @@ class ServedBackend(ABC):
             future = self._stream(payload)
             wait([future])
             yield self._read(future, request, kept, timed=True)
+
+    def preflight(self, requests: Sequence[Request]) -> Iterator[Finding]:
+        """
+        Look for what goes wrong in silence: see `harness.backends.served.preflight`.
+        """
+        yield from tried(self._checks(requests))
+
+    def _checks(self, requests: Sequence[Request]) -> list[tuple[str, Callable[[], Finding]]]:
+        """
+        Return what `preflight` checks; here what chat and raw completions share.
+        """
+        _, _, submit = asking(self._client, self.path)
+        kind = self._identity.kind
+        rows = [self._payload(each, _SHORT) for each in (*requests[: 1 + OTHERS], *_QUESTIONS)]
+        payloads = [row[0] for row in rows if not isinstance(row, Transcript)]
+        first, others = payloads[0], payloads[1 : 1 + OTHERS]
+        settings = tuple(sampling(_SHORT, None))
+        return [
+            ("same answer", partial(answers_are_stable, submit, first, others, kind)),
+            ("default sampling", partial(defaults_are_greedy, submit, first, settings, kind)),
+        ]
 
     def close(self) -> None:
         """

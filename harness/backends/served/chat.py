@@ -6,19 +6,35 @@ answers is what a product gets. `completions` takes them out of the way.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
-from harness.backends.base import BackendOptions, Generation, Request
+from harness.backends.base import BackendOptions, Finding, Generation, Request
 from harness.backends.served.answers import around_message, choice_of, finish_reason, usage
 from harness.backends.served.backend import ServedBackend, sampling
-from harness.checkpoints.chat_template import chat_template, knows_developer
+from harness.backends.served.client import RequestError
+from harness.backends.served.preflight import (
+    asking,
+    calls_arrive,
+    context_is_whole,
+    parser_hint,
+    tools_are_read,
+)
+from harness.checkpoints.chat_template import (
+    chat_template,
+    conversation,
+    knows_developer,
+    render,
+)
 from harness.checkpoints.checkpoint import Checkpoint
 from harness.checkpoints.digests import tokenizer_digests
 from harness.checkpoints.loading import load_tokenizer
 from harness.checkpoints.locate import locate
 from harness.checkpoints.reference import Reference, parse_reference
 from harness.dialects.registry import dialect, own_template
+from harness.errors import BackendError
 from harness.messages import Message
 from harness.transcript import Key, Timing, Transcript, is_answer
 
@@ -32,6 +48,32 @@ _TOOL: Mapping[str, Any] = {
 }
 
 
+_NESTED: Mapping[str, Any] = {
+    "type": "function",
+    "function": {
+        "name": "set_alarm",
+        "description": "Set an alarm.",
+        "parameters": {
+            "type": "object",
+            "properties": {
+                "time": {
+                    "type": "object",
+                    "properties": {"hour": {"type": "integer"}, "minute": {"type": "integer"}},
+                    "required": ["hour", "minute"],
+                },
+                "days": {"type": "array", "items": {"type": "string"}},
+            },
+            "required": ["time", "days"],
+        },
+    },
+}
+_CALLS = (
+    ("call without arguments", _TOOL, "What time is it? Call current_time."),
+    ("call with nested arguments", _NESTED, "Set an alarm for 7:30 on Monday and Friday."),
+)
+_ONE = Generation(max_new_tokens=1)
+
+
 class ChatBackend(ServedBackend):
     """
     A model as its server's chat API shows it.
@@ -41,8 +83,8 @@ class ChatBackend(ServedBackend):
     path = "/chat/completions"
 
     _developer = False
-    _length = "max_tokens"
     _declares = True
+    _tokenizer: Any = None
 
     def _opened(self, reference: Reference, options: BackendOptions) -> Checkpoint:
         self._declares = options.declares_tools
@@ -52,7 +94,7 @@ class ChatBackend(ServedBackend):
             located = locate(
                 parse_reference(options.tokenizer), weights=False, notify=options.notify
             )
-            tokenizer = load_tokenizer(located)
+            tokenizer = self._tokenizer = load_tokenizer(located)
             template = chat_template(tokenizer)
             known = {**tokenizer_digests(tokenizer), "extra": {"tokenizer_of": options.tokenizer}}
         self._developer = template is not None and knows_developer(template)
@@ -64,6 +106,59 @@ class ChatBackend(ServedBackend):
             response_template=own_template(spoken),
             **known,
         )
+
+    def _settle(self, options: BackendOptions) -> None:
+        try:
+            super()._settle(options)
+        except RequestError as exc:
+            if exc.status is None or not re.search(r"tool[ _-]?(choice|call)", str(exc)):
+                raise
+            raise BackendError(f"{exc}; {parser_hint(self._identity.kind)}") from None
+
+    def _checks(self, requests: Sequence[Request]) -> list[tuple[str, Callable[[], Finding]]]:
+        ask, stream, _ = asking(self._client, self.path)
+        kind = self._identity.kind
+        checks = super()._checks(requests)
+        if any(request.tools for request in requests) or (not requests and self._declares):
+            probe = self._without_refused({**self._probe(), **sampling(_ONE, None)})
+            calls = [
+                (what, partial(calls_arrive, ask, stream, self._call(tool, words), what, kind))
+                for what, tool, words in _CALLS
+            ]
+            declared = ("tool declarations", partial(tools_are_read, ask, probe, kind))
+            checks = [declared, *calls, *checks]
+        if requests:
+            longest = max(requests, key=_size)
+            payload = self._payload(longest, _ONE)
+            if not isinstance(payload, Transcript):
+                expected = self._tokens(longest)
+                whole = partial(context_is_whole, ask, payload[0], kind, expected)
+                checks.insert(0, ("context", whole))
+        return checks
+
+    def _call(self, tool: Mapping[str, Any], words: str) -> dict[str, Any]:
+        """
+        Return a request that asks the model to call *tool*.
+        """
+        return self._without_refused(
+            {
+                "model": self._model,
+                "messages": [{"role": "user", "content": words}],
+                "tools": [tool],
+                "tool_choice": "auto",
+                "max_tokens": 128,
+                **sampling(_ONE, None),
+            }
+        )
+
+    def _tokens(self, request: Request) -> int | None:
+        """
+        Return how many tokens *request* has by --tokenizer; None without one.
+        """
+        if self._tokenizer is None:
+            return None
+        rows = conversation(request.messages, chat_template(self._tokenizer))
+        return len(render(self._tokenizer, rows, [tool.schema for tool in request.tools]))
 
     def _probe(self) -> dict[str, Any]:
         declared = {"tools": [_TOOL], "tool_choice": "auto"} if self._declares else {}
@@ -115,6 +210,14 @@ class ChatBackend(ServedBackend):
             finish_reason=finish_reason(choice),
             timing=timing,
         )
+
+
+def _size(request: Request) -> int:
+    """
+    Return about how long a request is, in letters.
+    """
+    declared = sum(len(json.dumps(tool.schema)) for tool in request.tools)
+    return declared + sum(len(json.dumps(message.to_chat())) for message in request.messages)
 
 
 def chat(messages: Sequence[Message], *, developer: bool) -> list[dict[str, Any]]:

@@ -1,0 +1,264 @@
+"""
+What goes wrong with served tool calls in silence, looked for before anything is judged.
+
+Each finding that is broken is one sentence and names the setting of the server that cures it; the
+facts behind them are in docs/served.md.
+"""
+
+import contextlib
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from typing import Any
+
+from harness.backends.base import Finding
+from harness.backends.served.answers import choice_of, starts_answer, usage, whole
+from harness.backends.served.client import Client, Reply, RequestError
+
+ALONE, OTHERS = 5, 8
+"""How often one prompt is asked alone and among others, and how many others there are."""
+
+_FILLER = 64
+# Words put in front of the longest case: a server that cuts prompts reads none of them.
+
+_TEMPLATE = {
+    "vllm": "start vLLM with --chat-template FILE that shows them",
+    "sglang": "start SGLang with --chat-template FILE that shows them",
+    "llama.cpp": "start llama-server with --jinja and, if need be, --chat-template-file FILE",
+    "ollama": "give its Modelfile a TEMPLATE that shows .Tools",
+    "tgi": "give the model's tokenizer_config.json a chat_template that shows them",
+    "transformers serve": "give the model a chat_template.jinja that shows them",
+}
+_CONTEXT = {
+    "vllm": "start vLLM with a larger --max-model-len",
+    "sglang": "start SGLang with a larger --context-length",
+    "llama.cpp": "start llama-server with a larger -c, or a smaller -np if it has several slots",
+    "ollama": "set OLLAMA_CONTEXT_LENGTH, or num_ctx in its Modelfile",
+    "tgi": "start TGI with larger --max-input-tokens and --max-total-tokens",
+}
+_PARSER = {
+    "vllm": "start vLLM with --enable-auto-tool-choice and the --tool-call-parser of the family",
+    "sglang": "start SGLang with the --tool-call-parser of the family",
+    "llama.cpp": "start llama-server with --jinja",
+    "ollama": "use a model whose TEMPLATE calls tools",
+    "transformers serve": "use a model whose tokenizer declares how it calls tools",
+}
+_BATCH = {
+    "vllm": "VLLM_BATCH_INVARIANT=1 makes vLLM's answers independent of it",
+    "sglang": "--enable-deterministic-inference makes SGLang's answers independent of it",
+}
+_DEFAULTS = {
+    "vllm": "--generation-config vllm leaves out those of the checkpoint",
+    "sglang": "--sampling-defaults openai leaves out those of the checkpoint",
+    "ollama": "PARAMETER temperature 0 in its Modelfile changes them",
+}
+
+
+def parser_hint(kind: str) -> str:
+    """
+    Return how a server of *kind* is made to read tool calls.
+    """
+    return _PARSER.get(kind, "turn on its tool calls and choose the parser of the model's family")
+
+
+def tools_are_read(ask: "Ask", request: Mapping[str, Any], kind: str) -> Finding:
+    """
+    Find out whether declared tools reach the model: they take tokens.
+    """
+    bare = {name: value for name, value in request.items() if name not in ("tools", "tool_choice")}
+    with_tools, without = (usage(ask(each), "prompt_tokens") for each in (request, bare))
+    what = "tool declarations"
+    if with_tools is None or without is None:
+        return Finding(what=what, finding="unknown: the server counts no prompt_tokens")
+    if with_tools > without:
+        return Finding(what=what, finding=f"shown: they take {with_tools - without} tokens")
+    cure = _TEMPLATE.get(kind, "give the server a chat template that shows them")
+    said = f"the server drops them: a prompt has {with_tools} tokens with and without; {cure}"
+    return Finding(what=what, finding=said, broken=True)
+
+
+def context_is_whole(
+    ask: "Ask", longest: Mapping[str, Any], kind: str, expected: int | None
+) -> Finding:
+    """
+    Find out whether the longest case is read whole: more text in it takes more tokens.
+    """
+    what = "context"
+    cure = _CONTEXT.get(kind, "give the server a longer context")
+    messages = [dict(row) for row in longest["messages"]]
+    place = max(place for place, row in enumerate(messages) if row["role"] == "user")
+    messages[place]["content"] = "again " * _FILLER + str(messages[place]["content"])
+    try:
+        plain, more = (
+            usage(ask(each), "prompt_tokens")
+            for each in (longest, {**longest, "messages": messages})
+        )
+    except RequestError as exc:
+        said = f"the longest case does not fit with {_FILLER} words more: {exc}; {cure}"
+        return Finding(what=what, finding=said, broken=True)
+    if plain is None or more is None:
+        return Finding(what=what, finding="unknown: the server counts no prompt_tokens")
+    if more - plain < _FILLER // 2:
+        said = (
+            f"the server cuts prompts: the longest case has {plain} tokens, and {more} with "
+            f"{_FILLER} words more; {cure}"
+        )
+        return Finding(what=what, finding=said, broken=True)
+    if expected is not None and plain < expected:
+        said = (
+            f"the server reads {plain} tokens of the longest case, which has {expected} by "
+            f"--tokenizer: its template leaves something out, or it cuts prompts; {cure}"
+        )
+        return Finding(what=what, finding=said, broken=True)
+    return Finding(what=what, finding=f"the longest case is read whole: {plain} tokens")
+
+
+def calls_arrive(
+    ask: "Ask", stream: "Ask", request: Mapping[str, Any], what: str, kind: str
+) -> Finding:
+    """
+    Find out whether a call arrives, in one piece and streamed. A model that does not call shows
+    nothing.
+    """
+    name = request["tools"][0]["function"]["name"]
+    plain, streamed = (_called(each(request)) for each in (ask, stream))
+    for how, found in (("", plain), ("streamed ", streamed)):
+        if isinstance(found, str) and name in found and ("{" in found or "(" in found):
+            said = f"the server left a {how}call in the text; {parser_hint(kind)}"
+            return Finding(what=what, finding=said, broken=True)
+    if isinstance(plain, str) and isinstance(streamed, str):
+        return Finding(what=what, finding="unknown: the model does not call when asked to")
+    if plain != streamed:
+        said = (
+            f"it is {_shown(plain)} in one piece and {_shown(streamed)} streamed: the server's "
+            f"parser loses it; {parser_hint(kind)}, of a version without this fault"
+        )
+        return Finding(what=what, finding=said, broken=True)
+    assert isinstance(plain, list)  # the texts are dealt with
+    if not all(isinstance(arguments, Mapping) for _, arguments in plain):
+        said = f"its arguments do not arrive as an object: {_shown(plain)}; {parser_hint(kind)}"
+        return Finding(what=what, finding=said, broken=True)
+    return Finding(what=what, finding=f"arrives: {_shown(plain)}")
+
+
+def _called(body: Mapping[str, Any]) -> "str | list[tuple[Any, Any]]":
+    """
+    Return names and arguments of the calls in an answer, or its text if there are none.
+    """
+    message = choice_of(body).get("message")
+    message = message if isinstance(message, Mapping) else {}
+    calls = message.get("tool_calls")
+    if not isinstance(calls, list) or not calls:
+        return str(message.get("content") or "")
+    found = []
+    for call in calls:
+        function = call.get("function") if isinstance(call, Mapping) else None
+        function = function if isinstance(function, Mapping) else {}
+        arguments = function.get("arguments")
+        with contextlib.suppress(ValueError):
+            arguments = json.loads(arguments) if isinstance(arguments, str) else arguments
+        found.append((function.get("name"), arguments))
+    return found
+
+
+def _shown(found: "str | list[tuple[Any, Any]]") -> str:
+    if isinstance(found, str):
+        return "text" if found else "nothing"
+    return ", ".join(f"{name} {json.dumps(arguments)}" for name, arguments in found)
+
+
+def answers_are_stable(
+    submit: "Submit", request: Mapping[str, Any], others: Sequence[Mapping[str, Any]], kind: str
+) -> Finding:
+    """
+    Ask one prompt alone and among others: how far answers depend on what else is asked.
+    """
+    alone = [_answer(submit(request).result()) for _ in range(ALONE)]
+    among: list[str] = []
+    for _ in range(ALONE):
+        futures = [submit(request), *(submit(each) for each in others)]
+        among.append(_answer(futures[0].result()))
+        for future in futures[1:]:
+            future.exception()
+    what = "same answer"
+    if len(set(alone)) > 1:
+        said = (
+            f"no: {len(set(alone))} different answers to one prompt asked {ALONE} times alone; "
+            "`harness aa` measures this noise"
+        )
+        return Finding(what=what, finding=said)
+    apart = sum(answer != alone[0] for answer in among)
+    if apart:
+        cure = _BATCH.get(kind, "with --concurrency 1 they do not")
+        said = (
+            f"alone yes, but {apart} of {ALONE} differ among {len(others)} others: answers depend "
+            f"on what else is asked; {cure}, and `harness aa` measures this noise"
+        )
+        return Finding(what=what, finding=said)
+    said = f"yes: {ALONE} times alone and {ALONE} among {len(others)} others"
+    return Finding(what=what, finding=said)
+
+
+def defaults_are_greedy(
+    submit: "Submit", request: Mapping[str, Any], settings: Sequence[str], kind: str
+) -> Finding:
+    """
+    Ask one prompt without sampling settings: whoever sends none gets the server's.
+    """
+    greedy = _answer(submit(request).result())
+    bare = {name: value for name, value in request.items() if name not in settings}
+    apart = sum(_answer(submit(bare).result()) != greedy for _ in range(ALONE))
+    what = "default sampling"
+    if not apart:
+        return Finding(what=what, finding="greedy, as far as one prompt shows")
+    cure = _DEFAULTS.get(kind, "a run says its own in full")
+    said = f"not greedy: {apart} of {ALONE} answers differ where a client says none; {cure}"
+    return Finding(what=what, finding=said)
+
+
+Ask = Callable[[Mapping[str, Any]], Mapping[str, Any]]
+"""Posts a request and returns the body of its answer."""
+
+Submit = Callable[[Mapping[str, Any]], "Future[Reply]"]
+
+
+def asking(client: Client, path: str) -> tuple[Ask, Ask, Submit]:
+    """
+    Return how *path* is asked: for a whole answer, for a streamed one, and without waiting.
+    """
+
+    def submit(payload: Mapping[str, Any]) -> "Future[Reply]":
+        return client.submit(path, payload)
+
+    def ask(payload: Mapping[str, Any]) -> Mapping[str, Any]:
+        return submit(payload).result().body
+
+    def stream(payload: Mapping[str, Any]) -> Mapping[str, Any]:
+        streamed = {**payload, "stream": True}
+        reply = client.submit(path, streamed, starts=starts_answer).result()
+        return reply.body if reply.pieces is None else whole(reply.pieces)
+
+    return ask, stream, submit
+
+
+def tried(checks: Sequence[tuple[str, Callable[[], Finding]]]) -> Iterator[Finding]:
+    """
+    Yield what each check finds. One that the server does not answer finds nothing: the same request
+    in the run is an error of its case.
+    """
+    for what, check in checks:
+        try:
+            yield check()
+        except (RequestError, ValueError) as exc:
+            yield Finding(what=what, finding=f"unknown: {exc}")
+
+
+def _answer(reply: Reply) -> str:
+    """
+    Return what an answer says, to be compared with another.
+    """
+    choice = choice_of(reply.body)
+    message = choice.get("message")
+    if not isinstance(message, Mapping):
+        return str(choice.get("text"))
+    return json.dumps([_called(reply.body), message.get("content")], sort_keys=True)
