@@ -379,6 +379,24 @@ def test_fault_a_refused_connection():
         open_backend(f"openai:cand@http://127.0.0.1:{port}/v1", BackendOptions())
 
 
+def test_a_server_that_cannot_list_its_models_is_asked_all_the_same(server: FaultServer):
+    """
+    `transformers serve` answers HTTP 500 where the hub's cache is not there.
+    """
+
+    def breaks(request: Asked) -> bool:
+        if request.path == "/v1/models":
+            request.send({}, 500)
+            return True
+        return False
+
+    server.faults.append(breaks)
+    backend = opened(server)
+
+    assert "vllm" == backend.describe()["server"]["kind"]
+    assert all(each.error is None for each in answers(backend, asked()).values())
+
+
 def only_cases(act: Any) -> Fault:
     def fault(request: Asked) -> bool:
         if not request.asks:
@@ -523,6 +541,21 @@ def test_fault(server: FaultServer, name: str):
     quick = {"request_timeout": 0.3} if "0.3 s" in message else {}
 
     assert message in error_of(server, **quick)
+
+
+def test_a_stream_that_says_why_it_ended_is_whole(server: FaultServer):
+    """
+    `transformers serve` sends no ``[DONE]``.
+    """
+    end = {"choices": [{"delta": {"content": "hi"}, "finish_reason": "stop"}]}
+    server.faults.append(only_cases(lambda request: request.stream([end], done=False)))
+    backend = opened(server)
+
+    [transcript] = backend.answer_alone(asked(), GENERATION)
+    backend.close()
+
+    assert transcript.message is not None
+    assert "hi" == transcript.message["content"]
 
 
 STREAM_FAULTS: dict[str, tuple[Any, str]] = {

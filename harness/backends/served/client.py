@@ -180,7 +180,7 @@ class Client:
         try:
             return self._portal.call(self._looked_up, url, content, TRIES if insist else 1)
         except RequestError as exc:
-            if insist and isinstance(exc, _AgainError):
+            if insist and isinstance(exc, _AgainError) and exc.status is None:
                 raise RequestError(str(exc), exc.status) from None
             return None
 
@@ -204,6 +204,8 @@ class Client:
             try:
                 return await self._try(url, content, None, min(self._timeout, _CONNECT))
             except _AgainError as exc:
+                if exc.status not in (None, 503):
+                    raise
                 wait = FIRST_WAIT * 2 ** (number - 1) if exc.wait is None else exc.wait
                 await asyncio.sleep(min(wait, LONGEST_WAIT))
         return await self._try(url, content, None, min(self._timeout, _CONNECT))
@@ -399,9 +401,9 @@ class _Body:
                 if any(self._line(line) for line in lines):
                     return b""
         if self.events is not None:
-            if self._line(bytes(body)):
-                return b""
-            raise RequestError(f"{place} ended its stream before the answer had ended")
+            # Some servers do not say that a stream is complete; its last event shows it.
+            self._line(bytes(body))
+            return b""
         return bytes(body)
 
     def _line(self, line: bytes) -> bool:
