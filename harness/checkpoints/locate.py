@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
 
-from harness.checkpoints.embedded import embedded_model, quiet_transformers
+from harness.checkpoints.embedded import MODELS, embedded_model, quiet_transformers
 from harness.checkpoints.reference import HUB_ID, SCHEMES, Reference, parse_reference
 from harness.errors import CheckpointError, UsageError, boundary
 
@@ -95,8 +95,8 @@ def _folder(
     match = HUB_ID.fullmatch(target)
     if folder.exists() or match is None:
         can_only_be_one = folder.is_absolute() or target.startswith((".", "~"))
-        also = "" if can_only_be_one else ", and it is not a hub id like org/name@revision"
-        raise CheckpointError(f"{target}: no such folder{also}{_meant(target)}")
+        also = "" if can_only_be_one else f", not a hub id like org/name@revision{_meant(target)}"
+        raise CheckpointError(f"{target}: no such folder{also}")
     return _snapshot(
         match["id"],
         match["revision"],
@@ -109,11 +109,15 @@ def _folder(
 
 def _meant(target: str) -> str:
     """
-    Return the scheme that *target* begins with if it is misspelled.
+    Return the scheme that was left out of *target* or is misspelled, or those there are.
     """
-    word, colon, _ = target.partition(":")
+    if target in MODELS:
+        return f"; did you mean embedded:{target}?"
+    word, colon, rest = target.partition(":")
     near = get_close_matches(word, SCHEMES.names(), n=1) if colon else []
-    return f"; did you mean {near[0]}: ?" if near else ""
+    if near:
+        return f"; did you mean {near[0]}:{rest}?"
+    return f", and begins with none of {', '.join(f'{each}:' for each in SCHEMES.names())}"
 
 
 def _snapshot(
