@@ -2,6 +2,7 @@
 A checkpoint asked, its answers judged and the run stored: ``harness run``.
 """
 
+import shlex
 from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass, field, replace
@@ -14,13 +15,13 @@ from harness.backends.registry import open_backend
 from harness.canonical import digest
 from harness.checkpoints.checkpoint import Checkpoint
 from harness.dialects.registry import spoken_by
-from harness.errors import StoreError, UsageError
+from harness.errors import BackendError, StoreError, UsageError
 from harness.provenance import date_today, environment, hardware, now, packages
 from harness.runs.record import RunRecord, Selection, make_record
 from harness.runs.runner import keys, latency_sample
 from harness.runs.runner import run as ask
 from harness.runs.serving import Serving
-from harness.runs.store import RUN, StoredRun, load_run, read_transcripts_by_key
+from harness.runs.store import RUN, UNFINISHED, StoredRun, load_run, read_transcripts_by_key
 from harness.runs.verify import verified
 from harness.runs.writer import RunWriter, can_resume, discard_run, start_run
 from harness.scoring.cases import SCORER_VERSION
@@ -68,7 +69,16 @@ def run(
     plan = replace(plan, drafts=_drafts(project, whole.name, options))
     opening = options.backend_options(whole, progress=progress)
     with closing(open_backend(checkpoint, opening)) as backend:
-        return run_opened(plan, backend, progress)
+        folder = out or project.fresh_folder(whole.name, backend.checkpoint.reference)
+        try:
+            return run_opened(replace(plan, out=folder), backend, progress)
+        except (KeyboardInterrupt, BackendError):
+            if (folder / UNFINISHED).is_file():
+                progress.notify(
+                    f"{folder}: unfinished; the same command with "
+                    f"--out {shlex.quote(str(folder))} --resume continues it"
+                )
+            raise
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -198,6 +198,33 @@ def test_a_choice_that_cannot_be_made_is_an_error_and_nothing_is_begun(
     assert not (project / "part").exists()
 
 
+def test_an_interrupted_run_names_its_folder_and_is_continued_as_it_says(
+    project: Path, capsys: pytest.CaptureFixture[str]
+):
+    """
+    Without ``--out`` nobody else knows the folder.
+    """
+    (project / "once.py").write_text(
+        "from pathlib import Path\n"
+        "def model(messages, tools):\n"
+        '    if "matter 3." in messages[-1]["content"] and not Path("calm").exists():\n'
+        '        Path("calm").touch()\n'
+        "        raise KeyboardInterrupt\n"
+        '    return {"role": "assistant", "content": "Yes."}\n'
+    )
+    asked = ["run", "ask", "--checkpoint", "python:once:model"]
+
+    assert 130 == main(asked)
+    (said,) = [
+        line for line in capsys.readouterr().err.splitlines() if "unfinished; the same" in line
+    ]
+    folder, _, rest = said.partition(": unfinished; the same command with ")
+
+    assert 0 == main([*asked, *rest.removesuffix(" continues it").split()])
+    assert (Path(folder) / "run.json").is_file()
+    assert f"resuming {folder}: 3 answers are there" in capsys.readouterr().err
+
+
 def test_a_complete_run_resumed_is_shown_and_that_is_said(
     project: Path, capsys: pytest.CaptureFixture[str]
 ):
