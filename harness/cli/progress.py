@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from harness.wording import duration
+from harness.wording import count, duration
 
 if TYPE_CHECKING:
     from harness.workflow.options import Progress
@@ -29,9 +29,10 @@ def say(text: str) -> None:
 
 
 @contextmanager
-def watching(label: str, *, quiet: bool = False) -> Iterator["Progress"]:
+def watching(label: str, *, to: str = "make", quiet: bool = False) -> Iterator["Progress"]:
     """
-    Yield callbacks that show how many answers are made; the bar is closed at the end.
+    Yield callbacks that show how many answers are made, or what else is done *to* them; the bar is
+    closed at the end.
     """
     from harness.workflow.options import Progress
 
@@ -53,14 +54,14 @@ def watching(label: str, *, quiet: bool = False) -> Iterator["Progress"]:
 
             bar = tqdm(total=total, desc=label, unit="answer", file=sys.stderr, leave=False)
         else:
-            say(f"{label}: {total} answers to make")
+            say(f"{label}: {count(total, 'answer')} to {to}")
             log = _Log(label, total)
 
-    def advance(count: int) -> None:
+    def advance(many: int) -> None:
         if bar is not None:
-            bar.update(count)
+            bar.update(many)
         if log is not None:
-            log.made += count
+            log.made += many
 
     def notify(text: str) -> None:
         if bar is not None:

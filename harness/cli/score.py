@@ -60,7 +60,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     project = open_project(arguments.root)
     label = arguments.suite or str(arguments.source)
-    with watching(label, quiet=arguments.quiet) as progress:
+    with watching(label, to="judge", quiet=arguments.quiet) as progress:
         if arguments.match and arguments.quiet:
             # What was not joined is a result, not progress.
             progress = replace(progress, notify=say)

@@ -26,6 +26,16 @@ def test_score_judges_stored_text_again_without_changing_it(project: Path):
     assert old == again
 
 
+def test_answers_that_are_there_are_counted_as_ones_to_judge(
+    project: Path, capsys: pytest.CaptureFixture[str]
+):
+    run(project, "old", answers())
+
+    assert 0 == main(["score", "old.jsonl", "--suite", "ask", "--out", "again"])
+
+    assert f"ask: {COUNT} answers to judge\n" in capsys.readouterr().err
+
+
 def test_score_takes_a_transcript_file(project: Path):
     run(project, "old", answers(wrong=10))
     source = "old/transcripts.jsonl"
