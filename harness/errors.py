@@ -131,5 +131,17 @@ def boundary(error: type[HarnessError], what: str) -> Iterator[None]:
     except HarnessError:
         raise
     except Exception as exc:
-        reason = " ".join(str(exc).split()) or type(exc).__name__
+        reason = " ".join(_said(exc, what).split()) or type(exc).__name__
         raise error(f"{what}: {reason}") from exc
+
+
+def _said(exc: Exception, what: str) -> str:
+    """
+    Return the text of *exc*: of an error of the operating system without its number, and with the
+    file only if *what* does not name it.
+    """
+    if not isinstance(exc, OSError) or not exc.strerror:
+        return str(exc)
+    if exc.filename is None or str(exc.filename) in what:
+        return exc.strerror
+    return f"{exc.filename}: {exc.strerror}"

@@ -77,6 +77,17 @@ def chance(p: float) -> str:
     return f"p {p:.2g}" if p >= 0.0001 else "p < 0.0001"
 
 
+def meant(name: str, known: Iterable[str]) -> str:
+    """
+    Return the end of a sentence about a name that need not be known: the known one that it is most
+    likely a misspelling of, or nothing.
+    """
+    from difflib import get_close_matches
+
+    close = get_close_matches(name.casefold(), known, n=1, cutoff=0.8)
+    return f"; did you mean {close[0]!r}?" if close else ""
+
+
 def suggest(name: object, known: Iterable[str]) -> str:
     """
     Return the end of a sentence about an unknown name: the closest known one, or those there are.

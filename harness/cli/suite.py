@@ -19,6 +19,7 @@ from harness.cli.output import table, wrote_json
 from harness.cli.parser import Commands, Parser
 from harness.errors import ExitCode, UsageError
 from harness.reports.escape import line
+from harness.wording import count
 
 if TYPE_CHECKING:
     from harness.importers.writing.update import Updated
@@ -267,9 +268,9 @@ def run_import(arguments: argparse.Namespace) -> int:
     for note in made.notes:
         print(line(str(note)))
     quarantined = sum(case.quarantine is not None for case in made.suite.cases)
-    counts = [f"{len(made.suite.cases)} cases", f"{quarantined} of them in quarantine"]
-    counts += [f"{count} rows in {kind}.jsonl" for kind, count in made.training_rows.items()]
-    counts.append(f"{len(made.notes) or 'no'} note{'' if len(made.notes) == 1 else 's'}")
+    counts = [count(len(made.suite.cases), "case"), f"{quarantined} of them in quarantine"]
+    counts += [f"{count(many, 'row')} in {kind}.jsonl" for kind, many in made.training_rows.items()]
+    counts.append(count(len(made.notes), "note") if made.notes else "no notes")
     print(f"made {made.folder}: {', '.join(counts)}")
     print(f"next: `harness suite check {made.folder}`")
     return ExitCode.PASS
@@ -305,10 +306,10 @@ def _show_update(done: "Updated") -> None:
     for kept in done.kept:
         print(line(f"edited here and kept: {kept}"))
     counts = [
-        f"{len(done.suite.cases)} cases",
+        count(len(done.suite.cases), "case"),
         f"{len(done.added)} added",
         f"{len(done.changed)} changed",
-        f"{len(done.kept)} kept as edited",
+        count(len(done.kept), "conflict"),
         f"{len(done.gone)} gone from the source",
     ]
     print(f"updated {done.folder}: {', '.join(counts)}")

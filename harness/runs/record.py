@@ -221,10 +221,10 @@ def decode(text: str, source: str) -> RunRecord:
     try:
         data = parse_json(text)
     except (ValueError, RecursionError) as exc:
-        raise RecordError(f"{source}: no run.json: {exc}") from exc
+        raise RecordError(f"{source}: not valid JSON: {exc}") from exc
     form = data.get("format") if isinstance(data, dict) else None
     if not isinstance(form, int) or form < 1:
-        raise RecordError(f'{source}: no run.json: it has no "format"')
+        raise RecordError(f'{source}: not a run.json: it has no "format"')
     if form > FORMAT:
         raise RecordError(
             f"{source}: format {form} is newer than this harness reads ({FORMAT}); upgrade harness"

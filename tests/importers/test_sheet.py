@@ -16,6 +16,7 @@ import pytest
 from harness.cli.main import main
 from harness.errors import UsageError
 from harness.importers.base import Imported
+from harness.importers.readers.tables import read_table
 from harness.importers.registry import importer
 from harness.importers.writing.convert import import_suite
 from harness.suites.lint.check import check
@@ -267,11 +268,33 @@ def test_a_case_with_a_faulty_row_is_left_out_whole(tmp_path: Path):
     assert "left out with the row on line 3, which is of its case" == imported.notes[1].message
 
 
+def test_a_sheet_that_is_not_there_is_named_once_and_without_a_number(tmp_path: Path):
+    missing = tmp_path / "rows.csv"
+
+    with pytest.raises(UsageError) as caught:
+        read_table(missing, [])
+
+    assert f"{missing} cannot be read: No such file or directory" == str(caught.value)
+
+
 def test_a_column_nobody_knows_is_noted_once(tmp_path: Path):
     imported = sheet(tmp_path, {**SOUND, "owner": "Ann"}, {**SOUND, "id": "b", "owner": "Bo"})
 
     assert [f"{tmp_path}/rows.csv:2: 'owner' has no place in a suite and is left out (2 rows)"] == [
         str(note) for note in imported.notes
+    ]
+
+
+@pytest.mark.parametrize(
+    ("column", "known"), [("tag", "tags"), ("expectnone2", "expect_none"), ("Gruop", "group")]
+)
+def test_a_misspelt_column_is_noted_with_the_one_that_was_meant(
+    tmp_path: Path, column: str, known: str
+):
+    imported = sheet(tmp_path, {**SOUND, column: "yes"})
+
+    assert [f"left out (1 row); did you mean {known!r}?"] == [
+        note.message.partition(" and is ")[2] for note in imported.notes
     ]
 
 

@@ -269,8 +269,8 @@ def test_a_later_format_is_refused_with_what_to_do() -> None:
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("", "no run.json"),
-        ("[]", 'no "format"'),
+        ("", "not valid JSON"),
+        ("[]", 'not a run.json: it has no "format"'),
         ("{}", 'no "format"'),
         ('{"format": "1"}', 'no "format"'),
         ('{"format": 0}', 'no "format"'),

@@ -12,6 +12,7 @@ from harness.documents import read_document
 from harness.errors import UsageError, boundary
 from harness.suites.schema import named
 from harness.suites.tools import tool_flaws
+from harness.wording import count, meant
 
 _Made = TypeVar("_Made")
 
@@ -97,21 +98,21 @@ def each_row(
 
 def unknown_keys(rows: Iterable[Row], known: Iterable[str]) -> list[Problem]:
     """
-    Return one note for each key that is not in *known*, at the first row that has it.
+    Return one note for each key that is not in *known*, at the first row that has it. It names the
+    known key that was probably meant.
     """
     taken = set(known)
     first: dict[str, Row] = {}
-    count: dict[str, int] = {}
+    rows_with: dict[str, int] = {}
     for row in rows:
         for key in row.value:
             if key not in taken:
                 first.setdefault(key, row)
-                count[key] = count.get(key, 0) + 1
+                rows_with[key] = rows_with.get(key, 0) + 1
     return [
-        row.note(f"{key!r} has no place in a suite and is left out ({_times(count[key])})")
+        row.note(
+            f"{key!r} has no place in a suite and is left out ({count(rows_with[key], 'row')})"
+            f"{meant(key, taken)}"
+        )
         for key, row in first.items()
     ]
-
-
-def _times(count: int) -> str:
-    return "1 row" if count == 1 else f"{count} rows"

@@ -105,6 +105,17 @@ def test_what_both_changed_stays_as_edited_and_both_values_are_said(
     assert wanted(LOOSE) == case("b")["expect"]
 
 
+def test_one_case_is_counted_as_one(suite: Path, capsys: pytest.CaptureFixture[str]):
+    table(ROWS[0])
+    capsys.readouterr()
+
+    assert 0 == main(
+        [*"suite import sheet rows.csv --tools fruit/tools.json".split(), "--out", "one"]
+    )
+
+    assert "made one: 1 case, 0 of them in quarantine" in capsys.readouterr().out
+
+
 def test_new_rows_are_added_and_missing_ones_are_kept_and_named(
     suite: Path, capsys: pytest.CaptureFixture[str]
 ):
@@ -115,7 +126,7 @@ def test_new_rows_are_added_and_missing_ones_are_kept_and_named(
 
     assert "added: d\n" in said
     assert "gone from the source, kept here: c\n" in said
-    assert "updated fruit: 4 cases, 1 added, 0 changed, 0 kept as edited, 1 gone from the" in said
+    assert "updated fruit: 4 cases, 1 added, 0 changed, 0 conflicts, 1 gone from the" in said
     after = Path("fruit/cases.jsonl").read_text("utf-8")
     assert after.startswith(before), "lines that do not change are not touched"
     assert "d" == json.loads(after.splitlines()[-1])["id"]
