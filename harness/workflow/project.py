@@ -24,7 +24,7 @@ from harness.gating.policy import Policy, default_policy, read_policy
 from harness.runs.record import RunRecord
 from harness.runs.store import RUN, UNFINISHED, StoredRun, load_run
 from harness.suites.files import SUITE_FILE, find_suites, suite_path
-from harness.wording import suggest
+from harness.wording import meant, suggest
 
 _KEYS = ("suites", "baselines", "reports")
 _PACKAGE = Path(__file__).parents[1]
@@ -89,8 +89,7 @@ class Project:
         found = None if holds_run(folder) else self._named(text, suite)
         if found is None and not folder.exists():
             raise StoreError(
-                f"{text!r} is neither a run folder nor a baseline"
-                f"{suggest(text, self.baseline_names(suite))}"
+                f"{text!r} is neither a run folder nor a baseline{self._nearest(text, suite)}"
             )
         return load_run(found or folder)
 
@@ -115,8 +114,15 @@ class Project:
         _refuse_empty("baseline", text)
         found = self._named(text, None)
         if found is None or not holds_run(found):
-            raise StoreError(f"no baseline {text!r}{suggest(text, self.baseline_names(None))}")
+            raise StoreError(f"no baseline {text!r}{self._nearest(text, None)}")
         return found
+
+    def _nearest(self, text: str, suite: str | None) -> str:
+        """
+        Return the end of a sentence about an unknown baseline, which may leave out its suite.
+        """
+        names = self.baseline_names(suite)
+        return meant(text, {name.rpartition("/")[2] for name in names}) or suggest(text, names)
 
     def _named(self, text: str, suite: str | None) -> Path | None:
         """

@@ -23,9 +23,13 @@ from .conftest import answers, run
         (["gate", "ask/v1", "--baseline", "v11"], "no baseline 'v11'; did you mean 'v1'?"),
         (["gate", "ask/v1", "--baseline", "v1", "--anchor", "v11"], "; did you mean 'v1'?"),
         (["explain", "ask/v1", "c1", "--baseline", "v11"], "no baseline 'v11'; did you mean 'v1'?"),
+        (["baseline", "rm", "v11"], "no baseline 'v11'; did you mean 'v1'?"),
+        (["baseline", "rename", "v11", "v2"], "no baseline 'v11'; did you mean 'v1'?"),
+        (["baseline", "show", "v11"], "neither a run folder nor a baseline; did you mean 'v1'?"),
         (["baseline", "history", "--metric", "acuracy"], "'acuracy'; did you mean 'accuracy'?"),
         (["suite", "show", "asc"], "unknown suite 'asc': "),
         (["suite", "import", "bfc", "x", "--out", "y"], "'bfc' (did you mean 'bfcl'?)"),
+        (["suite", "import", "sheets", "b3.csv"], "'sheets' (did you mean 'sheet'?)"),
         (
             ["score", "ask/v1", "--suite", "ask", "--dialect", "hermess"],
             "unknown dialect 'hermess' (did you mean 'hermes'?)",
@@ -34,7 +38,7 @@ from .conftest import answers, run
             ["score", "ask/v1", "--suite", "ask", "--tool-names", "dots-to-underscore"],
             "unknown value 'dots-to-underscore'; did you mean 'dots-to-underscores'?",
         ),
-        (["run", "ask", "--checkpoint", "replya:x"], "did you mean replay: ?"),
+        (["run", "ask", "--checkpoint", "replya:x"], "did you mean replay:x?"),
         (
             ["run", "ask", "--checkpoint", "embedded:smollm2"],
             "unknown embedded model 'smollm2'; did you mean 'smollm2-135m'?",
