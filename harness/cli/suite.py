@@ -66,7 +66,7 @@ def add_parser(commands: Commands) -> None:
 def _add_import(take: Parser) -> None:
     from harness.importers.registry import added, names
 
-    take.add_argument("format", metavar="FORMAT", help=members(names(), added()))
+    take.add_argument("format", metavar="FORMAT", type=_format, help=members(names(), added()))
     take.add_argument(
         "rows",
         nargs="*",
@@ -105,6 +105,19 @@ def _add_import(take: Parser) -> None:
         help="merge the cases by id into the suite in --out: what was edited there stays, and no "
         "case is removed",
     )
+
+
+def _format(name: str) -> str:
+    """
+    Return the name of a format as it is, once it is known to be one: what else is missing matters
+    only then.
+
+    Raises:
+        UsageError: if it is not.
+    """
+    from harness.importers.registry import importer
+
+    return importer(name).name
 
 
 def run_list(arguments: argparse.Namespace) -> int:
