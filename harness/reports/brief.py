@@ -17,7 +17,6 @@ from harness.reports.blocks import (
     Entry,
     Inline,
     Listing,
-    Names,
     Paragraph,
     Points,
     Section,
@@ -38,7 +37,6 @@ _REASONS = 3
 _SENTENCE = 280
 """How much of a reason is said, in characters."""
 _ROWS = 8
-_NAMED = 6
 
 
 def brief(report: Report) -> tuple[Section, ...]:
@@ -107,15 +105,22 @@ def _compared(report: Report, comparison: Comparison) -> Iterator[Section]:
     else:
         yield Section(title="", blocks=changes.summary(report, comparison))
     yield Section(title="Metrics that moved", blocks=tuple(_moved(comparison, verdict)))
-    if failed := comparison.must_pass_failed:
-        names = failed[:_NAMED]
-        more = f"… and {len(failed) - _NAMED:,} more" if len(failed) > _NAMED else ""
-        yield Section(
-            title=f"Must pass and did not ({len(failed)})",
-            blocks=(Names(names=names), Paragraph(text=more)),
-        )
+    failed = comparison.must_pass_failed
+    yield Section(
+        title=f"Must pass and did not ({len(failed)})",
+        blocks=(_lines(evidence.named(report, failed)),),
+    )
     broken = evidence.broken(report, comparison)
-    yield Section(title=f"Broken ({len(broken)})", blocks=(_lines(broken),))
+    others = evidence.broken(report, comparison, besides=failed)
+    above = len(broken) - len(others)
+    part = f", {above:,} of them above" if above and others else ""
+    yield Section(
+        title=f"Broken ({len(broken)}{part})",
+        blocks=(
+            _lines(others),
+            Paragraph(text="All of them must pass: listed above." if above and not others else ""),
+        ),
+    )
     fixed = len(comparison.rates["accuracy"].fixed)
     said = [plural(fixed, "fixed case")] if fixed else []
     yield _rest([*left_out, *said, "every metric", "the answers"])

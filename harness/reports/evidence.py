@@ -2,7 +2,7 @@
 Cases with their evidence: what was asked, what was answered, and what was wrong with it.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from harness.comparison.compare import Comparison
 from harness.reports.blocks import Entry, Inline, Mood, Quote
@@ -37,11 +37,14 @@ def failures(run: RunView) -> tuple[Entry, ...]:
     )
 
 
-def broken(report: Report, comparison: Comparison) -> tuple[Entry, ...]:
+def broken(
+    report: Report, comparison: Comparison, *, besides: Collection[str] = ()
+) -> tuple[Entry, ...]:
     """
-    Return the cases that were correct and no longer are.
+    Return the cases that were correct and no longer are, without those in *besides*.
     """
-    return _flips(report, comparison.rates["accuracy"].broken, was_correct=True)
+    names = [name for name in comparison.rates["accuracy"].broken if name not in besides]
+    return _flips(report, names, was_correct=True)
 
 
 def fixed(report: Report, comparison: Comparison) -> tuple[Entry, ...]:

@@ -67,6 +67,8 @@ def test_a_gate_says_what_decides_in_40_lines(small: Path, capsys: pytest.Captur
     for title in ("Metrics that moved", "Must pass and did not (24)", "Broken (24)"):
         assert title in lines
     assert re.search(rf"^  {CASES[0]}  incorrect, must pass: \w+: ", text, re.MULTILINE)
+    assert 1 == sum(line.startswith(f"  {CASES[0]}") for line in lines)
+    assert "  All of them must pass: listed above." in lines
     assert re.search(r"^  … and \d+ more$", text, re.MULTILINE)
     assert "-v also shows: " in text
     assert "Confusion matrix" not in lines

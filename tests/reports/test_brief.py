@@ -94,6 +94,23 @@ def test_each_broken_case_has_one_line_with_its_first_fault():
     assert "incorrect: wrong_tool: expected search_kb" in listing.entries[0].note
 
 
+def test_a_case_that_must_pass_and_broke_is_listed_once_and_counted_in_both():
+    report = REPORTS["gate"]()
+    assert report.comparison is not None
+    (failed,) = report.comparison.must_pass_failed
+    broke = report.comparison.rates["accuracy"].broken
+
+    must, broken = section(report, "Must pass"), section(report, "Broken")
+
+    above, others = must.blocks[0], broken.blocks[0]
+    assert isinstance(above, Listing)
+    assert isinstance(others, Listing)
+    assert "Must pass and did not (1)" == must.title
+    assert f"Broken ({len(broke)}, 1 of them above)" == broken.title
+    assert [failed] == [entry.name for entry in above.entries]
+    assert {*broke} - {failed} == {entry.name for entry in others.entries}
+
+
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
