@@ -3,10 +3,14 @@ What two runs were made with, field by field, and what a difference means for co
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Literal
 
+from harness.backends.base import Generation
+from harness.checkpoints.checkpoint import Checkpoint
+from harness.provenance import Environment
 from harness.runs.record import RunRecord
+from harness.runs.serving import Serving
 
 Effect = Literal[
     "compared", "rejudge", "rejudged", "common_cases", "not_comparable", "latency", "noted"
@@ -23,6 +27,26 @@ What a difference between two runs means:
 - ``noted``: listed, without effect.
 """
 
+
+_BLOCKS = {
+    "checkpoint": Checkpoint,
+    "backend": Serving,
+    "generation": Generation,
+    "environment": Environment,
+}
+_OF_A_SERVER = (
+    "kind",
+    "version",
+    "model",
+    "max_length",
+    "weights",
+    "template",
+    "fingerprints",
+    "refused",
+    "prompt",
+    "changed",
+)
+"""What `harness.backends.served` says of a server, docs/served.md."""
 
 _CHANGED = "backend.server.changed"
 _OF_THE_MODEL = ("model", "weights", "template")
@@ -66,6 +90,23 @@ def differences(old: RunRecord, new: RunRecord) -> Iterator[Difference]:
             yield Difference(field=field, old=was, new=now, effect=_effect(field, before, after))
 
 
+def names_of_fields(*records: RunRecord) -> frozenset[str]:
+    """
+    Return every name that `Difference.allowed_by` can take: of a field that any run may have, or of
+    one that only these have.
+    """
+    paths = {field for record in records for field in _settings(record)}
+    paths |= {f"backend.server.{key}" for key in _OF_A_SERVER}
+    for block, kind in _BLOCKS.items():
+        paths |= {f"{block}.{each.name}" for each in fields(kind) if each.name != "extra"}
+    names = {path.rpartition(".")[2] for path in paths}
+    for path in paths:
+        while path:
+            names.add(path)
+            path = path.rpartition(".")[0]
+    return frozenset(names)
+
+
 def _settings(record: RunRecord) -> dict[str, Any]:
     """
     Every field that tells how a run was made, by dotted path.
@@ -80,7 +121,7 @@ def _settings(record: RunRecord) -> dict[str, Any]:
         "scorer_version": record.scorer_version,
         "harness_version": record.harness_version,
     }
-    for block in ("checkpoint", "backend", "generation", "environment"):
+    for block in _BLOCKS:
         fields.update(_flat(block, getattr(record, block).to_json()))
     return fields
 

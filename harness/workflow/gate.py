@@ -11,7 +11,8 @@ from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
-from harness.errors import PolicyError
+from harness.comparison.differences import names_of_fields
+from harness.errors import PolicyError, UsageError
 from harness.gating.decision import Gated, decide
 from harness.gating.policy import Policy
 from harness.provenance import date_today
@@ -53,6 +54,7 @@ def gate(
     Raises:
         StoreError: if a run or baseline is missing: a gate without its anchor never passes.
         PolicyError: if the policy is not valid, or limits a slice that neither run has a case of.
+        UsageError: if no runs can differ in a field in *allow*.
     """
     project, progress = project or open_project(), progress or Progress()
     today = today or date_today()
@@ -67,6 +69,7 @@ def gate(
     _check_slices(policy, old, new)
     name = policy.anchor if anchor is None else anchor
     pinned = None if name is None else project.baseline(new.record, name)
+    _check_allowed(allow, old, new, *filter(None, [pinned]))
 
     def against(baseline: StoredRun) -> Gated:
         gated = decide(compare(baseline, new), policy, allow=allow, today=today)
@@ -96,3 +99,10 @@ def _check_slices(policy: Policy, *runs: StoredRun) -> None:
             raise PolicyError(
                 f"[slices.{tag}]: no case of these runs has this tag{suggest(tag, known)}"
             )
+
+
+def _check_allowed(allow: Sequence[str], *runs: StoredRun) -> None:
+    known = names_of_fields(*(run.record for run in runs)) if allow else frozenset()
+    for name in allow:
+        if name not in known:
+            raise UsageError(f"unknown field {name!r} to allow{suggest(name, known)}")

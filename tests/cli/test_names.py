@@ -23,6 +23,14 @@ from .conftest import answers, run
         (["gate", "ask/v1", "--baseline", "v11"], "no baseline 'v11'; did you mean 'v1'?"),
         (["gate", "ask/v1", "--baseline", "v1", "--anchor", "v11"], "; did you mean 'v1'?"),
         (["explain", "ask/v1", "c1", "--baseline", "v11"], "no baseline 'v11'; did you mean 'v1'?"),
+        (
+            ["gate", "ask/v1", "--baseline", "v1", "--allow-mismatch", "generation", "dtpye"],
+            "unknown field 'dtpye' to allow; did you mean 'dtype'?",
+        ),
+        (
+            ["gate", "ask/v1", "--baseline", "v1", "--allow-mismatch", "backend.sever.kind"],
+            "unknown field 'backend.sever.kind' to allow; did you mean 'backend.server.kind'?",
+        ),
         (["baseline", "rm", "v11"], "no baseline 'v11'; did you mean 'v1'?"),
         (["baseline", "rename", "v11", "v2"], "no baseline 'v11'; did you mean 'v1'?"),
         (["baseline", "show", "v11"], "neither a run folder nor a baseline; did you mean 'v1'?"),

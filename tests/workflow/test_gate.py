@@ -12,7 +12,7 @@ import pytest
 import harness
 from harness.cli.demo import gate_candidate
 from harness.cli.main import main
-from harness.errors import StoreError
+from harness.errors import StoreError, UsageError
 from harness.gating.decision import Gated
 from harness.gating.policy import default_policy
 from harness.gating.verdict import Verdict
@@ -195,3 +195,43 @@ def test_nothing_changed_is_a_verdict_of_its_own_kind(project: Path):
     assert "pass" == same.verdict
     assert "nothing changed: every answer is the same to the token" in same.reasons[0].text
     assert "inconclusive" == other.verdict
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        "backend",
+        "backend.dtype",
+        "dtype",
+        "backend.server",
+        "backend.server.kind",
+        "fingerprints",
+        "backend.tool_names",
+        "generation.top_p",
+        "suite.name",
+        "checkpoint.response_template",
+    ],
+)
+def test_a_field_that_runs_can_differ_in_may_be_allowed_though_these_do_not_have_it(
+    project: Path, field: str
+):
+    run = load_run(Path("runs/first"))
+
+    assert "pass" == harness.gate("v1", run, allow=[field]).verdict.verdict
+
+
+def test_a_field_that_no_run_can_differ_in_is_not_allowed_in_silence(project: Path):
+    run = load_run(Path("runs/first"))
+
+    with pytest.raises(UsageError, match=r"unknown field 'foo' to allow; choose from "):
+        harness.gate("v1", run, allow=["foo"])
+
+
+def test_what_only_one_of_the_runs_says_of_its_backend_may_be_allowed(project: Path):
+    run = load_run(Path("runs/first"))
+    backend = replace(run.record.backend, extra={"quantization": "int4"})
+    other = replace(run, record=replace(run.record, backend=backend))
+
+    gated = harness.gate("v1", other, allow=["quantization"], recheck=False)
+
+    assert "pass" == gated.verdict.verdict
