@@ -152,7 +152,7 @@ def no_workflow_commands() -> Iterator[None]:
 
 def deliver(report: "Report", arguments: argparse.Namespace) -> "TextIO":
     """
-    Write the requested forms, and show the report if none of them is printed.
+    Write the requested forms and name their files, and show the report if no form is printed.
 
     Return where the last line belongs: beside a printed form, on standard error.
     """
@@ -160,6 +160,7 @@ def deliver(report: "Report", arguments: argparse.Namespace) -> "TextIO":
     from harness.renderers.registry import renderer
 
     printed = False
+    wrote = []
     for name, target in arguments.forms:
         text = renderer(name)(report)
         if target == PRINTED:
@@ -167,11 +168,14 @@ def deliver(report: "Report", arguments: argparse.Namespace) -> "TextIO":
             printed = True
         else:
             write_text(Path(target), text)
+            wrote.append(target)
     if arguments.github:
         _write_for_github(report)
     if not printed and not arguments.quiet:
         show(report, everything=arguments.verbose)
         print()
+    if wrote and not arguments.quiet:
+        say(line(f"wrote: {', '.join(wrote)}"))
     return sys.stderr if printed else sys.stdout
 
 

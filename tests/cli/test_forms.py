@@ -265,3 +265,20 @@ def test_python_renders_what_the_command_writes(project: Path):
         assert (project / file).read_text("utf-8") == harness.render(subject, name), name
     with pytest.raises(UsageError, match=r"did you mean 'markdown'"):
         harness.render(new, "markdwon")
+
+
+def test_each_report_that_was_written_is_named(project: Path, capsys: pytest.CaptureFixture[str]):
+    run(project, "old", answers())
+    save("old")
+    run(project, "new", answers())
+    files = ["--html", "nodir/x.html", "--markdown", "x.md", "--json", "-"]
+    capsys.readouterr()
+
+    assert 0 == main(["gate", "new", "--baseline", "old", *files])
+    gated = capsys.readouterr()
+    assert 0 == main(["report", "new", *files, "-q"])
+    quiet = capsys.readouterr()
+
+    assert "wrote: nodir/x.html, x.md" in gated.err.splitlines()
+    assert "wrote" not in quiet.err + quiet.out
+    assert Path("nodir/x.html").is_file()
