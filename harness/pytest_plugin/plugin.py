@@ -19,7 +19,7 @@ import pytest
 
 from harness.errors import HarnessError
 from harness.pytest_plugin.failures import begin_with_the_message, end_at_the_test
-from harness.pytest_plugin.items import SuiteFile, SuiteItem
+from harness.pytest_plugin.items import GateItem, SuiteFile, SuiteItem
 from harness.pytest_plugin.session import SESSION, SUITE_FILE, PytestSession
 
 if TYPE_CHECKING:
@@ -210,6 +210,21 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> SuiteFile 
     outside = not file_path.is_relative_to(parent.config.rootpath)
     name = f"{file_path.parent.name}/{file_path.name}" if outside else None
     return SuiteFile.from_parent(parent, path=file_path, nodeid=name)
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """
+    End the session where what all tests of its suites need is not there: one error, not one for
+    each case.
+    """
+    items = [item for item in session.items if isinstance(item, SuiteItem)]
+    if not items or session.testsfailed or session.config.getoption("collectonly"):
+        return
+    gated = [item.file.suite for item in items if isinstance(item, GateItem)]
+    try:
+        session.config.stash[SESSION].prepare(gated=gated)
+    except HarnessError as exc:
+        raise pytest.UsageError(str(exc)) from exc
 
 
 @pytest.hookimpl(wrapper=True)

@@ -193,6 +193,19 @@ class PytestSession:
         opening = self._options.backend_options(*self._suites, progress=Progress(notify=self.say))
         return open_backend(self.reference, opening)
 
+    def prepare(self, *, gated: "Iterable[Suite]") -> None:
+        """
+        Look up the baselines of the suites to be *gated* and open the checkpoint, before anything
+        is asked.
+
+        Raises:
+            HarnessError: if a baseline is missing, or the checkpoint cannot be opened.
+        """
+        for suite in gated:
+            assert self.baseline is not None  # or there would be no gate item
+            self.project.baseline_of(suite.name, self.baseline)
+        self.backend()
+
     def lend(self) -> "Backend":
         """
         Return the checkpoint under test to tests, which may keep it until the session ends.

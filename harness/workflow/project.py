@@ -151,16 +151,25 @@ class Project:
         Raises:
             StoreError: if there is neither; a gate without a baseline is an error, never a pass.
         """
+        return load_run(self.baseline_of(record.suite.name, name))
+
+    def baseline_of(self, suite: str, name: str) -> Path:
+        """
+        Return the folder of the baseline *name* of a suite, or of the run in the folder *name*.
+
+        Raises:
+            StoreError: if there is neither.
+        """
         # `baseline list` and `compare` name a baseline with its suite.
-        within = name.removeprefix(f"{record.suite.name}/")
-        folder = self.baselines / record.suite.name / within
+        within = name.removeprefix(f"{suite}/")
+        folder = self.baselines / suite / within
         if _is_name(within) and folder.is_dir():
-            return load_run(folder)
+            return folder
         if holds_run(Path(name)):
-            return load_run(Path(name))
-        known = self.baseline_names(record.suite.name)
+            return Path(name)
+        known = self.baseline_names(suite)
         raise StoreError(
-            f"suite {record.suite.name} has no baseline {within!r}{suggest(within, known)}\n"
+            f"suite {suite} has no baseline {within!r}{suggest(within, known)}\n"
             f"`harness baseline save RUN --name {within}` accepts a run; its folder will do, too"
         )
 

@@ -327,12 +327,33 @@ def test_a_wrong_suite_is_a_collection_error_that_names_the_line(project: Projec
     assert [] == project.asked()
 
 
-def test_a_checkpoint_that_cannot_be_opened_is_an_error_of_each_case(project: Project):
-    result = project.run("suites", checkpoint="replay:nowhere.jsonl")
+@pytest.mark.parametrize(
+    ("checkpoint", "message"),
+    [
+        ("replay:nowhere.jsonl", "ERROR: nowhere.jsonl cannot be read*"),
+        ("python:model:nope", "ERROR: *nope*"),
+    ],
+)
+def test_a_checkpoint_that_cannot_be_opened_ends_the_session_with_one_error(
+    project: Project, checkpoint: str, message: str
+):
+    project.pytester.makepyfile(test_own="def test_own(): open('own.txt', 'w').close()")
 
-    result.assert_outcomes(errors=5)
-    assert "Traceback" not in result.stdout.str()
-    result.stdout.fnmatch_lines(["*nowhere.jsonl*cannot be read*"])
+    result = project.run(".", checkpoint=checkpoint)
+
+    assert pytest.ExitCode.USAGE_ERROR == result.ret
+    result.assert_outcomes()
+    result.stderr.fnmatch_lines([message])
+    assert 1 == len([line for line in result.errlines if "ERROR" in line])
+    assert not (project.path / "own.txt").exists()
+    assert "Traceback" not in result.stdout.str() + result.stderr.str()
+
+
+def test_what_is_only_listed_opens_no_checkpoint(project: Project):
+    result = project.run("suites", "--collect-only", "-q", checkpoint="python:model:nope")
+
+    assert pytest.ExitCode.OK == result.ret
+    result.stdout.fnmatch_lines(["*suite.yaml::kb-1"])
 
 
 def test_a_model_that_breaks_the_run_is_asked_once(project: Project):
@@ -368,7 +389,10 @@ def test_the_dialect_can_be_given(project: Project):
     (project.path / "old.jsonl").write_text(line, "utf-8")
     project.cases(LEAVE)
 
-    project.run("suites", checkpoint="replay:old.jsonl").assert_outcomes(errors=1)
+    unread = project.run("suites", checkpoint="replay:old.jsonl")
+
+    assert pytest.ExitCode.USAGE_ERROR == unread.ret
+    unread.stderr.fnmatch_lines(["ERROR: *dialect*"])
     project.run("suites", "--dialect", "hermes", checkpoint="replay:old.jsonl").assert_outcomes(
         passed=1
     )
@@ -589,15 +613,27 @@ def test_the_gate_alone_asks_the_whole_suite(project: Project):
     assert 3 == len(project.asked())
 
 
-def test_a_gate_without_its_baseline_or_policy_is_an_error(project: Project):
+def test_a_gate_without_its_baseline_ends_the_session_before_a_case_is_asked(project: Project):
     project.cases(LEAVE)
     project.accept()
-    missing = project.run("suites", "--harness-baseline", "other")
+    (project.path / "asked.txt").unlink(missing_ok=True)
+
+    missing = project.run("suites", "--harness-baseline", "shiped")
+    of_no_gate = project.run("suites", "--harness-baseline", "shiped", "-k", "kb")
+
+    assert pytest.ExitCode.USAGE_ERROR == missing.ret
+    missing.stderr.fnmatch_lines(
+        ["ERROR: suite routing has no baseline 'shiped'; did you mean 'shipped'?"]
+    )
+    of_no_gate.assert_outcomes(passed=1, deselected=1)
+    assert ["vacation days"] == project.asked()
+
+
+def test_a_gate_without_its_policy_is_an_error(project: Project):
+    project.cases(LEAVE)
+    project.accept()
     unread = project.run("suites", "--harness-baseline", "shipped", "--harness-policy", "no.toml")
 
-    missing.assert_outcomes(passed=1, errors=1)
-    missing.stdout.fnmatch_lines(["suite routing has no baseline 'other'*"])
-    assert "exception" not in missing.stdout.str()
     unread.assert_outcomes(passed=1, errors=1)
     unread.stdout.fnmatch_lines(["*no.toml: there is no such policy file"])
 
@@ -716,7 +752,7 @@ def test_the_short_summary_begins_with_code_and_case(
         """
     )
     result = project.run("suites", "test_own.py", checkpoint="python:model:answer")
-    unopened = project.run("suites", "test_own.py", checkpoint="replay:nowhere.jsonl")
+    unopened = project.run("test_own.py", checkpoint="replay:nowhere.jsonl")
 
     result.stdout.fnmatch_lines(
         [
@@ -725,12 +761,7 @@ def test_the_short_summary_begins_with_code_and_case(
             "ERROR *suite.yaml::kb-3 - no answer: RuntimeError: the server is gone",
         ]
     )
-    unopened.stdout.fnmatch_lines(
-        [
-            "ERROR *suite.yaml::kb-2 - nowhere.jsonl cannot be read*",
-            "ERROR test_own.py::test_own - nowhere.jsonl cannot be read*",
-        ]
-    )
+    unopened.stdout.fnmatch_lines(["ERROR test_own.py::test_own - nowhere.jsonl cannot be read*"])
 
 
 def test_fixtures_skip_without_a_checkpoint(project: Project):
