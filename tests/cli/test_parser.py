@@ -53,7 +53,7 @@ def test_a_default_is_shown_where_there_is_one():
     given = [
         (name, action)
         for name, action in arguments()
-        if action.default not in (None, False, [], argparse.SUPPRESS)
+        if action.nargs != 0 and action.default not in (None, False, [], argparse.SUPPRESS)
     ]
 
     assert 5 < len(given)
