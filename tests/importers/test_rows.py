@@ -84,13 +84,19 @@ def test_every_answer_of_a_conversation_is_a_turn(tmp_path: Path):
 @pytest.mark.parametrize(
     ("keys", "reason"),
     [
-        ({"tools": "[" * 3000}, '"tools" cannot be read: nested more than 64 levels deep'),
+        (
+            {"tools": "[" * 3000 + "]" * 3000},
+            '"tools" cannot be read: nested more than 64 levels deep',
+        ),
         ({"tools": [DEEP]}, '"tools" cannot be read: nested more than 64 levels deep'),
         (
             {"tools": [{"function": {"name": "search", "paramters": {}}}]},
             "a tool has no key 'paramters'; did you mean 'parameters'?",
         ),
-        ({"arguments": "[" * 3000}, "arguments of 'search' cannot be read: nested more than 64"),
+        (
+            {"arguments": '{"a":' * 3000 + "1" + "}" * 3000},
+            "arguments of 'search' cannot be read: nested more than 64",
+        ),
         ({"arguments": '{"a": 1e999}'}, "'search' cannot be read: the number 1e999 is too large"),
     ],
 )

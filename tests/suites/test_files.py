@@ -336,7 +336,7 @@ BAD_CASES = {
         "nested more than 64 levels deep; make it flatter",
     ),
     "deep arguments as text": (
-        history("[" * 3000 + "]" * 3000),
+        history('{"a":' * 99_999 + "1" + "}" * 99_999),
         "case 'a': messages[1] is not a message: it is nested more than 64 levels deep; make it "
         "flatter",
     ),

@@ -121,7 +121,7 @@ def test_an_expression_is_refused_where_pytest_refuses_it(words: list[str]):
     try:
         Expression.compile(text)
         valid = bool(words)
-    except SyntaxError:
+    except Exception:  # a SyntaxError from pytest 9 on
         valid = False
     try:
         matcher(text)
