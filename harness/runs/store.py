@@ -78,7 +78,8 @@ class StoredRun:
             StoreError, TranscriptError: as `read_transcripts_by_key`.
         """
         text = read_intact(self.folder / TRANSCRIPTS, self._digest_of("transcripts"))
-        if text is None:
+        # msgspec refuses half a surrogate pair, which can only be escaped in UTF-8.
+        if text is None or b"\\ud" in text or b"\\uD" in text:
             return read_transcripts_by_key(self.folder)
         return _by_key_lazily(text)
 

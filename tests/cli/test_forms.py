@@ -267,6 +267,23 @@ def test_python_renders_what_the_command_writes(project: Path):
         harness.render(new, "markdwon")
 
 
+@pytest.mark.parametrize("text", ["half \ud83d pair", "\ude00"])
+def test_an_answer_with_half_a_surrogate_pair_is_reported_in_every_form(project: Path, text: str):
+    run(project, "old", answers())
+    save("old")
+    message = {"role": "assistant", "content": text}
+    run(project, "new", [{"case": "c0", "message": message}, *answers()[1:]])
+    forms = ["html", "markdown", "junit", "json", "terminal"]
+    files = [word for form in forms for word in ("--output", f"{form}={form}.out")]
+
+    assert 0 == main(["report", "new", *files])
+    assert 0 == main(["gate", "new", "--baseline", "shipped", *files])
+    assert "c0" in (project / "html.out").read_text("utf-8")
+    run_of = harness.load_run(project / "new")
+    (answer,) = (each for key, each in run_of.answers().items() if key.case == "c0")
+    assert message == answer.message
+
+
 def test_each_report_that_was_written_is_named(project: Path, capsys: pytest.CaptureFixture[str]):
     run(project, "old", answers())
     save("old")
