@@ -103,16 +103,23 @@ def write_folder(folder: Path, files: Mapping[str, str]) -> None:
             shutil.rmtree(draft, ignore_errors=True)
 
 
+def read_stored(path: Path) -> bytes:
+    """
+    Return the bytes of a file of JSON, line ends as they were written: a checkout on Windows may
+    have changed them, and JSON holds none inside a value.
+    """
+    return path.read_bytes().replace(b"\r\n", b"\n")
+
+
 def read_intact(path: Path, digest: str | None) -> bytes | None:
     """
-    Return the bytes of a file that has this *digest*, line ends aside; None if it has another, or
+    Return what `read_stored` does of a file that has this *digest*; None if it has another, or
     cannot be read.
     """
     if digest is None:
         return None
     try:
-        # A checkout on Windows may have changed the line ends; JSON holds none inside a value.
-        content = path.read_bytes().replace(b"\r\n", b"\n")
+        content = read_stored(path)
     except OSError:
         return None
     return content if digest_bytes([content]) == digest else None

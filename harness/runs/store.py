@@ -18,7 +18,7 @@ from typing import Literal
 
 from harness.canonical import digest_bytes
 from harness.errors import StoreError, TranscriptError, boundary
-from harness.files import read_intact
+from harness.files import read_intact, read_stored
 from harness.lazy import Lazily
 from harness.runs.record import Digests, RunRecord, decode
 from harness.runs.swap import heal
@@ -163,8 +163,7 @@ def digests_of(folder: Path) -> Digests:
 
 def _digest(path: Path) -> str:
     with boundary(StoreError, f"{path}: cannot be read"):
-        # A checkout on Windows may have changed the line ends; JSON holds none inside a value.
-        return digest_bytes([path.read_bytes().replace(b"\r\n", b"\n")])
+        return digest_bytes([read_stored(path)])
 
 
 def read_transcripts(path: Path) -> Iterator[Transcript]:

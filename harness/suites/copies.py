@@ -62,8 +62,8 @@ def copied_cases(path: Path, *, digest: str | None = None) -> Mapping[str, Copie
             case.id: CopiedCase(case=case, row=row)
             for case, row in zip(suite.cases, rows, strict=True)
         }
-    taken_apart = cache(_apart)
-    return Lazily(lambda: taken_apart(text)[0], lambda row: taken_apart(text)[1](row))
+    apart = cache(lambda: _apart(text))
+    return Lazily(lambda: apart()[0], lambda row: apart()[1](row))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
