@@ -11,7 +11,7 @@ from harness.comparison.compare import Comparison
 from harness.comparison.paired import PairedRate
 from harness.gating.evidence import flipped, p_value
 from harness.gating.policy import Limit, Policy
-from harness.gating.rates import judge_rate
+from harness.gating.rates import judge_rate, nothing_changed
 from harness.gating.verdict import MetricVerdict
 from harness.scoring.metrics import RATES
 from harness.stats import holm, holm_tarone
@@ -50,6 +50,8 @@ def judge_slices(policy: Policy, comparison: Comparison) -> dict[str, dict[str, 
             found[tag][name] = _unmeasured(tag, name, limit)
             continue
         metric = judge_rate(name, limit, paired, policy.alpha, adjusted[tag, name])
+        if comparison.unchanged and limit.margin:
+            metric = nothing_changed(metric)
         together = f"; p is adjusted for {count(len(tested), 'slice')} by Holm, over those that"
         found[tag][name] = replace(
             metric,

@@ -74,8 +74,13 @@ def exit_code(runs: Sequence[StoredRun]) -> ExitCode:
 
 def _may_be_unchanged(comparison: Comparison) -> bool:
     """
-    Return whether nothing that was counted differs, so that reading the text is worth while.
+    Return whether both runs answered the same cases, all of them, and nothing that was counted
+    differs, so that reading the text is worth while.
     """
+    if comparison.old_error_share or comparison.new_error_share or comparison.unpaired:
+        return False
+    if comparison.added or comparison.removed or comparison.changed:
+        return False
     return bool(comparison.scored_pairs) and not any(
         unit.broken or unit.fixed for rate in comparison.rates.values() for unit in rate.cases
     )
@@ -98,7 +103,7 @@ def _same_text(old: StoredRun, new: StoredRun) -> bool:
         }
         for run in (old, new)
     )
-    return all(now.get(key) == text for key, text in was.items())
+    return was == now
 
 
 def _judged_by(record: RunRecord, other: RunRecord) -> dict[str, Any]:

@@ -197,6 +197,37 @@ def test_nothing_changed_is_a_verdict_of_its_own_kind(project: Path):
     assert "inconclusive" == other.verdict
 
 
+@pytest.mark.parametrize("lost", ["removed", "added", "changed", "broke"])
+def test_what_was_not_compared_is_not_said_to_be_unchanged(project: Path, lost: str):
+    """
+    One common case of 120 passed as "every answer is the same to the token".
+    """
+    policy = harness.read_policy('[limits]\naccuracy = "-3pp"', "test")
+    hermes = RunOptions(dialect="hermes")
+    lines = (made("one").folder / "transcripts.jsonl").read_text().splitlines()
+    names = list(cases(0, COUNT))
+
+    def run(name: str, asked: list[str], **tags: Any) -> StoredRun:
+        write_suite(project, [question(each, group="one", **tags.get(each, {})) for each in asked])
+        said = [line for line in lines if json.loads(line)["case"] in asked]
+        if name == "new" and lost == "broke":
+            said[0] = json.dumps({"case": names[0], "error": "out of memory"})
+        Path(f"{name}.jsonl").write_text("\n".join(said))
+        return harness.run("ask", f"replay:{name}.jsonl", out=Path(f"runs/{name}"), options=hermes)
+
+    old = run("old", names[1:] if lost == "added" else names)
+    if lost == "changed":
+        changed = {names[0]: {"prompt": "another question altogether"}}
+        new = run("new", names, **changed)
+    else:
+        new = run("new", names[:-1] if lost == "removed" else names)
+
+    verdict = harness.gate(old, new, policy, recheck=False).verdict
+
+    assert "inconclusive" == verdict.verdict
+    assert all("same to the token" not in reason.text for reason in verdict.reasons)
+
+
 @pytest.mark.parametrize(
     "field",
     [
