@@ -55,16 +55,16 @@ class Lengthening:
     """The rise in tokens and its upper 95 % bound."""
 
 
-def lengthening(paired: PairedValues) -> Lengthening | None:
+def lengthening(paired: PairedValues) -> Lengthening:
     """
-    Return how much longer the typical answer got; None without an answer of any length.
+    Return how much longer the typical answer got.
 
     A group, or a case with its repeats, is one value: the mean over its answers.
+
+    Raises:
+        ValueError: if there are no pairs.
     """
-    logs = _by_unit(paired, lambda was, now: math.log(now / was))
-    if not logs:
-        return None
-    ratio = hodges_lehmann(logs, 0.90)
+    ratio = hodges_lehmann(_by_unit(paired, _log_ratio), 0.90)
     tokens = hodges_lehmann(_by_unit(paired, lambda was, now: now - was), 0.90)
     return Lengthening(
         ratio=math.exp(ratio.estimate),
@@ -94,7 +94,7 @@ def judge_lengths(
         word, says, rule = _judge_typical(limit, paired, level, found)
     old, new = paired.both
     ratio = None
-    if found is not None and found.low is not None and found.high is not None:
+    if found.low is not None and found.high is not None:
         ratio = (found.ratio, found.low, found.high)
     return MetricVerdict(
         verdict=word,
@@ -110,15 +110,15 @@ def judge_lengths(
         pairs=paired.pairs,
         ratio=ratio,
         # So few right answers that nothing can be said of their lengths say nothing against them.
-        advisory=word == "inconclusive" and ratio is None and not (found and _beyond(found, limit)),
+        advisory=word == "inconclusive" and ratio is None and not _beyond(found, limit),
     )
 
 
 def _judge_typical(
-    limit: Limit, paired: PairedValues, level: float, found: Lengthening | None
+    limit: Limit, paired: PairedValues, level: float, found: Lengthening
 ) -> tuple[MetricWord, str, str]:
     allowed = f"{percent(limit.margin)} or {LEAST_TOKENS} tokens are allowed"
-    if found is None or all(was == now for was, now in paired.values):
+    if all(was == now for was, now in paired.values):
         return "pass", "every answer is as long as before", _TYPICAL
     says = f"the typical answer {found.ratio:.2f} times as long"
     if found.low is None or found.high is None or found.most_tokens is None:
@@ -140,9 +140,7 @@ def _shown(paired: PairedValues, level: float) -> bool:
     """
     Return whether the answers got longer at all: the signed-rank test, inverted.
     """
-    shift: Shift = hodges_lehmann(
-        _by_unit(paired, lambda was, now: math.log(now / was)), 1 - 2 * level
-    )
+    shift: Shift = hodges_lehmann(_by_unit(paired, _log_ratio), 1 - 2 * level)
     return shift.low is not None and shift.low > 0
 
 
@@ -175,7 +173,11 @@ def _judge_tail(limit: Limit, paired: PairedValues, level: float) -> tuple[Metri
 
 def _by_unit(paired: PairedValues, change: Callable[[float, float], float]) -> list[float]:
     """
-    Return the mean change of each group; answers without a token have no ratio and are left out.
+    Return the mean change of each group.
     """
-    both = ([(was, now) for was, now in unit if was > 0 and now > 0] for unit in paired.units)
-    return [fmean(change(was, now) for was, now in unit) for unit in both if unit]
+    return [fmean(change(was, now) for was, now in unit) for unit in paired.units]
+
+
+def _log_ratio(was: float, now: float) -> float:
+    # An answer without a token counts as one of one token: it would have no ratio.
+    return math.log(max(now, 1.0) / max(was, 1.0))
