@@ -27,7 +27,7 @@ def judge_limits(policy: Policy, comparison: Comparison) -> dict[str, MetricVerd
     Return the verdict on every metric that *policy* limits.
     """
     found = {name: _judge(name, limit, comparison, policy) for name, limit in policy.limits.items()}
-    shared = _share_alpha(found, _at_zero_margin(policy, comparison), policy.alpha)
+    shared = _share_alpha(found, _at_zero_margin(policy, comparison), policy)
     return {
         name: _with_budget(name, policy.limits[name], comparison, metric)
         for name, metric in shared.items()
@@ -105,7 +105,7 @@ def _at_zero_margin(policy: Policy, comparison: Comparison) -> dict[str, PairedR
 
 
 def _share_alpha(
-    found: Mapping[str, MetricVerdict], zero: Mapping[str, PairedRate], alpha: float
+    found: Mapping[str, MetricVerdict], zero: Mapping[str, PairedRate], policy: Policy
 ) -> dict[str, MetricVerdict]:
     """
     Return *found* with its zero margins sharing one alpha, by closed testing.
@@ -118,7 +118,7 @@ def _share_alpha(
         return dict(found)
     worse = {name for name in zero if found[name].verdict == "regressed"}
     sets = [set(names) for k in range(2, len(zero) + 1) for names in combinations(zero, k)]
-    kept = [names for names in sets if not _worse_as_a_set(names, found, zero, alpha)]
+    kept = [names for names in sets if not _worse_as_a_set(names, found, zero, policy.alpha)]
     rule = (
         f"; the {len(zero)} zero margins share one alpha: inconclusive, not regressed, unless one "
         f"has p < alpha / {len(zero)} or {_enough(len(zero))} newly failing and none fixed, or all "
@@ -126,11 +126,14 @@ def _share_alpha(
     )
     shared = dict(found)
     for name in zero:
-        metric = replace(found[name], rule=found[name].rule + rule)
+        metric = found[name]
         if name in worse and any(name in names for names in kept):
+            metric = judge_rate(
+                name, policy.limits[name], zero[name], policy.alpha, may_be_chance=True
+            )
             says = f"among {count(len(zero), 'zero margin')} that may be chance"
             metric = replace(metric, verdict="inconclusive", reason=f"{metric.reason}, but {says}")
-        shared[name] = metric
+        shared[name] = replace(metric, rule=metric.rule + rule)
     return shared
 
 

@@ -135,7 +135,7 @@ def _about_groups(accuracy: PairedRate, alike: float) -> Iterator[str]:
         return
     if few_groups(accuracy):
         under = FEWEST_TO_PASS if groups < FEWEST_TO_PASS else FEWEST_GROUPS
-        what = "rule out a loss" if groups < FEWEST_TO_PASS else "flip: t decides, and sees less"
+        what = "rule out a loss" if groups < FEWEST_TO_PASS else "flip: t decides"
         yield f"the cases form only {count(groups, 'group')}; under {under} are too few to {what}"
     if alike > 1.05:
         unit = "case" if _alone(accuracy) else "group"

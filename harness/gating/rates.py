@@ -35,12 +35,19 @@ _ZERO_MARGIN = (
 
 
 def judge_rate(
-    name: str, limit: Limit, paired: PairedRate, alpha: float, p_adjusted: float | None = None
+    name: str,
+    limit: Limit,
+    paired: PairedRate,
+    alpha: float,
+    p_adjusted: float | None = None,
+    *,
+    may_be_chance: bool = False,
 ) -> MetricVerdict:
     """
     Return the verdict of *limit* on the rate *name* over its pairs.
 
-    If this is one of several slices, *p_adjusted* decides instead of the p-value.
+    If this is one of several slices, *p_adjusted* decides instead of the p-value. If it *may be
+    chance* among several limits, its interval holds 0, whatever it shows by itself.
     """
     margin, high_is_good = limit.margin, RATES[name].higher_is_better
     loss_word, gain_word = ("drop", "gain") if high_is_good else ("rise", "fall")
@@ -54,7 +61,7 @@ def judge_rate(
         else smallest_rise(int(found.worth), fixed / n, alpha)
     )
     too_many = not margin and newly_bad(paired) >= NEW_OFFENDERS and not fixed
-    low, high = found.interval(p < alpha or too_many)
+    low, high = found.interval((p < alpha or too_many) and not may_be_chance)
     few = found.groups is not None and found.groups < FEWEST_TO_PASS
 
     among = "" if p_adjusted is None else " among the policy's slices"

@@ -27,6 +27,7 @@ from harness.runs.record import RunRecord, Selection, SuiteReference, with_inter
 from harness.runs.serving import Serving
 from harness.scoring.metrics import measure
 from harness.scoring.results import CaseResult, Finding, Status, TurnResult
+from harness.wording import points
 
 TODAY = date(2026, 11, 22)
 
@@ -619,6 +620,9 @@ def lengths(old: float, new: float, n: int, name: str = "output_tokens") -> list
         (100, 111, 4, "inconclusive"),
         (40, 47, 120, "pass"),
         (40, 48, 120, "regressed"),
+        (0, 300, 120, "regressed"),
+        (0, 7, 120, "pass"),
+        (300, 0, 120, "pass"),
     ],
 )
 @pytest.mark.parametrize("name", ["output_tokens_p50", "output_tokens_p95"])
@@ -1317,6 +1321,11 @@ def test_zero_margins_share_one_alpha(
     assert all("share one alpha" in metric.rule for metric in found)
     for metric in found:
         assert ("among 2 zero margins" in metric.reason) == (metric.verdict == "inconclusive")
+        if metric.verdict == "inconclusive":
+            assert metric.low is not None
+            assert metric.low <= 0
+            if "interval" in metric.reason:
+                assert f"interval {points(metric.low)} to" in metric.reason
 
 
 @given(*[st.integers(0, 7) for _ in range(4)], st.integers(0, 3))
@@ -1361,6 +1370,18 @@ def test_a_slice_regresses_though_the_whole_passes():
         "tag rare: accuracy fell from 100.0% to 88.0% on 100 "
     )
     assert "among the policy's slices" in verdict.reasons[0].text
+
+
+def test_a_slice_too_small_to_rule_out_a_loss_passes_if_nothing_changed():
+    comparison = compare(*sliced({"a": 0, "b": 0}, size=20))
+
+    verdicts = [
+        gate(with_slices("a"), replace(comparison, unchanged=same), TODAY).slices["a"]["accuracy"]
+        for same in (False, True)
+    ]
+
+    assert ["inconclusive", "pass"] == [metric.verdict for metric in verdicts]
+    assert verdicts[1].reason.endswith("; nothing changed: every answer is the same to the token")
 
 
 def test_slices_share_one_alpha():
