@@ -25,7 +25,7 @@ out, as an abstention by mistake would be the opposite of what it says.
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from datetime import date
 from importlib import resources
 from typing import Any
@@ -74,11 +74,14 @@ class Sheet:
         notes: list[Problem] = []
         schemas = [schema for file in sources["tools"] for schema in read_tools(file)]
         tools = {tool.name: tool for tool in map(Tool.from_schema, schemas)}
+        arguments = _arguments(tools)
         rows: list[Row] = []
         for file in sources["rows"]:
             table = read_table(file, notes)
-            _check_columns(table)
-            rows += (_folded(row) for row in table.rows)
+            names = {column: _name(column, arguments) for column in table.columns if column}
+            _check_columns(table, names)
+            notes += _clashes(table, names, arguments)
+            rows += (_folded(row, names) for row in table.rows)
         notes += unknown_keys(rows, _known(rows, tools))
         return Imported(
             cases=tuple(_cases(rows, tools, notes)),
@@ -88,30 +91,59 @@ class Sheet:
         )
 
 
-def _check_columns(table: Table) -> None:
-    named = {_own(column) for column in table.columns}
+def _check_columns(table: Table, names: Mapping[str, str]) -> None:
+    """
+    Check the columns of *table*, whose *names* are as `_name` returns them.
+
+    Raises:
+        UsageError: if one is missing.
+    """
+    named = set(names.values())
     missing = "prompt" if "prompt" not in named else "tool"
     if missing == "prompt" or not {"tool", "expect_none"} & named:
+        argument = next(
+            (f" ({each!r} is an argument)" for each in names if _own(each) == missing), ""
+        )
         raise UsageError(
-            f"{table.file}:{table.line}: no column {missing!r}; the first line names the columns, "
-            "and `harness suite import sheet --template DIR` writes an example"
+            f"{table.file}:{table.line}: no column {missing!r}{argument}; the first line names the "
+            "columns, and `harness suite import sheet --template DIR` writes an example"
         )
 
 
-def _folded(row: Row) -> Row:
+def _clashes(
+    table: Table, names: Mapping[str, str], arguments: Mapping[str, str]
+) -> Iterator[Problem]:
+    """
+    Yield a note for each column of ours that is called like an argument, unless a column of its
+    own has the argument.
+    """
+    for column, name in names.items():
+        kinds = {f"{kind}:{name}" for kind in _KINDS}
+        if name in _COLUMNS and name in arguments and not kinds & set(names.values()):
+            text = (
+                f"column {column!r} is the {name!r} of the case, not the argument of "
+                f"{arguments[name]!r}; the column of the argument is called 'arg:{name}'"
+            )
+            yield Problem(file=table.file, line=table.line, message=text)
+
+
+def _folded(row: Row, names: Mapping[str, str]) -> Row:
     """
     Return *row* with our own columns under our own names.
     """
-    value: dict[str, Any] = {}
-    for column, cell in row.value.items():
-        kind, colon, argument = column.partition(":")
-        name = column
-        if _own(column) in _COLUMNS:
-            name = _own(column)
-        elif colon and kind.strip().casefold() in _KINDS:
-            name = f"{kind.strip().casefold()}:{argument.strip()}"
-        value[name] = cell
+    value = {names.get(column, column): cell for column, cell in row.value.items()}
     return Row(value=value, file=row.file, line=row.line)
+
+
+def _name(column: str, arguments: Container[str]) -> str:
+    """
+    Return the name of a column, or of the argument that it is spelled exactly like.
+    """
+    kind, colon, argument = column.partition(":")
+    if colon and kind.strip().casefold() in _KINDS:
+        return f"{kind.strip().casefold()}:{argument.strip()}"
+    own = _own(column)
+    return own if own in _COLUMNS and (column == own or column not in arguments) else column
 
 
 def _own(column: str) -> str:
@@ -122,14 +154,24 @@ def _own(column: str) -> str:
 
 
 def _known(rows: Sequence[Row], tools: Mapping[str, Tool]) -> set[str]:
-    declared = {name for tool in tools.values() for name in _properties(tool)}
     kinds = {
         column
         for row in rows
         for column in row.value
         if column.partition(":")[0] in _KINDS and ":" in column
     }
-    return {*_COLUMNS, *declared, *kinds}
+    return {*_COLUMNS, *_arguments(tools), *kinds}
+
+
+def _arguments(tools: Mapping[str, Tool]) -> dict[str, str]:
+    """
+    Return argument -> the first tool that declares it.
+    """
+    found: dict[str, str] = {}
+    for tool in tools.values():
+        for name in _properties(tool):
+            found.setdefault(name, tool.name)
+    return found
 
 
 def _properties(tool: Tool) -> Mapping[str, Any]:
@@ -234,9 +276,9 @@ def _truth(cells: Mapping[str, str], column: str) -> bool:
 
 
 def _abstention(cells: Mapping[str, str], tools: Mapping[str, Tool]) -> dict[str, Any]:
-    declared = {name for tool in tools.values() for name in _properties(tool)}
+    arguments = _arguments(tools).keys() - set(_COLUMNS)
     for column in cells:
-        if column in declared or column.partition(":")[0] in _KINDS:
+        if column in arguments or column.partition(":")[0] in _KINDS:
             raise ValueError(f"it expects no call and has an argument ({column!r})")
     expect: dict[str, Any] = {"abstain": True}
     if "text" in cells:
@@ -249,7 +291,7 @@ def _call(cells: Mapping[str, str], tools: Mapping[str, Tool]) -> dict[str, Any]
     if name not in tools:
         raise ValueError(f"unknown tool {name!r}{suggest(name, tools)}")
     declared = _properties(tools[name])
-    others = {each for tool in tools.values() for each in _properties(tool)}
+    others = _arguments(tools)
     arguments: dict[str, Any] = {}
     for column, cell in cells.items():
         kind, colon, argument = column.partition(":")

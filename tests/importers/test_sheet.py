@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import shlex
+from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -35,7 +36,6 @@ ARGUMENTS: dict[str, Any] = {
     "limit": {"anyOf": [{"type": "integer"}, {"type": "null"}]},
     "note": {"type": ["string", "null"]},
     "free": {},
-    "tags": {"type": "string"},
 }
 TOOLS = [
     {
@@ -50,13 +50,20 @@ TOOLS = [
 ]
 
 
-def sheet(folder: Path, *rows: dict[str, str]) -> Imported:
+def tool(name: str, *arguments: str) -> dict[str, Any]:
+    properties = {argument: {"type": "string"} for argument in arguments}
+    parameters = {"type": "object", "properties": properties}
+    function = {"name": name, "description": "A tool.", "parameters": parameters}
+    return {"type": "function", "function": function}
+
+
+def sheet(folder: Path, *rows: dict[str, str], tools: Sequence[Any] = TOOLS) -> Imported:
     columns = list(dict.fromkeys(column for row in rows for column in row))
     text = io.StringIO()
     writer = csv.DictWriter(text, columns)
     writer.writeheader()
     writer.writerows(rows)
-    files = {"rows": ("rows.csv", text.getvalue()), "tools": ("tools.json", json.dumps(TOOLS))}
+    files = {"rows": ("rows.csv", text.getvalue()), "tools": ("tools.json", json.dumps(tools))}
     return importer("sheet").read(write(folder, files), TODAY)
 
 
@@ -135,7 +142,57 @@ def test_a_cell_is_read_by_the_type_that_its_tool_declares(
 
 
 def test_an_argument_called_like_a_column_is_named_by_its_kind(tmp_path: Path):
-    assert {"tags": "red"} == ordered(tmp_path, **{"arg:tags": "red", "tags": "plain"})
+    row = {"prompt": "Paint it.", "tool": "paint", "arg:tags": "red", "tags": "plain"}
+
+    case = only(sheet(tmp_path, row, tools=[tool("paint", "tags")]))
+
+    assert ["plain"] == case["tags"]
+    assert [{"tool": "paint", "arguments": {"tags": "red"}}] == case["expect"]["calls"]
+
+
+@pytest.mark.parametrize("column", ["ID", "Text", "Group", "Must Pass", "TAGS"])
+def test_a_column_spelled_exactly_like_an_argument_is_the_argument(tmp_path: Path, column: str):
+    rows = [{"prompt": f"Show {n}.", "tool": "show", column: "u7"} for n in range(2)]
+
+    imported = sheet(tmp_path, *rows, tools=[tool("show", column)])
+
+    assert () == imported.notes
+    assert [{"calls": [{"tool": "show", "arguments": {column: "u7"}}]}] * 2 == [
+        case.row["expect"] for case in imported.cases
+    ]
+    assert ["row-0001", "row-0002"] == [case.row["id"] for case in imported.cases]
+
+
+@pytest.mark.parametrize(("column", "name"), [("id", "id"), ("group", "group"), ("ID", "id")])
+def test_a_column_of_ours_that_is_an_argument_too_is_noted_with_the_way_to_say_it(
+    tmp_path: Path, column: str, name: str
+):
+    row = {"prompt": "Show it.", "tool": "show", column: "u7"}
+
+    imported = sheet(tmp_path, row, tools=[tool("show", name)])
+
+    assert [
+        f"{tmp_path}/rows.csv:1: column '{column}' is the '{name}' of the case, not the argument "
+        f"of 'show'; the column of the argument is called 'arg:{name}'"
+    ] == [str(note) for note in imported.notes]
+    assert ["u7"] == [case.row[name] for case in imported.cases]
+
+
+def test_a_row_that_expects_no_call_may_fill_columns_called_like_an_argument(tmp_path: Path):
+    row = {"prompt": "Hello.", "expect_none": "yes", "text": "Hi", "tags": "chat"}
+
+    imported = sheet(tmp_path, row, tools=[tool("say", "text", "tags", "prompt")])
+
+    (case,) = imported.cases
+    assert {"abstain": True, "text": {"contains_any": ["Hi"]}} == case.row["expect"]
+    assert ["chat"] == case.row["tags"]
+
+
+def test_a_missing_column_that_is_an_argument_is_named_as_one(tmp_path: Path):
+    row = {"Prompt": "a cat", "tool": "draw"}
+
+    with pytest.raises(UsageError, match=r"no column 'prompt' \('Prompt' is an argument\);"):
+        sheet(tmp_path, row, tools=[tool("draw", "Prompt")])
 
 
 def test_texts_of_which_one_must_be_there_are_one_cell(tmp_path: Path):
