@@ -96,11 +96,18 @@ def _check_columns(table: Table, names: Mapping[str, str]) -> None:
     Check the columns of *table*, whose *names* are as `_name` returns them.
 
     Raises:
-        UsageError: if one is missing.
+        UsageError: if one is missing, or two have one name.
     """
-    named = set(names.values())
+    named: dict[str, str] = {}
+    for column, name in names.items():
+        if name in named:
+            raise UsageError(
+                f"{table.file}:{table.line}: two columns are called {name!r}: {named[name]!r} and "
+                f"{column!r}; rename one"
+            )
+        named[name] = column
     missing = "prompt" if "prompt" not in named else "tool"
-    if missing == "prompt" or not {"tool", "expect_none"} & named:
+    if missing == "prompt" or not {"tool", "expect_none"} & named.keys():
         argument = next(
             (f" ({each!r} is an argument)" for each in names if _own(each) == missing), ""
         )

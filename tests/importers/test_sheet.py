@@ -188,6 +188,27 @@ def test_a_row_that_expects_no_call_may_fill_columns_called_like_an_argument(tmp
     assert ["chat"] == case.row["tags"]
 
 
+@pytest.mark.parametrize(
+    ("first", "second", "name"),
+    [
+        ("Prompt", "prompt", "prompt"),
+        ("arg: query", "arg:query", "arg:query"),
+        ("Must pass", "must_pass", "must_pass"),
+        ("Optional:query", "optional:query", "optional:query"),
+    ],
+)
+def test_two_columns_of_one_name_are_refused(tmp_path: Path, first: str, second: str, name: str):
+    row = {first: "yes", second: "no", "tool": "find"}
+
+    with pytest.raises(UsageError) as caught:
+        sheet(tmp_path, row)
+
+    assert (
+        f"{tmp_path}/rows.csv:1: two columns are called '{name}': "
+        f"'{first}' and '{second}'; rename one"
+    ) == str(caught.value)
+
+
 def test_a_missing_column_that_is_an_argument_is_named_as_one(tmp_path: Path):
     row = {"Prompt": "a cat", "tool": "draw"}
 
