@@ -2,8 +2,9 @@
 Does a stored run follow from its evidence? Asked before anything is concluded from it.
 
 A run of format 3 holds the digests of its files and of run.json itself: reading them is enough, and
-cheap. An earlier run holds none and is judged again from its stored text, which then counts; where
-dialect and scorer are still those that judged it, it must be judged as it is stored.
+cheap. An earlier run holds that of its suite alone and is judged again from its stored text, which
+then counts: no answer may be lost, and where dialect and scorer are still those that judged it, it
+must be judged as it is stored.
 """
 
 import json
@@ -40,7 +41,13 @@ def verified(run: StoredRun) -> StoredRun:
         return run
     if reason := next(_missing(run), None):
         raise _does_not_follow(run, reason)
+    if run.suite().digest != run.record.suite.digest:
+        raise _was_changed(run, SUITE)
     again = rejudge(run)
+    if lost := next(_lost(run, again), None):
+        raise StoreError(
+            f"{run.folder / TRANSCRIPTS} was changed after the run was judged: {lost}; restore it"
+        )
     if _judged_by_today(run) and (reason := next(_otherwise(run, again), None)):
         raise _does_not_follow(run, reason)
     return again
@@ -91,10 +98,14 @@ def _check_digests(run: StoredRun) -> None:
     now, then = digests_of(run.folder), run.record.digests
     for name, part in ((TRANSCRIPTS, "transcripts"), (SUITE, "suite")):
         if getattr(now, part) != getattr(then, part):
-            raise StoreError(
-                f"{run.folder / name} was changed after the run was judged: it no longer has the "
-                f"digest in {RUN}; restore it, or judge it again with `harness score {run.folder}`"
-            )
+            raise _was_changed(run, name)
+
+
+def _was_changed(run: StoredRun, name: str) -> StoreError:
+    return StoreError(
+        f"{run.folder / name} was changed after the run was judged: it no longer has the digest in "
+        f"{RUN}; restore it, or judge it again with `harness score {run.folder}`"
+    )
 
 
 def _does_not_follow(run: StoredRun, reason: str) -> StoreError:
@@ -125,6 +136,17 @@ def _missing(run: StoredRun) -> Iterator[str]:
             yield f"case {case!r} is not in it"
 
 
+def _lost(run: StoredRun, again: StoredRun) -> Iterator[str]:
+    """
+    Yield which cases were answered when the run was judged and are not now: no newer dialect or
+    scorer makes an answer an error.
+    """
+    answered = {(case.id, case.repeat) for case in again.record.cases if case.status != "error"}
+    for case in run.record.cases:
+        if case.status != "error" and (case.id, case.repeat) not in answered:
+            yield f"{_named(case.id, case.repeat)} is stored as {case.status} and has no answer"
+
+
 def _otherwise(run: StoredRun, again: StoredRun) -> Iterator[str]:
     """
     Yield how the cases that are judged otherwise than they are stored differ.
@@ -133,7 +155,7 @@ def _otherwise(run: StoredRun, again: StoredRun) -> Iterator[str]:
     judged = {(case.id, case.repeat): case for case in again.record.cases}
     for key in dict.fromkeys([*judged, *stored]):
         was, now = stored.get(key), judged.get(key)
-        name = f"case {key[0]!r}" + (f", repeat {key[1]}," if key[1] else "")
+        name = _named(*key)
         if was is None or now is None:
             yield f"{name} is {'stored' if now is None else 'judged'} only"
         elif was.status != now.status:
@@ -143,6 +165,10 @@ def _otherwise(run: StoredRun, again: StoredRun) -> Iterator[str]:
                 field for field, value in _decisive(was).items() if value != _decisive(now)[field]
             )
             yield f"{name} is stored with another {field}"
+
+
+def _named(case: str, repeat: int) -> str:
+    return f"case {case!r}" + (f", repeat {repeat}," if repeat else "")
 
 
 def _decisive(case: CaseResult) -> dict[str, object]:

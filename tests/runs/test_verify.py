@@ -18,6 +18,7 @@ from harness.errors import HarnessError, StoreError
 from harness.gating.verdict import Verdict
 from harness.runs.store import RUN, SUITE, TRANSCRIPTS, load_run
 from harness.runs.verify import verified
+from harness.scoring.cases import SCORER_VERSION
 
 COUNT = 12
 TOOLS = [
@@ -311,3 +312,74 @@ def test_a_run_that_older_versions_judged_is_judged_again_and_the_verdict_says_s
     assert ("c0", "c1", "c2", "c3") == found.broken
     (note,) = (note for note in found.notes if "judged again" in note)
     assert note.startswith("scorer_version was 1 and is ")
+
+
+def quarantined(suite: dict[str, Any]) -> None:
+    suite["cases"][1]["quarantine"] = {"reason": "flaky", "until": "2100-01-01"}
+
+
+@pytest.mark.parametrize("form", [1, 2])
+@pytest.mark.parametrize("scorer", [1, SCORER_VERSION], ids=["older scorer", "same scorer"])
+@pytest.mark.parametrize(
+    "change",
+    [quarantined, lambda suite: suite["cases"].append(suite["cases"][0] | {"id": "c99"})],
+    ids=["quarantine", "added"],
+)
+def test_the_suite_of_a_run_without_digests_must_be_the_one_it_names(
+    project: Path, form: int, scorer: int, change: Callable[[dict[str, Any]], object]
+):
+    as_format(Path("new"), form)
+    edit(Path("new"), lambda data: data.update(scorer_version=scorer))
+    edit(Path("new"), lambda data: data["selection"].update(complete=False))
+    suite = json.loads((Path("new") / SUITE).read_text("utf-8"))
+    change(suite)
+    (Path("new") / SUITE).write_text(json.dumps(suite))
+
+    with pytest.raises(StoreError) as caught:
+        verdict(Path("old"), Path("new"))
+    assert (
+        "new/suite.json was changed after the run was judged: it no longer has the digest in "
+        "run.json; restore it, or judge it again with `harness score new`"
+    ) == str(caught.value)
+
+
+@pytest.mark.parametrize("form", [1, 2])
+def test_a_case_deleted_from_the_suite_of_an_older_run_is_not_left_out(project: Path, form: int):
+    as_format(Path("new"), form)
+    edit(Path("new"), lambda data: data.update(scorer_version=1))
+    suite = json.loads((Path("new") / SUITE).read_text("utf-8"))
+    del suite["cases"][1]
+    (Path("new") / SUITE).write_text(json.dumps(suite))
+
+    with pytest.raises(StoreError, match=r"^new/suite\.json was changed after the run was judged"):
+        verdict(Path("old"), Path("new"))
+
+
+@pytest.mark.parametrize("form", [1, 2])
+@pytest.mark.parametrize("scorer", [1, SCORER_VERSION], ids=["older scorer", "same scorer"])
+@pytest.mark.parametrize("line", [b"", b'{"case": "c1", "error": "HTTP 503"}\n'])
+def test_an_answer_deleted_from_a_run_without_digests_is_named(
+    project: Path, form: int, scorer: int, line: bytes
+):
+    as_format(Path("new"), form)
+    edit(Path("new"), lambda data: data.update(scorer_version=scorer))
+    path = Path("new") / TRANSCRIPTS
+    lines = path.read_bytes().splitlines(keepends=True)
+    lines[1] = line
+    path.write_bytes(b"".join(lines))
+
+    with pytest.raises(StoreError) as caught:
+        verdict(Path("old"), Path("new"))
+    assert (
+        "new/transcripts.jsonl was changed after the run was judged: case 'c1' is stored as "
+        "incorrect and has no answer; restore it"
+    ) == str(caught.value)
+
+
+@pytest.mark.parametrize("form", [1, 2])
+def test_an_answer_that_was_an_error_may_be_without_its_line(project: Path, form: int):
+    as_format(Path("new"), form)
+    path = Path("new") / TRANSCRIPTS
+    path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:-1]))
+
+    assert 1 == verified(load_run(Path("new"))).record.errors
