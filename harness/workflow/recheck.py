@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 
-from harness.backends.base import Backend, Watched
+from harness.backends.base import Backend
 from harness.backends.registry import open_backend
 from harness.checkpoints.checkpoint import Checkpoint
 from harness.checkpoints.reference import is_served
@@ -84,14 +84,7 @@ def decide_again(
         "before this blocks"
     )
     again = []
-    references = {run.record.checkpoint.reference for run in (gated.old, gated.new)}
-    asking = _Asking(
-        project=project,
-        progress=progress,
-        api_key_env=api_key_env,
-        # A server does not say which weights it serves; what two runs call alike may be either's.
-        servers=len(references) > 1,
-    )
+    asking = _Asking(project=project, progress=progress, api_key_env=api_key_env)
     for which, run in (("baseline", gated.old), ("candidate", gated.new)):
         try:
             again.append(_answers(run, asked, asking))
@@ -196,8 +189,6 @@ class _Asking:
     project: Project
     progress: Progress
     api_key_env: str | None
-    servers: bool
-    """Whether a server that names no weights may be asked."""
 
 
 def _answers(run: StoredRun, asked: set[str], asking: _Asking) -> dict[Key, Transcript]:
@@ -212,6 +203,12 @@ def _answers(run: StoredRun, asked: set[str], asking: _Asking) -> dict[Key, Tran
     """
     if run.record.backend.batch == 1:
         return {}
+    if _weights(run.record.checkpoint, run.record.backend) is None:
+        # A server may have other weights by now, under the same URL and name.
+        raise CheckpointError(
+            f"{run.record.checkpoint.reference} has no digest of weights to tell whether the run "
+            "was made with it"
+        )
     kept, folder = _kept(run, asking.project)
     have = {case for earlier in kept for case in _answered(earlier)}
     there = {case.id for case in run.record.cases}
@@ -303,22 +300,32 @@ def _ask(run: StoredRun, cases: set[str], folder: Path, asking: _Asking) -> Stor
     opening = options.backend_options(whole, progress=asking.progress)
     asking.progress.make_room()
     with closing(open_backend(record.checkpoint.reference, opening)) as backend:
-        _check_same(record, backend, options, servers=asking.servers)
+        _check_same(record, backend, options)
         return run_opened(plan, backend, asking.progress)
 
 
-def _check_same(record: RunRecord, backend: Backend, options: RunOptions, *, servers: bool) -> None:
+def _weights(checkpoint: Checkpoint, backend: Serving) -> str | None:
+    """
+    Return the digest of a checkpoint's weights, which a served one has from its server, if at all.
+    """
+    server = backend.extra.get("server")
+    said = server.get("weights") if isinstance(server, Mapping) else None
+    return checkpoint.weights or (said if isinstance(said, str) else None)
+
+
+def _check_same(record: RunRecord, backend: Backend, options: RunOptions) -> None:
     reference = record.checkpoint.reference
     now, then = backend.checkpoint, record.checkpoint
-    if now.weights is None and not (servers and isinstance(backend, Watched)):
-        raise CheckpointError(f"{reference} has no digest to tell whether the run was made with it")
+    served = serving(backend, options)
+    if _weights(now, served) != _weights(then, record.backend):
+        raise CheckpointError(f"{reference} is another checkpoint now: its weights differ")
     if changed := [name for name in _WEIGHTS if getattr(now, name) != getattr(then, name)]:
         raise CheckpointError(f"{reference} is another checkpoint now: its {changed[0]} differ")
     if unknown := sorted(record.generation.extra):
         raise UsageError(
             f"{reference} cannot be asked as it was: generation.{unknown[0]} is unknown here"
         )
-    was, here = _alone(record.backend).to_json(), serving(backend, options).to_json()
+    was, here = _alone(record.backend).to_json(), served.to_json()
     if apart := sorted(name for name in {*was, *here} if was.get(name) != here.get(name)):
         raise UsageError(
             f"{reference} cannot be run here as it was: backend.{apart[0]} was "

@@ -187,8 +187,18 @@ def two_servers(server: FaultServer, other: FaultServer) -> StoredRun:
     return run(other, "new")
 
 
+def names_weights(server: FaultServer, digest: str) -> None:
+    server.pages = {
+        "/v1/models": {"data": [{"id": "cand", "owned_by": "library"}]},
+        "/api/version": {"version": "0.9"},
+        "/api/tags": {"models": [{"name": "cand", "digest": digest}]},
+    }
+
+
 def test_what_would_block_is_asked_again_one_at_a_time(project: Path, server: FaultServer):
     with fault_server() as other:
+        names_weights(server, "sha256:1")
+        names_weights(other, "sha256:2")
         new = two_servers(server, other)
         other.model = answering(*WRONG[:9])
         found = gate("shipped", new)
@@ -198,6 +208,34 @@ def test_what_would_block_is_asked_again_one_at_a_time(project: Path, server: Fa
     assert "1 of 10 were not confirmed" in found.verdict.notes[0]
 
 
+def test_a_server_with_other_weights_by_now_is_not_asked_again(project: Path, server: FaultServer):
+    with fault_server() as other:
+        names_weights(server, "sha256:1")
+        names_weights(other, "sha256:2")
+        new = two_servers(server, other)
+        names_weights(server, "sha256:3")
+        server.model = answering(*WRONG)
+        found = gate("shipped", new)
+
+    assert "regressed" == found.verdict.verdict
+    assert "is another checkpoint now: its weights differ" in found.verdict.notes[0]
+
+
+def test_a_server_that_names_no_weights_is_not_asked_again_at_any_url(
+    project: Path, server: FaultServer
+):
+    with fault_server() as other:
+        new = two_servers(server, other)
+        # The update was rolled out there too: both would answer alike now.
+        server.model = answering(*WRONG)
+        requests = len(server.seen) + len(other.seen)
+        found = gate("shipped", new)
+
+        assert requests == len(server.seen) + len(other.seen)
+    assert "regressed" == found.verdict.verdict
+    assert "has no digest of weights to tell whether the run was" in found.verdict.notes[0]
+
+
 def test_one_server_is_not_asked_again_for_two_runs(project: Path, server: FaultServer):
     run(server, "old")
     assert main(["baseline", "save", "runs/old", "--name", "shipped"]) == 0
@@ -205,7 +243,7 @@ def test_one_server_is_not_asked_again_for_two_runs(project: Path, server: Fault
     found = gate("shipped", run(server, "new"))
 
     assert "regressed" == found.verdict.verdict
-    assert "has no digest to tell whether the run was made with it" in found.verdict.notes[0]
+    assert "has no digest of weights to tell whether the run was" in found.verdict.notes[0]
 
 
 def test_a_self_test_asks_in_other_numbers(project: Path, server: FaultServer):
