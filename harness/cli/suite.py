@@ -290,17 +290,24 @@ def run_import(arguments: argparse.Namespace) -> int:
 
 
 def _write_template(arguments: argparse.Namespace) -> int:
+    from harness.importers.registry import importer
     from harness.importers.writing.convert import write_template
 
     given = ("rows", "questions", "answers", "tools", "train", "valid", "name", "update")
     if any(getattr(arguments, name) for name in given):
         raise UsageError("--template imports nothing; drop what is to be imported")
-    files = {file.stem: file for file in write_template(arguments.format, arguments.template)}
-    for file in files.values():
+    written = write_template(arguments.format, arguments.template)
+    for file in written:
         print(f"wrote {file}")
-    words = ["harness", "suite", "import", arguments.format, str(files.pop("rows"))]
-    for kind, file in files.items():
-        words += [f"--{kind}", str(file)]
+    words = ["harness", "suite", "import", arguments.format]
+    takes = importer(arguments.format).takes
+    # Rows first: after an option they would be files of that option.
+    for kind in sorted(takes, key=lambda kind: kind != "rows"):
+        files = [str(file) for file in written if file.stem == kind]
+        if takes[kind] and not files:
+            return ExitCode.PASS
+        if files:
+            words += files if kind == "rows" else [f"--{kind}", *files]
     print(f"next: put your own rows there, then `{shlex.join(words)} --out suites/NAME`")
     return ExitCode.PASS
 

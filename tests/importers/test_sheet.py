@@ -6,7 +6,7 @@ import csv
 import io
 import json
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ import pytest
 
 from harness.cli.main import main
 from harness.errors import UsageError
-from harness.importers.base import Imported
+from harness.importers.base import Imported, Sources
 from harness.importers.readers.tables import read_table
 from harness.importers.registry import importer
 from harness.importers.writing.convert import import_suite
@@ -426,6 +426,59 @@ def test_the_template_is_imported_as_it_is(
     made = import_suite("sheet", sources, Path("suites/shop"), today=TODAY)
     assert () == made.notes
     assert [] == check(Path("suites/shop"), TODAY)
+
+
+class Cards:
+    """
+    A format of another package.
+    """
+
+    def __init__(self, *template: str, **takes: bool) -> None:
+        self.name = "cards"
+        self.takes = takes
+        self.template = dict.fromkeys(template, "text")
+
+    def read(self, sources: Sources, today: date) -> Imported:
+        raise NotImplementedError
+
+
+CARDS = {
+    "rows": Cards("cards.txt", rows=True),
+    "answers": Cards("questions.txt", "answers.txt", "README.md", questions=True, answers=True),
+    "train": Cards("rows.txt", "train-1.txt", "train.txt", "train.json", train=False, rows=True),
+}
+rows, answers, train = CARDS.values()
+
+
+@pytest.mark.parametrize(
+    ("format_name", "then"),
+    [
+        ("rows", []),
+        ("answers", ["--questions t/questions.txt --answers t/answers.txt"]),
+        ("train", ["t/rows.txt --train t/train.txt t/train.json"]),
+    ],
+)
+def test_the_template_of_another_package_has_a_next_command_if_its_files_make_one(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    installed: Callable[..., None],
+    capsys: pytest.CaptureFixture[str],
+    format_name: str,
+    then: list[str],
+):
+    monkeypatch.chdir(tmp_path)
+    installed("harness.importers", cards=f"{__name__}:{format_name}")
+
+    assert 0 == main(["suite", "import", "cards", "--template", "t"])
+
+    assert [
+        *(f"wrote t/{file}" for file in CARDS[format_name].template),
+        *(
+            "next: put your own rows there, then `harness suite import cards "
+            f"{files} --out suites/NAME`"
+            for files in then
+        ),
+    ] == capsys.readouterr().out.splitlines()
 
 
 def test_a_template_replaces_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
