@@ -3,7 +3,7 @@ Validation rows from training rows: a part of each tool's rows, chosen by a seed
 """
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -64,7 +64,7 @@ def split_off(rows: Sequence[Row], *, seed: int) -> tuple[tuple[Row, ...], tuple
     `SHARE` of the rows is split off, of each kind as nearly that share as whole rows allow; a kind
     keeps at least one row to train on. Rows with the same user messages stay together: a row that
     is learned says nothing about one that is not. The choice depends on the seed and on what the
-    rows say, not on their order.
+    rows say, not on their order: the kind of such rows is all that any of them calls.
 
     Raises:
         TrainingError: if no row can be spared.
@@ -100,13 +100,14 @@ def _by_kind(rows: Sequence[Row]) -> dict[str, dict[tuple[str, ...], list[int]]]
         alike[tuple(map(plain, row.prompts))].append(index)
     kinds: dict[str, dict[tuple[str, ...], list[int]]] = defaultdict(dict)
     for prompts, indices in alike.items():
-        kinds[_kind(rows[indices[0]])][prompts] = indices
+        kinds[_kind(rows[index] for index in indices)][prompts] = indices
     return dict(sorted(kinds.items()))
 
 
-def _kind(row: Row) -> str:
+def _kind(rows: Iterable[Row]) -> str:
     called = {
         call.name
+        for row in rows
         for index, message in enumerate(row.messages)
         if index not in row.history
         for call in message.tool_calls

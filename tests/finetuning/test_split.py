@@ -57,6 +57,34 @@ def test_another_order_of_the_rows_or_a_further_tool_changes_no_choice():
     assert set(map(repr, valid)) <= set(map(repr, with_others))
 
 
+@given(st.lists(st.tuples(st.integers(0, 6), st.integers(0, 2))), st.data())
+def test_another_order_changes_no_choice_where_prompts_are_answered_in_several_ways(
+    said: list[tuple[int, int]], data: st.DataObject
+):
+    rows = [row(f"do {n}", ToolCall(name=f"t{tool}", arguments={}), SEARCH) for n, tool in said]
+    rows += searches(4)
+    shuffled = data.draw(st.permutations(rows))
+
+    train, valid, split = split_off(rows, seed=1)
+    other_train, other_valid, other_split = split_off(shuffled, seed=1)
+
+    assert split == other_split
+    assert sorted(map(repr, train)) == sorted(map(repr, other_train))
+    assert sorted(map(repr, valid)) == sorted(map(repr, other_valid))
+
+
+def test_a_prompt_that_is_answered_by_two_tools_is_of_both_kinds():
+    either = [
+        row(f"do {n}", ToolCall(name=name, arguments={}), SEARCH, SUM)
+        for n in range(5)
+        for name in ("sum", "search")
+    ]
+
+    _, _, split = split_off(either, seed=1)
+
+    assert {"search + sum": (8, 2)} == split.kinds
+
+
 def test_rows_with_the_same_prompt_stay_on_one_side():
     rows = [*searches(10), *searches(10)]
 
