@@ -73,7 +73,9 @@ def score(
     check_how_made(stored)
     copy = stored.suite()
     if suite is None:
-        whole = replace(copy, released=stored.record.suite.released)
+        then = stored.record.suite
+        # A copy that was edited since was never released.
+        whole = replace(copy, released=then.released and copy.digest == then.digest)
     else:
         whole = load_suite(project.suite(suite), today=today)
     asked = {case.id: case for case in copy.cases}

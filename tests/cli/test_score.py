@@ -143,6 +143,23 @@ def test_a_run_is_judged_by_its_own_suite_where_none_is_named(project: Path):
     assert old == again
 
 
+def test_a_copy_of_a_released_suite_that_was_edited_is_not_released(project: Path):
+    assert 0 == main(["suite", "release", "ask"])
+    run(project, "old", answers(wrong=10))
+    assert 0 == main(["score", "old", "--out", "again", "--quiet"])
+    copy = project / "again" / "suite.json"
+    suite = json.loads(copy.read_text("utf-8"))
+    suite["cases"][0]["quarantine"] = {"reason": "flaky", "until": "2100-01-01"}
+    copy.write_text(json.dumps(suite), "utf-8")
+    assert 0 == main(["score", "again", "--out", "edited", "--quiet"])
+
+    released = [
+        json.loads((project / name / "run.json").read_text("utf-8"))["suite"]["released"]
+        for name in ("old", "again", "edited")
+    ]
+    assert [True, True, False] == released
+
+
 def test_a_transcript_file_needs_a_suite(project: Path, capsys: pytest.CaptureFixture[str]):
     run(project, "old", answers())
 
