@@ -137,7 +137,8 @@ def _refuse(folder: Path, resume: bool, suite: str) -> None:
     if (folder / UNFINISHED).exists():
         if not resume:
             raise StoreError(
-                f"{folder} holds an unfinished run; add --resume or choose another --out"
+                f"{folder} holds an unfinished run; `harness run --resume` continues it, or choose "
+                "another --out"
             )
         return
     if not folder.exists():

@@ -2,8 +2,8 @@
 Judging stored text again with another suite, dialect or scorer: ``harness score``.
 """
 
-from collections.abc import Mapping
-from contextlib import closing
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -18,9 +18,9 @@ from harness.errors import StoreError, TranscriptError, UsageError
 from harness.provenance import date_today
 from harness.runs.record import make_record
 from harness.runs.runner import with_opened
-from harness.runs.store import StoredRun, gap_in_repeats, read_transcripts_by_key
+from harness.runs.store import RUN, StoredRun, gap_in_repeats, read_transcripts_by_key
 from harness.runs.verify import check_how_made
-from harness.runs.writer import start_run
+from harness.runs.writer import discard_run, start_run
 from harness.scoring.score import judge, only
 from harness.suites.files import load_suite
 from harness.suites.suite import Case, Suite
@@ -78,12 +78,11 @@ def score(
         whole = replace(copy, released=then.released and copy.digest == then.digest)
     else:
         whole = load_suite(project.suite(suite), today=today)
-    asked = {case.id: case for case in copy.cases}
     transcripts = {
         key: with_opened(each, opened)
         for key, each in read_transcripts_by_key(stored.folder).items()
     }
-    _check_same_questions(whole, asked, transcripts, stored)
+    _check_same_questions(whole, copy, transcripts, stored)
     old = stored.record
     if dialect is None or dialect == old.checkpoint.dialect:
         reader = spoken_by(old.checkpoint)
@@ -98,25 +97,43 @@ def score(
         dialect_version=reader.version,
         response_template=own_template(reader),
     )
+    record = make_record(
+        judge(cases, transcripts, reader, style),
+        suite=suite_reference(whole),
+        selection=replace(
+            old.selection, complete=old.selection.complete and len(cases) == len(whole.cases)
+        ),
+        checkpoint=checkpoint,
+        backend=replace(old.backend, tool_names=style),
+        generation=old.generation,
+        environment=old.environment,
+        started=old.started,
+        finished=old.finished,
+    )
     folder = out or project.fresh_folder(whole.name, old.checkpoint.reference)
-    with start_run(folder, suite=whole.document, plan={"score": digest(str(stored.folder))}) as new:
+    plan = {"score": digest(str(stored.folder))}
+    with _all_or_nothing(folder), start_run(folder, suite=whole.document, plan=plan) as new:
         new.append(list(transcripts.values()))
-        return new.finish(
-            make_record(
-                judge(cases, transcripts, reader, style),
-                suite=suite_reference(whole),
-                selection=replace(
-                    old.selection,
-                    complete=old.selection.complete and len(cases) == len(whole.cases),
-                ),
-                checkpoint=checkpoint,
-                backend=replace(old.backend, tool_names=style),
-                generation=old.generation,
-                environment=old.environment,
-                started=old.started,
-                finished=old.finished,
-            )
-        )
+        return new.finish(record)
+
+
+@contextmanager
+def _all_or_nothing(folder: Path) -> Iterator[None]:
+    """
+    Remove what the block began in *folder* and did not finish: judging again makes it again.
+    """
+    there = folder.exists()
+    empty = not there or (folder.is_dir() and not any(folder.iterdir()))
+    try:
+        yield
+    except BaseException:
+        # What was there before is somebody's, and a run with its run.json is finished.
+        if empty and not (folder / RUN).is_file():
+            discard_run(folder)
+            if not there:
+                with suppress(OSError):
+                    folder.rmdir()
+        raise
 
 
 def _replayed(
@@ -146,17 +163,19 @@ def _replayed(
     options = replace(options, repeats=1 + max((key.repeat for key in answers), default=0))
     reference = Reference(scheme="replay", target=str(source))
     transcripts = {key: transcript for key, (_, transcript) in answers.items()}
-    plan = RunPlan.of(suite, options, project=project, out=out)
-    with closing(ReplayBackend.of(reference, transcripts, opening)) as backend:
+    folder = out or project.fresh_folder(suite.name, str(reference))
+    plan = RunPlan.of(suite, options, project=project, out=folder)
+    with (
+        closing(ReplayBackend.of(reference, transcripts, opening)) as backend,
+        _all_or_nothing(folder),
+    ):
         return run_opened(plan, backend, progress)
 
 
 def _check_same_questions(
-    suite: Suite,
-    asked: Mapping[str, Case],
-    transcripts: Mapping[Key, Transcript],
-    stored: StoredRun,
+    suite: Suite, copy: Suite, transcripts: Mapping[Key, Transcript], stored: StoredRun
 ) -> None:
+    asked = {case.id: case for case in copy.cases}
     now_asked = {case.id: case for case in suite.cases}
     for identity in dict.fromkeys(key.case for key in transcripts):
         if identity not in now_asked:
@@ -166,17 +185,18 @@ def _check_same_questions(
             )
         if identity not in asked:
             raise StoreError(f"{stored.suite_path}: case {identity!r} is not in it")
-        if _question(asked[identity]) != _question(now_asked[identity]):
+        if _question(copy, asked[identity]) != _question(suite, now_asked[identity]):
             raise UsageError(
                 f"{stored.folder}: case {identity!r} now asks something else than its stored "
                 "answer replied to; run the checkpoint again"
             )
 
 
-def _question(case: Case) -> str:
+def _question(suite: Suite, case: Case) -> str:
     return canonical_json(
         {
             "messages": [[m.to_chat() for m in turn.messages] for turn in case.turns],
             "tools": [tool.schema for tool in case.tools],
+            "declare_tools": suite.declare_tools,
         }
     )

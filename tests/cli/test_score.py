@@ -59,6 +59,68 @@ def test_score_refuses_answers_to_another_question(
     assert "'c7' now asks something else" in capsys.readouterr().err
 
 
+def test_score_refuses_answers_to_a_question_with_other_declarations(
+    project: Path, capsys: pytest.CaptureFixture[str]
+):
+    run(project, "old", answers())
+    suite = project / "suites" / "ask" / "suite.yaml"
+    suite.write_text(json.dumps({**json.loads(suite.read_text()), "declare_tools": False}))
+
+    assert 2 == main(["score", "old", "--suite", "ask", "--quiet"])
+    assert "'c0' now asks something else" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("source", ["old", "old.jsonl"])
+@pytest.mark.parametrize(
+    "step", ["harness.scoring.score.score_case", "harness.runs.writer.RunWriter.finish"]
+)
+def test_an_interrupted_score_leaves_nothing_and_can_be_repeated(
+    project: Path, monkeypatch: pytest.MonkeyPatch, source: str, step: str
+):
+    run(project, "old", answers())
+
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    (project / "empty").mkdir()
+    for out in ("again", "empty"):
+        command = ["score", source, "--suite", "ask", "--out", out, "--quiet"]
+        with monkeypatch.context() as patched:
+            patched.setattr(step, interrupted)
+            assert 130 == main(command)
+
+        assert (out == "empty") == (project / out).exists()
+        assert [] == list(project.glob(f"{out}/*"))
+        assert 0 == main(command)
+
+
+def test_a_refused_score_removes_nothing(project: Path, capsys: pytest.CaptureFixture[str]):
+    run(project, "old", answers())
+    log = project / "log" / "transcripts.jsonl"
+    log.parent.mkdir()
+    log.write_bytes((project / "old.jsonl").read_bytes())
+
+    for source in ("old", str(log)):
+        assert 2 == main(["score", source, "--suite", "ask", "--out", "log"])
+        assert "log is not an empty folder" in capsys.readouterr().err
+    assert (project / "old.jsonl").read_bytes() == log.read_bytes()
+
+
+def test_a_score_into_an_unfinished_run_names_what_continues_it(
+    project: Path, capsys: pytest.CaptureFixture[str]
+):
+    run(project, "old", answers())
+    (project / "begun").mkdir()
+    (project / "begun" / "unfinished.json").write_text("{}")
+
+    assert 2 == main(["score", "old", "--out", "begun"])
+    assert (
+        "begun holds an unfinished run; `harness run --resume` continues it, or choose another "
+        "--out"
+    ) in capsys.readouterr().err
+    assert ["unfinished.json"] == [path.name for path in (project / "begun").iterdir()]
+
+
 def test_a_number_beyond_all_others_is_refused_by_file_and_line(
     project: Path, capsys: pytest.CaptureFixture[str]
 ):
