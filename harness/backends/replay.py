@@ -134,7 +134,9 @@ class ReplayBackend:
         found = self._transcripts.get(key)
         if found is not None:
             return found
-        missing = f"no line for {key.as_written} in {self._checkpoint.reference}"
+        repeat = f", repeat {key.repeat}" if key.repeat else ""
+        turn = f", turn {key.turn + 1}" if key.turn else ""
+        missing = f"no line for case {key.case!r}{repeat}{turn} in {self._checkpoint.reference}"
         return Transcript(key=key, error=missing)
 
 

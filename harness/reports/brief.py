@@ -215,7 +215,9 @@ def _lines(entries: Sequence[Entry]) -> Listing:
 
 
 def _with_fault(entry: Entry) -> str:
-    faults = (plain(text) for label, text in entry.fields if label.startswith(("wrong", "broke")))
+    # What broke comes first: it is why the case has no other answer.
+    named = sorted(entry.fields, key=lambda field: not field[0].startswith("broke"))
+    faults = (plain(text) for label, text in named if label.startswith(("wrong", "broke")))
     return ": ".join([entry.note.removeprefix("correct → "), *islice(faults, 1)])
 
 

@@ -59,7 +59,7 @@ def test_a_case_without_a_line_is_an_error_of_that_case(tmp_path: Path):
 
     [missing] = ask(opened(path), Key("a", 0, 2))
 
-    assert f'no line for {{"case":"a","repeat":0,"turn":2}} in replay:{path}' == missing.error
+    assert f"no line for case 'a', turn 3 in replay:{path}" == missing.error
 
 
 def test_a_gzipped_file_reads_the_same(tmp_path: Path):

@@ -4,6 +4,7 @@
 
 import gzip
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 
 from harness.cli.main import main
 
+from ..builders import write_suite
 from .conftest import COUNT, answers, run
 
 
@@ -294,3 +296,29 @@ def test_a_run_is_not_joined_by_prompt(project: Path, capsys: pytest.CaptureFixt
     assert main(["score", "old", "--match", "prompt"]) == 2
 
     assert "is a run, whose answers name their cases; drop --match" in capsys.readouterr().err
+
+
+def test_a_case_of_which_an_answer_is_missing_says_so_first(
+    project: Path, capsys: pytest.CaptureFixture[str]
+):
+    case = {
+        "id": "two",
+        "prompt": "Ask.",
+        "turns": [
+            {
+                "expect": {"calls": [{"tool": "inside", "arguments": {"q": "x"}}]},
+                "then": [
+                    {"role": "assistant", "content": "Yes?"},
+                    {"role": "user", "content": "?"},
+                ],
+            },
+            {"expect": {"abstain": True}},
+        ],
+    }
+    write_suite(project, [case])
+    Path("half.jsonl").write_text('{"case": "two", "output": "hi"}\n')
+
+    main(["score", "half.jsonl", "--suite", "ask", "--dialect", "hermes"])
+
+    said = capsys.readouterr().out
+    assert re.search(r"two +error: no line for case 'two', turn 2 in replay:half.jsonl", said), said
