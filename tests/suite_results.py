@@ -19,13 +19,12 @@ from tabulate import tabulate
 from harness.cli.progress import say, watching
 from harness.files import write_text
 from harness.finetuning.recipe import Recipe
-from harness.provenance import now
-from harness.runs.baselines import save_baseline
 from harness.runs.record import MetricValue
 from harness.runs.store import StoredRun, load_run
 from harness.suites.files import find_suites, load_suite
 from harness.suites.suite import Suite
 from harness.workflow import run as workflow
+from harness.workflow.baseline import save_baseline
 from harness.workflow.finetune import finetune as train
 from harness.workflow.options import RunOptions
 from harness.workflow.project import open_project
@@ -109,7 +108,11 @@ def make(work: Path) -> None:
                 )
             on = f" trained on {TRAINED[name]}'s rows" if name in TRAINED else " as it comes"
             save_baseline(
-                run, project.baselines, name, saved=now(), reason=f"the embedded model{on}"
+                run,
+                project.baselines,
+                name,
+                reason=f"the embedded model{on}",
+                replace=True,
             )
 
 

@@ -46,14 +46,22 @@ def baseline_folder(baselines: Path, suite: str, name: str) -> Path:
 
 
 def save_baseline(
-    run: StoredRun, baselines: Path, name: str, *, saved: str, reason: str | None
+    run: StoredRun,
+    baselines: Path,
+    name: str,
+    *,
+    saved: str,
+    reason: str | None,
+    instead_of: str | None,
 ) -> StoredRun:
     """
     Store *run* as the baseline *name* of its suite, and note it in the baseline's history.
 
-    *saved* is the time, ISO 8601. A replaced run is kept under ``history/`` beside the baseline,
-    unless it is the same run; files that are not part of a run stay where they are. Whether the run
-    should be accepted is asked in `harness.workflow.baseline`.
+    *saved* is the time, ISO 8601, and *instead_of* what `digest_of_run` said of the baseline that
+    is replaced: if another run is there by now, nothing is. A replaced run is kept under
+    ``history/`` beside the baseline, unless it is the same run; files that are not part of a run
+    stay where they are. Whether the run should be accepted is asked in
+    `harness.workflow.baseline`.
 
     Raises:
         StoreError: if it cannot be saved, or the baseline's history cannot be read.
@@ -64,6 +72,10 @@ def save_baseline(
     verified(run)
     with boundary(StoreError, f"{run.folder}: cannot be saved as {target}"), lock_folder(target):
         _tidy(target, saved)
+        if digest_of_run(target) != instead_of:
+            raise StoreError(
+                f"{target}: another run was accepted at the same moment; save again to see which"
+            )
         baseline_history(target)
         history = _history_text(target)
         if history and not history.endswith("\n"):
@@ -72,7 +84,7 @@ def save_baseline(
             "saved": saved,
             "from": os.path.relpath(run.folder, baselines.parent),
             "reason": reason,
-            "run": digest_bytes([(run.folder / RUN).read_bytes()]),
+            "run": digest_of_run(run.folder),
             "checkpoint": run.record.checkpoint.to_json(),
             "suite": {"version": run.record.suite.version, "digest": run.record.suite.digest},
             "metrics": {key: metric.value for key, metric in run.record.metrics.items()},
@@ -94,6 +106,14 @@ def save_baseline(
             fresh.rename(target)
             _tidy(target, saved)
     return load_run(target)
+
+
+def digest_of_run(folder: Path) -> str | None:
+    """
+    Return the digest of the run.json in *folder*; None if there is none.
+    """
+    path = folder / RUN
+    return digest_bytes([path.read_bytes()]) if path.is_file() else None
 
 
 def same_run(one: Path, other: Path) -> bool:

@@ -15,7 +15,7 @@ from harness.gating.policy import Policy
 from harness.provenance import date_today, now
 from harness.runs import baselines as store
 from harness.runs.baselines import baseline_folder, same_run
-from harness.runs.store import RUN, StoredRun, load_run
+from harness.runs.store import StoredRun, load_run
 from harness.runs.swap import heal
 from harness.wording import count, percent
 from harness.workflow.compare import compare
@@ -49,12 +49,16 @@ def save_baseline(
         HarnessError: if the run does not follow from its evidence (`harness.runs.verify`).
     """
     progress = progress or Progress()
+    reason = (reason or "").strip() or None
     _check_measured(run, allow_errors=allow_errors, allow_partial=allow_partial)
     folder = baseline_folder(baselines, run.record.suite.name, name)
     heal(folder)
-    if (folder / RUN).exists() and not same_run(folder, run.folder):
+    there = store.digest_of_run(folder)
+    if there is not None and not same_run(folder, run.folder):
         _check_replaced(run, folder, replace=replace, reason=reason, policy=policy, say=progress)
-    return store.save_baseline(run, baselines, name, saved=saved or now(), reason=reason)
+    return store.save_baseline(
+        run, baselines, name, saved=saved or now(), reason=reason, instead_of=there
+    )
 
 
 def _check_measured(run: StoredRun, *, allow_errors: bool, allow_partial: bool) -> None:
@@ -102,7 +106,9 @@ def _against(run: StoredRun, folder: Path, policy: Policy | None) -> tuple[bool,
     policy = policy or open_project().policy()
     verdict = decide(compared, policy, today=date_today()).verdict
     word = verdict.verdict.replace("_", " ")
-    return verdict.verdict == "regressed", f"{word}: {verdict.reasons[0]}"
+    # A gate that compares nothing does not show that the run is as good.
+    worse = verdict.verdict in ("regressed", "not_comparable")
+    return worse, f"{word}: {verdict.reasons[0]}"
 
 
 def remove_baseline(folder: Path) -> Path:

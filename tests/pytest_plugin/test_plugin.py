@@ -20,7 +20,6 @@ import harness
 import harness.pytest_plugin.assertions
 import harness.reports.build
 import harness.workflow.run
-from harness.runs.baselines import save_baseline
 from harness.runs.record import RunRecord
 from harness.runs.store import load_run
 
@@ -131,7 +130,7 @@ class Project:
         """
         self.run("suites", "--harness-out", "first")
         stored = load_run(self.path / "first" / "routing")
-        save_baseline(stored, self.path / "baselines", name, saved="2026-01-01", reason=None)
+        harness.save_baseline(stored, self.path / "baselines", name, saved="2026-01-01")
         (self.path / "asked.txt").unlink()
 
     def worsen(self) -> None:

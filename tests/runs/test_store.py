@@ -13,7 +13,12 @@ import pytest
 
 from harness.errors import RecordError, StoreError, TranscriptError
 from harness.files import write_text
-from harness.runs.baselines import baseline_history, list_baselines, save_baseline
+from harness.runs.baselines import (
+    baseline_history,
+    digest_of_run,
+    list_baselines,
+    save_baseline,
+)
 from harness.runs.record import RunRecord
 from harness.runs.store import (
     RUN,
@@ -24,6 +29,7 @@ from harness.runs.store import (
     load_run,
     read_transcripts,
 )
+from harness.runs.swap import heal
 from harness.runs.writer import LOCK, discard_run, start_run
 from harness.transcript import Key, Transcript
 
@@ -414,10 +420,18 @@ def _gone(*_: object) -> None:
 
 
 def save(run: StoredRun, baselines: Path, **changes: Any) -> StoredRun:
+    folder = baselines / run.record.suite.name / str(changes.get("name", "main"))
+    heal(folder)
     return save_baseline(
         run,
         baselines,
-        **{"name": "main", "saved": "2026-03-04T10:00:00+00:00", "reason": None, **changes},
+        **{
+            "name": "main",
+            "saved": "2026-03-04T10:00:00+00:00",
+            "reason": None,
+            "instead_of": digest_of_run(folder),
+            **changes,
+        },
     )
 
 

@@ -18,6 +18,7 @@ from harness.errors import StoreError
 from harness.runs import baselines as store
 from harness.runs.baselines import baseline_history, list_baselines, replaced_runs
 from harness.runs.store import RUN, TRANSCRIPTS, StoredRun, load_run
+from harness.runs.swap import heal
 
 COUNT = 60
 
@@ -64,6 +65,18 @@ def made(name: str, *, wrong: int = 0, errors: int = 0, **options: Any) -> Store
 
 def save(run: str, *more: str) -> int:
     return main(["baseline", "save", run, "--name", "shipped", *more])
+
+
+def put(run: StoredRun, baselines: Path, saved: str) -> StoredRun:
+    """
+    Save a run without the question whether it should be.
+    """
+    folder = baselines / "say" / "shipped"
+    heal(folder)
+    there = store.digest_of_run(folder)
+    return store.save_baseline(
+        run, baselines, "shipped", saved=saved, reason=None, instead_of=there
+    )
 
 
 def shipped() -> StoredRun:
@@ -128,6 +141,59 @@ def test_a_better_run_replaces_a_baseline_with_replace_alone(
     assert 20 == wrong(shipped())
     assert 0 == save("good", "--replace")
     assert 6 == wrong(shipped())
+
+
+def test_a_run_that_cannot_be_compared_replaces_a_baseline_only_with_a_reason(
+    project: Path, capsys: pytest.CaptureFixture[str]
+):
+    """
+    A gate that compares nothing does not show that the run is as good.
+    """
+    made("good")
+    made("other", wrong=45, max_new_tokens=64)
+    assert 0 == save("good")
+    capsys.readouterr()
+
+    assert 2 == save("other", "--replace")
+    said = capsys.readouterr().err
+    assert "would be replaced: not comparable: generation.max_new_tokens" in said
+    assert said.endswith("say why with --reason TEXT\n")
+    assert 2 == save("other", "--replace", "--reason", "  ")
+    assert 0 == save("other", "--replace", "--reason", "shorter answers from now on")
+
+
+def test_a_baseline_accepted_at_the_same_moment_is_not_replaced_unseen(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+):
+    good, bad = made("good"), made("bad", wrong=45)
+    locked = store.save_baseline
+
+    def another_first(run: StoredRun, *arguments: Any, **options: Any) -> StoredRun:
+        monkeypatch.setattr(store, "save_baseline", locked)
+        harness.save_baseline(good, Path("baselines"), "shipped")
+        return locked(run, *arguments, **options)
+
+    monkeypatch.setattr(store, "save_baseline", another_first)
+    with pytest.raises(StoreError, match="another run was accepted at the same moment"):
+        harness.save_baseline(bad, Path("baselines"), "shipped")
+
+    assert good.record == shipped().record
+
+
+def test_an_edited_baseline_has_no_figure_in_the_list(
+    project: Path, capsys: pytest.CaptureFixture[str]
+):
+    made("good")
+    assert 0 == save("good")
+    path = Path("baselines/say/shipped/run.json")
+    path.write_text(path.read_text().replace('"value":1.0', '"value":0.99'))
+    capsys.readouterr()
+
+    assert 0 == main(["baseline", "list", "--json", "-"])
+
+    said = capsys.readouterr()
+    assert [None] == [each["accuracy"] for each in json.loads(said.out)]
+    assert "note: baselines/say/shipped/run.json" in said.err
 
 
 def test_the_same_run_replaces_nothing(project: Path):
@@ -286,7 +352,7 @@ def test_only_prune_deletes_what_is_kept(project: Path, capsys: pytest.CaptureFi
 def test_two_replaced_in_one_second_are_both_kept(project: Path):
     for number in range(3):
         run = made(f"run{number}", wrong=number)
-        store.save_baseline(run, Path("baselines"), "shipped", saved="2026-03-04", reason=None)
+        put(run, Path("baselines"), "2026-03-04")
 
     assert ["shipped-20260304-000000-2", "shipped-20260304-000000"] == [
         folder.name for folder in kept()
@@ -383,12 +449,10 @@ def test_a_kill_at_any_step_leaves_the_old_or_the_new_baseline(project: Path, ve
         step += 1
         root = project / f"at{step}" / "baselines"
         folder = root / "say" / "shipped"
-        store.save_baseline(old, root, "shipped", saved="2026-03-01", reason=None)
+        put(old, root, "2026-03-01")
         (folder / "NOTES.md").write_text("ours")
         action = {
-            "save": partial(
-                store.save_baseline, new, root, "shipped", saved="2026-03-02", reason=None
-            ),
+            "save": partial(put, new, root, "2026-03-02"),
             "rm": partial(store.remove_baseline, folder, removed="2026-03-02"),
             "rename": partial(store.rename_baseline, folder, "v1"),
         }[verb]
@@ -400,7 +464,7 @@ def test_a_kill_at_any_step_leaves_the_old_or_the_new_baseline(project: Path, ve
         if verb == "save":
             assert found in ([1], [2])
             # Whatever the kill left behind, the next one tidies up and loses nothing.
-            again = store.save_baseline(new, root, "shipped", saved="2026-03-03", reason=None)
+            again = put(new, root, "2026-03-03")
             assert (2, "ours") == (wrong(again), (folder / "NOTES.md").read_text())
             assert [1] == [wrong(load_run(each)) for each in root.glob("*/history/*")]
             assert {"shipped", "history"} == {each.name for each in folder.parent.iterdir()}
