@@ -166,17 +166,27 @@ def _sheets(data: bytes, *, results: bool) -> dict[str, list[tuple[Any, ...]]]:
         book = openpyxl.load_workbook(io.BytesIO(data), read_only=True, data_only=results)
         for sheet in book.worksheets:
             sheet.reset_dimensions()  # some programs write too small a size
-        return {sheet.title: list(sheet.iter_rows(values_only=True)) for sheet in book.worksheets}
+        return {
+            sheet.title: [tuple(map(_value, row)) for row in sheet.iter_rows()]
+            for sheet in book.worksheets
+        }
+
+
+def _value(cell: Any) -> Any:
+    """
+    Return the value of a cell; openpyxl has None for empty text, too, that a formula resulted in.
+    """
+    return "" if cell.value is None and cell.data_type == "str" else cell.value
 
 
 def _cells(row: Iterable[Any], formulas: Iterable[Any]) -> list[str]:
     cells = []
     for index, (value, formula) in enumerate(zip(row, formulas, strict=False)):
         place = f"the cell in column {index + 1}"
-        if value is None and isinstance(formula, str) and formula.startswith("="):
+        if value is None and formula is not None:
             raise ValueError(
-                f"{place} is a formula without its result; save the workbook in a spreadsheet "
-                "program"
+                f"{place} is a formula that is empty or was never calculated; save the workbook in "
+                "a spreadsheet program, or replace the formula by its value"
             )
         if value in _ERRORS:
             raise ValueError(f"{place} is {value}")

@@ -3,6 +3,7 @@ Tables as spreadsheet programs save them: every encoding and separator, and work
 """
 
 import io
+import re
 import zipfile
 from datetime import date, datetime, time
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 import openpyxl
 import pytest
+from openpyxl.worksheet.formula import ArrayFormula
 
 from harness.diagnostics import Problem
 from harness.errors import UsageError
@@ -162,11 +164,16 @@ def test_sheets_that_are_not_read_are_named(tmp_path: Path):
 @pytest.mark.parametrize(
     ("cell", "said"),
     [
-        ("=A1", "the cell in column 2 is a formula without its result; save the workbook in"),
+        (
+            "=A1",
+            "the cell in column 2 is a formula that is empty or was never calculated; save the "
+            "workbook in a spreadsheet program, or replace the formula by its value",
+        ),
+        (ArrayFormula("B2", "=A1:A1"), "the cell in column 2 is a formula that is empty or"),
         ("#N/A", "the cell in column 2 is #N/A"),
     ],
 )
-def test_a_row_whose_cell_has_no_value_is_left_out(tmp_path: Path, cell: str, said: str):
+def test_a_row_whose_cell_has_no_value_is_left_out(tmp_path: Path, cell: Any, said: str):
     data = workbook([["id", "n"], ["1", cell], ["2", "x"]])
 
     read, notes = table(tmp_path, data, "rows.xlsx")
@@ -174,6 +181,28 @@ def test_a_row_whose_cell_has_no_value_is_left_out(tmp_path: Path, cell: str, sa
     assert [(3, {"id": "2", "n": "x"})] == rows(read)
     (note,) = notes
     assert str(note).startswith(f"{tmp_path}/rows.xlsx:2: left out: {said}")
+
+
+@pytest.mark.parametrize("result", [b"<v></v>", b"<v/>", b"<v />"])
+def test_a_formula_whose_result_is_empty_text_is_an_empty_cell(tmp_path: Path, result: bytes):
+    """
+    As Excel and LibreOffice store ``=IF(A2=1,"","x")``.
+    """
+    data = workbook([["id", "n", "m"], ["1", "here", "x"], ["2", "y", "z"]])
+    cell = b'<c r="B2" t="str"><f>IF(A2="1","","x")</f>' + result + b"</c>"
+    packed = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(data)) as old, zipfile.ZipFile(packed, "w") as new:
+        for name in old.namelist():
+            text = old.read(name)
+            if "sheet1" in name:
+                text, many = re.subn(rb'<c r="B2".*?</c>', cell, text)
+                assert 1 == many
+            new.writestr(name, text)
+
+    read, notes = table(tmp_path, packed.getvalue(), "rows.xlsx")
+
+    assert [(2, {"id": "1", "m": "x"}), (3, {"id": "2", "n": "y", "m": "z"})] == rows(read)
+    assert [] == notes
 
 
 def test_a_workbook_that_offers_values_to_choose_from_is_read_without_a_word(
