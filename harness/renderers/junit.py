@@ -61,6 +61,8 @@ def _excuse(report: Report, case: CaseResult, earlier: CaseResult | None) -> str
         return f"{case.status}; the case was changed since {name}, so there is no comparison"
     if earlier is None:
         return f"{case.status}; the case is not in {name}, so there is no comparison"
+    if earlier.quarantined:
+        return f"{case.status}; quarantined in {name}, so there is no comparison"
     if earlier.status == "error":
         return f"{case.status}; {name} has no answer to compare with"
     if earlier.status == "correct":

@@ -121,6 +121,14 @@ def _has_failure(case: Element) -> bool:
         (case("c", WRONG), "known failure: malformed, and incorrect in main"),
         (case("c", ERROR), "malformed; main has no answer to compare with"),
         (
+            case("c", quarantined=True),
+            "malformed; quarantined in main, so there is no comparison",
+        ),
+        (
+            case("c", WRONG, quarantined=True),
+            "malformed; quarantined in main, so there is no comparison",
+        ),
+        (
             case("c", digest="sha256:other"),
             "malformed; the case was changed since main, so there is no comparison",
         ),
