@@ -18,13 +18,15 @@ from harness.cli.options import (
 )
 from harness.cli.output import table, wrote_json
 from harness.cli.parser import Commands
-from harness.errors import ExitCode, HarnessError
+from harness.errors import ExitCode, HarnessError, UsageError
 
 if TYPE_CHECKING:
     from harness.workflow.project import Project
 
 _ROOM_GIB = 3
 # The embedded model, one tuned copy of it and its optimizer's state.
+
+_OF_CHECKPOINT = ("dialect", "tokenizer", "concurrency", "api_key_env", "request_timeout")
 
 
 def add_parser(commands: Commands) -> None:
@@ -58,6 +60,8 @@ def run(arguments: argparse.Namespace) -> int:
     from harness.workflow.project import open_project
 
     if arguments.checkpoint is None:
+        if given := _given(arguments):
+            raise UsageError(f"{given} without a CHECKPOINT; name the one to check")
         rows = examine(open_project(arguments.root))
     else:
         rows = list(_of_checkpoint(arguments))
@@ -66,6 +70,14 @@ def run(arguments: argparse.Namespace) -> int:
         shown = rows if arguments.verbose else in_short(rows)
         table(["", "what", "finding"], [[row.mark, row.what, row.finding] for row in shown])
     return ExitCode.ERROR if any(row.broken for row in rows) else ExitCode.PASS
+
+
+def _given(arguments: argparse.Namespace) -> str:
+    """
+    Return the options in *arguments* that are about a checkpoint.
+    """
+    named = [name for name in _OF_CHECKPOINT if getattr(arguments, name) is not None]
+    return ", ".join(f"--{name.replace('_', '-')}" for name in named)
 
 
 # A tuple: importing dataclasses takes a tenth of the time of `harness --help`.

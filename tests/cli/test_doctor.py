@@ -40,6 +40,29 @@ def test_doctor_names_what_is_broken_however_short_it_is(
     assert row.startswith("BROKEN  suite ask ")
 
 
+def test_options_of_a_checkpoint_without_one_are_refused(
+    project: Path, capsys: pytest.CaptureFixture[str]
+):
+    served = ["--tokenizer", "x", "--api-key-env", "Y", "--concurrency", "2"]
+    assert 2 == main(["doctor", *served, "--request-timeout", "3", "--dialect", "hermes"])
+
+    said = capsys.readouterr()
+    assert "" == said.out
+    assert (
+        "--dialect, --tokenizer, --concurrency, --api-key-env, --request-timeout without a "
+        "CHECKPOINT; name the one to check"
+    ) in said.err
+
+
+@pytest.mark.parametrize("option", [["--dialect", "hermes"], ["--concurrency", "1"]])
+def test_one_option_of_a_checkpoint_without_one_is_refused(
+    project: Path, option: list[str], capsys: pytest.CaptureFixture[str]
+):
+    assert 2 == main(["doctor", *option])
+
+    assert f"{option[0]} without a CHECKPOINT; name the one to check" in capsys.readouterr().err
+
+
 def test_doctor_tells_programs_everything(project: Path, capsys: pytest.CaptureFixture[str]):
     assert 0 == main(["doctor", "--json", "-"])
 
