@@ -56,6 +56,8 @@ def as_line(row: Mapping[str, Any]) -> dict[str, Any]:
     found = _answer(line)
     if isinstance(line.get("error"), Mapping):
         line["error"] = _reason(line["error"])
+    if found and line.get("error"):
+        found = {"error": str(line["error"])}
     if found:
         for name in ANSWERS:
             line.pop(name, None)
@@ -104,17 +106,58 @@ def is_response(value: Mapping[str, Any]) -> bool:
     )
 
 
+def failure(body: Mapping[str, Any]) -> str | None:
+    """
+    Return in words the error that *body* reports, of a whole response or of its one choice; None
+    if it reports none. An error counts more than what is beside it: gateways add an empty choice.
+    """
+    choices = body.get("choices")
+    first = choices[0] if isinstance(choices, list) and choices else None
+    for holder in (body, first):
+        if isinstance(holder, Mapping) and holder.get("error"):
+            return _reason(holder["error"])
+    return None
+
+
+def unanswered(message: Mapping[str, Any], finish_reason: Any) -> str | None:
+    """
+    Return why *message*, as a server sent it, is not the model's answer; None if it may be one.
+
+    A model may say nothing at all, but not because it was stopped by a filter or an error, or
+    because its calls were lost on the way.
+    """
+    content, calls = message.get("content"), message.get("tool_calls")
+    if content is not None and not isinstance(content, str | list):
+        return "the content of the message is neither text nor a list"
+    if calls is not None and not isinstance(calls, list):
+        return "the tool_calls of the message are not a list"
+    if finish_reason in BROKEN_OFF:
+        return f"the answer was broken off: finish_reason {finish_reason}"
+    if content or calls or message.get("function_call"):
+        return None
+    if finish_reason == "content_filter":
+        return "the answer was withheld: finish_reason content_filter"
+    if finish_reason in ("tool_calls", "function_call"):
+        return f"the calls are missing: finish_reason {finish_reason} and neither call nor text"
+    return None
+
+
+BROKEN_OFF = ("abort", "error")
+"""The values of ``finish_reason`` of answers that the server did not end."""
+
+
 def _response(response: Mapping[str, Any]) -> dict[str, Any]:
     status = response.get("status_code")
     body = (_object(response["body"]) or {}) if "body" in response else response
     if is_response(body) and not (isinstance(status, int) and status >= 400):
         return _read(body)
-    error = body.get("error")
-    if error is not None:
-        reason = _reason(error)
+    reason = failure(body)
+    if reason is not None:
         return {"error": reason if status is None else f"HTTP {status}: {reason}"}
     if isinstance(status, int) and status >= 400:
         return {"error": f"HTTP {status}"}
+    if "body" in response and response["body"] is None:
+        return {"error": "a response without a body"}
     raise ValueError(
         "its \"response\" is not a response of OpenAI's or Anthropic's API; put the answer into "
         '"message"'
@@ -141,6 +184,9 @@ def _reason(error: Any) -> str:
 
 
 def _read(body: Mapping[str, Any]) -> dict[str, Any]:
+    failed = failure(body)
+    if failed is not None:
+        return {"error": failed}
     if isinstance(body.get("choices"), list):
         found, reason = _choice(body)
     elif body.get("object") == "response":
@@ -148,6 +194,10 @@ def _read(body: Mapping[str, Any]) -> dict[str, Any]:
     else:
         found = {"message": {"role": body.get("role"), "content": body.get("content")}}
         reason = body.get("stop_reason")
+    said = found.get("message", {"content": found.get("output")})
+    missing = None if "error" in found else unanswered(said, reason)
+    if missing is not None:
+        return {"error": missing}
     if isinstance(reason, str):
         found["finish_reason"] = _REASONS.get(reason, reason)
     return {**found, **_counted(body)}
@@ -159,7 +209,14 @@ def _counted(body: Mapping[str, Any]) -> dict[str, Any]:
         return {}
     names = ("completion_tokens", "output_tokens")
     tokens = next((usage[name] for name in names if usage.get(name) is not None), None)
-    return {} if tokens is None else {"output_tokens": tokens}
+    return {"output_tokens": tokens} if is_count(tokens) else {}
+
+
+def is_count(value: Any) -> bool:
+    """
+    Return whether *value* is a number of tokens that a transcript can hold.
+    """
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**53
 
 
 def _choice(body: Mapping[str, Any]) -> tuple[dict[str, Any], Any]:
@@ -171,8 +228,6 @@ def _choice(body: Mapping[str, Any]) -> tuple[dict[str, Any], Any]:
         )
     choice = choices[0] if isinstance(choices[0], Mapping) else {}
     reason = choice.get("finish_reason")
-    if isinstance(choice.get("error"), Mapping):
-        return {"error": _reason(choice["error"])}, None
     if isinstance(choice.get("message"), Mapping):
         return {"message": choice["message"]}, reason
     if isinstance(choice.get("text"), str):
@@ -185,8 +240,6 @@ def _choice(body: Mapping[str, Any]) -> tuple[dict[str, Any], Any]:
 
 
 def _items(body: Mapping[str, Any]) -> tuple[dict[str, Any], Any]:
-    if body.get("error") is not None:
-        return {"error": _reason(body["error"])}, None
     if body.get("status") in _UNFINISHED:
         return {"error": f"the response is {body['status']}"}, None
     said: list[str] = []

@@ -194,6 +194,26 @@ def test_what_the_line_says_itself_counts_more_than_the_response(tmp_path: Path)
         ),
         ({**RESPONSES, "usage": None, "status": "queued"}, "the response is queued"),
         ({"choices": [{"error": {"code": 502, "message": "Upstream."}}]}, "502: Upstream."),
+        ({"choices": [{"message": MESSAGE, "error": "died"}]}, "died"),
+        ({**OPENAI, "usage": None, "error": {"message": "Upstream."}}, "Upstream."),
+        ({"response": {**OPENAI, "error": {"message": "Upstream."}}}, "Upstream."),
+        ({"response": {"choices": [], "error": {"message": "Upstream."}}}, "Upstream."),
+        ({"response": {"body": OPENAI}, "error": {"code": "expired"}}, "expired"),
+        ({"response": {"status_code": 200, "body": None}}, "a response without a body"),
+        ({**ANTHROPIC, "usage": None, "error": {"message": "Overloaded."}}, "Overloaded."),
+        (
+            {"choices": [{"message": {"content": ""}, "finish_reason": "content_filter"}]},
+            "the answer was withheld: finish_reason content_filter",
+        ),
+        (
+            {
+                "object": "response",
+                "output": [],
+                "status": "incomplete",
+                "incomplete_details": {"reason": "content_filter"},
+            },
+            "the answer was withheld: finish_reason content_filter",
+        ),
     ],
 )
 def test_what_failed_at_the_api_is_an_error_of_its_case(
@@ -229,6 +249,12 @@ def test_what_is_not_one_answer_is_refused_by_file_and_line(
 
     assert str(caught.value).startswith(f"{path}:2: ")
     assert 1 == len(str(caught.value).splitlines())
+
+
+def test_a_count_that_no_answer_has_is_unknown(tmp_path: Path):
+    line = {"case": "a", **OPENAI, "usage": {"completion_tokens": -1}}
+
+    assert read(tmp_path, line).output_tokens is None
 
 
 @pytest.mark.parametrize("key", ["case", "custom_id"])

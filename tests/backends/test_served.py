@@ -485,7 +485,10 @@ FAULTS: dict[str, tuple[Any, str]] = {
     ),
     "a number that JSON lacks": (lambda r: r.raw(b'{"a": NaN}'), "NaN is not JSON"),
     "JSON without end": (lambda r: r.raw(b"[" * 100_000), "what is not valid JSON"),
-    "JSON that is no object": (lambda r: r.send([1]), "answered with JSON that is not an object"),
+    "JSON that is not an object": (
+        lambda r: r.send([1]),
+        "answered with JSON that is not an object",
+    ),
     "an error in a good answer": (
         lambda r: r.send({"error": {"message": "out of memory"}}),
         "the server answered with an error: out of memory",
@@ -507,6 +510,30 @@ FAULTS: dict[str, tuple[Any, str]] = {
         choice([{"error": {"message": "overloaded"}}]),
         "the server answered with an error: overloaded",
     ),
+    "an answer that a filter withheld": (
+        choice([{"message": {"content": None}, "finish_reason": "content_filter"}]),
+        "the answer was withheld: finish_reason content_filter",
+    ),
+    "an answer that was given up": (
+        choice([{"message": {"content": "The"}, "finish_reason": "abort"}]),
+        "the answer was broken off: finish_reason abort",
+    ),
+    "an answer that ended in an error": (
+        choice([{"message": {"content": ""}, "finish_reason": "error"}]),
+        "the answer was broken off: finish_reason error",
+    ),
+    "calls that are missing": (
+        choice([{"message": {"content": None, "tool_calls": []}, "finish_reason": "tool_calls"}]),
+        "the calls are missing: finish_reason tool_calls and neither call nor text",
+    ),
+    "content that is an object": (
+        choice([{"message": {"content": {"error": "x"}}, "finish_reason": "stop"}]),
+        "the content of the message is neither text nor a list",
+    ),
+    "calls that are text": (
+        choice([{"message": {"content": None, "tool_calls": "x"}, "finish_reason": "stop"}]),
+        "the tool_calls of the message are not a list",
+    ),
     "a reset in the middle": (cut, "broke off in the middle of its answer: "),
     "a reset before the answer": (
         lambda r: r.drop(),
@@ -522,7 +549,7 @@ FAULTS: dict[str, tuple[Any, str]] = {
     ),
     "a redirect to nowhere": (
         lambda r: r.send({}, 307, Location="ftp://host/x"),
-        "redirects to what is no web address",
+        "redirects to something that is not a web address",
     ),
     "another's answer": (
         lambda r: r.send(
@@ -541,6 +568,39 @@ def test_fault(server: FaultServer, name: str):
     quick = {"request_timeout": 0.3} if "0.3 s" in message else {}
 
     assert message in error_of(server, **quick)
+
+
+def test_a_model_that_says_nothing_is_silent(server: FaultServer):
+    server.faults.append(
+        only_cases(choice([{"message": {"content": ""}, "finish_reason": "stop"}]))
+    )
+
+    [transcript] = answers(opened(server), asked()).values()
+
+    assert transcript.error is None
+
+
+def test_a_count_that_no_answer_has_is_unknown(server: FaultServer):
+    said = [{"message": {"content": "x"}, "finish_reason": "stop"}]
+    server.faults.append(only_cases(choice(said, usage={"completion_tokens": 10**20})))
+
+    [transcript] = answers(opened(server), asked()).values()
+
+    assert (None, None) == (transcript.error, transcript.output_tokens)
+
+
+def test_a_stream_whose_calls_are_numbered_oddly_is_read(server: FaultServer):
+    function = {"name": "search", "arguments": "{}"}
+    delta = {"tool_calls": [{"index": [1], "function": function}]}
+    end = {"choices": [{"delta": delta, "finish_reason": "tool_calls"}]}
+    server.faults.append(only_cases(lambda request: request.stream([end])))
+    backend = opened(server)
+
+    [transcript] = backend.answer_alone(asked(), GENERATION)
+    backend.close()
+
+    assert transcript.message is not None
+    assert [{"function": function}] == transcript.message["tool_calls"]
 
 
 def test_a_stream_that_says_why_it_ended_is_whole(server: FaultServer):
@@ -867,6 +927,15 @@ def test_token_ids_of_an_answer_are_decoded_here(server: FaultServer, tiny_model
     assert transcript.output is not None
     assert transcript.output.endswith("<|im_end|>")
     assert 3 == transcript.output_tokens
+
+
+def test_fault_a_raw_answer_that_was_given_up(server: FaultServer, tiny_model: Path):
+    given_up = {"text": "", "token_ids": [70, 71], "finish_reason": "abort"}
+    server.faults.append(only_cases(lambda r: r.choose(given_up, read=len(r.body["prompt"]))))
+
+    [transcript] = answers(raw(server, tiny_model), asked()).values()
+
+    assert "the answer was broken off: finish_reason abort" in str(transcript.error)
 
 
 def test_fault_a_cut_prompt(server: FaultServer, tiny_model: Path):

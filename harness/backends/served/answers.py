@@ -5,7 +5,7 @@ What chat and completions APIs answer with, whole or in pieces: one choice, chec
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from harness.backends.served.client import reason
+from harness.backends.responses import failure, is_count, unanswered
 from harness.messages import REASONING_KEYS
 
 _OF_THE_MOMENT = ("id", "created", "object")
@@ -18,8 +18,8 @@ def choice_of(body: Mapping[str, Any]) -> Mapping[str, Any]:
     Raises:
         ValueError: with the reason, if there is not one.
     """
-    if body.get("error"):
-        raise ValueError(f"the server answered with an error: {reason(body['error'])}")
+    if (failed := failure(body)) is not None:
+        raise ValueError(f"the server answered with an error: {failed}")
     choices = body.get("choices")
     if not isinstance(choices, list) or not choices:
         raise ValueError("the server answered without choices")
@@ -27,9 +27,19 @@ def choice_of(body: Mapping[str, Any]) -> Mapping[str, Any]:
         raise ValueError(f"the server answered with {len(choices)} choices instead of one")
     if not isinstance(choices[0], Mapping):
         raise ValueError("the server answered with a choice that is not an object")
-    if choices[0].get("error"):
-        raise ValueError(f"the server answered with an error: {reason(choices[0]['error'])}")
     return choices[0]
+
+
+def check_answered(message: Mapping[str, Any], choice: Mapping[str, Any]) -> None:
+    """
+    Check that *message*, of *choice*, is the model's: silence of a server is not the model's.
+
+    Raises:
+        ValueError: with the reason, if it is not.
+    """
+    missing = unanswered(message, choice.get("finish_reason"))
+    if missing is not None:
+        raise ValueError(f"the server answered without an answer: {missing}")
 
 
 def finish_reason(choice: Mapping[str, Any]) -> str | None:
@@ -46,8 +56,7 @@ def usage(body: Mapping[str, Any], name: str) -> int | None:
     """
     counts = body.get("usage")
     value = counts.get(name) if isinstance(counts, Mapping) else None
-    good = isinstance(value, int) and not isinstance(value, bool) and value >= 0
-    return value if good else None
+    return value if isinstance(value, int) and is_count(value) else None
 
 
 def around_message(body: Mapping[str, Any], choice: Mapping[str, Any]) -> dict[str, Any]:
@@ -87,8 +96,8 @@ def whole(events: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     message: dict[str, Any] = {}
     calls: dict[Any, dict[str, Any]] = {}
     for event in events:
-        if event.get("error"):
-            raise ValueError(f"the server streamed an error: {reason(event['error'])}")
+        if (failed := failure(event)) is not None:
+            raise ValueError(f"the server streamed an error: {failed}")
         body |= {name: value for name, value in event.items() if name != "choices"}
         pieces = event.get("choices")
         if not isinstance(pieces, list) or not pieces:
@@ -124,7 +133,9 @@ def _add(
         if name == "tool_calls" and isinstance(value, list):
             for number, piece in enumerate(value):
                 if isinstance(piece, Mapping):
-                    _add_call(calls.setdefault(piece.get("index", number), {}), piece)
+                    index = piece.get("index")
+                    place = index if isinstance(index, int) else number
+                    _add_call(calls.setdefault(place, {}), piece)
         elif isinstance(value, str) and name != "role" and isinstance(message.get(name), str):
             message[name] += value
         elif value is not None or name not in message:

@@ -12,7 +12,13 @@ from functools import partial
 from typing import Any
 
 from harness.backends.base import BackendOptions, Finding, Generation, Request
-from harness.backends.served.answers import around_message, choice_of, finish_reason, usage
+from harness.backends.served.answers import (
+    around_message,
+    check_answered,
+    choice_of,
+    finish_reason,
+    usage,
+)
 from harness.backends.served.backend import ServedBackend, sampling
 from harness.backends.served.client import RequestError
 from harness.backends.served.preflight import (
@@ -203,6 +209,7 @@ class ChatBackend(ServedBackend):
             raise ValueError(
                 "the server's message is not an assistant's: it has neither content nor tool_calls"
             )
+        check_answered(message, choice)
         return Transcript(
             key=key,
             message={**message, "response": around_message(body, choice)},

@@ -287,7 +287,9 @@ class Client:
         except http.TooManyRedirects:
             raise RequestError(f"{place} redirects more than three times") from None
         except (http.InvalidURL, http.UnsupportedProtocol):
-            raise RequestError(f"{place} redirects to what is no web address") from None
+            raise RequestError(
+                f"{place} redirects to something that is not a web address"
+            ) from None
         except http.ConnectError as exc:
             raise _unreachable(place, exc) from None
         except http.ConnectTimeout:

@@ -12,7 +12,7 @@ from typing import Any
 from harness.backends.base import BackendOptions, Generation, Request
 from harness.backends.encoding import PromptEncoding
 from harness.backends.engine.decoding import Answer, Prompt, Stops
-from harness.backends.served.answers import choice_of, finish_reason, usage
+from harness.backends.served.answers import check_answered, choice_of, finish_reason, usage
 from harness.backends.served.backend import ServedBackend, sampling
 from harness.backends.served.client import RequestError
 from harness.checkpoints.chat_template import chat_template, preflight, render
@@ -159,6 +159,7 @@ class CompletionsBackend(ServedBackend):
                 f"the server read {read} tokens of a prompt of {len(prompt.ids)}: it cuts prompts"
             )
         ended, ids = finish_reason(choice), choice.get("token_ids")
+        check_answered({"content": choice.get("text") or ids}, choice)
         if isinstance(ids, list) and ids and all(type(id_) is int for id_ in ids):
             return self._encoding.transcript(
                 prompt, Answer(ids=ids, stopped=ended != "length"), timing
