@@ -138,9 +138,10 @@ def remove_baseline(folder: Path, *, removed: str) -> Path:
         return _retire(folder, folder, removed)
 
 
-def rename_baseline(folder: Path, name: str) -> Path:
+def rename_baseline(folder: Path, name: str, *, renamed: str) -> Path:
     """
-    Give the baseline in *folder* another name, and return its folder.
+    Give the baseline in *folder* another name at the time *renamed*, ISO 8601, and return its
+    folder.
 
     Raises:
         StoreError: if there is a baseline of that name, or it cannot be a folder's.
@@ -149,7 +150,7 @@ def rename_baseline(folder: Path, name: str) -> Path:
     with boundary(StoreError, f"{folder}: cannot be renamed"), contextlib.ExitStack() as held:
         for each in sorted({folder, target}):
             held.enter_context(lock_folder(each))
-            put_back(each)
+            _tidy(each, renamed)
         if target.exists():
             raise StoreError(
                 f"{target} exists; nothing is replaced: `harness baseline rm {name}` removes it"

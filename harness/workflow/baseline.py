@@ -125,7 +125,7 @@ def rename_baseline(folder: Path, name: str) -> Path:
     Raises:
         StoreError: if there is a baseline of that name: none is replaced.
     """
-    return store.rename_baseline(folder, name)
+    return store.rename_baseline(folder, name, renamed=now())
 
 
 def prune_baselines(baselines: Path, *, keep: int) -> list[Path]:

@@ -4,6 +4,7 @@ A baseline is never made worse, or lost, in silence.
 
 import json
 import os
+import shutil
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -416,6 +417,30 @@ def test_a_renamed_baseline_keeps_its_history_and_replaces_none(
 # Killed
 
 
+def killed_after_its_swap() -> None:
+    """
+    Leave what a save that was killed before its clean-up does: the replaced run beside the new one.
+    """
+    made("old", wrong=1)
+    made("new", wrong=2)
+    save("old")
+    folder = shipped().folder
+    shutil.copytree(folder, folder.with_name(".shipped.before"))
+    shutil.copytree("new", folder, dirs_exist_ok=True)
+
+
+def test_a_baseline_renamed_after_a_killed_save_does_not_bring_back_the_one_it_replaced(
+    project: Path,
+):
+    killed_after_its_swap()
+
+    assert 0 == main(["baseline", "rename", "shipped", "v1"])
+    assert [("v1", 2)] == [
+        (each.folder.name, wrong(each)) for each in list_baselines(Path("baselines"))
+    ]
+    assert [1] == [wrong(load_run(folder)) for folder in kept()]
+
+
 def killed_at(step: int, action: Callable[[], object]) -> bool:
     """
     Run *action* in a process that is killed before its file operation number *step*; return whether
@@ -454,7 +479,7 @@ def test_a_kill_at_any_step_leaves_the_old_or_the_new_baseline(project: Path, ve
         action = {
             "save": partial(put, new, root, "2026-03-02"),
             "rm": partial(store.remove_baseline, folder, removed="2026-03-02"),
-            "rename": partial(store.rename_baseline, folder, "v1"),
+            "rename": partial(store.rename_baseline, folder, "v1", renamed="2026-03-02"),
         }[verb]
         got_there = not killed_at(step, action)
 
