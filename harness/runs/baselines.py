@@ -244,14 +244,23 @@ def _carry_over(old: Path, new: Path) -> None:
             shutil.copy2(path, target, follow_symlinks=False)
 
 
+def heal_baselines(baselines: Path) -> None:
+    """
+    Undo each swap of a baseline that was killed between its renames: until then it is not there.
+    """
+    for hidden in baselines.glob("*/.*.before"):
+        folder = hidden.with_name(hidden.name[1 : -len(".before")])
+        with boundary(StoreError, f"{folder}: cannot be put back from {hidden.name}"):
+            heal(folder)
+
+
 def list_baselines(baselines: Path) -> list[StoredRun]:
     """
     Return every baseline under *baselines*, ordered by suite and name.
     """
     if not baselines.is_dir():
         return []
-    for hidden in baselines.glob("*/.*.before"):
-        heal(hidden.with_name(hidden.name[1 : -len(".before")]))
+    heal_baselines(baselines)
     return [
         load_run(path.parent)
         for path in sorted(baselines.glob(f"*/*/{RUN}"))

@@ -21,6 +21,7 @@ from pathlib import Path
 
 from harness.errors import PolicyError, StoreError, UsageError, boundary
 from harness.gating.policy import Policy, default_policy, read_policy
+from harness.runs.baselines import heal_baselines
 from harness.runs.record import RunRecord
 from harness.runs.store import RUN, UNFINISHED, StoredRun, load_run
 from harness.suites.files import SUITE_FILE, find_suites, suite_path
@@ -130,6 +131,7 @@ class Project:
         """
         if text.startswith(".") or text.endswith(os.sep) or Path(text).is_absolute():
             return None
+        heal_baselines(self.baselines)
         places = [self.baselines / text]
         if suite is not None:
             places.append(self.baselines / suite / text)
@@ -160,6 +162,7 @@ class Project:
         Raises:
             StoreError: if there is neither.
         """
+        heal_baselines(self.baselines)
         # `baseline list` and `compare` name a baseline with its suite.
         within = name.removeprefix(f"{suite}/")
         folder = self.baselines / suite / within
@@ -195,6 +198,7 @@ class Project:
         """
         Return the names of a suite's baselines, or of all as ``suite/name``.
         """
+        heal_baselines(self.baselines)
         found = sorted(self.baselines.glob(f"{suite or '*'}/*/run.json"))
         return [
             path.parent.name if suite else f"{path.parent.parent.name}/{path.parent.name}"

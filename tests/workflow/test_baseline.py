@@ -429,6 +429,33 @@ def killed_after_its_swap() -> None:
     shutil.copytree("new", folder, dirs_exist_ok=True)
 
 
+@pytest.mark.parametrize("name", ["shipped", "say/shipped"])
+@pytest.mark.parametrize(
+    "command",
+    ["gate new --baseline {}", "compare {} new", "baseline show {}", "baseline rm {}",
+     "baseline rename {} v1", "baseline history {}"],
+)  # fmt: skip
+def test_a_baseline_whose_save_was_killed_between_its_renames_is_found(
+    project: Path, command: str, name: str
+):
+    made("old", wrong=1)
+    made("new", wrong=1)
+    save("old")
+    shipped().folder.rename("baselines/say/.shipped.before")
+
+    assert 0 == main([word.format(name) for word in command.split()])
+    left = [*list_baselines(Path("baselines")), *map(load_run, kept())]
+    assert [1] == [wrong(each) for each in left]
+
+
+def test_a_baseline_whose_save_was_killed_is_among_the_names(project: Path):
+    made("old", wrong=1)
+    save("old")
+    shipped().folder.rename("baselines/say/.shipped.before")
+
+    assert ["shipped"] == harness.open_project().baseline_names("say")
+
+
 def test_a_baseline_renamed_after_a_killed_save_does_not_bring_back_the_one_it_replaced(
     project: Path,
 ):
