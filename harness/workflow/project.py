@@ -21,7 +21,7 @@ from pathlib import Path
 
 from harness.errors import PolicyError, StoreError, UsageError, boundary
 from harness.gating.policy import Policy, default_policy, read_policy
-from harness.runs.baselines import heal_baselines
+from harness.runs.baselines import REPLACED, heal_baselines
 from harness.runs.record import RunRecord
 from harness.runs.store import RUN, UNFINISHED, StoredRun, load_run
 from harness.suites.files import SUITE_FILE, find_suites, suite_path
@@ -110,10 +110,15 @@ class Project:
         Return the folder of a baseline, readable or not, by its name or as ``suite/name``.
 
         Raises:
-            UsageError, StoreError: as `run`.
+            UsageError, StoreError: as `run`, and for what is kept under ``history/``.
         """
         _refuse_empty("baseline", text)
         found = self._named(text, None)
+        if found is not None and REPLACED in found.relative_to(self.baselines).parts[1:]:
+            raise StoreError(
+                f"{found} is not a baseline: under {REPLACED}/ is what baselines were before; "
+                "`harness baseline save` makes it one again, `harness baseline prune` deletes"
+            )
         if found is None or not holds_run(found):
             raise StoreError(f"no baseline {text!r}{self._nearest(text, None)}")
         return found

@@ -414,6 +414,28 @@ def test_a_renamed_baseline_keeps_its_history_and_replaces_none(
     assert "the first" == entry["reason"]
 
 
+@pytest.mark.parametrize("text", ["say/history/{}", "say/history", "history", "history/{}"])
+@pytest.mark.parametrize("words", [["rm"], ["rename", "v1"]])
+def test_what_is_kept_under_history_is_neither_removed_nor_renamed(
+    project: Path, capsys: pytest.CaptureFixture[str], words: list[str], text: str
+):
+    made("old")
+    made("new", wrong=1)
+    save("old")
+    save("new", "--replace", "--reason", "a test")
+    (folder,) = kept()
+    capsys.readouterr()
+
+    verb, *rest = words
+    assert 2 == main(["baseline", verb, text.format(folder.name), *rest])
+    assert [folder] == kept()
+    if text.startswith("say/history/"):
+        assert (
+            f"harness: {folder} is not a baseline: under history/ is what baselines were before; "
+            "`harness baseline save` makes it one again, `harness baseline prune` deletes\n"
+        ) == capsys.readouterr().err
+
+
 # Killed
 
 
