@@ -79,7 +79,7 @@ def test_a_better_candidate_gets_its_verdict(folder: Path, capsys: pytest.Captur
     *before, last = follow("silent", "routed")
 
     assert {0} == set(before)
-    assert last in (0, 3), "a few rows pass or are inconclusive, and are no error"
+    assert last in (0, 3), "a few rows pass or are inconclusive, and are not an error"
     said = capsys.readouterr().out
     assert "may the new checkpoint replace the old one?" in said
     assert re.search(

@@ -2,7 +2,7 @@
 Accepted runs: saved under a name at one stable path, listed, and their history.
 
 A baseline is replaced by two renames. What it was before moves to ``<suite>/history/<name>-<time>``
-and is no baseline: no command lists it, and a run folder like any other is all it is.
+and is then a run folder like any other, which no command lists as a baseline.
 """
 
 import contextlib

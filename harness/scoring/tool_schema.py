@@ -5,7 +5,7 @@ A schema is compiled once a tool. Most calls fit, which jsonschema-rs sees at on
 not, jsonschema decides and says what is wrong. A property test holds that the first takes nothing
 that the second refuses. Of 10,000 stored answers that call 14,800 tools, judging takes 0.61 s of
 one core in all, 0.02 of it here; with jsonschema alone it takes 0.98 s, and with checks of plain
-types and bounds written by hand, which stood here before, 0.66 s.
+types and bounds written by hand, which this replaced, 0.66 s.
 """
 
 import json

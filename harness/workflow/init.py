@@ -29,7 +29,7 @@ class Started:
 
     root: Path
     suite: str
-    """A suite of the project, to go on with."""
+    """A suite of the project, for the next command."""
     made: tuple[Path, ...]
     kept: tuple[Path, ...]
     """What was there and was left as it is."""

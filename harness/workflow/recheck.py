@@ -94,7 +94,7 @@ def decide_again(
             )
     compared = _with_answers(gated, *again)
     final = decide(compared, policy, allow=allow, today=today)
-    note = _what_stood(gated.comparison, compared.comparison, rates)
+    note = _confirmed(gated.comparison, compared.comparison, rates)
     return replace(_noted(final, note), old_again=again[0], new_again=again[1])
 
 
@@ -146,9 +146,9 @@ def _with_answers(
     )
 
 
-def _what_stood(before: Comparison, after: Comparison, rates: set[str]) -> str:
+def _confirmed(before: Comparison, after: Comparison, rates: set[str]) -> str:
     """
-    Return in words how many flips stood.
+    Return in words how many flips were confirmed.
     """
     flipped, left = _flipped(before, rates), _flipped(after, rates)
     worse = {case for name in rates for case in before.rates[name].broken}

@@ -373,7 +373,7 @@ def test_llama_calls_are_read_with_anything_between_them(before: str, between: s
 
 def test_a_needless_second_call_of_llama_is_not_a_correct_answer():
     """
-    It stood behind a comma, and was text.
+    It came after a comma, and was text.
     """
     call = '{"name": "ping", "parameters": {}}'
     document = {
