@@ -357,7 +357,12 @@ def test_all_repeats_are_decided_again(project: Path):
 def test_a_candidate_among_the_baselines_leaves_no_baseline_behind(project: Path):
     checkpoint(project, "new", wrong_batched=cases(0, 10))
     saved = save_baseline(
-        run("new"), project / "baselines", "candidate", saved="2026-01-01", reason=None
+        run("new"),
+        project / "baselines",
+        "candidate",
+        saved="2026-01-01",
+        reason=None,
+        instead_of=None,
     )
     found = gated(saved)
 

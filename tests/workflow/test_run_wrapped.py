@@ -115,7 +115,14 @@ def test_what_would_block_is_decided_again_as_it_was_run(scheme: str, model: Pat
         for case, answer in answers_of(str(model), CHANGED).items()
     })  # fmt: skip
     old = run(f"{scheme}:{model}", "old")
-    save_baseline(old, open_project().baselines, "shipped", saved="2026-11-30", reason=None)
+    save_baseline(
+        old,
+        open_project().baselines,
+        "shipped",
+        saved="2026-11-30",
+        reason=None,
+        instead_of=None,
+    )
     new = run(f"{scheme}:{other}", "new")
 
     found = gate("shipped", new)
