@@ -818,6 +818,36 @@ def test_a_key_that_a_server_repeats_is_not_kept(
     assert CANARY not in repr([streamed, found, said])
 
 
+@pytest.mark.parametrize("key", ["test", "none", "null", "EMPTY", "1700", "stop", "content"])
+def test_a_key_that_is_a_word_changes_no_answer(
+    server: FaultServer, monkeypatch: pytest.MonkeyPatch, key: str
+):
+    said = {"content": f"The {key} of 1700 tests", "reasoning": None}
+    server.faults.append(only_cases(lambda request: request.chat(**said)))
+    [plain] = answers(opened(server), asked()).values()
+    monkeypatch.setenv("SERVED_KEY", key)
+    backend = opened(server, api_key_env="SERVED_KEY")
+    streamed = list(backend.answer_alone(asked(), GENERATION))
+    [with_key] = answers(backend, asked()).values()
+
+    assert plain == with_key
+    assert [plain.message] == [each.message for each in streamed]
+
+
+@pytest.mark.parametrize("key", ["sk/abcdef", "sk/abcdef-0123456789"])
+def test_a_key_in_an_error_is_removed_however_it_is_written(
+    server: FaultServer, monkeypatch: pytest.MonkeyPatch, key: str
+):
+    monkeypatch.setenv("SERVED_KEY", key)
+    body = json.dumps({"error": {"message": f"bad key {key}"}}).replace("/", "\\/").encode()
+    server.faults.append(
+        only_cases(lambda r: r.raw(body, status=200 if r.question.endswith("0") else 401))
+    )
+    found = answers(opened(server, api_key_env="SERVED_KEY"), asked(2))
+
+    assert ["bad key [key]"] * 2 == [str(each.error)[-13:].split(";")[0] for each in found.values()]
+
+
 @pytest.mark.parametrize("value", ["", "two\nlines", "käse-käse", "abc"])
 def test_a_key_that_cannot_be_one_is_refused_unseen(
     server: FaultServer, monkeypatch: pytest.MonkeyPatch, value: str

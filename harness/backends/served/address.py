@@ -100,6 +100,14 @@ class Key:
         """
         return {"Authorization": f"Bearer {self._text}"}
 
+    @property
+    def is_secret(self) -> bool:
+        """
+        Whether it is so long that a model does not write it by chance, as it may write ``none`` or
+        ``test``, with which servers that need no key are called.
+        """
+        return len(self._text) >= _SECRET
+
     def removed_from(self, text: str) -> str:
         """
         Return *text*, which a server may have echoed, without the key.
@@ -107,5 +115,4 @@ class Key:
         return text.replace(self._text, "[key]")
 
 
-_SHORTEST = 4
-"""Removing a shorter text from all that a server says would change its answers."""
+_SHORTEST, _SECRET = 4, 16

@@ -335,7 +335,7 @@ class ServedBackend(ABC):
                 timing = Timing(latency_ms=reply.latency_ms, ttft_ms=reply.ttft_ms)
             transcript = self._transcript(request.key, body, kept, timing)
         except (RequestError, ValueError) as exc:
-            return Transcript(key=request.key, error=str(exc))
+            return Transcript(key=request.key, error=self._client.without_key(str(exc)))
         self._note(body)
         return transcript
 

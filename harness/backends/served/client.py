@@ -128,15 +128,22 @@ class Client:
 
     def clean(self, value: Any) -> Any:
         """
-        Return a JSON *value* without the key, which a server may have repeated, even in pieces.
+        Return a JSON *value* without the key, which a server may have repeated, even in pieces. It
+        may hold an answer, so a key that is a word (`Key.is_secret`) is left in it.
         """
-        if self._key is None:
+        if self._key is None or not self._key.is_secret:
             return value
         if isinstance(value, str):
             return self._key.removed_from(value)
         if isinstance(value, Mapping):
             return {self.clean(name): self.clean(each) for name, each in value.items()}
         return [self.clean(each) for each in value] if isinstance(value, list) else value
+
+    def without_key(self, said: str) -> str:
+        """
+        Return without the key what a server *said* that is not an answer: an error, a header.
+        """
+        return said if self._key is None else self._key.removed_from(said)
 
     def submit(
         self,
@@ -298,8 +305,8 @@ class Client:
             if not answering:
                 # Also a connection kept open that the server closed meanwhile.
                 raise _AgainError(f"{place} closed the connection before it answered") from None
-            reason = self.clean(" ".join(str(exc).split()))[:_SHOWN] or type(exc).__name__
-            raise RequestError(f"{place} broke off in the middle of its answer: {reason}") from None
+            why = self.without_key(" ".join(str(exc).split()))[:_SHOWN] or type(exc).__name__
+            raise RequestError(f"{place} broke off in the middle of its answer: {why}") from None
         latency = (time.perf_counter() - begun) * 1000
         echoed = response.headers.get("x-request-id", mark)
         if echoed != mark and echoed.startswith(_MARK):
@@ -312,14 +319,18 @@ class Client:
                 latency_ms=latency,
                 ttft_ms=reading.ttft_ms,
                 url=url,
-                server=response.headers.get("server"),
+                server=self._server_header(response),
             )
         return Reply(
             body=self._object(place, body, response.headers.get("content-type", "")),
             latency_ms=latency,
             url=url,
-            server=response.headers.get("server"),
+            server=self._server_header(response),
         )
+
+    def _server_header(self, response: Any) -> str | None:
+        said = response.headers.get("server")
+        return None if said is None else self.without_key(said)
 
     def _check_status(self, place: str, response: Any, body: bytes) -> None:
         status = response.status_code
@@ -339,10 +350,10 @@ class Client:
         """
         Return a server's own words for what went wrong.
         """
-        text = self.clean(body.decode("utf-8", "replace"))
+        text = body.decode("utf-8", "replace")
         with contextlib.suppress(ValueError, RecursionError):
             text = reason(parse_json(text))
-        return " ".join(text.split())[:_SHOWN]
+        return " ".join(self.without_key(text).split())[:_SHOWN]
 
     def _object(self, place: str, body: bytes, kind: str) -> Mapping[str, Any]:
         if not body.strip():
@@ -353,18 +364,21 @@ class Client:
                 "in /v1"
             )
         try:
-            value = self.clean(parse_json(self.clean(body.decode("utf-8"))))
+            # Cleaned once it is read: JSON may write a letter of the key in other ways.
+            value = self.clean(parse_json(body.decode("utf-8")))
         except (ValueError, RecursionError) as exc:
-            raise RequestError(f"{place} answered with what is not valid JSON: {exc}") from None
+            why = self.without_key(str(exc))
+            raise RequestError(f"{place} answered with what is not valid JSON: {why}") from None
         if not isinstance(value, Mapping):
             raise RequestError(f"{place} answered with JSON that is not an object")
         return value
 
     def _event(self, place: str, text: bytes) -> Mapping[str, Any]:
         try:
-            value = parse_json(self.clean(text.decode("utf-8")))
+            value = self.clean(parse_json(text.decode("utf-8")))
         except (ValueError, RecursionError) as exc:
-            raise RequestError(f"{place} streamed what is not valid JSON: {exc}") from None
+            why = self.without_key(str(exc))
+            raise RequestError(f"{place} streamed what is not valid JSON: {why}") from None
         if not isinstance(value, Mapping):
             raise RequestError(f"{place} streamed JSON that is not an object")
         return value

@@ -236,7 +236,7 @@ def asking(client: Client, path: str) -> tuple[Ask, Ask, Submit]:
     def stream(payload: Mapping[str, Any]) -> Mapping[str, Any]:
         streamed = {**payload, "stream": True}
         reply = client.submit(path, streamed, starts=starts_answer).result()
-        return reply.body if reply.pieces is None else whole(reply.pieces)
+        return reply.body if reply.pieces is None else client.clean(whole(reply.pieces))
 
     return ask, stream, submit
 
