@@ -7,6 +7,7 @@ that the server refuses is dropped, once, when it is opened, and is named in run
 """
 
 import re
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
@@ -16,6 +17,7 @@ from typing import Any, ClassVar, Self
 
 from harness.backends.base import BackendOptions, Finding, Generation, Request
 from harness.backends.engine.decoding import row_seed
+from harness.backends.served import client as http
 from harness.backends.served.address import Address, Key
 from harness.backends.served.answers import starts_answer, whole
 from harness.backends.served.client import Client, Reply, RequestError
@@ -50,6 +52,8 @@ _QUESTIONS = tuple(
     )
     for number in range(1 + OTHERS)
 )
+_LOOKS = 3
+# How often a server that does not answer who it is, is asked after a run.
 _CHANGES = 8
 # A server behind a load balancer may be another one with each answer.
 _SEED = 2**31 - 1
@@ -76,7 +80,8 @@ class ServedBackend(ABC):
         self._streaming: dict[str, Any] = {"stream_options": {"include_usage": True}}
         self._seen: dict[str, str] = {}
         """Model and fingerprint of the first answer."""
-        self._apart: dict[str, None] = {}
+        self._apart: set[str] = set()
+        self._unanswered: frozenset[str] = frozenset()
         self._identity: Identity
         self._checkpoint: Checkpoint
 
@@ -105,6 +110,7 @@ class ServedBackend(ABC):
             stack.callback(client.close)
             backend = cls(address=address, client=client, options=options)
             backend._identity = identify(client, address.urls, address.model)
+            backend._unanswered = frozenset(client.unanswered)
             backend._checkpoint = backend._opened(reference, options)
             backend._settle(options)
             stack.pop_all()
@@ -140,13 +146,24 @@ class ServedBackend(ABC):
         """
         Return in what the server has become another since it was opened, a line each.
         """
-        found = list(self._apart)
-        try:
-            now = identify(self._client, self._urls, self._model)
-        except BackendError as exc:
-            self._notify(f"note: the server cannot be asked again who it is: {exc}")
-            return found
-        return [*changes(self._identity.to_json(), now.to_json()), *found]
+        found = sorted(self._apart)[:_CHANGES]
+        for number in range(_LOOKS):
+            if number:
+                time.sleep(http.FIRST_WAIT * 2**number)
+            try:
+                now = identify(self._client, self._urls, self._model)
+            except BackendError as exc:
+                self._notify(f"note: the server cannot be asked again who it is: {exc}")
+                return found
+            apart = changes(self._identity.to_json(), now.to_json())
+            # Some paths of some servers fail always, and did when it was opened.
+            unanswered = self._client.unanswered - self._unanswered
+            if not apart or not unanswered:
+                return [*apart, *found]
+        self._notify(
+            f"note: the server cannot be asked again who it is: no answer from {min(unanswered)}"
+        )
+        return found
 
     def answer(
         self, requests: Sequence[Request], generation: Generation
@@ -350,9 +367,7 @@ class ServedBackend(ABC):
         }
         for name, value in said.items():
             if self._seen.setdefault(name, value) != value:
-                line = f"{name} of an answer was {self._seen[name]} and is {value}"
-                if len(self._apart) < _CHANGES:
-                    self._apart[line] = None
+                self._apart.add(f"{name} of an answer was {self._seen[name]} and is {value}")
 
 
 def sampling(generation: Generation, key: AnswerKey | None) -> dict[str, Any]:

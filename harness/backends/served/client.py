@@ -21,6 +21,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from harness.backends.served.address import Key
+from harness.backends.served.answers import choice_of, whole
 from harness.canonical import parse_json
 from harness.errors import BackendError
 
@@ -33,6 +34,8 @@ SET_ASIDE = 3
 """After so many failures in a row a server is not asked any more, while there are others."""
 
 _AGAIN = (408, 409, 429)
+_OF_THE_REQUEST = (400, 413, 422, 429)
+# These say that a request is bad, or one too many, and nothing against the server.
 FIRST_WAIT = 0.5
 """Seconds before the second try; twice as many before each further one."""
 _CONNECT = 10.0
@@ -111,6 +114,8 @@ class Client:
         self._library = _library()
         self._sent = 0
         self._pending: set[Future[Reply]] = set()
+        self.unanswered: set[str] = set()
+        """The URLs whose last `look_up` failed in a way that does not say that nothing is there."""
         with contextlib.ExitStack() as stack:
             self._portal = stack.enter_context(start_blocking_portal())
             self._http = self._portal.call(self._opened, concurrency)
@@ -160,7 +165,12 @@ class Client:
         The future raises RequestError: with a message for each way to fail.
         """
         content = json.dumps(payload).encode()
-        future: Future[Reply] = self._portal.start_task_soon(self._ask, path, content, starts)
+        return self._begun(self._portal.start_task_soon(self._ask, path, content, starts))
+
+    def _begun(self, future: Future[Reply]) -> Future[Reply]:
+        """
+        Keep *future*, so that `close` can end it.
+        """
         self._pending.add(future)
         future.add_done_callback(self._pending.discard)
         return future
@@ -184,9 +194,15 @@ class Client:
             RequestError: with *insist*, if the server cannot be reached in `TRIES` tries.
         """
         content = None if payload is None else json.dumps(payload).encode()
+        tries = TRIES if insist else 1
+        self.unanswered.discard(url)
         try:
-            return self._portal.call(self._looked_up, url, content, TRIES if insist else 1)
+            return self._begun(
+                self._portal.start_task_soon(self._looked_up, url, content, tries)
+            ).result()
         except RequestError as exc:
+            if exc.status is None or exc.status == 429 or exc.status >= 500:
+                self.unanswered.add(url)
             if insist and isinstance(exc, _AgainError) and exc.status is None:
                 raise RequestError(str(exc), exc.status) from None
             return None
@@ -235,8 +251,14 @@ class Client:
                         raise RequestError(f"{exc} ({tries})", exc.status) from None
                     backoff = FIRST_WAIT * 2 ** (number - 1) * random.uniform(1, 1.25)
                     wait = backoff if exc.wait is None else exc.wait
+                except RequestError as exc:
+                    self._count_failure(server, exc)
+                    raise
                 else:
-                    server.failed = 0
+                    if _holds_answer(reply):
+                        server.failed = 0
+                    else:
+                        self._count_failure(server)
                     return reply
                 finally:
                     server.busy -= 1
@@ -246,9 +268,8 @@ class Client:
         there = [server for server in self._servers if not server.aside]
         return min(there, key=lambda server: server.busy)
 
-    def _count_failure(self, server: _Server, exc: RequestError) -> None:
-        # A server that asks to slow down has not failed.
-        if exc.status == 429:
+    def _count_failure(self, server: _Server, exc: RequestError | None = None) -> None:
+        if exc is not None and exc.status in _OF_THE_REQUEST:
             return
         server.failed += 1
         others = any(not other.aside for other in self._servers if other is not server)
@@ -439,6 +460,14 @@ class _Body:
                 if isinstance(value, Mapping) and self._starts(value):
                     self.ttft_ms = (time.perf_counter() - self._begun) * 1000
         return False
+
+
+def _holds_answer(reply: Reply) -> bool:
+    try:
+        choice_of(reply.body if reply.pieces is None else whole(reply.pieces))
+    except ValueError:
+        return False
+    return True
 
 
 def reason(body: Any) -> str:
