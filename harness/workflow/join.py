@@ -57,26 +57,24 @@ def join(source: Path, suite: Suite) -> Joined:
     turns = _turns(suite)
     cases = {case.id for case in suite.cases}
     left: list[_Left] = []
-    found: defaultdict[Any, list[Line]] = defaultdict(list)
+    found: defaultdict[Key, list[tuple[Line, Transcript]]] = defaultdict(list)
     for line in read_lines(source):
-        if line.row.get("case") in cases:
-            joined: Line | str = line
-        else:
-            joined = _joined(line, turns)
+        case = line.row.get("case")
+        by_prompt = case is None or (isinstance(case, str) and case not in cases)
+        joined = _joined(line, turns) if by_prompt else line
         if isinstance(joined, str):
             left.append(_Left(line=line, reason=joined))
-        else:
-            row = joined.row
-            found[row["case"], row.get("repeat") or 0, row.get("turn") or 0].append(joined)
-    clear = [lines[0] for lines in found.values() if len(lines) == 1]
+            continue
+        for key, (_, transcript) in by_key(source, [joined]):
+            found[key].append((line, transcript))
+    answers = {key: (fit[0][0].number, fit[0][1]) for key, fit in found.items() if len(fit) == 1}
     left += (
-        _Left(line=line, reason=_twice(line, lines, case))
-        for (case, *_), lines in found.items()
-        if len(lines) > 1
-        for line in lines
+        _Left(line=line, reason=_twice(line, [other for other, _ in fit], key.case))
+        for key, fit in found.items()
+        if len(fit) > 1
+        for line, _ in fit
     )
     left.sort(key=lambda each: each.line.number)
-    answers = dict(by_key(source, clear))
     if not answers:
         first = f"\n{source}:{left[0].line.number}: {left[0].reason}" if left else ""
         raise TranscriptError(

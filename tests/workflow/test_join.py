@@ -60,6 +60,29 @@ def test_a_line_that_names_a_case_belongs_to_it(tmp_path: Path):
     assert {Key("b"): 1, Key("a"): 2} == found
 
 
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ({"case": ["a"]}, 'a transcript needs "case", the id of a case'),
+        ({"case": {"id": "a"}, "prompt": "First?"}, 'a transcript needs "case", the id of a case'),
+        ({"custom_id": [1]}, 'a transcript needs "case", the id of a case'),
+        ({"case": "a", "repeat": [1]}, "case 'a': 'repeat' must be a whole number from 0"),
+        ({"prompt": "First?", "repeat": {}}, "case 'a': 'repeat' must be a whole number from 0"),
+        ({"prompt": "First?", "repeat": True}, "case 'a': 'repeat' must be a whole number from 0"),
+        ({"case": "a", "turn": [0]}, "case 'a': 'turn' must be a whole number from 0"),
+        ({"case": "a", "turn": -1}, "case 'a': 'turn' must be a whole number from 0"),
+    ],
+    ids=json.dumps,
+)
+def test_a_line_with_a_key_of_the_wrong_type_is_an_error_by_file_and_line(
+    tmp_path: Path, line: dict[str, Any], said: str
+):
+    with pytest.raises(TranscriptError) as caught:
+        joined(tmp_path, AB, {"prompt": "Second?"}, line)
+
+    assert f"{tmp_path}/log.jsonl:2: {said}" == str(caught.value)
+
+
 def test_what_cannot_be_joined_is_listed_by_line_and_by_case(tmp_path: Path):
     found, notes = joined(tmp_path, AB, {"prompt": "Third?"}, {}, {"prompt": "First?"})
 
