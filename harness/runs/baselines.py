@@ -76,8 +76,11 @@ def save_baseline(
             raise StoreError(
                 f"{target}: another run was accepted at the same moment; save again to see which"
             )
-        baseline_history(target)
-        history = _history_text(target)
+        # A baseline that was removed brings its history back with it.
+        kept = run.folder.resolve().parent == (target.parent / REPLACED).resolve()
+        before = run.folder if kept and not target.exists() else target
+        baseline_history(before)
+        history = _history_text(before)
         if history and not history.endswith("\n"):
             history += "\n"
         entry = {

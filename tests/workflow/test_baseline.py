@@ -383,6 +383,25 @@ def test_a_removed_baseline_is_kept_and_can_be_had_back(
     assert 0 == wrong(shipped())
 
 
+def test_a_removed_baseline_that_is_saved_again_has_the_history_it_had(project: Path):
+    made("good")
+    save("good", "--reason", "the first")
+    main(["baseline", "rm", "shipped"])
+
+    assert 0 == save(str(kept()[0]), "--reason", "back again")
+    reasons = [entry["reason"] for entry in baseline_history(shipped().folder)]
+    assert ["the first", "back again"] == reasons
+
+
+def test_a_baseline_saved_under_a_second_name_begins_a_history_of_its_own(project: Path):
+    made("good")
+    save("good", "--reason", "the first")
+
+    assert 0 == main(["baseline", "save", "shipped", "--name", "v1", "--reason", "a copy"])
+    reasons = [entry["reason"] for entry in baseline_history(Path("baselines/say/v1"))]
+    assert ["a copy"] == reasons
+
+
 def test_a_baseline_that_cannot_be_read_can_be_removed(project: Path):
     made("good")
     save("good")
