@@ -20,8 +20,9 @@ from harness.suites.suite import Suite, Turn
 from harness.transcript import Key, Transcript
 from harness.wording import count, named
 
-_SHOWN = 20
-"""How many lines are listed of each kind, before the rest is only counted."""
+_SHOWN, _SHOWN_OF_NONE = 20, 5
+"""How many lines are listed, of a file that was joined and of one that was not, before the rest is
+only counted."""
 
 _QUOTED = 60
 """How much of a prompt is quoted, in characters."""
@@ -76,10 +77,11 @@ def join(source: Path, suite: Suite) -> Joined:
     )
     left.sort(key=lambda each: each.line.number)
     if not answers:
-        first = f"\n{source}:{left[0].line.number}: {left[0].reason}" if left else ""
-        raise TranscriptError(
+        said = (
             f"{source}: none of its {count(len(left), 'line')} could be joined to a case of suite "
-            f"{suite.name}{first}"
+        )
+        raise TranscriptError(
+            "\n".join([said + suite.name, *_listed(source, left, _SHOWN_OF_NONE)])
         )
     return Joined(answers=answers, notes=tuple(_notes(source, suite, answers, left)))
 
@@ -136,13 +138,16 @@ def _notes(
     if left:
         joined = count(len(answers), "line")
         yield f"{source}: {joined} joined by prompt, {len(left)} left out:"
-        for each in left[:_SHOWN]:
-            yield f"  {source}:{each.line.number}: {each.reason}"
-        if len(left) > _SHOWN:
-            yield f"  and {len(left) - _SHOWN} more"
+        yield from (f"  {each}" for each in _listed(source, left, _SHOWN))
     answered = {key.case for key in answers}
     if missing := [case.id for case in suite.cases if case.id not in answered]:
         yield (
             f"{count(len(missing), 'case')} of {len(suite.cases)} without an answer, counted as "
             f"errors: {', '.join(missing)}"
         )
+
+
+def _listed(source: Path, left: Sequence[_Left], shown: int) -> Iterator[str]:
+    yield from (f"{source}:{each.line.number}: {each.reason}" for each in left[:shown])
+    if len(left) > shown:
+        yield f"and {len(left) - shown} more"

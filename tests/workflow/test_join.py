@@ -179,11 +179,25 @@ def test_turns_are_told_apart_by_what_each_asks(tmp_path: Path):
     assert {Key("a", 0, 1): 1, Key("a", 0, 0): 2} == found
 
 
-def test_a_file_of_which_nothing_can_be_joined_is_an_error_with_the_first_reason(tmp_path: Path):
-    with pytest.raises(TranscriptError, match=r"none of its 1 line could be joined") as caught:
-        joined(tmp_path, AB, {"prompt": "Third?"})
+def test_a_file_of_which_nothing_can_be_joined_is_an_error_with_every_reason(tmp_path: Path):
+    with pytest.raises(TranscriptError, match=r"none of its 2 lines could be joined") as caught:
+        joined(tmp_path, AB, {"prompt": "Third?"}, {})
 
-    assert f"{tmp_path}/log.jsonl:1: no case asks 'Third?'" == str(caught.value).splitlines()[1]
+    assert [
+        f"{tmp_path}/log.jsonl:1: no case asks 'Third?'",
+        f'{tmp_path}/log.jsonl:2: it does not say what was asked; add "prompt", "messages" or '
+        '"case"',
+    ] == str(caught.value).splitlines()[1:]
+
+
+def test_of_many_lines_that_cannot_be_joined_the_first_five_are_listed(tmp_path: Path):
+    with pytest.raises(TranscriptError, match=r"none of its 9 lines could be joined") as caught:
+        joined(tmp_path, AB, *({"prompt": f"{number}?"} for number in range(9)))
+
+    *reasons, rest = str(caught.value).splitlines()[1:]
+    places = [f"{tmp_path}/log.jsonl:{number}" for number in range(1, 6)]
+    assert places == [reason.partition(": ")[0] for reason in reasons]
+    assert "and 4 more" == rest
 
 
 def test_a_long_list_is_cut_and_counted(tmp_path: Path):
