@@ -77,27 +77,33 @@ def chance(p: float) -> str:
     return f"p {p:.2g}" if p >= 0.0001 else "p < 0.0001"
 
 
+def closest(name: str, known: Iterable[str], *, cutoff: float = 0.8) -> str | None:
+    """
+    Return the one of *known* that *name* is most likely a misspelling of; None if it is of none.
+    """
+    from difflib import get_close_matches
+
+    folded = {each.casefold(): each for each in known}
+    close = get_close_matches(name.casefold(), folded, n=1, cutoff=cutoff)
+    return folded[close[0]] if close else None
+
+
 def meant(name: str, known: Iterable[str]) -> str:
     """
     Return the end of a sentence about a name that need not be known: the known one that it is most
     likely a misspelling of, or nothing.
     """
-    from difflib import get_close_matches
-
-    close = get_close_matches(name.casefold(), known, n=1, cutoff=0.8)
-    return f"; did you mean {close[0]!r}?" if close else ""
+    close = closest(name, known)
+    return "" if close is None else f"; did you mean {close!r}?"
 
 
 def suggest(name: object, known: Iterable[str]) -> str:
     """
     Return the end of a sentence about an unknown name: the closest known one, or those there are.
     """
-    from difflib import get_close_matches
-
     names = sorted(known)
-    folded = {each.casefold(): each for each in names}
-    if close := get_close_matches(str(name).casefold(), folded, n=1):
-        return f"; did you mean {folded[close[0]]!r}?"
+    if (close := closest(str(name), names, cutoff=0.6)) is not None:
+        return f"; did you mean {close!r}?"
     if not names:
         return "; there are none"
     return f"; choose from {', '.join(names) if len(names) <= _SUGGESTED else named(names)}"

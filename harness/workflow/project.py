@@ -15,6 +15,7 @@ with the package. A file or folder that merely has the name of a suite or baseli
 import os
 import re
 import tomllib
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,7 +26,7 @@ from harness.runs.baselines import REPLACED, heal_baselines
 from harness.runs.record import RunRecord
 from harness.runs.store import RUN, UNFINISHED, StoredRun, load_run
 from harness.suites.files import SUITE_FILE, find_suites, suite_path
-from harness.wording import meant, suggest
+from harness.wording import closest, meant, suggest
 
 _KEYS = ("suites", "baselines", "reports")
 _PACKAGE = Path(__file__).parents[1]
@@ -127,16 +128,19 @@ class Project:
         """
         Return the end of a sentence about an unknown baseline, which may leave out its suite.
         """
+        if not _may_be_name(text):
+            return _meant_run(text)
         names = self.baseline_names(suite)
-        return meant(text, {name.rpartition("/")[2] for name in names}) or suggest(text, names)
+        close = meant(text, {name.rpartition("/")[2] for name in names}) or _meant_run(text)
+        return close or suggest(text, names)
 
     def _named(self, text: str, suite: str | None) -> Path | None:
         """
         Return the folder of the baseline *text*; None if there is none, or *text* is a path.
         """
-        if text.startswith(".") or text.endswith(os.sep) or Path(text).is_absolute():
-            return None
         heal_baselines(self.baselines)
+        if _is_path(text):
+            return None
         places = [self.baselines / text]
         if suite is not None:
             places.append(self.baselines / suite / text)
@@ -175,9 +179,11 @@ class Project:
             return folder
         if holds_run(Path(name)):
             return Path(name)
-        known = self.baseline_names(suite)
+        hint = self._nearest(within, suite)
+        if not _may_be_name(within):
+            raise StoreError(f"{name!r} is neither a run folder nor a baseline's name{hint}")
         raise StoreError(
-            f"suite {suite} has no baseline {within!r}{suggest(within, known)}\n"
+            f"suite {suite} has no baseline {within!r}{hint}\n"
             f"`harness baseline save RUN --name {within}` accepts a run; its folder will do, too"
         )
 
@@ -253,6 +259,30 @@ def holds_run(folder: Path) -> bool:
     if folder.name == RUN and folder.is_file():
         return True
     return any((folder / name).is_file() for name in (RUN, UNFINISHED))
+
+
+def _meant_run(text: str) -> str:
+    """
+    Return the end of a sentence about a folder that holds no run: the one beside it that was
+    probably meant, or nothing.
+    """
+    folder = Path(text)
+    with suppress(OSError):
+        runs = [each.name for each in folder.parent.iterdir() if holds_run(each)]
+        if (name := closest(folder.name, runs, cutoff=0.6)) is not None:
+            return f"; did you mean '{folder.with_name(name)}'?"
+    return ""
+
+
+def _is_path(text: str) -> bool:
+    return text.startswith(".") or text.endswith(os.sep) or Path(text).is_absolute()
+
+
+def _may_be_name(text: str) -> bool:
+    """
+    Return whether *text* may be meant as the name of a baseline, or as ``suite/name``.
+    """
+    return not _is_path(text) and len(Path(text).parts) <= 2
 
 
 def _is_file(path: Path) -> bool:

@@ -3,6 +3,7 @@ How a project finds what it is asked for: suites, runs, baselines and settings, 
 """
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -82,6 +83,55 @@ def test_what_an_unset_variable_leaves_is_one_error(
     assert code == 2
     assert "Traceback" not in error
     assert "''" in error or "a variable unset" in error
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("nwe", "'nwe' is neither a run folder nor a baseline; did you mean 'new'?"),
+        ("./nwe", "'./nwe' is neither a run folder nor a baseline; did you mean 'new'?"),
+        ("shiped", "'shiped' is neither a run folder nor a baseline; did you mean 'shipped'?"),
+        ("./shiped", "'./shiped' is neither a run folder nor a baseline"),
+        ("reports/ask/frist", "'reports/ask/frist' is neither a run folder nor a baseline; did you "
+         "mean 'reports/ask/first'?"),
+    ],
+)  # fmt: skip
+def test_a_misspelt_run_is_told_the_folder_beside_it_and_a_name_the_baseline(
+    project: Path, text: str, said: str
+):
+    shutil.copytree("new", "reports/ask/first")
+
+    with pytest.raises(StoreError) as caught:
+        open_project().run(text)
+
+    assert said == str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("./nope", ["'./nope' is neither a run folder nor a baseline's name"]),
+        ("./nwe", ["'./nwe' is neither a run folder nor a baseline's name; did you mean 'new'?"]),
+        ("ask/shiped", ["suite ask has no baseline 'shiped'; did you mean 'shipped'?",
+         "`harness baseline save RUN --name shiped` accepts a run; its folder will do, too"]),
+    ],
+)  # fmt: skip
+def test_baselines_are_suggested_only_where_one_could_have_the_name(
+    project: Path, text: str, said: list[str]
+):
+    with pytest.raises(StoreError) as caught:
+        open_project().baseline_of("ask", text)
+
+    assert said == str(caught.value).splitlines()
+
+
+def test_a_baseline_named_by_its_path_is_found_after_a_killed_save(project: Path):
+    folder = project / "baselines" / "ask" / "shipped"
+
+    folder.rename(folder.with_name(".shipped.before"))
+    assert folder == open_project().run(str(folder)).folder
+    folder.rename(folder.with_name(".shipped.before"))
+    assert folder == open_project().baseline_of("ask", str(folder))
 
 
 @pytest.mark.parametrize("kind", ["folder", "file"])
