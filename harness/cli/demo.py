@@ -170,7 +170,7 @@ def gate_candidate(
     from harness.workflow.gate import gate
 
     with watching("batch size 1", quiet=quiet) as progress:
-        return gate(shipped, candidate, policy, project=project, progress=progress)
+        return gate(shipped, candidate, policy, project=project, recheck=True, progress=progress)
 
 
 def demo_suite(project: "Project", folder: Path) -> Path:

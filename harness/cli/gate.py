@@ -41,8 +41,9 @@ def add_parser(commands: Commands) -> None:
     command.add_argument(
         "--recheck",
         action=argparse.BooleanOptionalAction,
-        default=True,
-        help="answer the cases that would block again, at batch size 1 (default: --recheck)",
+        default=None,
+        help="load the models to answer the cases that would block again, at batch size 1 "
+        "(default: the policy's recheck, which is false)",
     )
     add_api_key(command)
     add_detail(command)

@@ -29,6 +29,7 @@ OnInconclusive = Literal["warn", "block"]
 DEFAULT_TEXT = """\
 alpha = 0.05
 on_inconclusive = "warn"          # "warn" exits 0, "block" exits 3
+recheck = false                   # true: load the model again before a flip blocks
 [limits]
 accuracy = "-3pp"                 # a non-inferiority margin
 second_call_rate = "+0pp"
@@ -79,6 +80,9 @@ class Policy:
     anchor: str | None
     """The name of a pinned baseline that every candidate is compared with besides the last
     release."""
+    recheck: bool = False
+    """Whether checkpoints are opened to answer cases that would block again
+    (`harness.workflow.recheck`)."""
     source: str
     """The file or name of the policy, for reports."""
 
@@ -147,6 +151,7 @@ def read_policy(text: str, source: str) -> Policy:
             for tag, of_tag in data.get("slices", {}).items()
         },
         anchor=data.get("anchor"),
+        recheck=data["recheck"],
         source=source,
     )
 

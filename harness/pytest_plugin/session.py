@@ -291,6 +291,7 @@ class PytestSession:
             run.stored,
             self._path("--harness-policy", "harness_policy"),
             project=self.project,
+            recheck=True,
             today=self.today,
             progress=Progress(notify=self.say, make_room=self._make_room),
             api_key_env=self._asked("--harness-api-key-env"),

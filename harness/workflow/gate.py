@@ -31,7 +31,7 @@ def gate(
     *,
     project: Project | None = None,
     anchor: str | None = None,
-    recheck: bool = True,
+    recheck: bool | None = None,
     allow: Sequence[str] = (),
     today: date | None = None,
     progress: Progress | None = None,
@@ -46,8 +46,11 @@ def gate(
     of the suite (default: the policy's). With an anchor the worse verdict decides; where it is the
     baseline itself, there is one verdict.
 
-    What would block is decided again at batch size 1 first (`harness.workflow.recheck`), unless
-    *recheck* is false; a server is then sent the key in the environment variable *api_key_env*.
+    What would block is decided again at batch size 1 first (`harness.workflow.recheck`) if
+    *recheck* is true; a server is then sent the key in the environment variable *api_key_env*. If
+    it is None, the policy says so; where it does not, no checkpoint is opened, answers that were
+    made before are used, and a note says which cases could be decided again. If it is false,
+    nothing is decided again.
     Runs that differ in a field in *allow* are compared all the same. The verdict bears the date
     *today* (default: today's).
 
@@ -73,7 +76,7 @@ def gate(
 
     def against(baseline: StoredRun) -> Gated:
         gated = decide(compare(baseline, new), policy, allow=allow, today=today)
-        if not recheck:
+        if recheck is False:
             return gated
         return decide_again(
             gated,
@@ -83,6 +86,7 @@ def gate(
             today=today,
             progress=progress,
             api_key_env=api_key_env,
+            ask=policy.recheck if recheck is None else recheck,
         )
 
     gated = against(old)

@@ -1,5 +1,5 @@
 """
-Before a flip blocks a release it is decided again at batch size 1.
+Before a flip blocks a release it can be decided again at batch size 1.
 
 In a batch the same sums are added in another order than alone, and where two tokens are almost
 equally likely that can change an answer. An answer made alone depends only on its own prompt, so it
@@ -12,6 +12,9 @@ is the one that counts. This is not a second try for the losers:
 - weights, template, seed, dtype and device are those of the run;
 - the new answer is final: it is stored beside the run and used by every later gate;
 - the run itself is not altered, and the verdict says how many flips were not confirmed.
+
+A gate of stored runs opens no checkpoint unless it is asked to: it uses the answers that are there,
+and says which cases could be decided again.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -37,7 +40,7 @@ from harness.runs.verify import verified
 from harness.scoring.metrics import RATES
 from harness.scoring.score import only
 from harness.transcript import Key, Transcript
-from harness.wording import count
+from harness.wording import count, named
 from harness.workflow.options import Progress, RunOptions, serving
 from harness.workflow.project import Project
 from harness.workflow.run import RunPlan, run_opened
@@ -58,6 +61,7 @@ def decide_again(
     today: date,
     progress: Progress,
     api_key_env: str | None = None,
+    ask: bool,
 ) -> Gated:
     """
     Return the verdict after what would block has been decided again at batch size 1.
@@ -66,6 +70,9 @@ def decide_again(
     answer these cases at batch size 1, in a run folder beside each run, and the verdict is made of
     these answers. If one cannot be asked, for example because its weights are gone, the verdict
     is kept and a note says why. *api_key_env* names the variable with the key of servers.
+
+    Unless it may *ask*, no checkpoint is opened: where an answer at batch size 1 is missing, the
+    verdict is kept and a note says which cases would be asked.
     """
     batches = {run.record.backend.batch for run in (gated.old, gated.new)}
     # A backend that does not report batches answers one at a time, or from a file.
@@ -79,19 +86,26 @@ def decide_again(
         return _noted(
             gated, f"not decided again at batch size 1: {many} are more than batching makes"
         )
-    progress.notify(
-        f"{gated.verdict.verdict}: {count(len(asked), 'case')} to be decided again at batch size 1 "
-        "before this blocks"
-    )
-    again = []
-    asking = _Asking(project=project, progress=progress, api_key_env=api_key_env)
+    both: list[_Alone] = []
     for which, run in (("baseline", gated.old), ("candidate", gated.new)):
         try:
-            again.append(_answers(run, asked, asking))
+            both.append(_alone_already(run, asked, project))
         except HarnessError as exc:
-            return _noted(
-                gated, f"not decided again at batch size 1, as the {which} cannot be asked: {exc}"
-            )
+            return _noted(gated, _cannot(which, exc))
+    if not ask and any(each.missing for each in both):
+        return _noted(gated, _could(both))
+    if any(each.missing for each in both):
+        progress.notify(
+            f"{gated.verdict.verdict}: {count(len(asked), 'case')} to be decided again at batch "
+            "size 1 before this blocks"
+        )
+    again = []
+    asking = _Asking(project=project, progress=progress, api_key_env=api_key_env)
+    for which, each in zip(("baseline", "candidate"), both, strict=True):
+        try:
+            again.append(_answers(each, asked, asking))
+        except HarnessError as exc:
+            return _noted(gated, _cannot(which, exc))
     compared = _with_answers(gated, *again)
     final = decide(compared, policy, allow=allow, today=today)
     note = _confirmed(gated.comparison, compared.comparison, rates)
@@ -172,6 +186,22 @@ def _confirmed(before: Comparison, after: Comparison, rates: set[str]) -> str:
     return f"decided again at batch size 1: {'; '.join(said)}"
 
 
+def _cannot(which: str, why: HarnessError) -> str:
+    return f"not decided again at batch size 1, as the {which} cannot be asked: {why}"
+
+
+def _could(both: Sequence["_Alone"]) -> str:
+    """
+    Return in words which cases could be decided again, and how.
+    """
+    missing = dict.fromkeys(case for each in both for case in each.missing)
+    asked = " and ".join(each.run.record.checkpoint.reference for each in both if each.missing)
+    return (
+        f"not decided again at batch size 1: {count(len(missing), 'case')} ({named(missing)}) "
+        f"could be; --recheck, or recheck = true in the policy, loads {asked} to ask them"
+    )
+
+
 def _noted(gated: Gated, note: str) -> Gated:
     verdict = replace(gated.verdict, notes=(note, *gated.verdict.notes))
     return replace(gated, verdict=verdict)
@@ -191,7 +221,48 @@ class _Asking:
     api_key_env: str | None
 
 
-def _answers(run: StoredRun, asked: set[str], asking: _Asking) -> dict[Key, Transcript]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Alone:
+    """
+    What was answered at batch size 1 of what a run answered in batches.
+    """
+
+    run: StoredRun
+    kept: Sequence[StoredRun] = ()
+    folder: Path | None = None
+    """That of the next answers; None for a run that was made at batch size 1."""
+    missing: Sequence[str] = ()
+    """The cases to ask, in the order of the run."""
+
+
+def _alone_already(run: StoredRun, asked: set[str], project: Project) -> _Alone:
+    """
+    Return what was answered at batch size 1 of the cases *asked*, and what was not.
+
+    Raises:
+        HarnessError: if the checkpoint surely cannot be asked as the run asked it, or the answers
+            do not follow from their evidence.
+    """
+    if run.record.backend.batch == 1:
+        return _Alone(run=run)
+    reference = run.record.checkpoint.reference
+    if unknown := sorted(run.record.generation.extra):
+        raise UsageError(
+            f"{reference} cannot be asked as it was: generation.{unknown[0]} is unknown here"
+        )
+    if _weights(run.record.checkpoint, run.record.backend) is None:
+        # A server may have other weights by now, under the same URL and name.
+        raise CheckpointError(
+            f"{reference} has no digest of weights to tell whether the run was made with it"
+        )
+    kept, folder = _kept(run, project)
+    have = {case for earlier in kept for case in _answered(earlier)}
+    there = dict.fromkeys(case.id for case in run.record.cases if case.id in asked)
+    missing = tuple(case for case in there if case not in have)
+    return _Alone(run=run, kept=kept, folder=folder, missing=missing)
+
+
+def _answers(alone: _Alone, asked: set[str], asking: _Asking) -> dict[Key, Transcript]:
     """
     Return the answers at batch size 1 to all turns and repeats of *asked*: kept ones, or new ones.
 
@@ -201,22 +272,15 @@ def _answers(run: StoredRun, asked: set[str], asking: _Asking) -> dict[Key, Tran
     Raises:
         HarnessError: if the checkpoint cannot be asked as the run asked it.
     """
-    if run.record.backend.batch == 1:
+    run, folder = alone.run, alone.folder
+    if folder is None:
         return {}
-    if _weights(run.record.checkpoint, run.record.backend) is None:
-        # A server may have other weights by now, under the same URL and name.
-        raise CheckpointError(
-            f"{run.record.checkpoint.reference} has no digest of weights to tell whether the run "
-            "was made with it"
-        )
-    kept, folder = _kept(run, asking.project)
-    have = {case for earlier in kept for case in _answered(earlier)}
-    there = {case.id for case in run.record.cases}
-    if missing := asked & there - have:
-        kept.append(_ask(run, missing, folder, asking))
+    made_alone = list(alone.kept)
+    if alone.missing:
+        made_alone.append(_ask(run, set(alone.missing), folder, asking))
     stored = read_transcripts_by_key(run.folder)
     again: dict[Key, Transcript] = {}
-    for made in kept:
+    for made in made_alone:
         # The first answer counts: asking again must not be a way to get another one.
         wanted = (_answered(made) & asked) - {key.case for key in again}
         for transcript in made.transcripts():
@@ -321,10 +385,6 @@ def _check_same(record: RunRecord, backend: Backend, options: RunOptions) -> Non
         raise CheckpointError(f"{reference} is another checkpoint now: its weights differ")
     if changed := [name for name in _WEIGHTS if getattr(now, name) != getattr(then, name)]:
         raise CheckpointError(f"{reference} is another checkpoint now: its {changed[0]} differ")
-    if unknown := sorted(record.generation.extra):
-        raise UsageError(
-            f"{reference} cannot be asked as it was: generation.{unknown[0]} is unknown here"
-        )
     was, here = _alone(record.backend).to_json(), served.to_json()
     if apart := sorted(name for name in {*was, *here} if was.get(name) != here.get(name)):
         raise UsageError(

@@ -151,7 +151,7 @@ def test_what_means_nothing_is_refused(text: str, message: str):
 def test_the_schema_ships_with_the_package():
     schema = json.loads((resources.files("harness") / "schemas" / "policy.json").read_text("utf-8"))
 
-    keys = {"alpha", "on_inconclusive", "anchor", "limits", "slices"}
+    keys = {"alpha", "on_inconclusive", "recheck", "anchor", "limits", "slices"}
     assert keys == set(schema["properties"])
 
 

@@ -152,7 +152,7 @@ def test_without_a_recheck_nothing_is_asked_again(project: Path):
 
     assert "regressed" == harness.gate("shipped", new, recheck=False).verdict.verdict
     assert [] == noisy.asked
-    assert "pass" == harness.gate("shipped", new).verdict.verdict
+    assert "pass" == harness.gate("shipped", new, recheck=True).verdict.verdict
 
 
 def test_runs_can_be_named_by_folder(project: Path):

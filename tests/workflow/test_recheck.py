@@ -11,6 +11,7 @@ import pytest
 
 from harness.cli.main import main
 from harness.gating.decision import Gated
+from harness.gating.policy import read_policy
 from harness.reports.build import report_gate
 from harness.runs.baselines import save_baseline
 from harness.runs.store import StoredRun, load_run
@@ -71,7 +72,7 @@ def run(name: str, *, batch_size: int | None = None, **options: Any) -> StoredRu
 
 
 def gated(new: StoredRun, **more: Any) -> Gated:
-    return gate("shipped", new, **more)
+    return gate("shipped", new, **{"recheck": True, **more})
 
 
 def test_flips_that_do_not_stand_at_batch_size_1_do_not_block(project: Path):
@@ -193,8 +194,10 @@ def test_a_decision_is_taken_again_and_never_made_again(project: Path):
     # The same weights by their digest, but now it would answer otherwise.
     checkpoint(project, "new")
     second = gated(new)
+    unasked = gated(new, recheck=None)
 
     assert [] == noisy.asked
+    assert first.verdict == unasked.verdict
     assert first.verdict == second.verdict
 
 
@@ -380,15 +383,43 @@ def test_it_is_said_before_it_is_done(project: Path):
     assert "regressed: 10 cases to be decided again at batch size 1 before this blocks" == said[0]
 
 
-def test_the_command_rechecks_unless_told_not_to(project: Path, capsys: pytest.CaptureFixture[str]):
+def test_a_gate_of_stored_runs_opens_no_checkpoint_and_says_what_it_could_ask(project: Path):
+    checkpoint(project, "new", wrong_batched=cases(0, 10))
+    new = run("new")
+    noisy.asked.clear()
+    for name in ("old", "new"):
+        (project / f"{name}.json").unlink()  # whoever opened it would fail
+    found = gated(new, recheck=None)
+
+    assert "regressed" == found.verdict.verdict
+    assert [] == noisy.asked
+    assert (
+        "not decided again at batch size 1: 10 cases (c0, c1, c2, c3, c4, c5, c6, c7 and 2 more) "
+        "could be; --recheck, or recheck = true in the policy, loads noisy:old.json and "
+        "noisy:new.json to ask them"
+    ) == found.verdict.notes[0]
+
+
+def test_a_policy_asks_for_the_recheck_and_can_be_overruled(project: Path):
+    checkpoint(project, "new", wrong_batched=cases(0, 10))
+    new = run("new")
+    policy = read_policy("recheck = true", "gate.toml")
+
+    assert "regressed" == gated(new, policy=policy, recheck=False).verdict.verdict
+    assert not Path("runs/new-batch-1").exists()
+    assert "pass" == gated(new, policy=policy, recheck=None).verdict.verdict
+
+
+def test_the_command_rechecks_if_told_to(project: Path, capsys: pytest.CaptureFixture[str]):
     checkpoint(project, "new", wrong_batched=cases(0, 10))
     run("new")
     gate = ["gate", "runs/new", "--baseline", "shipped"]
 
+    assert main(gate) == 1
     assert main([*gate, "--no-recheck"]) == 1
     assert not Path("runs/new-batch-1").exists()
     capsys.readouterr()
-    assert main([*gate, "-v"]) == 0
+    assert main([*gate, "--recheck", "-v"]) == 0
     out, err = capsys.readouterr()
     assert "10 of 10 were not confirmed" in " ".join(out.split())
     assert "to be decided again at batch size 1" in err
