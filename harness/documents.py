@@ -7,10 +7,12 @@ of YAML 1.2 with plain text allowed, without the surprises of 1.1). A duplicate 
 one of its values would be lost silently.
 """
 
+import gzip
 import io
 import json
 import math
 import re
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -49,18 +51,24 @@ class Document:
 
 def read_document(file: Path, *, ending: str | None = None) -> Document:
     """
-    Read a file by its ending, or as if it ended in *ending*: .jsonl, .json, .yaml or .yml.
+    Read a file by its ending, or as if it ended in *ending*: .jsonl, .json, .yaml or .yml. One
+    whose name ends in .gz is unpacked first.
     """
     readers = {".jsonl": _read_lines, ".json": _read_json, ".yaml": _read_yaml, ".yml": _read_yaml}
     reader = readers.get(ending or file.suffix)
     if reader is None:
         return _unread(str(file), None, f"it must end in one of {', '.join(sorted(readers))}")
     try:
-        text = file.read_bytes().decode("utf-8-sig")
+        content = file.read_bytes()
+        if file.suffix == ".gz":
+            content = gzip.decompress(content)
+        text = content.decode("utf-8-sig")
     except FileNotFoundError:
         return _unread(str(file), None, "no such file")
     except OSError as exc:
         return _unread(str(file), None, f"cannot be read: {exc.strerror or exc}")
+    except (EOFError, zlib.error) as exc:
+        return _unread(str(file), None, f"cannot be unpacked: {exc}")
     except UnicodeDecodeError as exc:
         line = exc.object[: exc.start].count(b"\n") + 1
         return _unread(str(file), line, f"not valid UTF-8: {exc.reason}; save the file as UTF-8")

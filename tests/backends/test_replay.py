@@ -72,6 +72,15 @@ def test_a_gzipped_file_reads_the_same(tmp_path: Path):
     assert "naïve \u2028 text" == plain.output
 
 
+def test_a_gzipped_list_reads_as_its_lines_do(tmp_path: Path):
+    rows = [{"case": "a", "message": SAID}, {"case": "b", "error": "x"}]
+    lines = written(tmp_path / "a.jsonl", *rows)
+    (tmp_path / "a.json.gz").write_bytes(gzip.compress(json.dumps(rows, indent=1).encode()))
+    keys = Key("a"), Key("b")
+
+    assert ask(opened(lines), *keys) == ask(opened(tmp_path / "a.json.gz"), *keys)
+
+
 @pytest.mark.parametrize(
     ("lines", "said"),
     [
@@ -101,9 +110,10 @@ def test_a_wrong_line_is_named_by_file_and_line(tmp_path: Path, lines: list[obje
     [
         ("a.jsonl.gz", b"no gzip"),
         ("a.jsonl.gz", gzip.compress(b'{"case": "a", "error": "x"}\n' * 99)[:-20]),
+        ("a.json.gz", gzip.compress(b'[\n{"case": "a", "error": "x"}\n]' + b" " * 9999)[:-9]),
         ("a.jsonl", b'{"case": "\xff"}'),
     ],
-    ids=["no gzip", "cut gzip", "no utf-8"],
+    ids=["no gzip", "cut gzip", "cut list", "no utf-8"],
 )
 def test_a_file_that_cannot_be_decoded_is_an_error(tmp_path: Path, name: str, content: bytes):
     (tmp_path / name).write_bytes(content)
