@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.checkpoints.embedded import quiet_transformers
-from harness.checkpoints.locate import Located
+from harness.checkpoints.locate import TOKENIZER_CONFIG, Located
 from harness.errors import CheckpointError, MissingDependencyError, boundary
 
 
@@ -25,7 +25,7 @@ def load_tokenizer(located: Located) -> Any:
     from transformers import AutoTokenizer
 
     adapter = located.adapter
-    own = adapter is not None and (adapter / "tokenizer_config.json").is_file()
+    own = adapter is not None and (adapter / TOKENIZER_CONFIG).is_file()
     source = adapter if adapter is not None and own else located.folder
     gguf = {} if located.gguf is None or own else {"gguf_file": located.gguf.name}
     with _loading(located, "tokenizer"), quiet_transformers():

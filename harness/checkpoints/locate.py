@@ -14,6 +14,7 @@ from harness.checkpoints.reference import HUB_ID, SCHEMES, Reference, parse_refe
 from harness.errors import CheckpointError, UsageError, boundary
 
 ADAPTER_CONFIG = "adapter_config.json"
+TOKENIZER_CONFIG = "tokenizer_config.json"
 
 
 HUB_FILES = (
@@ -50,7 +51,7 @@ def locate(
     """
     Find the files of a checkpoint; download or convert them where needed. Without *ask_hub*, those
     of the hub must be in its cache. Without *weights*, a folder or a model on the hub need not have
-    any: its tokenizer is what is wanted.
+    any: its tokenizer is what is wanted, and that of an adapter may be its base's.
 
     Raises:
         UsageError: for a reference without files, such as a replay, or an unknown embedded model.
@@ -69,15 +70,20 @@ def locate(
     if reference.scheme != "hf":
         raise UsageError(f"{reference} has no weights to load; it can only be run")
 
-    if not weights:
-        folder = _folder(target, ask_hub=ask_hub, weights=False, progress=progress, notify=notify)
-        return Located(reference=reference, folder=folder)
-    folder = _folder(target, ask_hub=ask_hub, progress=progress, notify=notify)
+    folder = _folder(target, ask_hub=ask_hub, weights=weights, progress=progress, notify=notify)
     if not (folder / ADAPTER_CONFIG).is_file():
-        _check_weights(folder, "model", target)
+        if weights:
+            _check_weights(folder, "model", target)
         return Located(reference=reference, folder=folder)
-    _check_weights(folder, "adapter_model", target)
-    base = _base(folder, ask_hub=ask_hub, progress=progress, notify=notify)
+    if weights:
+        _check_weights(folder, "adapter_model", target)
+    try:
+        base = _base(folder, weights=weights, ask_hub=ask_hub, progress=progress, notify=notify)
+    except CheckpointError as exc:
+        if weights or not (folder / TOKENIZER_CONFIG).is_file():
+            raise
+        notify(f"note: the adapter's own tokenizer is used, without settings of its base: {exc}")
+        return Located(reference=reference, folder=folder)
     return replace(base, reference=reference, adapter=folder)
 
 
@@ -85,7 +91,7 @@ def _folder(
     target: str,
     *,
     ask_hub: bool,
-    weights: bool = True,
+    weights: bool,
     progress: bool,
     notify: Callable[[str], None],
 ) -> Path:
@@ -185,7 +191,12 @@ def _check_weights(folder: Path, stem: str, target: str) -> None:
 
 
 def _base(
-    adapter: Path, *, ask_hub: bool, progress: bool, notify: Callable[[str], None]
+    adapter: Path,
+    *,
+    weights: bool,
+    ask_hub: bool,
+    progress: bool,
+    notify: Callable[[str], None],
 ) -> Located:
     """
     Find the base that *adapter* was trained on, from its config.
@@ -201,7 +212,7 @@ def _base(
     elif reference.scheme == "hf" and revision and not Path(name).is_dir():
         reference = Reference(scheme="hf", target=f"{reference.target}@{revision}")
     try:
-        base = locate(reference, ask_hub=ask_hub, progress=progress, notify=notify)
+        base = locate(reference, weights=weights, ask_hub=ask_hub, progress=progress, notify=notify)
     except CheckpointError as exc:
         raise CheckpointError(f"the base of adapter {adapter}: {exc}") from exc
     if base.adapter is not None:

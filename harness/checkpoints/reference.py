@@ -41,6 +41,7 @@ HUB_ID = re.compile(r"(?P<id>\w[\w.-]*/\w[\w.-]*)(@(?P<revision>[^@\s]+))?")
 """An id on the Hugging Face hub. ``./name`` is not one: it is a folder."""
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+_LOGIN = re.compile(r"://[^/\s]*@")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,9 +72,15 @@ def parse_reference(text: str) -> Reference:
     Split a checkpoint reference. Text without a known scheme is a folder or a hub id: ``hf:``.
 
     Raises:
-        UsageError: if nothing follows the scheme, or for a URL.
+        UsageError: if nothing follows the scheme, for a URL, or for a user name or password in
+            one, which the message does not repeat.
         BackendError: if two packages define the same scheme.
     """
+    if _LOGIN.search(text):
+        raise UsageError(
+            "a checkpoint's URL is stored with the run, so it has no user name or password; put a "
+            "key into an environment variable and name that with --api-key-env"
+        )
     scheme, colon, target = text.partition(":")
     schemes = SCHEMES.names()
     if not colon or scheme not in schemes:
