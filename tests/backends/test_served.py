@@ -349,6 +349,24 @@ def test_a_server_is_known_by_what_it_says(
     assert ["fp-1"] == said["fingerprints"]
 
 
+def test_the_name_that_answers_give_the_model_is_kept_where_it_is_another(server: FaultServer):
+    plain = opened(server)
+    server.faults.append(
+        lambda r: (
+            r.body is not None
+            and not r.choose(
+                {"message": {"content": "x"}, "finish_reason": "stop"}, model="cand-2027-01"
+            )
+        )
+    )
+    alias = opened(server)
+    for each in (plain, alias):
+        each.close()
+
+    assert {} == plain.checkpoint.extra
+    assert {"answers_as": "cand-2027-01"} == alias.checkpoint.extra
+
+
 def test_a_server_that_is_updated_meanwhile_is_noticed(server: FaultServer):
     backend = opened(server)
     assert [] == list(backend.changes())  # type: ignore[attr-defined]
@@ -406,6 +424,37 @@ def test_which_changes_are_named_does_not_depend_on_the_order_of_answers(server:
     assert sorted(f"model of an answer was cand and is question {n}" for n in range(20))[:8] == (
         named
     )
+
+
+def test_a_server_that_loads_its_model_is_waited_for(server: FaultServer):
+    left = {"/v1/models": 9, "/v1/chat/completions": 9}
+
+    def loads(request: Asked) -> bool:
+        if not left.get(request.path):
+            return False
+        left[request.path] -= 1
+        request.send({"error": {"code": 503, "message": "Loading model"}}, 503)
+        return True
+
+    server.faults.append(loads)
+    said: list[str] = []
+    backend = opened(server, notify=said.append)
+
+    assert [f"{server.url}/models loads its model: waiting for it"] == said
+    assert "vllm" == backend.describe()["server"]["kind"]
+    assert all(each.error is None for each in answers(backend, asked()).values())
+
+
+def test_a_server_that_never_loads_its_model_is_given_up(
+    server: FaultServer, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(client, "LOADING", 0.1)
+    server.faults.append(
+        lambda request: bool(request.body) and not request.send({"error": "loading"}, 503)
+    )
+
+    with pytest.raises(BackendError, match=r"HTTP 503: loading \(5 tries\)"):
+        opened(server)
 
 
 def test_a_server_that_loads_is_not_waited_for_after_an_interrupt(server: FaultServer):
@@ -844,6 +893,31 @@ def test_work_goes_to_the_server_with_the_least_of_it(server: FaultServer):
         assert len(slow.answered) * 3 < len(server.answered)
 
 
+def test_a_field_that_one_of_several_servers_refuses_is_sent_to_none(server: FaultServer):
+    with fault_server(refuses("top_k")) as other:
+        backend = open_backend(f"openai:cand@{server.url},{other.url}", BackendOptions())
+        found = answers(backend, asked(20))
+
+        assert all(each.error is None for each in found.values())
+        assert ["top_k"] == backend.describe()["server"]["refused"]
+        assert not any("top_k" in body for body in [*server.answered, *other.answered])
+
+
+@pytest.mark.parametrize("fingerprint", ["fp-2", None])
+def test_servers_whose_answers_are_not_alike_are_refused(
+    server: FaultServer, fingerprint: str | None
+):
+    for order in (1, -1):
+        with fault_server() as other:
+            other.fingerprint = fingerprint
+            urls = ",".join([server.url, other.url][::order])
+            if fingerprint is None and order == 1:
+                open_backend(f"openai:cand@{urls}", BackendOptions()).close()
+                continue
+            with pytest.raises(BackendError, match=r"are not the same: .*system_fingerprint"):
+                open_backend(f"openai:cand@{urls}", BackendOptions())
+
+
 def test_servers_that_are_not_alike_are_refused(server: FaultServer):
     with fault_server() as other:
         other.pages["/version"] = {"version": "0.9"}
@@ -974,6 +1048,25 @@ def test_a_url_that_holds_a_secret_is_refused_without_repeating_it(url: str):
 
 @pytest.mark.parametrize(
     "reference",
+    [
+        f"http://me:{CANARY}@host/v1",
+        f"openai:http://me:{CANARY}@host/v1",
+        f"openai:http://{CANARY}@http://host/v1",
+        f"completions:https://host/{CANARY}",
+        f"vllm:openai:cand@https://me:{CANARY}@host/v1",
+        f"hf:https://me:{CANARY}@host/v1",
+        f"openai:{CANARY}@host/v1",
+    ],
+)
+def test_a_misspelled_reference_is_not_repeated(reference: str):
+    with pytest.raises(UsageError) as caught:
+        open_backend(reference, BackendOptions())
+
+    assert CANARY not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "reference",
     ["openai:cand", "openai:cand@localhost", "completions:m@ftp://h", "openai:m@http://"],
 )
 def test_a_reference_without_a_url_says_how_it_is_written(reference: str):
@@ -1035,6 +1128,50 @@ def test_a_server_that_takes_no_token_ids_gets_text(server: FaultServer, tiny_mo
     assert body["prompt"].endswith("<|im_start|>assistant\n")
     assert "question 0" in body["prompt"]
     assert "text" == backend.describe()["server"]["prompt"]
+
+
+@pytest.mark.parametrize("status", [401, 413, 500])
+def test_a_server_that_fails_is_not_asked_with_text_instead(
+    server: FaultServer, tiny_model: Path, status: int
+):
+    def fails(request: Asked) -> bool:
+        if request.body is not None and isinstance(request.body["prompt"], list):
+            request.send({"error": "no"}, status, Retry_After="0")
+            return True
+        return False
+
+    server.faults.append(fails)
+
+    with pytest.raises(BackendError, match=f"HTTP {status}: no"):
+        raw(server, tiny_model)
+
+
+def test_an_adapter_without_tokenizer_has_its_bases(
+    server: FaultServer, tiny_model: Path, tmp_path: Path
+):
+    config = {"base_model_name_or_path": str(tiny_model)}
+    (tmp_path / "adapter_config.json").write_text(json.dumps(config))
+    backend = raw(server, tmp_path)
+    plain = raw(server, tiny_model)
+
+    assert plain.checkpoint.tokenizer == backend.checkpoint.tokenizer
+    assert plain.checkpoint.template == backend.checkpoint.template
+    for each in (backend, plain):
+        each.close()
+
+
+def test_an_adapter_with_a_tokenizer_needs_no_base(
+    server: FaultServer, tiny_model: Path, tmp_path: Path
+):
+    config = {"base_model_name_or_path": str(tmp_path / "on-another-machine")}
+    for file in tiny_model.iterdir():
+        if file.suffix in (".json", ".jinja") and "generation" not in file.name:
+            (tmp_path / file.name).write_bytes(file.read_bytes())
+    (tmp_path / "adapter_config.json").write_text(json.dumps(config))
+    said: list[str] = []
+    raw(server, tmp_path, notify=said.append).close()
+
+    assert said[0].startswith("note: the adapter's own tokenizer is used, without settings of its")
 
 
 def test_token_ids_of_an_answer_are_decoded_here(server: FaultServer, tiny_model: Path):

@@ -134,6 +134,33 @@ def test_fault_context_refused(server: FaultServer):
     assert "maximum context length is 350; start vLLM with a larger" in finding.finding
 
 
+@pytest.mark.parametrize("status", [404, 503])
+def test_a_failure_while_the_context_is_checked_is_no_refusal(server: FaultServer, status: int):
+    def fails(request: Asked) -> bool:
+        if request.body is not None and "again again" in request.question:
+            request.send({"error": "no luck"}, status, Retry_After="0")
+            return True
+        return False
+
+    server.faults.append(fails)
+    finding = found(server)["context"]
+
+    assert not finding.broken
+    assert finding.finding.startswith("unknown: ")
+
+
+def test_each_of_several_servers_is_checked(server: FaultServer):
+    with fault_server() as other:
+        other.model = calling
+        other.count = lambda body: count({**body, "tools": None})
+        backend = open_backend(f"openai:cand@{server.url},{other.url}", BackendOptions())
+        assert isinstance(backend, Preflighted)
+        broken = [each.what for each in backend.preflight(CASES) if each.broken]
+        backend.close()
+
+        assert [f"tool declarations of {other.url}"] == broken
+
+
 def test_a_server_that_counts_nothing_is_unknown_not_broken(server: FaultServer):
     server.count = lambda body: None  # type: ignore[assignment,return-value]
     checked = found(server)
@@ -218,7 +245,10 @@ def test_fault_empty_arguments(server: FaultServer):
     finding = found(server)["call without arguments"]
 
     assert finding.broken
-    assert 'its arguments do not arrive as an object: current_time ""' in finding.finding
+    assert (
+        "its arguments do not arrive as an object: current_time (the arguments are empty"
+        in finding.finding
+    )
 
 
 def test_fault_a_call_left_in_the_text(server: FaultServer):
@@ -241,6 +271,28 @@ def test_a_model_that_does_not_call_shows_nothing(server: FaultServer):
     assert finding.finding.startswith("unknown: ")
 
 
+def test_a_model_that_answers_otherwise_when_asked_again_shows_nothing(server: FaultServer):
+    number = itertools.count()
+    server.model = lambda body: calling(body) if next(number) % 2 else {"content": "I do not know."}
+    finding = found(server)["call without arguments"]
+
+    assert not finding.broken
+    assert "unknown: the model answers otherwise when asked again" == finding.finding
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "You can use current_time(now) or set_alarm {x}.",
+        "The tool current_time (without arguments) tells it, as {this} does.",
+    ],
+)
+def test_text_that_talks_about_a_tool_is_not_a_call_left_in_it(server: FaultServer, said: str):
+    server.model = lambda body: {"content": said}
+
+    assert not any(each.broken for each in found(server).values())
+
+
 def test_fault_answers_that_depend_on_others(server: FaultServer):
     flying = itertools.count()
     here: list[int] = []
@@ -250,7 +302,7 @@ def test_fault_answers_that_depend_on_others(server: FaultServer):
             # The others of a crowd are on their way before its first is answered.
             here.append(next(flying))
             return False
-        if len(here) > 12 and "temperature" in request.body:
+        if len(here) > 16 and "temperature" in request.body:
             request.chat(content="another")
             return True
         return False

@@ -18,6 +18,7 @@ import pytest
 
 from harness.backends.served import client
 from harness.cli.main import main
+from harness.errors import StoreError
 from harness.runs.store import StoredRun, load_run
 from harness.workflow import run as workflow
 from harness.workflow.aa import run_self_test
@@ -326,6 +327,34 @@ def test_a_key_is_in_no_file_and_no_output(
     files = [path for path in project.rglob("*") if path.is_file()]
     assert len(files) > 10
     assert [] == [path for path in files if CANARY in path.read_text("utf-8", "replace")]
+
+
+def test_a_run_is_not_resumed_with_another_model_behind_the_name(
+    project: Path, server: FaultServer
+):
+    name = ["cand-2027-01"]
+
+    def named(request: Asked) -> bool:
+        if request.body is None:
+            return False
+        request.choose(
+            {"message": server.model(request.body), "finish_reason": "stop"}, model=name[0]
+        )
+        return True
+
+    server.faults.append(named)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("harness.workflow.run.make_record", _interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            run(server, "a", preflight=False)
+    name[0] = "cand-2027-02"
+
+    with pytest.raises(StoreError, match="checkpoint"):
+        run(server, "a", preflight=False, resume=True)
+
+
+def _interrupt(*_: Any, **__: Any) -> None:
+    raise KeyboardInterrupt
 
 
 def test_pytest_runs_a_suite_against_a_server(project: Path, server: FaultServer):

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from harness.checkpoints.reference import Reference
 from harness.errors import UsageError
 
-_TARGET = re.compile(r"(?P<model>.+?)@(?P<urls>https?://.+)", re.DOTALL)
+_TARGET = re.compile(r"(?P<model>(?!https?://).+?)@(?P<urls>https?://.+)", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,9 +35,9 @@ class Address:
         scheme = reference.scheme
         match = _TARGET.fullmatch(reference.target)
         if match is None:
-            model = reference.target.partition("@")[0]
+            # Not repeated: whatever was written may hold a password.
             raise UsageError(
-                f"checkpoint {scheme}:{model}: write {scheme}:MODEL@URL, such as "
+                f"a checkpoint behind a URL is written {scheme}:MODEL@URL, such as "
                 f"{scheme}:my-model@http://localhost:8000/v1"
             )
         urls = tuple(url.strip().rstrip("/") for url in match["urls"].split(","))
@@ -56,10 +56,10 @@ def _check(url: str, what: str) -> None:
         host = None
     if not host or parts.scheme not in ("http", "https"):
         raise UsageError(f"{what}: each URL has a host and begins with http:// or https://")
-    if parts.username is not None or parts.password is not None or parts.query or parts.fragment:
+    if parts.username is not None or parts.query or parts.fragment:
         raise UsageError(
-            f"{what}: a URL is stored with the run, so it has no user name, password, query or "
-            "fragment; put a key into an environment variable and name that with --api-key-env"
+            f"{what}: a URL is stored with the run, so it has no user name, query or fragment; put "
+            "a key into an environment variable and name that with --api-key-env"
         )
 
 

@@ -12,6 +12,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import ExitStack
+from dataclasses import replace
 from functools import partial
 from typing import Any, ClassVar, Self
 
@@ -42,7 +43,9 @@ CONCURRENCY = 8
 TIMEOUT = 300.0
 """Seconds for one try of one request, by default."""
 
-_REFUSED = (400, 422)
+REFUSED = (400, 422)
+"""What a server answers that refuses a field of a request."""
+
 _SHORT = Generation(max_new_tokens=24)
 _QUESTIONS = tuple(
     Request(
@@ -111,8 +114,9 @@ class ServedBackend(ABC):
             backend = cls(address=address, client=client, options=options)
             backend._identity = identify(client, address.urls, address.model)
             backend._unanswered = frozenset(client.unanswered)
-            backend._checkpoint = backend._opened(reference, options)
+            opened = backend._opened(reference, options)
             backend._settle(options)
+            backend._checkpoint = backend._named(opened)
             stack.pop_all()
         return backend
 
@@ -222,15 +226,21 @@ class ServedBackend(ABC):
 
     def preflight(self, requests: Sequence[Request]) -> Iterator[Finding]:
         """
-        Look for what goes wrong in silence: see `harness.backends.served.preflight`.
+        Look for what goes wrong in silence, with each server: see
+        `harness.backends.served.preflight`.
         """
-        yield from tried(self._checks(requests))
+        for url in self._urls:
+            for found in tried(self._checks(requests, url)):
+                alone = len(self._urls) == 1
+                yield found if alone else replace(found, what=f"{found.what} of {url}")
 
-    def _checks(self, requests: Sequence[Request]) -> list[tuple[str, Callable[[], Finding]]]:
+    def _checks(
+        self, requests: Sequence[Request], url: str
+    ) -> list[tuple[str, Callable[[], Finding]]]:
         """
-        Return what `preflight` checks; here what chat and raw completions share.
+        Return what `preflight` checks of one server; here what chat and raw completions share.
         """
-        _, _, submit = asking(self._client, self.path)
+        _, _, submit = asking(self._client, self.path, url)
         kind = self._identity.kind
         rows = [self._payload(each, _SHORT) for each in (*requests[: 1 + OTHERS], *_QUESTIONS)]
         payloads = [row[0] for row in rows if not isinstance(row, Transcript)]
@@ -286,28 +296,50 @@ class ServedBackend(ABC):
 
     def _settle(self, options: BackendOptions) -> None:
         """
-        Ask once, without the fields that the server refuses.
+        Ask each server once, without the fields that one of them refuses.
 
         Raises:
-            BackendError: if it refuses the request for another reason.
+            BackendError: if one refuses the request for another reason, or their answers say that
+                they are not alike.
         """
+        for url in self._urls:
+            body = self._probed(url, options)
+            self._settled(body)
+            before = dict(self._seen)
+            self._note(body)
+            if self._apart:
+                apart = ", ".join(sorted(self._apart))
+                raise BackendError(f"{self._urls[0]} and {url} are not the same: {apart}")
+            if len(self._seen) > len(before) and before:
+                unsaid = min(self._seen.keys() - before.keys())
+                raise BackendError(
+                    f"{self._urls[0]} and {url} are not the same: only the second says its {unsaid}"
+                )
+        if "system_fingerprint" in self._seen:
+            self._fingerprints = (self._seen["system_fingerprint"],)
+
+    def _probed(self, url: str, options: BackendOptions) -> Mapping[str, Any]:
         droppable = [*sampling(Generation(), None), *self._optional()]
         while True:
             payload = self._without_refused({**self._probe(), **sampling(Generation(), None)})
             try:
-                reply = self._client.post(self.path, payload)
+                return self._client.submit(self.path, payload, at=url, patient=True).result().body
             except RequestError as exc:
                 named = [name for name in droppable if name in payload and _names(exc, name)]
-                if exc.status not in _REFUSED or not named:
+                if exc.status not in REFUSED or not named:
                     raise
                 self._refused = (*self._refused, *named)
                 options.notify(f"the server refuses {', '.join(named)}: not sent")
-                continue
-            self._settled(reply.body)
-            self._note(reply.body)
-            if "system_fingerprint" in self._seen:
-                self._fingerprints = (self._seen["system_fingerprint"],)
-            return
+
+    def _named(self, opened: Checkpoint) -> Checkpoint:
+        """
+        Return *opened* with the name that the first answer gives the model, where it is another
+        than the one asked for: an alias may mean another model tomorrow.
+        """
+        name = self._seen.get("model", self._model)
+        if name == self._model:
+            return opened
+        return replace(opened, extra={**opened.extra, "answers_as": name})
 
     def _check(self, requests: Sequence[Request]) -> None:  # noqa: B027 - a hook
         """
@@ -337,9 +369,9 @@ class ServedBackend(ABC):
             self._stream(payload).result()
         except RequestError as exc:
             # An error that stays is that of the case, which is asked next.
-            if exc.status in _REFUSED and _names(exc, "stream_options"):
+            if exc.status in REFUSED and _names(exc, "stream_options"):
                 self._streaming = {}
-                self._stream(payload)
+                wait([self._stream(payload)])
 
     def _read(
         self, future: Future[Reply], request: Request, kept: Any, *, timed: bool = False

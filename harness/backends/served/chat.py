@@ -121,10 +121,12 @@ class ChatBackend(ServedBackend):
                 raise
             raise BackendError(f"{exc}; {parser_hint(self._identity.kind)}") from None
 
-    def _checks(self, requests: Sequence[Request]) -> list[tuple[str, Callable[[], Finding]]]:
-        ask, stream, _ = asking(self._client, self.path)
+    def _checks(
+        self, requests: Sequence[Request], url: str
+    ) -> list[tuple[str, Callable[[], Finding]]]:
+        ask, stream, _ = asking(self._client, self.path, url)
         kind = self._identity.kind
-        checks = super()._checks(requests)
+        checks = super()._checks(requests, url)
         if any(request.tools for request in requests) or (not requests and self._declares):
             probe = self._without_refused({**self._probe(), **sampling(_ONE, None)})
             calls = [

@@ -11,6 +11,7 @@ import email.utils
 import importlib
 import json
 import random
+import re
 import ssl
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -38,6 +39,11 @@ _OF_THE_REQUEST = (400, 413, 422, 429)
 # These say that a request is bad, or one too many, and nothing against the server.
 FIRST_WAIT = 0.5
 """Seconds before the second try; twice as many before each further one."""
+LOADING = 600.0
+"""How many seconds a server that loads its model is waited for before anything is asked."""
+_LOADS = re.compile(r"\bload(?:ing|s)?\b|\bwarm|\bstarting\b", re.IGNORECASE)
+# What llama.cpp, TGI and gateways say meanwhile, with HTTP 503.
+_LONGEST_LOOK = 5.0
 _CONNECT = 10.0
 _SHOWN = 300
 # Characters of a server's own words in a message.
@@ -63,6 +69,13 @@ class _AgainError(RequestError):
         super().__init__(message, status)
         self.wait = wait
         """How many seconds the server asks to wait."""
+
+    @property
+    def loads(self) -> bool:
+        """
+        Whether the server says that it still loads its model.
+        """
+        return self.status == 503 and _LOADS.search(str(self)) is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,6 +126,7 @@ class Client:
         self._notify = notify
         self._library = _library()
         self._sent = 0
+        self._waits = False
         self._pending: set[Future[Reply]] = set()
         self.unanswered: set[str] = set()
         """The URLs whose last `look_up` failed in a way that does not say that nothing is there."""
@@ -156,16 +170,21 @@ class Client:
         payload: Mapping[str, Any],
         *,
         starts: Callable[[Mapping[str, Any]], bool] | None = None,
+        at: str | None = None,
+        patient: bool = False,
     ) -> Future[Reply]:
         """
-        Post *payload* to *path* of the server with the least to do.
+        Post *payload* to *path* of the server *at* a URL, or of the one with the least to do.
 
         With *starts* the answer is streamed, and the first event for which it is true is timed.
+        With *patient* a server that loads its model is waited for.
 
         The future raises RequestError: with a message for each way to fail.
         """
         content = json.dumps(payload).encode()
-        return self._begun(self._portal.start_task_soon(self._ask, path, content, starts))
+        return self._begun(
+            self._portal.start_task_soon(self._ask, path, content, starts, at, patient)
+        )
 
     def _begun(self, future: Future[Reply]) -> Future[Reply]:
         """
@@ -175,20 +194,14 @@ class Client:
         future.add_done_callback(self._pending.discard)
         return future
 
-    def post(self, path: str, payload: Mapping[str, Any]) -> Reply:
-        """
-        Post *payload* and wait for the answer.
-
-        Raises:
-            RequestError: as `submit` says.
-        """
-        return self.submit(path, payload).result()
-
     def look_up(
         self, url: str, payload: Mapping[str, Any] | None = None, *, insist: bool = False
     ) -> Reply | None:
         """
         Return what is at *url*, of what a server says of itself; None where it says nothing there.
+
+        With *insist* a server that cannot be reached is tried again, and one that loads its model
+        is waited for.
 
         Raises:
             RequestError: with *insist*, if the server cannot be reached in `TRIES` tries.
@@ -223,28 +236,51 @@ class Client:
         )
 
     async def _looked_up(self, url: str, content: bytes | None, tries: int) -> Reply:
-        for number in range(1, tries):
+        number, until = 0, time.monotonic() + LOADING
+        while True:
             try:
                 return await self._try(url, content, None, min(self._timeout, _CONNECT))
             except _AgainError as exc:
-                if exc.status not in (None, 503):
+                if tries > 1 and await self._loaded(exc, url, until):
+                    continue
+                number += 1
+                if number == tries or exc.status not in (None, 503):
                     raise
                 wait = FIRST_WAIT * 2 ** (number - 1) if exc.wait is None else exc.wait
                 await asyncio.sleep(min(wait, LONGEST_WAIT))
-        return await self._try(url, content, None, min(self._timeout, _CONNECT))
+
+    async def _loaded(self, exc: _AgainError, url: str, until: float) -> bool:
+        """
+        Wait a little for a server that says, by *exc*, that it loads its model; return whether.
+        """
+        if not exc.loads or time.monotonic() > until:
+            return False
+        if not self._waits:
+            self._notify(f"{_place(url)} loads its model: waiting for it")
+        self._waits = True
+        await asyncio.sleep(min(4 * FIRST_WAIT if exc.wait is None else exc.wait, _LONGEST_LOOK))
+        return True
 
     async def _ask(
-        self, path: str, content: bytes, starts: Callable[[Mapping[str, Any]], bool] | None
+        self,
+        path: str,
+        content: bytes,
+        starts: Callable[[Mapping[str, Any]], bool] | None,
+        at: str | None,
+        patient: bool,
     ) -> Reply:
         async with self._slots:
-            number = 0
+            number, until = 0, time.monotonic() + LOADING
             while True:
                 number += 1
-                server = self._least_busy()
+                server = self._least_busy(at)
                 server.busy += 1
                 try:
                     reply = await self._try(server.url + path, content, starts, self._timeout)
                 except _AgainError as exc:
+                    if patient and await self._loaded(exc, server.url, until):
+                        number -= 1
+                        continue
                     self._count_failure(server, exc)
                     if number == TRIES or (exc.wait or 0) > LONGEST_WAIT:
                         tries = f"{number} tries" if number > 1 else "1 try"
@@ -264,8 +300,12 @@ class Client:
                     server.busy -= 1
                 await asyncio.sleep(wait)
 
-    def _least_busy(self) -> _Server:
-        there = [server for server in self._servers if not server.aside]
+    def _least_busy(self, at: str | None) -> _Server:
+        there = [
+            server
+            for server in self._servers
+            if server.url == at or (at is None and not server.aside)
+        ]
         return min(there, key=lambda server: server.busy)
 
     def _count_failure(self, server: _Server, exc: RequestError | None = None) -> None:

@@ -13,7 +13,7 @@ from harness.backends.base import BackendOptions, Generation, Request
 from harness.backends.encoding import PromptEncoding
 from harness.backends.engine.decoding import Answer, Prompt, Stops
 from harness.backends.served.answers import check_answered, choice_of, finish_reason, usage
-from harness.backends.served.backend import ServedBackend, sampling
+from harness.backends.served.backend import REFUSED, ServedBackend, sampling
 from harness.backends.served.client import RequestError
 from harness.checkpoints.chat_template import chat_template, preflight, render
 from harness.checkpoints.checkpoint import Checkpoint
@@ -90,7 +90,7 @@ class CompletionsBackend(ServedBackend):
         try:
             super()._settle(options)
         except RequestError as exc:
-            if exc.status is None or exc.status in (401, 403, 404):
+            if exc.status not in REFUSED:
                 raise
             self._as_ids = False
             super()._settle(options)

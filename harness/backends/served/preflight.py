@@ -5,19 +5,32 @@ Each finding that is broken is one sentence and names the setting of the server 
 facts behind them are in docs/served.md.
 """
 
-import contextlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any
 
 from harness.backends.base import Finding
-from harness.backends.served.answers import choice_of, starts_answer, usage, whole
+from harness.backends.served.answers import (
+    choice_of,
+    finish_reason,
+    starts_answer,
+    usage,
+    whole,
+)
 from harness.backends.served.client import Client, Reply, RequestError
+from harness.dialects.base import Attempt
+from harness.dialects.native import NATIVE
+from harness.dialects.readers.lost import is_lost
+from harness.dialects.reading import read
+from harness.messages import Tool
+from harness.transcript import Key, Transcript
 
 ALONE, OTHERS = 5, 8
 """How often one prompt is asked alone and among others, and how many others there are."""
 
+_TOO_LONG = (400, 413, 422)
+# What servers refuse a prompt with that is too long.
 _FILLER = 64
 # Words put in front of the longest case: a server that cuts prompts reads none of them.
 
@@ -94,6 +107,8 @@ def context_is_whole(
             for each in (longest, {**longest, "messages": messages})
         )
     except RequestError as exc:
+        if exc.status not in _TOO_LONG:
+            raise
         said = f"the longest case does not fit with {_FILLER} words more: {exc}; {cure}"
         return Finding(what=what, finding=said, broken=True)
     if plain is None or more is None:
@@ -117,54 +132,57 @@ def calls_arrive(
     ask: "Ask", stream: "Ask", request: Mapping[str, Any], what: str, kind: str
 ) -> Finding:
     """
-    Find out whether a call arrives, in one piece and streamed. A model that does not call shows
-    nothing.
+    Find out whether a call arrives, in one piece and streamed. A model that does not call, or that
+    answers otherwise when it is asked again, shows nothing.
     """
-    name = request["tools"][0]["function"]["name"]
-    plain, streamed = (_called(each(request)) for each in (ask, stream))
+    tools = [Tool.from_schema(tool) for tool in request["tools"]]
+    asked = [[_heard(each(request), tools) for _ in range(2)] for each in (ask, stream)]
+    (plain, plain_again), (streamed, streamed_again) = asked
+    if (plain, streamed) != (plain_again, streamed_again):
+        return Finding(what=what, finding="unknown: the model answers otherwise when asked again")
     for how, found in (("", plain), ("streamed ", streamed)):
-        if isinstance(found, str) and name in found and ("{" in found or "(" in found):
+        if any(map(is_lost, found)):
             said = f"the server left a {how}call in the text; {parser_hint(kind)}"
             return Finding(what=what, finding=said, broken=True)
-    if isinstance(plain, str) and isinstance(streamed, str):
+    if not plain and not streamed:
         return Finding(what=what, finding="unknown: the model does not call when asked to")
-    if plain != streamed:
+    if _shown(plain) != _shown(streamed):
         said = (
             f"it is {_shown(plain)} in one piece and {_shown(streamed)} streamed: the server's "
             f"parser loses it; {parser_hint(kind)}, of a version without this fault"
         )
         return Finding(what=what, finding=said, broken=True)
-    assert isinstance(plain, list)  # the texts are dealt with
-    if not all(isinstance(arguments, Mapping) for _, arguments in plain):
+    if not all(attempt.readable for attempt in plain):
         said = f"its arguments do not arrive as an object: {_shown(plain)}; {parser_hint(kind)}"
         return Finding(what=what, finding=said, broken=True)
     return Finding(what=what, finding=f"arrives: {_shown(plain)}")
 
 
-def _called(body: Mapping[str, Any]) -> "str | list[tuple[Any, Any]]":
+def _heard(body: Mapping[str, Any], tools: Sequence[Tool]) -> tuple[Attempt, ...]:
     """
-    Return names and arguments of the calls in an answer, or its text if there are none.
+    Return the calls in an answer, as the run would read them. Calls that the server says it sends,
+    and does not, are none.
     """
-    message = choice_of(body).get("message")
-    message = message if isinstance(message, Mapping) else {}
-    calls = message.get("tool_calls")
-    if not isinstance(calls, list) or not calls:
-        return str(message.get("content") or "")
-    found = []
-    for call in calls:
-        function = call.get("function") if isinstance(call, Mapping) else None
-        function = function if isinstance(function, Mapping) else {}
-        arguments = function.get("arguments")
-        with contextlib.suppress(ValueError):
-            arguments = json.loads(arguments) if isinstance(arguments, str) else arguments
-        found.append((function.get("name"), arguments))
-    return found
+    choice = choice_of(body)
+    message = choice.get("message")
+    transcript = Transcript(
+        key=Key("preflight"),
+        message=message if isinstance(message, Mapping) else {},
+        finish_reason=finish_reason(choice),
+    )
+    return read(NATIVE, transcript, tools).attempts
 
 
-def _shown(found: "str | list[tuple[Any, Any]]") -> str:
-    if isinstance(found, str):
-        return "text" if found else "nothing"
-    return ", ".join(f"{name} {json.dumps(arguments)}" for name, arguments in found)
+def _shown(found: Sequence[Attempt]) -> str:
+    return (
+        ", ".join(
+            f"{each.name} {json.dumps(each.arguments, sort_keys=True)}"
+            if each.readable
+            else f"{each.name} ({each.problem})"
+            for each in found
+        )
+        or "nothing"
+    )
 
 
 def answers_are_stable(
@@ -222,20 +240,21 @@ Ask = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 Submit = Callable[[Mapping[str, Any]], "Future[Reply]"]
 
 
-def asking(client: Client, path: str) -> tuple[Ask, Ask, Submit]:
+def asking(client: Client, path: str, url: str) -> tuple[Ask, Ask, Submit]:
     """
-    Return how *path* is asked: for a whole answer, for a streamed one, and without waiting.
+    Return how *path* of *url* is asked: for a whole answer, for a streamed one, and without
+    waiting.
     """
 
     def submit(payload: Mapping[str, Any]) -> "Future[Reply]":
-        return client.submit(path, payload)
+        return client.submit(path, payload, at=url)
 
     def ask(payload: Mapping[str, Any]) -> Mapping[str, Any]:
         return submit(payload).result().body
 
     def stream(payload: Mapping[str, Any]) -> Mapping[str, Any]:
         streamed = {**payload, "stream": True}
-        reply = client.submit(path, streamed, starts=starts_answer).result()
+        reply = client.submit(path, streamed, starts=starts_answer, at=url).result()
         return reply.body if reply.pieces is None else client.clean(whole(reply.pieces))
 
     return ask, stream, submit
@@ -261,4 +280,7 @@ def _answer(reply: Reply) -> str:
     message = choice.get("message")
     if not isinstance(message, Mapping):
         return str(choice.get("text"))
-    return json.dumps([_called(reply.body), message.get("content")], sort_keys=True)
+    calls = message.get("tool_calls")
+    # The ids of calls are new each time.
+    called = [each.get("function") for each in calls or () if isinstance(each, Mapping)]
+    return json.dumps([called, message.get("content")], sort_keys=True)
