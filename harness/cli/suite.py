@@ -1,5 +1,6 @@
 """
-``harness suite list``, ``new``, ``check``, ``show``, ``release``, ``import``.
+``harness suite list``, ``new``, ``check``, ``show``, ``release``, ``import``,
+``vary``.
 """
 
 import argparse
@@ -23,6 +24,7 @@ from harness.wording import count
 
 if TYPE_CHECKING:
     from harness.importers.writing.update import Updated
+    from harness.suites.vary.vary import Tools
 
 
 def add_parser(commands: Commands) -> None:
@@ -59,8 +61,42 @@ def add_parser(commands: Commands) -> None:
             help=f"increment the {name} version first (default: release the version in suite.yaml)",
         )
     add_root(release)
+    _add_vary(
+        add_command(verbs, "vary", run_vary, "make a suite of the same cases, asked otherwise")
+    )
     take = add_command(verbs, "import", run_import, "make a suite from files in another format")
     take.declare_late(lambda: _add_import(take))
+
+
+def _add_vary(vary: Parser) -> None:
+    add_suite(vary)
+    vary.add_argument(
+        "--tools",
+        nargs="+",
+        metavar="HOW",
+        help="shuffled: each case offers its tools in another order; distractors N: N more tools "
+        "that no case speaks of; renamed: under names that say nothing",
+    )
+    vary.add_argument(
+        "--prompt",
+        choices=("lower", "polite", "typos"),
+        help="what users say: without capitals, between words of politeness (English), or with "
+        "typing errors; words that the expectation names stay as they are",
+    )
+    vary.add_argument(
+        "--seed",
+        type=int,
+        default=0,
+        metavar="N",
+        help="another number makes other choices (default: %(default)s)",
+    )
+    vary.add_argument(
+        "--out",
+        type=path,
+        metavar="DIR",
+        help="the variant's folder (default: beside the suites, by the suite's name and HOW)",
+    )
+    add_root(vary)
 
 
 def _add_import(take: Parser) -> None:
@@ -256,6 +292,58 @@ def run_release(arguments: argparse.Namespace) -> int:
     done = release(arguments.suite, project=project, part=arguments.part, today=date_today())
     print(f"released {done.name} {done.version}: {done.digest}")
     return ExitCode.PASS
+
+
+def run_vary(arguments: argparse.Namespace) -> int:
+    """
+    Make a variant of a suite.
+    """
+    from harness.provenance import date_today
+    from harness.suites.vary.vary import Variation
+    from harness.workflow.project import open_project
+    from harness.workflow.vary import vary_suite
+
+    tools, many = _how_tools(arguments.tools)
+    variation = Variation(
+        tools=tools, distractors=many, prompt=arguments.prompt, seed=arguments.seed
+    )
+    made = vary_suite(
+        arguments.suite,
+        variation,
+        project=open_project(arguments.root),
+        out=arguments.out,
+        today=date_today(),
+    )
+    cases = count(len(made.suite.cases), "case")
+    print(line(f"made {made.folder}: {cases}, {made.altered} of them altered"))
+    print(
+        line(
+            f"next: `harness run {shlex.quote(str(made.folder))} --checkpoint REF --out RUN`, then "
+            f"`harness gate RUN --baseline {made.of.name}/NAME`"
+        )
+    )
+    return ExitCode.PASS
+
+
+def _how_tools(words: list[str] | None) -> "tuple[Tools | None, int]":
+    """
+    Return what is done with the tools, and how many are added.
+
+    Raises:
+        UsageError: if the words of the option say neither.
+    """
+    match words or []:
+        case []:
+            return None, 0
+        case ["shuffled"]:
+            return "shuffled", 0
+        case ["renamed"]:
+            return "renamed", 0
+        case ["distractors", number] if number.isdecimal() and int(number) > 0:
+            return "distractors", int(number)
+    raise UsageError(
+        f"--tools {' '.join(words or [])}: write shuffled, renamed, or distractors and how many"
+    )
 
 
 def run_import(arguments: argparse.Namespace) -> int:

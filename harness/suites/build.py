@@ -23,7 +23,8 @@ from harness.suites.turns import turns
 
 _DEFAULTS = {"description": "", "system_role": "system", "declare_tools": True, "generation": {}}
 _KEYS = """
-format name version description license system system_role declare_tools generation tools cases
+format name version description license variant
+system system_role declare_tools generation tools cases
 """.split()
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from harness.diagnostics import raise_problems
 from harness.documents import read_document
-from harness.files import read_intact
+from harness.files import read_intact, read_stored
 from harness.lazy import Lazily
 from harness.suites.build import build, case_builder
 from harness.suites.suite import Case, Suite
@@ -31,6 +31,21 @@ class CopiedCase:
     case: Case
     row: Mapping[str, Any]
     """As it is written."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Variant:
+    """
+    Which suite a suite was made of (`harness.suites.vary`).
+    """
+
+    of: str
+    """The suite's name."""
+    version: str
+    digest: str
+    how: tuple[str, ...]
+    """What was varied, in words."""
+    seed: int
 
 
 def load_suite_copy(path: Path, *, digest: str | None = None) -> Suite:
@@ -64,6 +79,33 @@ def copied_cases(path: Path, *, digest: str | None = None) -> Mapping[str, Copie
         }
     apart = cache(lambda: _apart(text))
     return Lazily(lambda: apart()[0], lambda row: apart()[1](row))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Made:
+    id: str
+    variant_of: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _MadeOf:
+    cases: list[_Made]
+    variant: Variant | None = None
+
+
+def made_of(path: Path) -> tuple[Variant, Mapping[str, str]] | None:
+    """
+    Return which suite the one in a valid suite.json is a variant of, and the digests of the cases
+    that its cases were made of, by id; None if it is no variant.
+    """
+    import msgspec
+
+    found = msgspec.json.decode(read_stored(path), type=_MadeOf)
+    if found.variant is None:
+        return None
+    return found.variant, {
+        case.id: case.variant_of for case in found.cases if case.variant_of is not None
+    }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

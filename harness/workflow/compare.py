@@ -2,13 +2,14 @@
 Two stored runs compared; judged again first, where they had been judged differently.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import combinations
 from typing import Any
 
 from harness.comparison.compare import Comparison, in_common
 from harness.comparison.compare import compare as compare_records
+from harness.comparison.differences import Difference
 from harness.errors import ExitCode
 from harness.gating.decision import Compared
 from harness.gating.ranking import Ranking, rank
@@ -16,6 +17,7 @@ from harness.runs.record import RunRecord
 from harness.runs.rescore import rejudge
 from harness.runs.store import StoredRun
 from harness.runs.verify import verified
+from harness.suites.copies import Variant, made_of
 
 
 def compare(old: StoredRun, new: StoredRun) -> Compared:
@@ -29,11 +31,60 @@ def compare(old: StoredRun, new: StoredRun) -> Compared:
     old, new = verified(old), verified(new)
     if _judged_by(old.record, new.record) != _judged_by(new.record, old.record):
         old, new = rejudge(old), rejudge(new)
-    comparison = compare_records(old.record, new.record)
-    comparison = comparison.with_rejudged(*_versions(*stored, old.record, new.record))
+    versions = _versions(*stored, old.record, new.record)
+    old, new, comparison = paired(old, new)
+    comparison = comparison.with_rejudged(*versions)
     if _may_be_unchanged(comparison) and _same_text(old, new):
         comparison = replace(comparison, unchanged=True)
     return Compared(old=old, new=new, comparison=comparison)
+
+
+def paired(old: StoredRun, new: StoredRun) -> tuple[StoredRun, StoredRun, Comparison]:
+    """
+    Return two runs that were judged alike, and their comparison.
+
+    A run of a variant (`harness.suites.vary`) is held against a run of the suite it was made of, or
+    of another variant of that, as if it had been asked the suite's own cases: each has the digest
+    of the case that it was made of, which is that of its partner.
+    """
+    if old.record.suite.digest == new.record.suite.digest:
+        return old, new, compare_records(old.record, new.record)
+    before, after = made_of(old.suite_path), made_of(new.suite_path)
+    ways = [made and (made[0].how, made[0].seed) for made in (before, after)]
+    if ways[0] == ways[1]:
+        # Neither is a variant, or both are the same one of two versions of a suite.
+        return old, new, compare_records(old.record, new.record)
+    old, new = _as_made_of(old, before), _as_made_of(new, after)
+    comparison = compare_records(_of_its_suite(old, before), _of_its_suite(new, after))
+    varied = Difference(
+        field="suite.variant", old=_spelled(before), new=_spelled(after), effect="compared"
+    )
+    return old, new, replace(comparison, differences=(varied, *comparison.differences))
+
+
+_MadeOf = tuple[Variant, Mapping[str, str]] | None
+
+
+def _as_made_of(run: StoredRun, made: _MadeOf) -> StoredRun:
+    if made is None:
+        return run
+    _, origins = made
+    cases = (replace(case, digest=origins.get(case.id, case.digest)) for case in run.record.cases)
+    return replace(run, record=replace(run.record, cases=tuple(cases)))
+
+
+def _of_its_suite(run: StoredRun, made: _MadeOf) -> RunRecord:
+    if made is None:
+        return run.record
+    variant, _ = made
+    suite = replace(
+        run.record.suite, name=variant.of, version=variant.version, digest=variant.digest
+    )
+    return replace(run.record, suite=suite)
+
+
+def _spelled(made: _MadeOf) -> str | None:
+    return None if made is None else ", ".join([*made[0].how, f"seed {made[0].seed}"])
 
 
 def compare_many(runs: Sequence[StoredRun]) -> tuple[tuple[StoredRun, ...], Ranking]:
@@ -48,8 +99,21 @@ def compare_many(runs: Sequence[StoredRun]) -> tuple[tuple[StoredRun, ...], Rank
     records = [run.record for run in runs]
     if any(_judged_by(one, two) != _judged_by(two, one) for one, two in combinations(records, 2)):
         runs = [rejudge(run) for run in runs]
-    ranking = rank([run.record for run in runs])
+    runs, records = _as_asked(runs)
+    ranking = rank(records)
     return tuple(runs[place.run] for place in ranking.places), ranking
+
+
+def _as_asked(runs: Sequence[StoredRun]) -> tuple[Sequence[StoredRun], list[RunRecord]]:
+    """
+    Return *runs* with the digests of the cases that theirs were made of, where their suites are not
+    all the same, and their records as of the suites that these were made of.
+    """
+    if len({run.record.suite.digest for run in runs}) < 2:
+        return runs, [run.record for run in runs]
+    made = [made_of(run.suite_path) for run in runs]
+    runs = [_as_made_of(run, each) for run, each in zip(runs, made, strict=True)]
+    return runs, [_of_its_suite(run, each) for run, each in zip(runs, made, strict=True)]
 
 
 def _versions(
@@ -69,7 +133,8 @@ def exit_code(runs: Sequence[StoredRun]) -> ExitCode:
     """
     Return the exit code of a comparison of *runs*, which decides nothing where they share no case.
     """
-    return ExitCode.PASS if in_common([run.record for run in runs]) else ExitCode.UNDECIDED
+    _, records = _as_asked(runs)
+    return ExitCode.PASS if in_common(records) else ExitCode.UNDECIDED
 
 
 def _may_be_unchanged(comparison: Comparison) -> bool:

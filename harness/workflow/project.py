@@ -177,6 +177,9 @@ class Project:
         folder = self.baselines / suite / within
         if _is_name(within) and folder.is_dir():
             return folder
+        # A variant of a suite is held against a baseline of the suite itself.
+        if _may_be_name(name) and holds_run(self.baselines / name):
+            return self.baselines / name
         if holds_run(Path(name)):
             return Path(name)
         hint = self._nearest(within, suite)

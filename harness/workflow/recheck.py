@@ -27,7 +27,7 @@ from harness.backends.base import Backend
 from harness.backends.registry import open_backend
 from harness.checkpoints.checkpoint import Checkpoint
 from harness.checkpoints.reference import is_served
-from harness.comparison.compare import Comparison, compare
+from harness.comparison.compare import Comparison
 from harness.errors import CheckpointError, ExitCode, HarnessError, UsageError
 from harness.gating.decision import Compared, Gated, decide
 from harness.gating.policy import Policy
@@ -41,6 +41,7 @@ from harness.scoring.metrics import RATES
 from harness.scoring.score import only
 from harness.transcript import Key, Transcript
 from harness.wording import count, named
+from harness.workflow.compare import paired
 from harness.workflow.options import Progress, RunOptions, serving
 from harness.workflow.project import Project
 from harness.workflow.run import RunPlan, run_opened
@@ -149,8 +150,7 @@ def _with_answers(
     Compare again with the answers at batch size 1 in place of the stored ones.
     """
     # Both by today's dialects and scorer, so that the two sides are judged alike.
-    old, new = rejudge(gated.old, old_again), rejudge(gated.new, new_again)
-    comparison = compare(old.record, new.record)
+    old, new, comparison = paired(rejudge(gated.old, old_again), rejudge(gated.new, new_again))
     before = gated.comparison.differences
     judged_again = (each for each in before if each.effect == "rejudged")
     return Compared(
