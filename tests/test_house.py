@@ -61,6 +61,7 @@ OUTSIDE = {
 
 HEAVY = {
     "accelerate",
+    "bm25s",
     "datasets",
     "httpx",
     "llama_cpp",

@@ -134,7 +134,14 @@ def test_help_and_doctor_name_them_and_their_package(harness: Callable[..., str]
     )
     assert "toy (from harness-toy 1.0)" in " ".join(harness("report", "--help").split())
     doctor = harness("doctor")
-    for line in ("backend toy", "dialect toy", "importer toyformat", "renderer toy"):
+    members = (
+        "backend toy",
+        "dialect toy",
+        "environment toy",
+        "importer toyformat",
+        "renderer toy",
+    )
+    for line in members:
         assert any(
             line in row and "harness-toy 1.0" in row and "ok" in row for row in doctor.splitlines()
         ), line

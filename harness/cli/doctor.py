@@ -195,11 +195,13 @@ def _families() -> Iterator[Finding]:
     from harness.dialects import registry as dialects
     from harness.importers import registry as importers
     from harness.renderers import registry as renderers
+    from harness.suites.environment import ENVIRONMENTS
 
     yield from _family("dialect", dialects.names, dialects.added, dialects.dialect)
     # Built-in members of the other families need no check: the package's own tests cover them.
     for noun, added, load in (
         ("backend", SCHEMES.added, SCHEMES.load),
+        ("environment", ENVIRONMENTS.added, ENVIRONMENTS.load),
         ("importer", importers.added, importers.importer),
         ("renderer", renderers.added, renderers.renderer),
     ):

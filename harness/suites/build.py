@@ -3,8 +3,8 @@ A valid suite document -> a `Suite`.
 
 The last of three passes. Two digests are computed here:
 
-- of a case: its messages, tools and expectations as given. Two cases are the same question iff
-  they are equal, so tags, group, must_pass and quarantine are left out.
+- of a case: its messages, tools and expectations as given, and what it must come to. Two cases are
+  the same question iff they are equal, so tags, group, must_pass and quarantine are left out.
 - of a suite: everything that can change an answer or its judgement, whole cases in order; name,
   version and description are left out.
 
@@ -17,6 +17,8 @@ from typing import Any
 
 from harness.canonical import as_written, canonical_json, digest, digest_bytes
 from harness.messages import Tool, to_chat
+from harness.suites.environment import DEFAULT_STEPS, EnvironmentSpec, environment
+from harness.suites.outcome import KEYS, outcome
 from harness.suites.suite import Case, Quarantine, Suite
 from harness.suites.tools import by_name, tools
 from harness.suites.turns import turns
@@ -24,7 +26,7 @@ from harness.suites.turns import turns
 _DEFAULTS = {"description": "", "system_role": "system", "declare_tools": True, "generation": {}}
 _KEYS = """
 format name version description license variant
-system system_role declare_tools generation tools cases
+system system_role declare_tools generation environment max_steps tools cases
 """.split()
 
 
@@ -35,10 +37,12 @@ def build(document: Mapping[str, Any]) -> Suite:
     document = {**_DEFAULTS, **document}
     make = case_builder(document)
     cases = tuple(make(row) for row in document["cases"])
+    steps = document.get("max_steps", DEFAULT_STEPS)
+    world = environment(document["environment"], steps) if "environment" in document else None
     return Suite(
         name=document["name"],
         version=document["version"],
-        digest=_digest(document, cases),
+        digest=_digest(document, cases, world),
         cases=cases,
         tools=_offered(tools(document["tools"], {}), cases),
         document={key: document[key] for key in _KEYS if key in document},
@@ -47,6 +51,8 @@ def build(document: Mapping[str, Any]) -> Suite:
         system_role=document["system_role"],
         declare_tools=document["declare_tools"],
         generation=document["generation"],
+        environment=world,
+        max_steps=steps,
     )
 
 
@@ -59,7 +65,9 @@ def _offered(declared: tuple[Tool, ...], cases: Sequence[Case]) -> tuple[Tool, .
     return tuple({canonical_json(tool.schema): tool for tool in every}.values())
 
 
-def _digest(document: Mapping[str, Any], cases: Sequence[Case]) -> str:
+def _digest(
+    document: Mapping[str, Any], cases: Sequence[Case], world: EnvironmentSpec | None
+) -> str:
     counted = ("system_role", "declare_tools", "generation", "cases")
     return digest(
         {
@@ -67,6 +75,7 @@ def _digest(document: Mapping[str, Any], cases: Sequence[Case]) -> str:
             "tools": as_written(document["tools"]),
             "questions": [case.digest for case in cases],
             **{key: document[key] for key in counted},
+            **({"environment": world.digest} if world is not None else {}),
         }
     )
 
@@ -80,6 +89,7 @@ def case_builder(document: Mapping[str, Any]) -> Callable[[Mapping[str, Any]], C
     declared = tools(document["tools"], {})
     known = by_name(declared)
     spelled = _spelled(declared)
+    executed = "environment" in document
 
     def make(row: Mapping[str, Any]) -> Case:
         offered = tools(row["tools"], known) if "tools" in row else declared
@@ -88,7 +98,8 @@ def case_builder(document: Mapping[str, Any]) -> Callable[[Mapping[str, Any]], C
             "turns": [
                 {"messages": as_written(to_chat(turn.messages)), "expect": expect}
                 for turn, expect in asked
-            ]
+            ],
+            **({"outcome": {key: row[key] for key in KEYS if key in row}} if executed else {}),
         }
         shown = "" if document["declare_tools"] else '"declare_tools":false,'
         names = spelled if offered is declared else _spelled(offered)
@@ -103,6 +114,7 @@ def case_builder(document: Mapping[str, Any]) -> Callable[[Mapping[str, Any]], C
             group=row.get("group"),
             must_pass=row.get("must_pass", False),
             quarantine=_quarantine(row["quarantine"]) if "quarantine" in row else None,
+            outcome=outcome(row) if executed else None,
         )
 
     return make

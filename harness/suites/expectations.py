@@ -95,12 +95,12 @@ def _takes(tool: Tool, argument: str) -> bool:
     return bool(parameters.get("additionalProperties")) or "patternProperties" in parameters
 
 
-def expectation(given: Mapping[str, Any]) -> Expectation:
+def expectation(given: Mapping[str, Any] | None) -> Expectation:
     """
-    Return the value of a sound ``expect``; ``any_of`` inside ``any_of`` adds its alternatives in
-    place.
+    Return the value of a sound ``expect``, or of none; ``any_of`` inside ``any_of`` adds its
+    alternatives in place.
     """
-    return Expectation(alternatives=tuple(_alternatives(given)))
+    return Expectation(alternatives=() if given is None else tuple(_alternatives(given)))
 
 
 def _alternatives(given: Mapping[str, Any]) -> Iterator[Calls | Abstention]:

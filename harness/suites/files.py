@@ -14,12 +14,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
+from types import UnionType
 from typing import Any
 
-from harness.diagnostics import Flaw, Places, Problem, in_order, placed, raise_problems
+from harness.diagnostics import Flaw, Places, Problem, Steps, in_order, placed, raise_problems
 from harness.documents import MAX_DEPTH, Document, deeper_than, read_document
 from harness.errors import UsageError
 from harness.suites.build import build
+from harness.suites.environment import FILES, complete
 from harness.suites.parse import as_document
 from harness.suites.suite import Suite
 from harness.suites.validate import validate
@@ -130,23 +132,38 @@ def _read_folder(folder: Path) -> Document:
     value, problems = dict(head.value), [*head.problems]
     for part in ("tools", "cases"):
         if isinstance(name := value.get(part), str):
-            inner = _read_part(folder, part, name, head.places)
+            inner = _read_part(folder, (part,), name, head.places, list)
             problems += inner.problems
             head.places.graft(inner.places, (part,))
             if inner.value is not None:
                 value[part] = inner.value
+    if isinstance(world := value.get("environment"), dict):
+        value["environment"] = world = dict(world)
+        for key, name in world.items():
+            if not isinstance(name, str) or not name.endswith(FILES):
+                continue
+            inner = _read_part(folder, ("environment", key), name, head.places, dict | list)
+            problems += inner.problems
+            head.places.graft(inner.places, ("environment", key))
+            if inner.value is not None:
+                world[key] = inner.value
+        value["environment"] = complete(world)
     if deeper_than(MAX_DEPTH, value):  # though none of the files was
         return as_document(value, head.places, problems)
     return Document(value=value, places=head.places, problems=tuple(problems))
 
 
-def _read_part(folder: Path, part: str, name: str, places: Places) -> Document:
-    missing = Places.of(*places.find((part,)))
+def _read_part(
+    folder: Path, part: Steps, name: str, places: Places, kind: type | UnionType
+) -> Document:
+    missing = Places.of(*places.find(part))
+    spelled = ".".join(map(str, part))
     if not (folder / name).is_file():
-        return _refused(missing, f"{part}: no file {name!r} beside this one")
+        return _refused(missing, f"{spelled}: no file {name!r} beside this one")
     inner = read_document(folder / name)
-    if inner.value is not None and not isinstance(inner.value, list):
-        return _refused(inner.places, f"{part}: the file must hold a list")
+    if inner.value is not None and not isinstance(inner.value, kind):
+        what = "a list" if kind is list else "a list or an object"
+        return _refused(inner.places, f"{spelled}: the file must hold {what}")
     return inner
 
 

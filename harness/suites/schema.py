@@ -1,7 +1,7 @@
 """
-Keys and types of a suite: schemas/suite.json and schemas/case.json, in plain sentences.
+Keys and types of a suite: schemas/suite.json and those it refers to, in plain sentences.
 
-The two JSON Schemas ship with the package, for editors to use; this module turns their errors into
+The JSON Schemas ship with the package, for editors to use; this module turns their errors into
 words. A subschema may have ``errorMessage`` (the keyword of VS Code and ajv-errors), which is then
 the sentence.
 
@@ -138,8 +138,9 @@ def _found(value: Any) -> str:
 
 @cache
 def _validator() -> Draft202012Validator:
-    registry: Registry[Any] = Registry().with_resource(
-        "case.json", Resource.from_contents(_schema("case"), default_specification=DRAFT202012)
+    registry: Registry[Any] = Registry().with_resources(
+        (f"{name}.json", Resource.from_contents(_schema(name), default_specification=DRAFT202012))
+        for name in ("case", "environment", "corpus", "state", "operations")
     )
     return Draft202012Validator(_schema("suite"), registry=registry)
 

@@ -12,6 +12,8 @@ from typing import Any, Literal
 from harness.constraints.constraint import Constraint
 from harness.errors import UsageError
 from harness.messages import Message, Tool
+from harness.suites.environment import DEFAULT_STEPS, EnvironmentSpec
+from harness.suites.outcome import Outcome
 from harness.wording import suggest
 
 Order = Literal["any", "strict"]
@@ -57,7 +59,8 @@ class Abstention:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Expectation:
     """
-    One or more alternatives; the one with the fewest findings counts, the first on a tie.
+    One or more alternatives; the one with the fewest findings counts, the first on a tie. None
+    where nothing is expected of this answer: of executed cases that only what they come to counts.
     """
 
     alternatives: tuple[Calls | Abstention, ...]
@@ -68,7 +71,7 @@ class Expectation:
         ``calls`` or ``abstain`` if all alternatives agree, else ``either``.
         """
         kinds = {isinstance(alternative, Calls) for alternative in self.alternatives}
-        if len(kinds) == 2:
+        if len(kinds) != 1:
             return "either"
         return "calls" if kinds == {True} else "abstain"
 
@@ -126,6 +129,8 @@ class Case:
     group: str | None = None
     must_pass: bool = False
     quarantine: Quarantine | None = None
+    outcome: Outcome | None = None
+    """What it must come to; None in a suite that is not executed."""
 
     @property
     def prompt(self) -> str:
@@ -161,6 +166,10 @@ class Suite:
     generation: Mapping[str, Any]
     released: bool = False
     """Whether versions.json has this version with this content."""
+    environment: EnvironmentSpec | None = None
+    """What answers the tool calls; None if they are only judged."""
+    max_steps: int = DEFAULT_STEPS
+    """How many answers a case may take, with an environment."""
 
     def case(self, identity: str) -> Case:
         """

@@ -27,6 +27,7 @@ def turn_flaws(row: Mapping[str, Any], steps: Steps, tools: Mapping[str, Tool]) 
     yield from _history_flaws(history, at)
     if "expect" in row:
         yield from expectation_flaws(row["expect"], (*steps, "expect"), tools)
+    if "turns" not in row:
         return
     last = len(row["turns"]) - 1
     for index, entry in enumerate(row["turns"]):
@@ -51,7 +52,7 @@ def turns(
     row: Mapping[str, Any], *, system: str | None, system_role: str
 ) -> Iterator[tuple[Turn, Any]]:
     """
-    Yield the turns of a valid case, each with its ``expect`` as written.
+    Yield the turns of a valid case, each with its ``expect`` as written (None if it has none).
 
     *system* precedes a conversation without a system message of its own.
     """
@@ -59,10 +60,8 @@ def turns(
     if system is not None and history[0].role not in ("system", "developer"):
         history = [Message(role=system_role, content=system), *history]
     for entry in row.get("turns", [row]):
-        yield (
-            Turn(messages=tuple(history), expectation=expectation(entry["expect"])),
-            entry["expect"],
-        )
+        expect = entry.get("expect")
+        yield Turn(messages=tuple(history), expectation=expectation(expect)), expect
         history += [Message.from_chat(message) for message in entry.get("then", ())]
 
 

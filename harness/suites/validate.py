@@ -12,11 +12,13 @@ from typing import Any
 from harness.diagnostics import Flaw, Places, Problem, Steps, in_order, placed
 from harness.documents import Document
 from harness.messages import Tool
+from harness.suites.environment import FILES, case_flaws, environment_flaws, kind_flaws
+from harness.suites.outcome import KEYS, outcome_flaws
 from harness.suites.schema import named, shape_flaws
 from harness.suites.tools import by_name, tool_flaws, tools
 from harness.suites.turns import turn_flaws
 
-_SETTINGS: set[Steps] = {("system",), ("system_role",), ("declare_tools",)}
+_SETTINGS: set[Steps] = {("system",), ("system_role",), ("declare_tools",), ("environment",)}
 
 
 def validate(document: Document, *, today: date | None = None) -> tuple[Problem, ...]:
@@ -43,10 +45,23 @@ def _flaws(document: Document, today: date | None) -> Iterator[Flaw]:
                 yield (part,), f"{part} must be the list itself here, not the name of a file"
         return
     broken = {steps[: 2 if steps[0] in ("tools", "cases") else 1] for steps, _ in shape if steps}
+    world = value.get("environment")
+    if world is None and "max_steps" in value:
+        yield ("max_steps",), "max_steps is for suites with an environment"
+    if world is not None and ("environment",) not in broken:
+        wrong_kind = list(kind_flaws(world, ("environment",)))
+        yield from named(value, wrong_kind)
+        if wrong_kind or _unread(world):
+            broken.add(("environment",))
     if "tools" not in value or ("tools",) in broken:
         return
     wrong = list(tool_flaws(value["tools"], ("tools",)))
     yield from named(value, (flaw for flaw in wrong if flaw[0][:2] not in broken))
+    sound_world = ("environment",) not in broken and not wrong
+    if world is not None and sound_world:
+        offered = by_name(tools(value["tools"], {}))
+        wrong = list(environment_flaws(world, ("environment",), offered))
+        yield from named(value, wrong)
     # Cases depend on tools and settings: wrong ones would be reported once per case.
     if wrong or "cases" not in value or broken & {("cases",), *_SETTINGS}:
         return
@@ -56,7 +71,30 @@ def _flaws(document: Document, today: date | None) -> Iterator[Flaw]:
     yield from named(value, _id_flaws(sound, document.places))
     offered = by_name(tools(value["tools"], {}))
     for index, row in sound.items():
-        yield from named(value, _case_flaws(row, ("cases", index), offered, today))
+        at = ("cases", index)
+        yield from named(value, _case_flaws(row, at, offered, today))
+        if world is None:
+            yield from named(value, _not_executed(row, at))
+        elif "turns" in row:
+            yield from named(value, [((*at, "turns"), "are not executed; use expect")])
+        else:
+            wrong = list(outcome_flaws(row, at))
+            yield from named(value, wrong)
+            if sound_world and not wrong:
+                yield from named(value, case_flaws(world, row, at))
+
+
+def _unread(world: Mapping[str, Any]) -> bool:
+    """
+    Return whether the name of a file is left in an environment: its reading says why.
+    """
+    return any(isinstance(value, str) and value.endswith(FILES) for value in world.values())
+
+
+def _not_executed(row: Mapping[str, Any], steps: Steps) -> Iterator[Flaw]:
+    for key in KEYS:
+        if key in row:
+            yield (*steps, key), "is for suites with an environment, which suite.yaml does not name"
 
 
 def _id_flaws(rows: Mapping[int, Mapping[str, Any]], places: Places) -> Iterator[Flaw]:

@@ -1,5 +1,6 @@
 """
-The contract tests of the open families, for authors of a dialect, backend, renderer or importer.
+The contract tests of the open families, for authors of a dialect, backend, renderer,
+importer or environment.
 
 A contract is a class of tests. pytest collects them in a subclass that says what to test::
 
@@ -14,6 +15,7 @@ The same classes hold for the members this package brings along. docs/extending.
 from harness.testing.backends import BackendContract
 from harness.testing.dialect_sample import DialectSample
 from harness.testing.dialects import DialectContract
+from harness.testing.environments import EnvironmentContract, EnvironmentSample
 from harness.testing.importers import ImporterContract, ImporterSample
 from harness.testing.renderers import RendererContract
 
@@ -21,6 +23,8 @@ __all__ = [
     "BackendContract",
     "DialectContract",
     "DialectSample",
+    "EnvironmentContract",
+    "EnvironmentSample",
     "ImporterContract",
     "ImporterSample",
     "RendererContract",

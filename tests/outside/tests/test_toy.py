@@ -10,6 +10,8 @@ from harness.testing import (
     BackendContract,
     DialectContract,
     DialectSample,
+    EnvironmentContract,
+    EnvironmentSample,
     ImporterContract,
     ImporterSample,
     RendererContract,
@@ -39,3 +41,16 @@ class TestImporter(ImporterContract):
 
 class TestRenderer(RendererContract):
     samples = ("toy",)
+
+
+class TestEnvironment(EnvironmentContract):
+    samples = (
+        EnvironmentSample(
+            name="toy",
+            settings={"holds": 1},
+            tools=[{"name": "put", "parameters": {"type": "object", "properties": {"x": {}}}}],
+            calls=[("put", {"x": "a spoon"}), ("put", {"x": "a fork"})],
+            reads=[],
+            flawed=[{}],
+        ),
+    )

@@ -1,0 +1,208 @@
+"""
+The facts in a text: its numbers, dates, times and identifiers, told apart from its words.
+
+========== =========================================================================================
+kind       what it is
+========== =========================================================================================
+number     ``1,200``, ``-5``, ``0.5``, ``3rd``, and the words ``zero`` to ``twenty``; ``10-15`` is
+           two numbers
+date       a day with its month, with or without a year: ``2026-03-04``, ``4 March 2026``,
+           ``March 4``; ``25/12/2026``, as only one reading of it is a date
+time       ``14:30``, ``2:30 pm``, ``9am``
+identifier letters and digits that belong together (``HR-204``, ``v2.1``, ``A4``), addresses of the
+           web and of mail, versions of three parts, phone numbers
+word       everything else
+========== =========================================================================================
+
+A fact is read the same way in an answer and in what the answer rests on, so that its spelling does
+not matter: ``1,200`` is ``1200`` and ``three`` is ``3``. Signs and points belong to their number:
+``-5`` is not ``5``, and ``1.5`` is not ``15``. The rules are this project's.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from decimal import Decimal
+from functools import lru_cache
+from typing import Literal
+
+from harness.constraints.text import fold, typed
+
+Kind = Literal["number", "date", "time", "identifier", "word"]
+
+Day = tuple[int | None, int, int]
+"""Year (None where the text gives none), month and day."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Token:
+    """
+    One fact, or one word, of a text.
+    """
+
+    kind: Kind
+    value: Decimal | Day | str
+    """What it says, whatever the spelling."""
+    text: str
+    """As it is written, typographic signs aside."""
+    start: int
+    """Where it begins in the text, typographic signs aside, in characters."""
+    spelled: bool = False
+    """Whether it is a number written as a word."""
+
+
+CARDINALS = {
+    word: Decimal(number)
+    for number, word in enumerate(
+        "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen "
+        "fifteen sixteen seventeen eighteen nineteen twenty".split()
+    )
+}
+
+_MONTHS = (
+    "january february march april may june july august september october november december".split()
+)
+# "may" is a month only where it has its capital letter.
+_MONTH = "|".join(
+    "May" if month == "may" else f"(?i:{month}|{month[:4]}\\b\\.?|{month[:3]}\\b\\.?)"
+    for month in _MONTHS
+)
+_SUFFIX = "(?:st|nd|rd|th)?"
+_HALF = r"[AaPp](?:[Mm]\b|\.[Mm]\.)"
+
+_TOKEN = re.compile(
+    rf"""
+      (?P<address> https?://[^\s<>"')\]]*[\w/] | (?<![\w.]) [\w.+-]+@\w[\w-]*(?:\.[\w-]+)+ )
+    | (?P<iso> (?<![\w-]) [12]\d{{3}}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01]) (?!\d|-\d) )
+    | (?P<slashed> (?<![\w/.]) \d{{1,2}}[/.]\d{{1,2}}[/.][12]\d{{3}} (?![\w/]|\.\d) )
+    | (?P<dmy> (?<![\w.,/-]) (?P<d1>\d{{1,2}}){_SUFFIX} \s+ (?:of\s+)? (?P<m1>{_MONTH})
+        (?!\w) (?: ,?\s+(?P<y1>[12]\d{{3}}) (?![\w]|[.,]\d) )? )
+    | (?P<mdy> (?<!\w) (?P<m2>{_MONTH}) \s+ (?:the\s+)? (?P<d2>\d{{1,2}}){_SUFFIX}
+        (?![\w:%]|[.,]\d) (?: ,?\s+(?P<y2>[12]\d{{3}}) (?![\w]|[.,]\d) )? )
+    | (?P<clock> (?<![\w:.]) (?P<h1>[01]?\d|2[0-3]):(?P<min>[0-5]\d)(?::[0-5]\d)?
+        (?: \s*(?P<half1>{_HALF}) | (?![\w:]) ) )
+    | (?P<hour> (?<![\w:.]) (?P<h2>1[0-2]|0?[1-9]) \s* (?P<half2>{_HALF}) )
+    | (?P<code> (?<![\w.]) \d+(?:\.\d+){{2,}} (?!\w) | (?<![\w.]) \+?\d+(?:[- ]\d+)*-\d{{4,}} (?!\w)
+        | (?<!\w) \+\d{{1,3}}(?:[- ]\d{{2,}}){{2,}} (?!\w) )
+    | (?P<number> (?: (?: (?<!\S) | (?<=[(\["'=:$€£]) ) (?P<sign>[-+]) )? [$€£]?
+        (?P<digits> (?: (?<![\w.,])\d{{1,3}}(?:,\d{{3}})+(?![\d]) | \d+ ) (?:\.\d+)? | \.\d+ )
+        (?: (?:st|nd|rd|th)\b | (?=(?P<unit>[^\W\d_]*) (?![\w]) ) ) (?![-_/.][^\W_]*[^\W\d_]\d) )
+    | (?P<joined> [^\W_]+ (?: [-_/.][^\W_]+ )* )
+    """,
+    re.VERBOSE,
+)
+
+
+@lru_cache(maxsize=8192)
+def tokens(text: str) -> tuple[Token, ...]:
+    """
+    Return the facts and words of *text* in order.
+    """
+    return tuple(_tokens(typed(text)))
+
+
+def _tokens(text: str) -> Iterator[Token]:
+    for found in _TOKEN.finditer(text):
+        whole, start = found.group(), found.start()
+        if found["joined"] is not None:
+            yield from _joined(whole, start)
+            continue
+        value: Decimal | Day | str | None
+        name: Kind
+        if found["number"] is not None:
+            name = "number"
+            value = Decimal(found["digits"].replace(",", ""))
+            if found["sign"] == "-":
+                value = -value
+        elif found["clock"] is not None or found["hour"] is not None:
+            name, value = "time", _clock(found)
+        elif found["address"] is not None or found["code"] is not None:
+            name, value = "identifier", fold(whole)
+        else:
+            name, value = "date", _day(found)
+            if value is None:
+                yield from _pieces(whole, start)
+                continue
+        yield Token(kind=name, value=value, text=whole, start=start)
+
+
+def _clock(found: re.Match[str]) -> str:
+    hour = int(found["h1"] or found["h2"])
+    half = (found["half1"] or found["half2"] or "").casefold()
+    if half.startswith("p") and hour < 12:
+        hour += 12
+    elif half.startswith("a") and hour == 12:
+        hour = 0
+    return f"{hour:02}:{found['min'] or '00'}"
+
+
+def _day(found: re.Match[str]) -> Day | None:
+    """
+    Return the date that was found, None if it is none or could be two.
+    """
+    if found["iso"] is not None:
+        year, month, day = map(int, found["iso"].split("-"))
+        return _valid(year, month, day)
+    if found["slashed"] is not None:
+        one, two, year = map(int, re.split(r"[/.]", found["slashed"]))
+        readings = {_valid(year, one, two), _valid(year, two, one)} - {None}
+        return readings.pop() if len(readings) == 1 else None
+    name = (found["m1"] or found["m2"]).casefold()[:3]
+    month = 1 + [each[:3] for each in _MONTHS].index(name)
+    year_text = found["y1"] or found["y2"]
+    return _valid(int(year_text) if year_text else None, month, int(found["d1"] or found["d2"]))
+
+
+def _valid(year: int | None, month: int, day: int) -> Day | None:
+    longest = 29 if month == 2 else 30 if month in (4, 6, 9, 11) else 31
+    return (year, month, day) if 1 <= month <= 12 and 1 <= day <= longest else None
+
+
+_PIECE = re.compile(r"[^\W\d_]+|\d+(?:\.\d+)?")
+
+
+def _joined(text: str, start: int) -> Iterator[Token]:
+    """
+    Yield an identifier if letters and digits are mixed in *text*, else the words it is made of.
+    """
+    if re.search(r"[^\W\d_]\W*_?\d", text) or re.search(r"\d[^\W\d_]+[-_/.]*\d", text):
+        yield Token(kind="identifier", value=fold(text), text=text, start=start)
+    else:
+        yield from _pieces(text, start)
+
+
+def _pieces(text: str, start: int) -> Iterator[Token]:
+    for found in _PIECE.finditer(text):
+        piece = found.group()
+        word = fold(piece)
+        at = start + found.start()
+        if piece[0].isdigit():
+            yield Token(kind="number", value=Decimal(piece), text=piece, start=at)
+        elif word in CARDINALS:
+            number = CARDINALS[word]
+            yield Token(kind="number", value=number, text=piece, start=at, spelled=True)
+        else:
+            yield Token(kind="word", value=word, text=piece, start=at)
+
+
+def same(one: Token, two: Token) -> bool:
+    """
+    Return whether two tokens say the same; a date without a year is that day of any year.
+    """
+    if one.kind != two.kind:
+        return False
+    if isinstance(one.value, tuple) and isinstance(two.value, tuple):
+        years = {one.value[0], two.value[0]} - {None}
+        return one.value[1:] == two.value[1:] and len(years) < 2
+    return one.value == two.value
+
+
+_QUOTED = re.compile(r'"([^"\n]+)"')
+
+
+def quotations(text: str) -> tuple[str, ...]:
+    """
+    Return what stands between double quotation marks in *text* and has three words or more.
+    """
+    found = (match.group(1).strip() for match in _QUOTED.finditer(typed(text)))
+    return tuple(quoted for quoted in found if len(quoted.split()) >= 3)
