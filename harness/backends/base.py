@@ -89,6 +89,8 @@ class BackendOptions:
     """The environment variable that holds a server's key."""
     request_timeout: float | None = None
     """Seconds that a server has for one answer."""
+    traced: bool = False
+    """Whether a server is asked for the token ids of its prompts and answers."""
     progress: bool = False
     """Whether a progress bar may be shown while weights are prepared."""
     notify: Callable[[str], None] = field(default=lambda _: None)
@@ -109,6 +111,22 @@ class Templated(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Stability:
+    """
+    How often a server answered one prompt otherwise than the first time: a floor of its noise.
+    """
+
+    asked: int
+    differing: int
+
+    def to_json(self) -> dict[str, int]:
+        """
+        Return it in JSON types.
+        """
+        return {"asked": self.asked, "differing": self.differing}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
     """
     One thing that was checked before a checkpoint is asked.
@@ -118,6 +136,8 @@ class Finding:
     finding: str
     broken: bool = False
     """Whether what is measured would not be the checkpoint."""
+    stability: Stability | None = None
+    """How stable answers are, where that is what was checked."""
 
 
 @runtime_checkable

@@ -2,11 +2,11 @@
 What is checked before a checkpoint is asked: by ``harness run``, and by ``harness doctor REF``.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from functools import partial
 
-from harness.backends.base import Backend, Finding, Preflighted
+from harness.backends.base import Backend, Finding, Preflighted, Stability
 from harness.backends.registry import open_backend
 from harness.checkpoints.chat_template import chat_template, preflight
 from harness.checkpoints.loading import load_tokenizer
@@ -22,22 +22,39 @@ _PARTS = ("tools", "system", "calls", "results")
 _NAMES = ("tool declarations", "system text", "assistant calls", "tool results")
 
 
-def check(backend: Backend, suite: Suite, progress: Progress) -> None:
+def check(backend: Backend, suite: Suite, progress: Progress) -> Stability | None:
     """
     Check *backend* with the cases of *suite*, if it is one that can be checked; notes go to
-    *progress*.
+    *progress*. Return how stable its answers are, where that is found out.
 
     Raises:
         BackendError: with everything that is broken.
     """
-    if not isinstance(backend, Preflighted):
-        return
-    asked = [request(suite, case, key) for case in suite.cases for key in keys([case])]
-    found = list(backend.preflight(asked))
+    found = findings(backend, suite)
     if broken := [f"{each.what}: {each.finding}" for each in found if each.broken]:
         raise BackendError("preflight: " + "; ".join(broken) + ". --no-preflight asks all the same")
     for each in found:
         progress.notify(f"preflight: {each.what}: {each.finding}")
+    return stability(found)
+
+
+def findings(backend: Backend, suite: Suite) -> tuple[Finding, ...]:
+    """
+    Return what is found out about *backend* with the cases of *suite*: nothing about one that is
+    not checked.
+    """
+    if not isinstance(backend, Preflighted):
+        return ()
+    asked = [request(suite, case, key) for case in suite.cases for key in keys([case])]
+    return tuple(backend.preflight(asked))
+
+
+def stability(found: Iterable[Finding]) -> Stability | None:
+    """
+    Return how stable answers are by a preflight: the least stable of several servers.
+    """
+    known = [each.stability for each in found if each.stability is not None]
+    return max(known, key=lambda each: each.differing / each.asked, default=None)
 
 
 def examine(text: str, options: RunOptions) -> Iterator[Finding]:

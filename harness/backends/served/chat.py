@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from types import MappingProxyType
 from typing import Any
 
 from harness.backends.base import BackendOptions, Finding, Generation, Request
@@ -91,9 +92,11 @@ class ChatBackend(ServedBackend):
     _developer = False
     _declares = True
     _tokenizer: Any = None
+    _traces: Mapping[str, Any] = MappingProxyType({})
 
     def _opened(self, reference: Reference, options: BackendOptions) -> Checkpoint:
         self._declares = options.declares_tools
+        self._traces = {"return_token_ids": True} if options.traced else {}
         template = self._identity.template
         known: dict[str, Any] = {}
         if options.tokenizer is not None:
@@ -175,6 +178,7 @@ class ChatBackend(ServedBackend):
             "messages": [{"role": "user", "content": "What time is it?"}],
             **declared,
             "max_tokens": 1,
+            **self._traces,
         }
 
     def _without_refused(self, payload: Mapping[str, Any]) -> dict[str, Any]:
@@ -185,7 +189,7 @@ class ChatBackend(ServedBackend):
 
     def _optional(self) -> Sequence[str]:
         # Newer models of OpenAI know only `max_completion_tokens`.
-        return ("max_tokens",)
+        return ("max_tokens", *self._traces)
 
     def _payload(
         self, request: Request, generation: Generation
@@ -196,6 +200,7 @@ class ChatBackend(ServedBackend):
             "messages": chat(request.messages, developer=self._developer),
             **({"tools": declared, "tool_choice": "auto"} if declared else {}),
             "max_tokens": generation.max_new_tokens,
+            **self._traces,
             **sampling(generation, request.key),
         }
         return self._without_refused(payload), None

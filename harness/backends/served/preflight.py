@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any
 
-from harness.backends.base import Finding
+from harness.backends.base import Finding, Stability
 from harness.backends.served.answers import (
     choice_of,
     finish_reason,
@@ -42,6 +42,12 @@ _TEMPLATE = {
     "tgi": "give the model's tokenizer_config.json a chat_template that shows them",
     "transformers serve": "give the model a chat_template.jinja that shows them",
 }
+_OWN_TEMPLATE = {
+    "vllm": ": --chat-template FILE",
+    "sglang": ": --chat-template FILE",
+    "llama.cpp": ": --jinja --chat-template-file FILE",
+    "ollama": ": TEMPLATE in its Modelfile",
+}
 _CONTEXT = {
     "vllm": "start vLLM with a larger --max-model-len",
     "sglang": "start SGLang with a larger --context-length",
@@ -65,6 +71,20 @@ _DEFAULTS = {
     "sglang": "--sampling-defaults openai leaves out those of the checkpoint",
     "ollama": "PARAMETER temperature 0 in its Modelfile changes them",
 }
+
+
+def cures(kind: str) -> dict[str, str]:
+    """
+    Return what to do about each part of a server of *kind* that loses answers.
+    """
+    return {
+        "template": f"give it the chat template of --tokenizer{_OWN_TEMPLATE.get(kind, '')}",
+        "parser": parser_hint(kind),
+        "sampling": "; ".join(
+            each for table in (_DEFAULTS, _BATCH) if (each := table.get(kind)) is not None
+        )
+        or "`harness aa` measures how often the same prompt is answered otherwise",
+    }
 
 
 def parser_hint(kind: str) -> str:
@@ -199,12 +219,14 @@ def answers_are_stable(
         for future in futures[1:]:
             future.exception()
     what = "same answer"
+    differing = sum(answer != alone[0] for answer in (*alone, *among))
+    stability = Stability(asked=len(alone) + len(among), differing=differing)
     if len(set(alone)) > 1:
         said = (
             f"no: {len(set(alone))} different answers to one prompt asked {ALONE} times alone; "
             "`harness aa` measures this noise"
         )
-        return Finding(what=what, finding=said)
+        return Finding(what=what, finding=said, stability=stability)
     apart = sum(answer != alone[0] for answer in among)
     if apart:
         cure = _BATCH.get(kind, "with --concurrency 1 they do not")
@@ -212,9 +234,9 @@ def answers_are_stable(
             f"alone yes, but {apart} of {ALONE} differ among {len(others)} others: answers depend "
             f"on what else is asked; {cure}, and `harness aa` measures this noise"
         )
-        return Finding(what=what, finding=said)
+        return Finding(what=what, finding=said, stability=stability)
     said = f"yes: {ALONE} times alone and {ALONE} among {len(others)} others"
-    return Finding(what=what, finding=said)
+    return Finding(what=what, finding=said, stability=stability)
 
 
 def defaults_are_greedy(
