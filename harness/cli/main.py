@@ -25,6 +25,7 @@ from harness.cli import (
     report,
     run,
     score,
+    stack,
     suite,
 )
 from harness.cli.output import until_closed
@@ -63,7 +64,7 @@ class Command(Protocol):
 COMMANDS: dict[str, tuple[Command, ...]] = {
     "everyday": (demo, init, run, score, baseline, gate, compare, report, finetune),
     "suites": (suite,),
-    "analysis": (explain, need, aa, latency, doctor, completion),
+    "analysis": (explain, need, aa, latency, stack, doctor, completion),
 }
 """Every command, in the groups and the order of ``harness --help``."""
 

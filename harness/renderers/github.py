@@ -14,6 +14,7 @@ from harness.reports import escape as safe
 from harness.reports.blocks import Entry, plain
 from harness.reports.evidence import broken
 from harness.reports.report import Report
+from harness.reports.stack import outcome
 
 SUMMARY_LIMIT = 1_000_000
 """A step's summary may have 1 MiB."""
@@ -35,7 +36,8 @@ def render(report: Report) -> str:
 def outputs(report: Report) -> str:
     """
     Return the outputs for later steps, for ``$GITHUB_OUTPUT``: verdict, exit, reason, and how many
-    cases are broken and fixed, as far as *report* has them.
+    cases are broken and fixed, and how many answers a serving stack lost and gained, as far as
+    *report* has them.
     """
     lines = []
     if report.verdict is not None:
@@ -47,6 +49,8 @@ def outputs(report: Report) -> str:
     if report.comparison is not None:
         rate = report.comparison.rates["accuracy"]
         lines += [f"broken={len(rate.broken)}", f"fixed={len(rate.fixed)}"]
+    if report.stack is not None:
+        lines += [f"lost={len(report.stack.lost)}", f"gained={len(report.stack.gained)}"]
     # A value is always one line, so that none can begin another output.
     return "".join(f"{line}\n" for line in lines)
 
@@ -54,7 +58,9 @@ def outputs(report: Report) -> str:
 def _annotations(report: Report) -> Iterator[str]:
     verdict, comparison = report.verdict, report.comparison
     blocked = verdict is not None and verdict.exit != ExitCode.PASS
-    if verdict is None:
+    if report.stack is not None:
+        yield _command("notice", "harness stack", f"{report.title}: {outcome(report.stack)}")
+    elif verdict is None:
         yield _command("notice", "harness", report.title)
     else:
         doubtful: Level = "notice" if verdict.verdict == "pass" else "warning"

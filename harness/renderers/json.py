@@ -23,6 +23,8 @@ def render(report: Report) -> str:
         data = report.verdict.to_json()
     elif report.comparison is not None:
         data = compared(report.comparison)
+        if report.stack is not None:
+            data["stack"] = report.stack.to_json()
     elif len(report.runs) == 1:
         data = json.loads(encode(report.new.record))
     else:

@@ -51,6 +51,8 @@ def _excuse(report: Report, case: CaseResult, earlier: CaseResult | None) -> str
     Return why the gate does not count a wrong case as a failure; None if it does, as for every
     case without a gate.
     """
+    if report.stack is not None:
+        return _of_the_model(report, case)
     if report.verdict is None:
         return None
     name = report.old.name
@@ -68,6 +70,16 @@ def _excuse(report: Report, case: CaseResult, earlier: CaseResult | None) -> str
     if earlier.status == "correct":
         return f"{case.status}; correct in {name}, but not worse over its repeats"
     return f"known failure: {case.status}, and {earlier.status} in {name}"
+
+
+def _of_the_model(report: Report, case: CaseResult) -> str | None:
+    """
+    Return why an answer that is wrong in chat was not lost by the serving stack; None if it was.
+    """
+    lost = report.stack.lost if report.stack else ()
+    if any((each.key.case, each.key.repeat) == (case.id, case.repeat) for each in lost):
+        return None
+    return f"{case.status}, and not right in raw completions either"
 
 
 def _case(suite: Element, run: RunView, case: CaseResult, excuse: str | None) -> None:

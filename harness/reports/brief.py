@@ -10,8 +10,9 @@ from dataclasses import replace
 from itertools import islice
 
 from harness.comparison.compare import Comparison
+from harness.comparison.stack import PARTS, StackCost
 from harness.gating.verdict import Reason, Verdict
-from harness.reports import changes, evidence, ranked, tables
+from harness.reports import changes, evidence, ranked, stack, tables
 from harness.reports.blocks import (
     Block,
     Entry,
@@ -43,7 +44,9 @@ def brief(report: Report) -> tuple[Section, ...]:
     """
     Return the parts of *report* that decide, in reading order.
     """
-    if report.comparison is not None:
+    if report.stack is not None:
+        found = _stack(report, report.stack)
+    elif report.comparison is not None:
         found = _compared(report, report.comparison)
     elif len(report.runs) > 1:
         found = _side_by_side(report)
@@ -62,6 +65,8 @@ def outcome(report: Report) -> str:
     """
     if report.verdict is not None:
         return report.verdict.verdict.replace("_", " ")
+    if report.stack is not None:
+        return stack.outcome(report.stack)
     if report.comparison is not None:
         if not report.comparison.pairs:
             return "not comparable"
@@ -124,6 +129,15 @@ def _compared(report: Report, comparison: Comparison) -> Iterator[Section]:
     fixed = len(comparison.rates["accuracy"].fixed)
     said = [plural(fixed, "fixed case")] if fixed else []
     yield _rest([*left_out, *said, "every metric", "the answers"])
+
+
+def _stack(report: Report, cost: StackCost) -> Iterator[Section]:
+    yield Section(title="", blocks=stack.summary(cost))
+    for part, name in PARTS.items():
+        entries = stack.lost_by(report, cost, part)
+        yield Section(title=f"Lost by {name} ({len(cost.by(part))})", blocks=(_lines(entries),))
+    said = [plural(len(cost.findings), "finding") + " of the preflight"] if cost.findings else []
+    yield _rest([*said, "the answers", "every metric", "the runs' settings"])
 
 
 def _decisive(verdict: Verdict) -> list[Reason]:

@@ -10,6 +10,7 @@ from harness.canonical import canonical_json
 from harness.checkpoints.checkpoint import Checkpoint
 from harness.checkpoints.digests import holds_weights
 from harness.checkpoints.reference import parse_reference
+from harness.comparison.stack import StackCost
 from harness.errors import HarnessError
 from harness.finetuning import Finetuned, finished
 from harness.gating.decision import Compared, Gated
@@ -138,6 +139,20 @@ def report_side_by_side(runs: Sequence[StoredRun], ranking: Ranking) -> Report:
     """
     return Report(
         title="checkpoints side by side", runs=tuple(view(run) for run in runs), ranking=ranking
+    )
+
+
+def report_stack(compared: Compared, cost: StackCost) -> Report:
+    """
+    Return the report on what a serving stack costs.
+    """
+    record = compared.new.record
+    return Report(
+        title=f"{record.suite.name} {record.suite.version}: what the stack of "
+        f"{record.checkpoint.reference} costs",
+        runs=(view(compared.old), view(compared.new)),
+        comparison=compared.comparison,
+        stack=cost,
     )
 
 

@@ -47,6 +47,13 @@ def broken(
     return _flips(report, names, was_correct=True)
 
 
+def broken_answer(report: Report, name: str, repeat: int) -> tuple[Entry, ...]:
+    """
+    Return one repeat of a case that was correct and no longer is.
+    """
+    return _flips(report, [name], was_correct=True, repeat=repeat)
+
+
 def fixed(report: Report, comparison: Comparison) -> tuple[Entry, ...]:
     """
     Return the cases that are correct and were not.
@@ -71,7 +78,9 @@ def named(report: Report, names: Sequence[str]) -> tuple[Entry, ...]:
     )
 
 
-def _flips(report: Report, names: Sequence[str], *, was_correct: bool) -> tuple[Entry, ...]:
+def _flips(
+    report: Report, names: Sequence[str], *, was_correct: bool, repeat: int | None = None
+) -> tuple[Entry, ...]:
     old_results, new_results = _by_id(report.old), _by_id(report.new)
     entries = []
     for name in names:
@@ -80,6 +89,7 @@ def _flips(report: Report, names: Sequence[str], *, was_correct: bool) -> tuple[
             (before[case.repeat], case)
             for case in new_results.get(name, ())
             if case.scored
+            and repeat in (None, case.repeat)
             and case.repeat in before
             and before[case.repeat].scored
             and (before[case.repeat].status == "correct") is was_correct

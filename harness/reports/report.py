@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from harness.comparison.compare import Comparison
+from harness.comparison.stack import StackCost
 from harness.finetuning.result import Finetuned
 from harness.gating.ranking import Ranking
 from harness.gating.verdict import Verdict
@@ -64,6 +65,8 @@ class Report:
     verdict: Verdict | None = None
     ranking: Ranking | None = None
     """Of the runs, which are in its order."""
+    stack: StackCost | None = None
+    """What a serving stack costs: the old run is raw, the new one through chat."""
 
     def __post_init__(self) -> None:
         if not self.runs:
@@ -72,6 +75,8 @@ class Report:
             raise ValueError(f"a comparison is of two runs, not {len(self.runs)}")
         if self.verdict is not None and self.comparison is None:
             raise ValueError("a verdict belongs to a comparison")
+        if self.stack is not None and self.comparison is None:
+            raise ValueError("what a stack costs belongs to a comparison")
         if self.ranking is not None and len(self.ranking.places) != len(self.runs):
             raise ValueError("a ranking has a place for each run")
 

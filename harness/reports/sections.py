@@ -5,7 +5,7 @@ Terminal and Markdown both show these, so they always say the same.
 """
 
 from harness.comparison.compare import Comparison
-from harness.reports import changes, evidence, ranked, tables
+from harness.reports import changes, evidence, ranked, stack, tables
 from harness.reports.blocks import Block, Listing, Names, Paragraph, Points, Section, Table
 from harness.reports.format import plural
 from harness.reports.report import Report
@@ -89,12 +89,15 @@ def _side_by_side(report: Report) -> list[Section]:
 
 
 def _compared(report: Report, comparison: Comparison) -> list[Section]:
-    broken = evidence.broken(report, comparison)
+    cost = report.stack
+    # Each of them is listed under the part of the stack that lost it.
+    broken = evidence.broken(report, comparison) if cost is None else ()
     fixed = evidence.fixed(report, comparison)
     more_fixed = len(fixed) > FIRST_FIXED
     must_pass = evidence.named(report, comparison.must_pass_failed)
     return [
         Section(title="", blocks=changes.summary(report, comparison), open=True),
+        *(stack.sections(report, cost) if cost is not None else ()),
         Section(
             title="Metrics",
             blocks=(

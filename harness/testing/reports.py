@@ -4,15 +4,17 @@ Reports to render: one run, a comparison with and without a verdict, three runs 
 Everything in them is small and has a plain default, so they serve for tests of one's own as well.
 """
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 from typing import Any
 
-from harness.backends.base import Generation
+from harness.backends.base import Generation, Stability
 from harness.canonical import digest
 from harness.checkpoints.checkpoint import Checkpoint
 from harness.comparison.compare import compare
+from harness.comparison.stack import PARTS, Lost, StackCost
 from harness.gating.gate import gate
 from harness.gating.policy import default_policy, read_policy
 from harness.gating.ranking import rank
@@ -189,6 +191,29 @@ def ranked(*runs: RunView) -> Report:
     )
 
 
+def stacked() -> Report:
+    """
+    What a serving stack costs that lost answers by each of its parts.
+    """
+    raw, chat = view("raw", old_cases()), view("chat", new_cases())
+    lost = [
+        Lost(key=Key(f"c{number:02}"), by=part, why="the prompt is another", ours="a", theirs="b")
+        for number, part in zip(range(8), itertools.cycle(PARTS))
+    ]
+    cost = StackCost(
+        both_right=20,
+        both_wrong=1,
+        gained=(Key("fixed"),),
+        lost=tuple(lost),
+        left_out=1,
+        cures=dict.fromkeys(PARTS, "start it otherwise"),
+        stability=Stability(asked=10, differing=2),
+        findings=("context: the longest case is read whole: 40 tokens",),
+    )
+    comparison = compare(raw.record, chat.record)
+    return Report(title="a stack", runs=(raw, chat), comparison=comparison, stack=cost)
+
+
 REPORTS: dict[str, Callable[[], Report]] = {
     "run": lambda: Report(title="a run", runs=(view("candidate", new_cases()),)),
     "gate": lambda: gated(view("main", old_cases()), view("candidate", new_cases())),
@@ -205,6 +230,7 @@ REPORTS: dict[str, Callable[[], Report]] = {
     "ranked": lambda: ranked(
         view("one", new_cases()), view("two", old_cases()), view("three", new_cases())
     ),
+    "stack": stacked,
     "empty": lambda: Report(title="nothing", runs=(view("empty", []),)),
     "empty gate": lambda: gated(view("nothing", []), view("still nothing", [])),
 }
@@ -256,9 +282,19 @@ def hostile_reports(text: str) -> list[Report]:
 
     old, new = run(f"old {text}", good, bad), run(f"new {text}", bad, good, **settings)
     report = gated(old, new, title=text)
+    lost = Lost(key=Key(names[0]), by="template", why="another prompt", ours=text, theirs=text)
+    cost = StackCost(
+        both_right=1,
+        both_wrong=0,
+        gained=(Key(names[1]),),
+        lost=(lost,),
+        left_out=2,
+        cures={"template": text},
+        findings=(text,),
+    )
     return [
         report,
-        replace(report, verdict=None),
+        replace(report, verdict=None, stack=cost),
         Report(title=text, runs=(new,)),
         Report(title=text, runs=(old, new, old)),
     ]

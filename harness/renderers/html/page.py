@@ -12,7 +12,7 @@ from harness.canonical import canonical_json
 from harness.comparison.compare import Comparison
 from harness.comparison.differences import Effect
 from harness.renderers.html import charts, figures
-from harness.reports import changes, evidence, ranked, tables
+from harness.reports import changes, evidence, ranked, stack, tables
 from harness.reports.blocks import Block, Inline, Listing, Names, Paragraph, Quote, Table
 from harness.reports.escape import cut
 from harness.reports.format import ABSENT, plural
@@ -47,6 +47,17 @@ def before_cases(report: Report) -> tuple[Panel, ...]:
     second = tables.second_calls_by_kind(report.runs, labels if len(labels) > 1 else ("answers",))
     panels = [
         Panel(id="runs", title="", items=(_facts(report),)),
+        *(
+            Panel(
+                id=f"stack-{number}",
+                title=section.title,
+                link="" if number else "Stack",
+                items=section.blocks,
+            )
+            for number, section in enumerate(
+                stack.sections(report, report.stack) if report.stack is not None else ()
+            )
+        ),
         Panel(
             id="metrics", title="Metrics", link="Metrics", items=_metrics(report), layout="aside"
         ),
