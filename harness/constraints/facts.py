@@ -8,7 +8,7 @@ number     ``1,200``, ``-5``, ``0.5``, ``3rd``, and the words ``zero`` to ``twen
            two numbers
 date       a day with its month, with or without a year: ``2026-03-04``, ``4 March 2026``,
            ``March 4``; ``25/12/2026``, as only one reading of it is a date
-time       ``14:30``, ``2:30 pm``, ``9am``
+time       ``14:30``, ``2:30 pm``, ``9am``, and that of ``2026-03-04T14:30``
 identifier letters and digits that belong together (``HR-204``, ``v2.1``, ``A4``), addresses of the
            web and of mail, versions of three parts, phone numbers
 word       everything else
@@ -74,13 +74,14 @@ _TOKEN = re.compile(
     rf"""
       (?P<address> https?://[^\s<>"')\]]*[\w/] | (?<![\w.]) [\w.+-]+@\w[\w-]*(?:\.[\w-]+)+ )
     | (?P<iso> (?<![\w-]) [12]\d{{3}}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01]) (?!\d|-\d) )
+        (?: T(?=[012]\d:[0-5]\d) )?
     | (?P<slashed> (?<![\w/.]) \d{{1,2}}[/.]\d{{1,2}}[/.][12]\d{{3}} (?![\w/]|\.\d) )
     | (?P<dmy> (?<![\w.,/-]) (?P<d1>\d{{1,2}}){_SUFFIX} \s+ (?:of\s+)? (?P<m1>{_MONTH})
         (?!\w) (?: ,?\s+(?P<y1>[12]\d{{3}}) (?![\w]|[.,]\d) )? )
     | (?P<mdy> (?<!\w) (?P<m2>{_MONTH}) \s+ (?:the\s+)? (?P<d2>\d{{1,2}}){_SUFFIX}
         (?![\w:%]|[.,]\d) (?: ,?\s+(?P<y2>[12]\d{{3}}) (?![\w]|[.,]\d) )? )
-    | (?P<clock> (?<![\w:.]) (?P<h1>[01]?\d|2[0-3]):(?P<min>[0-5]\d)(?::[0-5]\d)?
-        (?: \s*(?P<half1>{_HALF}) | (?![\w:]) ) )
+    | (?P<clock> (?: (?<![\w:.]) | (?<=\dT) ) (?P<h1>[01]?\d|2[0-3]):(?P<min>[0-5]\d)(?::[0-5]\d)?
+        (?: \s*(?P<half1>{_HALF}) | Z?(?![\w:]) ) )
     | (?P<hour> (?<![\w:.]) (?P<h2>1[0-2]|0?[1-9]) \s* (?P<half2>{_HALF}) )
     | (?P<code> (?<![\w.]) \d+(?:\.\d+){{2,}} (?!\w) | (?<![\w.]) \+?\d+(?:[- ]\d+)*-\d{{4,}} (?!\w)
         | (?<!\w) \+\d{{1,3}}(?:[- ]\d{{2,}}){{2,}} (?!\w) )

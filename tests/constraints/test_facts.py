@@ -71,6 +71,12 @@ def test_a_date_is_the_same_in_every_spelling(text: str):
     assert [(2026, 3, 4)] == dates(f"from {text} on")
 
 
+@pytest.mark.parametrize("text", ["2026-03-04T14:30", "2026-03-04T14:30:00Z", "2026-03-04 14:30"])
+def test_a_moment_is_a_date_and_a_time(text: str):
+    assert [("time", "14:30")] == facts(text)
+    assert [(2026, 3, 4)] == dates(text)
+
+
 def test_a_date_without_its_year_is_that_day_of_any_year():
     short, one, other = (tokens(text)[0] for text in ("March 4", "2026-03-04", "4 March 2025"))
 
