@@ -435,6 +435,21 @@ def test_a_balanced_or_small_suite_is_not_a_finding(tmp_path, counts):
     assert [] == findings(write(tmp_path, *cases(*counts)))
 
 
+@pytest.mark.parametrize(("calls", "expected"), [(0, []), (19, []), (20, ["unbalanced"])])
+def test_cases_judged_by_their_outcome_alone_do_not_count_for_balance(tmp_path, calls, expected):
+    head = (
+        "environment: {kind: tables, state: {songs: []}, "
+        "operations: {play: {insert: songs, values: {title: '{title}'}}}}\n"
+    )
+    outcomes = [
+        case(f"o{n}", chr(0x5E00 + n) * 4, expect=None) | {"goal": {"songs": {"added": [{}]}}}
+        for n in range(20)
+    ]
+    write(tmp_path, *cases(calls, 0), *outcomes, head=head)
+
+    assert expected == [finding.code for finding in check(tmp_path, TODAY)]
+
+
 def test_alternatives_count_for_every_label(tmp_path):
     either = {"any_of": [{"abstain": True}, case()["expect"]]}
     rows = [{**row, "expect": either} if n < 10 else row for n, row in enumerate(cases(20))]

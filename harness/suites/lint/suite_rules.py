@@ -208,7 +208,12 @@ def _conversation(case: Case) -> str:
 
 
 def _labels(suite: Suite) -> Iterator[Found]:
-    turns = [turn for case in suite.cases for turn in case.turns if case.quarantine is None]
+    turns = [
+        turn
+        for case in suite.cases
+        for turn in case.turns
+        if case.quarantine is None and turn.expectation.alternatives
+    ]
     labels = Counter(
         label
         for turn in turns
