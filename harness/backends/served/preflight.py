@@ -60,7 +60,7 @@ _PARSER = {
     "sglang": "start SGLang with the --tool-call-parser of the family",
     "llama.cpp": "start llama-server with --jinja",
     "ollama": "use a model whose TEMPLATE calls tools",
-    "transformers serve": "use a model whose tokenizer declares how it calls tools",
+    "transformers serve": "declare how the model calls as response_template of its tokenizer",
 }
 _BATCH = {
     "vllm": "VLLM_BATCH_INVARIANT=1 makes vLLM's answers independent of it",
