@@ -15,6 +15,7 @@ from harness.cli.options import (
     add_suite,
     members,
     path,
+    positive,
 )
 from harness.cli.output import table, wrote_json
 from harness.cli.parser import Commands, Parser
@@ -126,6 +127,12 @@ def _add_import(take: Parser) -> None:
             metavar="F",
             help=purpose,
         )
+    take.add_argument(
+        "--limit",
+        type=positive,
+        metavar="N",
+        help="openai-log: at most so many cases, those that show all tools alike (default: 500)",
+    )
     take.add_argument("--name", metavar="NAME", help="the suite's name (default: as the folder)")
     into = take.add_mutually_exclusive_group(required=True)
     into.add_argument("--out", type=path, metavar="DIR", help="the suite's folder")
@@ -247,7 +254,7 @@ def run_show(arguments: argparse.Namespace) -> int:
 
     project = open_project(arguments.root)
     summary = summarize(load_suite(project.suite(arguments.suite)))
-    drop = smallest_detectable_drop(summary.cases - summary.quarantined, USUAL_DISCORDANCE)
+    drop = smallest_detectable_drop(summary.counted, USUAL_DISCORDANCE)
     data = {name: getattr(summary, name) for name in summary.__slots__}
     if wrote_json(data | {"smallest_detectable_drop": drop}, arguments.json):
         return ExitCode.PASS
@@ -260,6 +267,7 @@ def run_show(arguments: argparse.Namespace) -> int:
         "groups": summary.groups,
         "must pass": summary.must_pass,
         "quarantined": summary.quarantined,
+        **({"proposed": summary.proposed} if summary.proposed else {}),
     }
     for title, part in (
         ("counts", counts),
@@ -361,15 +369,25 @@ def run_import(arguments: argparse.Namespace) -> int:
     if arguments.update:
         if arguments.name is not None:
             raise UsageError("--update keeps the suite's name; drop --name")
-        _show_update(update_suite(arguments.format, sources, arguments.out, today=date_today()))
+        done = update_suite(
+            arguments.format, sources, arguments.out, limit=arguments.limit, today=date_today()
+        )
+        _show_update(done)
         return ExitCode.PASS
     made = import_suite(
-        arguments.format, sources, arguments.out, name=arguments.name, today=date_today()
+        arguments.format,
+        sources,
+        arguments.out,
+        name=arguments.name,
+        limit=arguments.limit,
+        today=date_today(),
     )
     for note in made.notes:
         print(line(str(note)))
     quarantined = sum(case.quarantine is not None for case in made.suite.cases)
     counts = [count(len(made.suite.cases), "case"), f"{quarantined} of them in quarantine"]
+    if proposed := sum(case.proposed for case in made.suite.cases):
+        counts.append(f"{proposed} proposed, which count once they are confirmed")
     counts += [f"{count(many, 'row')} in {kind}.jsonl" for kind, many in made.training_rows.items()]
     counts.append(count(len(made.notes), "note") if made.notes else "no notes")
     print(f"made {made.folder}: {', '.join(counts)}")
@@ -381,7 +399,7 @@ def _write_template(arguments: argparse.Namespace) -> int:
     from harness.importers.registry import importer
     from harness.importers.writing.convert import write_template
 
-    given = ("rows", "questions", "answers", "tools", "train", "valid", "name", "update")
+    given = ("rows", "questions", "answers", "tools", "train", "valid", "name", "update", "limit")
     if any(getattr(arguments, name) for name in given):
         raise UsageError("--template imports nothing; drop what is to be imported")
     written = write_template(arguments.format, arguments.template)

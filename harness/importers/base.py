@@ -66,6 +66,18 @@ class WithTemplate(Protocol):
 
 
 @runtime_checkable
+class WithLimit(Protocol):
+    """
+    An importer of sources that may hold more than a suite should, for ``--limit``.
+    """
+
+    def limited(self, limit: int) -> "Importer":
+        """
+        Return the importer of at most *limit* cases.
+        """
+
+
+@runtime_checkable
 class Importer(Protocol):
     """
     One foreign format.

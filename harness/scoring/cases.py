@@ -82,7 +82,7 @@ def score_case(
         group=case.group,
         tags=case.tags,
         must_pass=case.must_pass,
-        quarantined=case.quarantine is not None,
+        quarantined=not case.counts,
         forbids_extra_calls=all(
             turn.expectation.forbids_extra_calls
             for turn in case.turns

@@ -160,6 +160,7 @@ class CaseResult:
     tags: tuple[str, ...]
     must_pass: bool
     quarantined: bool
+    """Whether the case is left out of metrics and gate, in quarantine or as it is only proposed."""
     forbids_extra_calls: bool
     """Whether every turn that expects calls forbids any beyond them."""
     turns: tuple[TurnResult, ...]

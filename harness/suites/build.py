@@ -4,7 +4,8 @@ A valid suite document -> a `Suite`.
 The last of three passes. Two digests are computed here:
 
 - of a case: its messages, tools and expectations as given, and what it must come to. Two cases are
-  the same question iff they are equal, so tags, group, must_pass and quarantine are left out.
+  the same question iff they are equal, so tags, group, must_pass, quarantine and
+  status are left out.
 - of a suite: everything that can change an answer or its judgement, whole cases in order; name,
   version and description are left out.
 
@@ -115,6 +116,7 @@ def case_builder(document: Mapping[str, Any]) -> Callable[[Mapping[str, Any]], C
             must_pass=row.get("must_pass", False),
             quarantine=_quarantine(row["quarantine"]) if "quarantine" in row else None,
             outcome=outcome(row) if executed else None,
+            proposed=row.get("status") == "proposed",
         )
 
     return make

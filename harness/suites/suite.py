@@ -131,6 +131,16 @@ class Case:
     quarantine: Quarantine | None = None
     outcome: Outcome | None = None
     """What it must come to; None in a suite that is not executed."""
+    proposed: bool = False
+    """Whether nobody has confirmed yet that its expectation is right: it is what a model answered
+    once (`harness suite import openai-log`)."""
+
+    @property
+    def counts(self) -> bool:
+        """
+        Whether the case is part of metrics and gate: it is neither in quarantine nor proposed.
+        """
+        return self.quarantine is None and not self.proposed
 
     @property
     def prompt(self) -> str:

@@ -33,6 +33,9 @@ class SuiteSummary:
     """Turns that expect at least one call of each tool; 0 for tools that are never expected."""
     must_pass: int
     quarantined: int
+    proposed: int
+    counted: int
+    """The cases that are part of metrics and gate."""
     samples: tuple[tuple[str, str, str], ...]
     """Id, prompt and what the first turn expects of a few cases, spread evenly over the suite."""
 
@@ -68,6 +71,8 @@ def summarize(suite: Suite) -> SuiteSummary:
         by_tool=dict(by_tool),
         must_pass=sum(case.must_pass for case in suite.cases),
         quarantined=sum(case.quarantine is not None for case in suite.cases),
+        counted=sum(case.counts for case in suite.cases),
+        proposed=sum(case.proposed for case in suite.cases),
         samples=tuple(
             (case.id, case.prompt, expected(case.turns[0].expectation))
             for case in suite.cases[::step][:SAMPLES]

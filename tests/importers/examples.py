@@ -91,6 +91,28 @@ ACTIONS = [
     for part, place in (("train", "Rome"), ("eval", "Paris"), ("eval", "Oslo"))
 ]
 
+LOG = [
+    {
+        "id": f"req-{word}",
+        "request": {
+            "model": "shipped",
+            "messages": [{"role": "user", "content": f"Find {word}."}],
+            "tools": [TOOL],
+        },
+        "response": {
+            "object": "chat.completion",
+            "choices": [
+                {
+                    "finish_reason": "tool_calls",
+                    "message": {"role": "assistant", "tool_calls": [call("search", query=word)]},
+                }
+            ],
+            "usage": {"completion_tokens": 9},
+        },
+    }
+    for word in ("pears", "a red bicycle")
+]
+
 SOURCES: dict[str, dict[str, tuple[str, str]]] = {
     "bfcl": {
         "questions": (
@@ -104,6 +126,7 @@ SOURCES: dict[str, dict[str, tuple[str, str]]] = {
     },
     "chat-jsonl": {"rows": ("chat.jsonl", lines(*CHAT))},
     "mobile-actions": {"rows": ("actions.jsonl", lines(*ACTIONS))},
+    "openai-log": {"rows": ("log.jsonl", lines(*LOG))},
     "sheet": {
         "rows": ("rows.csv", "id,prompt,tool,query\na,Find pears.,search,pears\n"),
         "tools": ("tools.json", json.dumps([TOOL])),

@@ -309,6 +309,19 @@ def test_a_quarantined_case_is_skipped_with_its_reason(project: Project):
     )
 
 
+def test_a_proposed_case_is_skipped_whatever_became_of_it(project: Project):
+    project.cases({**WRONG, "status": "proposed"}, {**BROKEN, "status": "proposed"})
+    result = project.run("suites", "-rs")
+
+    result.assert_outcomes(skipped=2)
+    result.stdout.fnmatch_lines(
+        [
+            "*proposed, and not confirmed yet (now incorrect)",
+            "*proposed, and not confirmed yet (now error)",
+        ]
+    )
+
+
 def test_a_quarantine_that_has_run_out_is_a_collection_error(project: Project):
     project.cases({**WRONG, "quarantine": {"reason": "x", "until": "2020-01-01"}})
     result = project.run("suites")

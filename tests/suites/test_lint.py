@@ -472,6 +472,17 @@ def test_lone_cases_beside_a_large_group_are_a_finding(tmp_path):
     ] == findings(tmp_path)
 
 
+def test_proposed_cases_are_one_finding_until_they_are_confirmed(tmp_path):
+    status = [None, "proposed", "confirmed", "proposed"]
+    rows = [{**row, "status": one} for row, one in zip(cases(4), status, strict=True)]
+    write(tmp_path, *[{key: value for key, value in row.items() if value} for row in rows])
+
+    assert [
+        "cases.jsonl:2: proposed: 2 of 4 cases are proposed and never gated: what each expects is "
+        'what a model answered once; read it, put it right and remove "status"'
+    ] == findings(tmp_path)
+
+
 @pytest.mark.parametrize("groups", ["aaaab", "aaaaabb", "abcdefg"])
 def test_groups_of_like_size_are_no_finding(tmp_path, groups):
     rows = [{**row, "group": group} for row, group in zip(cases(len(groups)), groups, strict=True)]

@@ -73,7 +73,7 @@ def read_tools(file: Path) -> list[Any]:
     return source.value
 
 
-_MALFORMED = (ValueError, TypeError, LookupError, AttributeError, RecursionError)
+MALFORMED = (ValueError, TypeError, LookupError, AttributeError, RecursionError)
 """What reading a value of another shape than expected raises."""
 
 
@@ -87,7 +87,7 @@ def each_row(
     for row in rows:
         try:
             one = read(row)
-        except _MALFORMED as exc:
+        except MALFORMED as exc:
             reason = str(exc) if isinstance(exc, ValueError) else f"it cannot be read: {exc!r}"
             notes.append(row.note(f"left out: {reason}"))
             continue

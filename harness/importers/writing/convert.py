@@ -17,7 +17,14 @@ from harness.diagnostics import Places, Problem
 from harness.documents import read_document, write_yaml
 from harness.errors import UsageError, boundary
 from harness.files import write_folder, write_text
-from harness.importers.base import Imported, ImportedCase, Importer, Sources, WithTemplate
+from harness.importers.base import (
+    Imported,
+    ImportedCase,
+    Importer,
+    Sources,
+    WithLimit,
+    WithTemplate,
+)
 from harness.importers.registry import importer
 from harness.importers.writing.update import IMPORTED, Updated, lines
 from harness.importers.writing.update import update_suite as merge_into
@@ -46,12 +53,19 @@ class ImportedSuite:
 
 
 def import_suite(
-    format_name: str, sources: Sources, out: Path, *, name: str | None = None, today: date
+    format_name: str,
+    sources: Sources,
+    out: Path,
+    *,
+    name: str | None = None,
+    limit: int | None = None,
+    today: date,
 ) -> ImportedSuite:
     """
     Read *sources* with the importer called *format_name* and create the folder *out*.
 
-    The suite is called *name*, by default like the folder.
+    The suite is called *name*, by default like the folder. *limit* is how many cases it may have at
+    most, of a format that takes a limit.
 
     Raises:
         UsageError: if files are missing or not used by this format, nothing in them can be
@@ -61,7 +75,7 @@ def import_suite(
         raise UsageError(
             f"{out} already exists; merge these rows into it with --update, or choose another name"
         )
-    reader, given = _reader(format_name, sources)
+    reader, given = _reader(format_name, sources, limit)
     imported = reader.read(given, today)
     suite, cases, problems = _checked(imported, name or _name(out))
     notes = (*imported.notes, *problems)
@@ -78,7 +92,9 @@ def import_suite(
     )
 
 
-def update_suite(format_name: str, sources: Sources, folder: Path, *, today: date) -> Updated:
+def update_suite(
+    format_name: str, sources: Sources, folder: Path, *, limit: int | None = None, today: date
+) -> Updated:
     """
     Read *sources* as `import_suite` does and merge their cases by id into the suite in *folder*.
 
@@ -97,7 +113,7 @@ def update_suite(format_name: str, sources: Sources, folder: Path, *, today: dat
         tools = read_document(folder / SUITE_FILE).value
         if isinstance(tools, dict) and isinstance(tools.get("tools"), str):
             sources = {**sources, "tools": (folder / tools["tools"],)}
-    reader, given = _reader(format_name, sources)
+    reader, given = _reader(format_name, sources, limit)
     imported = reader.read(given, today)
     _, sound, left_out = _sound(imported, _name(folder))
     whole = replace(imported, cases=sound, notes=(*imported.notes, *left_out))
@@ -124,11 +140,15 @@ def write_template(format_name: str, out: Path) -> tuple[Path, ...]:
     return tuple(files)
 
 
-def _reader(format_name: str, sources: Sources) -> tuple[Importer, Sources]:
+def _reader(format_name: str, sources: Sources, limit: int | None) -> tuple[Importer, Sources]:
     """
     Return the importer called *format_name* and the files it is given.
     """
     reader = importer(format_name)
+    if limit is not None:
+        if not isinstance(reader, WithLimit):
+            raise UsageError(f"format {format_name} takes no --limit: all its rows become cases")
+        reader = reader.limited(limit)
     given = {kind: files for kind, files in sources.items() if files}
     for kind in given:
         if kind not in reader.takes:

@@ -26,6 +26,7 @@ LintCode = Literal[
     "near_training",
     "unbalanced",
     "lone_cases",
+    "proposed",
 ]
 """docs/suites.md describes each rule."""
 

@@ -48,6 +48,7 @@ def suite_findings(
     yield from _duplicates(suite, places)
     yield from _labels(suite)
     yield from _groups(suite)
+    yield from _proposed(suite)
 
 
 def _settings(suite: Suite) -> Iterator[Found]:
@@ -212,7 +213,7 @@ def _labels(suite: Suite) -> Iterator[Found]:
         turn
         for case in suite.cases
         for turn in case.turns
-        if case.quarantine is None and turn.expectation.alternatives
+        if case.counts and turn.expectation.alternatives
     ]
     labels = Counter(
         label
@@ -256,3 +257,13 @@ def _groups(suite: Suite) -> Iterator[Found]:
             "statistics draw groups, so give each case its group, or split the large one"
         )
         yield ("cases", lone[0]), "lone_cases", text
+
+
+def _proposed(suite: Suite) -> Iterator[Found]:
+    proposed = [index for index, case in enumerate(suite.cases) if case.proposed]
+    if proposed:
+        text = (
+            f"{len(proposed)} of {len(suite.cases)} cases are proposed and never gated: what each "
+            'expects is what a model answered once; read it, put it right and remove "status"'
+        )
+        yield ("cases", proposed[0], "status"), "proposed", text
