@@ -1,10 +1,10 @@
 """
-Mappings whose values are made when they are looked at.
+Mappings and sequences whose values are made when they are looked at.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import Generic, TypeVar
+from typing import Generic, TypeVar, overload
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -34,6 +34,28 @@ class Lazily(Mapping[K, V], Generic[K, S, V]):
 
     def __iter__(self) -> Iterator[K]:
         return iter(self._sources)
+
+    def __len__(self) -> int:
+        return len(self._sources)
+
+
+class MadeOf(Sequence[V], Generic[S, V]):
+    """
+    Each item made of what it is made from, whenever it is looked at; nothing is kept.
+    """
+
+    def __init__(self, sources: Sequence[S], make: Callable[[S], V]) -> None:
+        self._sources = sources
+        self._make = make
+
+    @overload
+    def __getitem__(self, place: int) -> V: ...
+    @overload
+    def __getitem__(self, place: slice) -> "MadeOf[S, V]": ...
+    def __getitem__(self, place: int | slice) -> "V | MadeOf[S, V]":
+        if isinstance(place, slice):
+            return MadeOf(self._sources[place], self._make)
+        return self._make(self._sources[place])
 
     def __len__(self) -> int:
         return len(self._sources)

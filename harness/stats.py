@@ -7,6 +7,7 @@ n paired answers *broken* were right before and are wrong now, *fixed* the rever
 """
 
 import math
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
@@ -135,7 +136,8 @@ def design_effect(sums: Sequence[int], sizes: Sequence[int], changed: int) -> fl
     independent = n * changed - net * net
     if m < 2 or independent <= 0:
         return 1.0
-    spread = sum((n * s - size * net) ** 2 for s, size in zip(sums, sizes, strict=True))
+    units = Counter(zip(sums, sizes, strict=True))  # few differ
+    spread = sum(many * (n * s - size * net) ** 2 for (s, size), many in units.items())
     return max(1.0, (m * (n - 1) * spread) / ((m - 1) * n * n * independent))
 
 
@@ -177,13 +179,20 @@ def studentised(
     """
     n, net, m = sum(sizes), sum(sums), len(sums)
     # In integers, n times what is meant, so that the order of units cannot change a digit.
-    left = [n * s - size * net for s, size in zip(sums, sizes, strict=True)]
-    spread = m / (m - 1) * sum(each * each for each in left) / (n * n)
+    units = Counter(zip(sums, sizes, strict=True))  # few differ
+    left = [(n * s - size * net, many) for (s, size), many in units.items()]
+    spread = m / (m - 1) * sum(many * each * each for each, many in left) / (n * n)
     variance = max(spread, effect * (n * changed - net * net) / n)
     if variance <= 0:
         return math.copysign(math.inf, net) if net else 0.0
     t = net / math.sqrt(variance)
-    k = min(0.0, sum(each * each * each for each in left) / n**3 / variance / math.sqrt(variance))
+    k = min(
+        0.0,
+        sum(many * each * each * each for each, many in left)
+        / n**3
+        / variance
+        / math.sqrt(variance),
+    )
     return t + k * t * t / 3 + k * k * t**3 / 27 + k / 6
 
 

@@ -8,15 +8,19 @@ old and new are about the same questions. Nothing is decided here: `harness.gati
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from harness.comparison.differences import Difference, differences
-from harness.comparison.paired import PairedRate, PairedValues, Unit, rate_of
+from harness.comparison.paired import PairedRate, PairedValues, Units, paired_rate
 from harness.errors import RecordError
 from harness.runs.record import MetricValue, RunRecord
-from harness.scoring.breakdowns import Confusion, confusion
+from harness.scoring.breakdowns import Confusion, confusion_of
+from harness.scoring.columns import Columns, objects
 from harness.scoring.metrics import PERCENTILES, RATES, Percentile, Rate
 from harness.scoring.results import CaseResult
+
+if TYPE_CHECKING:
+    from harness.scoring.columns import Bools, Ints
 
 NOTHING_IN_COMMON = "the runs have no case in common (equal id, repeat and digest)"
 
@@ -119,35 +123,29 @@ def compare(old: RunRecord, new: RunRecord) -> Comparison:
         RecordError: if a run holds the same case and repeat twice, or the runs hold the same
             case with another number of turns.
     """
-    before, after = _by_key(old, "the baseline"), _by_key(new, "the candidate")
-    old_digests = {case.id: case.digest for case in old.cases}
-    new_digests = {case.id: case.digest for case in new.cases}
-    common = [
+    before, after = old.columns, new.columns
+    _check_once(before, "the baseline")
+    _check_once(after, "the candidate")
+    old_digests = dict(zip(before.ids, before.digests, strict=True))
+    new_digests = dict(zip(after.ids, after.digests, strict=True))
+    common = {
         identity for identity, digest in new_digests.items() if old_digests.get(identity) == digest
-    ]
-    pairs = [
-        (before[key], case)
-        for key, case in after.items()
-        if key in before and before[key].digest == case.digest
-    ]
-    for was, now in pairs:
-        if len(was.turns) != len(now.turns):
-            raise RecordError(
-                f"case {now.id!r} has {len(was.turns)} turns in the baseline and "
-                f"{len(now.turns)} in the candidate, though its digest is the same; "
-                "judge both again with harness score"
-            )
-    known = set(common)
-    answers = sum(case.id in known for case in (*old.cases, *new.cases))
-    scored = [pair for pair in pairs if pair[0].scored and pair[1].scored]
-    units: dict[tuple[int, bool, bool, bool], Unit] = {}
-    must_pass = [case for case in new.cases if case.must_pass and not case.quarantined]
-    failed = _unique(case.id for case in must_pass if _failed(case))
-    failed_before = {was.id for was, _ in pairs if _failed(was)}
+    }
+    paired = _pair(before, after)
+    answers = sum(identity in common for ids in (before.ids, after.ids) for identity in ids)
+    scored = paired.where(before.scored[paired.old] & after.scored[paired.new])
+    must_pass = after.ways.flags(lambda case: case.must_pass and not case.quarantined)
+    failed = after.named(must_pass & after.ways.flags(_failed))
+    before_failed = paired.where(before.ways.flags(_failed)[paired.old])
+    failed_before = {before.ids[place] for place in before_failed.old.tolist()}
+    quarantined = (
+        before.ways.flags(lambda case: case.quarantined)[paired.old]
+        | after.ways.flags(lambda case: case.quarantined)[paired.new]
+    )
     return Comparison(
-        pairs=len(pairs),
-        scored_pairs=len(scored),
-        unpaired=answers - 2 * len(pairs),
+        pairs=len(paired.new),
+        scored_pairs=len(scored.new),
+        unpaired=answers - 2 * len(paired.new),
         added=tuple(identity for identity in new_digests if identity not in old_digests),
         removed=tuple(identity for identity in old_digests if identity not in new_digests),
         changed=tuple(
@@ -155,24 +153,26 @@ def compare(old: RunRecord, new: RunRecord) -> Comparison:
             for identity, digest in new_digests.items()
             if old_digests.get(identity, digest) != digest
         ),
-        quarantined=_unique(b.id for a, b in pairs if a.quarantined or b.quarantined),
+        quarantined=_ids(paired.where(quarantined)),
         differences=tuple(differences(old, new)),
-        rates={name: _rate(rate, scored, units) for name, rate in RATES.items()},
+        rates=_rates(scored),
         values={name: _values(each, scored) for name, each in PERCENTILES.items()},
         old_run=old.metrics,
         new_run=new.metrics,
-        tags=_tags(case for _, case in scored),
-        right_leniently=_right_leniently(scored),
-        wrong_leniently=_wrong_leniently(scored),
+        tags=_tags(scored),
+        right_leniently=_right_leniently(scored, new.cases),
+        wrong_leniently=_wrong_leniently(scored, new.cases),
         must_pass_failed=failed,
         must_pass_still_failing=tuple(name for name in failed if name in failed_before),
-        must_pass_unknown=_unique(case.id for case in must_pass if case.status == "error"),
-        old_confusion=confusion(was for was, _ in scored),
-        new_confusion=confusion(now for _, now in scored),
+        must_pass_unknown=after.named(
+            must_pass & after.ways.flags(lambda case: case.status == "error")
+        ),
+        old_confusion=confusion_of(before, scored.old),
+        new_confusion=confusion_of(after, scored.new),
         old_complete=old.selection.complete,
         new_complete=new.selection.complete,
-        old_error_share=old.errors / len(old.cases) if old.cases else 0.0,
-        new_error_share=new.errors / len(new.cases) if new.cases else 0.0,
+        old_error_share=old.errors / len(before) if len(before) else 0.0,
+        new_error_share=new.errors / len(after) if len(after) else 0.0,
         same_hardware=bool(old.environment.hardware)
         and old.environment.hardware == new.environment.hardware,
         one_draw=old.one_draw or new.one_draw,
@@ -184,138 +184,224 @@ def in_common(records: Sequence[RunRecord]) -> set[tuple[str, int, str]]:
     """
     Return id, repeat and digest of the answers that all of *records* hold.
     """
-    keys = ({(case.id, case.repeat, case.digest) for case in each.cases} for each in records)
+    columns = [record.columns for record in records]
+    keys = (
+        set(zip(each.ids, each.repeats.tolist(), each.digests, strict=True)) for each in columns
+    )
     return set.intersection(*keys)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Pairs:
+    """
+    Answers of two runs in pairs, in the order of the new run.
+    """
+
+    before: Columns
+    after: Columns
+    old: "Ints"
+    new: "Ints"
+    """The place of each in its run."""
+
+    def where(self, flags: "Bools") -> "_Pairs":
+        return replace(self, old=self.old[flags], new=self.new[flags])
+
+
+def _pair(before: Columns, after: Columns) -> _Pairs:
+    """
+    Raises:
+        RecordError: if the same case has another number of turns.
+    """
+    import numpy as np
+
+    places = {key: place for place, key in enumerate(before.keys)}
+    found = np.fromiter((places.get(key, -1) for key in after.keys), np.int64, len(after))
+    same = np.fromiter(
+        (
+            place >= 0 and before.digests[place] == digest
+            for place, digest in zip(found.tolist(), after.digests, strict=True)
+        ),
+        bool,
+        len(after),
+    )
+    paired = _Pairs(before=before, after=after, old=found[same], new=same.nonzero()[0])
+    was, now = np.diff(before.first)[paired.old], np.diff(after.first)[paired.new]
+    for place in (was != now).nonzero()[0].tolist():
+        raise RecordError(
+            f"case {after.ids[paired.new[place]]!r} has {was[place]} turns in the baseline and "
+            f"{now[place]} in the candidate, though its digest is the same; "
+            "judge both again with harness score"
+        )
+    return paired
 
 
 def _failed(case: CaseResult) -> bool:
     return case.status not in ("correct", "error")
 
 
-def _by_key(record: RunRecord, which: str) -> dict[tuple[str, int], CaseResult]:
-    cases: dict[tuple[str, int], CaseResult] = {}
-    for case in record.cases:
-        if cases.setdefault((case.id, case.repeat), case) is not case:
+def _check_once(cases: Columns, which: str) -> None:
+    seen: set[tuple[str, int]] = set()
+    for key in cases.keys:
+        if key in seen:
             raise RecordError(
-                f"{which}: run.json holds case {case.id!r}, repeat {case.repeat}, twice; "
+                f"{which}: run.json holds case {key[0]!r}, repeat {key[1]}, twice; "
                 "judge its transcripts again with harness score"
             )
-    return cases
+        seen.add(key)
 
 
-def _unique(names: Iterable[str]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(names))
+def _ids(pairs: _Pairs) -> tuple[str, ...]:
+    """
+    Return the ids of *pairs*, each once.
+    """
+    return tuple(dict.fromkeys(pairs.after.ids[place] for place in pairs.new.tolist()))
 
 
-def _tags(cases: Iterable[CaseResult]) -> dict[str, tuple[str, ...]]:
-    tags: dict[str, dict[str, None]] = {}
-    for case in cases:
-        for tag in case.tags:
-            tags.setdefault(tag, {})[case.id] = None
-    return {tag: tuple(tags[tag]) for tag in sorted(tags)}
+def _tags(scored: _Pairs) -> dict[str, tuple[str, ...]]:
+    tags = scored.after.tags
+    known = sorted({tag for each in tags.values for tag in each})
+    found = {
+        tag: _ids(scored.where(tags.flags(lambda each, tag=tag: tag in each)[scored.new]))  # type: ignore[misc]
+        for tag in known
+    }
+    return {tag: ids for tag, ids in found.items() if ids}
 
 
-def _right_leniently(scored: Iterable["Pair"]) -> dict[str, tuple[str, ...]]:
+def _right_leniently(scored: _Pairs, cases: Sequence[CaseResult]) -> dict[str, tuple[str, ...]]:
     """
     Find the cases all of whose broken answers are correct when read leniently.
     """
-    broken: dict[str, list[CaseResult]] = {}
-    for was, now in scored:
-        if was.status == "correct" and now.status != "correct":
-            broken.setdefault(now.id, []).append(now)
+    broken = scored.where(scored.before.correct[scored.old] & ~scored.after.correct[scored.new])
+    right = scored.after.ways.flags(lambda case: case.status_lenient == "correct")
+    places = _by_id(broken)
     return {
-        identity: _repairs(cases)
-        for identity, cases in broken.items()
-        if all(case.status_lenient == "correct" for case in cases)
+        identity: _repairs(cases[place] for place in found)
+        for identity, found in places.items()
+        if all(right[place] for place in found)
     }
 
 
-def _wrong_leniently(scored: Iterable["Pair"]) -> dict[str, tuple[str, ...]]:
+def _wrong_leniently(scored: _Pairs, cases: Sequence[CaseResult]) -> dict[str, tuple[str, ...]]:
     """
     Find the cases of which some new answer is correct, and is not when read leniently.
     """
-    found: dict[str, list[CaseResult]] = {}
-    for _, now in scored:
-        if now.status == "correct" and now.status_lenient != "correct":
-            found.setdefault(now.id, []).append(now)
-    return {identity: _repairs(cases) for identity, cases in found.items()}
+    wrong = scored.after.ways.flags(
+        lambda case: case.status == "correct" and case.status_lenient != "correct"
+    )
+    places = _by_id(scored.where(wrong[scored.new]))
+    return {
+        identity: _repairs(cases[place] for place in found) for identity, found in places.items()
+    }
+
+
+def _by_id(pairs: _Pairs) -> dict[str, list[int]]:
+    """
+    Return the places of the new answers by the id of their case.
+    """
+    found: dict[str, list[int]] = {}
+    for place in pairs.new.tolist():
+        found.setdefault(pairs.after.ids[place], []).append(place)
+    return found
 
 
 def _repairs(cases: Iterable[CaseResult]) -> tuple[str, ...]:
-    return _unique(
-        finding.detail
-        for case in cases
-        for turn in case.turns
-        for finding in turn.findings
-        if finding.code == "repaired"
+    return tuple(
+        dict.fromkeys(
+            finding.detail
+            for case in cases
+            for turn in case.turns
+            for finding in turn.findings
+            if finding.code == "repaired"
+        )
     )
 
 
-def _drifts(scored: Iterable["Pair"]) -> Iterator[Drift]:
-    for was, now in scored:
-        for before, after in zip(was.turns, now.turns, strict=True):
-            called = [turn.calls[0]["tool"] for turn in (before, after) if turn.calls]
-            if len(called) < 2 or called[0] != called[1]:
-                continue
-            if before.margin is not None and after.margin is not None:
-                yield Drift(name=now.id, old=before.margin, new=after.margin)
+def _turns(pairs: _Pairs) -> tuple["Ints", "Ints", "Ints"]:
+    """
+    Return the places of all turns of *pairs* in the old and in the new run, and their pair.
+    """
+    import numpy as np
+
+    many = np.diff(pairs.after.first)[pairs.new]
+    pair = np.repeat(np.arange(len(many)), many)
+    turn = np.arange(len(pair)) - np.repeat(np.cumsum(many) - many, many)
+    old, new = pairs.before.first[pairs.old], pairs.after.first[pairs.new]
+    return old[pair] + turn, new[pair] + turn, pair
+
+
+def _drifts(scored: _Pairs) -> Iterator[Drift]:
+    import numpy as np
+
+    old, new, pair = _turns(scored)
+    was, now = scored.before.margins[old], scored.after.margins[new]
+    both = (~np.isnan(was) & ~np.isnan(now)).nonzero()[0]
+    before, after = scored.before.tools, scored.after.tools
+    for place in both.tolist():
+        tool = before.values[before.codes[old[place]]]
+        if tool is not None and tool == after.values[after.codes[new[place]]]:
+            name = scored.after.ids[scored.new[pair[place]]]
+            yield Drift(name=name, old=float(was[place]), new=float(now[place]))
 
 
 # What the runs gave
 
-Pair = tuple[CaseResult, CaseResult]
 
-
-def _rate(
-    rate: Rate[Any], scored: Sequence[Pair], known: dict[tuple[int, bool, bool, bool], Unit]
-) -> PairedRate:
+def _rates(scored: _Pairs) -> dict[str, PairedRate]:
     """
-    *known* keeps what was made for other rates: most cases are the same unit in all of them.
+    Return every rate over its pairs. Each two ways to be judged that occur together are asked
+    about once.
     """
-    better = rate.higher_is_better
-    answers = []
-    for place, (old, new) in enumerate(scored):
-        for was, now in rate.pair(old, new):
-            key = (place, was, now, better)
-            unit = known.get(key)
-            if unit is None:
-                unit = known[key] = _unit(new, was, now, better)
-            answers.append(unit)
-    return rate_of(answers)
+    import numpy as np
+
+    before, after = scored.before.ways, scored.after.ways
+    many = max(1, len(after.values))
+    both = before.codes[scored.old] * many + after.codes[scored.new]
+    kinds, of = np.unique(both, return_inverse=True)
+    pairs = [(before.values[kind // many], after.values[kind % many]) for kind in kinds.tolist()]
+    names = objects(scored.after.ids)[scored.new]
+    groups = scored.after.groups.objects()[scored.new]
+    rates = {}
+    for name, rate in RATES.items():
+        counts = np.array([_counts(rate, *pair) for pair in pairs], np.int64).reshape(-1, 5)[of]
+        kept = counts[:, 2] > 0
+        rates[name] = paired_rate(
+            Units(names=names[kept], groups=groups[kept], counts=counts[kept])
+        )
+    return rates
 
 
-def _unit(case: CaseResult, was: bool, now: bool, better: bool) -> Unit:
-    bad = was > now if better else now > was
-    return Unit(
-        name=case.id,
-        broken=int(bad),
-        fixed=int(was != now and not bad),
-        pairs=1,
-        old_hits=int(was),
-        new_hits=int(now),
-        group=case.group,
-    )
+def _counts(rate: Rate[Any], old: CaseResult, new: CaseResult) -> tuple[int, int, int, int, int]:
+    """
+    Return how many items broke, were fixed, were paired, were hits and are hits.
+    """
+    items = list(rate.pair(old, new))
+    lost = sum(was and not now for was, now in items)
+    won = sum(now and not was for was, now in items)
+    broken, fixed = (lost, won) if rate.higher_is_better else (won, lost)
+    return broken, fixed, len(items), sum(was for was, _ in items), sum(now for _, now in items)
 
 
-def _values(percentile: Percentile, scored: Iterable[Pair]) -> PairedValues:
+def _values(percentile: Percentile, scored: _Pairs) -> PairedValues:
     """
     Pair a length over answers that are correct in both runs: a wrong answer is long or short for
     other reasons. Times are of the machine, so every answer counts.
     """
-    kept = [
-        (new, was, now)
-        for old, new in scored
-        if percentile.kind == "time" or old.status == new.status == "correct"
-        for before, after in zip(old.turns, new.turns, strict=True)
-        if (was := percentile.value(before)) is not None
-        and (now := percentile.value(after)) is not None
-    ]
-    both = tuple((was, now) for _, was, now in kept)
+    import numpy as np
+
+    if percentile.kind == "length":
+        scored = scored.where(scored.before.correct[scored.old] & scored.after.correct[scored.new])
+    old, new, pair = _turns(scored)
+    was, now = percentile.column(scored.before)[old], percentile.column(scored.after)[new]
+    kept = ~np.isnan(was) & ~np.isnan(now)
+    before, after = was[kept].tolist(), now[kept].tolist()
+    places = scored.new[pair[kept]].tolist()
+    groups = scored.after.groups.objects()[places]
     return PairedValues(
-        old=percentile.of([was for was, _ in both]).value,
-        new=percentile.of([now for _, now in both]).value,
-        values=both,
+        old=percentile.of(before).value,
+        new=percentile.of(after).value,
+        values=tuple(zip(before, after, strict=True)),
         groups=tuple(
-            f"case {case.id}" if case.group is None else f"group {case.group}" for case, *_ in kept
+            f"case {scored.after.ids[place]}" if group is None else f"group {group}"
+            for place, group in zip(places, groups, strict=True)
         ),
     )

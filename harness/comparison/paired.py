@@ -5,8 +5,14 @@ Only what was seen is here; what follows from it is said by `harness.gating.rate
 neighbours.
 """
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, overload
+
+from harness.scoring.columns import objects
+
+if TYPE_CHECKING:
+    from harness.scoring.columns import Bools, Ints, Objects
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +38,130 @@ class Unit:
         return self.broken - self.fixed
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Units(Sequence[Unit]):
+    """
+    Units as columns.
+    """
+
+    names: "Objects"
+    groups: "Objects"
+    counts: "Ints"
+    """A row for each unit: broken, fixed, pairs, old hits, new hits."""
+
+    @classmethod
+    def of(cls, units: Iterable[Unit]) -> "Units":
+        """
+        Return the columns of *units*.
+        """
+        import numpy as np
+
+        rows = list(units)
+        counts = [(u.broken, u.fixed, u.pairs, u.old_hits, u.new_hits) for u in rows]
+        return cls(
+            names=objects([unit.name for unit in rows]),
+            groups=objects([unit.group for unit in rows]),
+            counts=np.array(counts, dtype=np.int64).reshape(-1, 5),
+        )
+
+    @property
+    def broken(self) -> "Ints":
+        """
+        How many answers broke, unit by unit.
+        """
+        return self.counts[:, 0]
+
+    @property
+    def fixed(self) -> "Ints":
+        """
+        How many were fixed.
+        """
+        return self.counts[:, 1]
+
+    @property
+    def pairs(self) -> "Ints":
+        """
+        How many were paired.
+        """
+        return self.counts[:, 2]
+
+    @property
+    def old_hits(self) -> "Ints":
+        """
+        How many were hits.
+        """
+        return self.counts[:, 3]
+
+    @property
+    def new_hits(self) -> "Ints":
+        """
+        How many are hits.
+        """
+        return self.counts[:, 4]
+
+    @property
+    def net(self) -> "Ints":
+        """
+        How many more broke than were fixed.
+        """
+        return self.broken - self.fixed
+
+    def where(self, flags: "Bools") -> "Units":
+        """
+        Return the units with a flag.
+        """
+        return Units(names=self.names[flags], groups=self.groups[flags], counts=self.counts[flags])
+
+    def summed(self, keys: Sequence[object], names: "Objects") -> "Units":
+        """
+        Return one unit for each of *keys*, in the order they first come; *names* are the units'.
+        """
+        import numpy as np
+
+        places: dict[object, int] = {}
+        codes = np.array([places.setdefault(key, len(places)) for key in keys], dtype=np.int64)
+        counts = np.zeros((len(places), 5), dtype=np.int64)
+        np.add.at(counts, codes, self.counts)
+        last = np.zeros(len(places), dtype=np.int64)
+        last[codes] = np.arange(len(codes))
+        return Units(names=names[last], groups=self.groups[last], counts=counts)
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    @overload
+    def __getitem__(self, place: int) -> Unit: ...
+    @overload
+    def __getitem__(self, place: slice) -> "Units": ...
+    def __getitem__(self, place: int | slice) -> "Unit | Units":
+        if isinstance(place, slice):
+            return Units(
+                names=self.names[place], groups=self.groups[place], counts=self.counts[place]
+            )
+        return _unit(self.names[place], self.groups[place], self.counts[place].tolist())
+
+    def __iter__(self) -> Iterator[Unit]:
+        return map(_unit, self.names, self.groups, self.counts.tolist())
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and list(self) == list(other)
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+def _unit(name: str, group: str | None, counts: Sequence[int]) -> Unit:
+    broken, fixed, pairs, old_hits, new_hits = counts
+    return Unit(
+        name=name,
+        broken=broken,
+        fixed=fixed,
+        pairs=pairs,
+        old_hits=old_hits,
+        new_hits=new_hits,
+        group=group,
+    )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PairedRate:
     """
@@ -43,17 +173,12 @@ class PairedRate:
 
     old_hits: int
     new_hits: int
-    cases: tuple[Unit, ...]
+    pairs: int
+    """How many answers were paired."""
+    cases: Units
     """One for each case: its repeats and, where the metric counts turns, its turns."""
-    groups: tuple[Unit, ...]
+    groups: Units
     """The same pairs, one unit for each group; a case without a group is its own."""
-
-    @property
-    def pairs(self) -> int:
-        """
-        How many answers were paired.
-        """
-        return sum(unit.pairs for unit in self.cases)
 
     @property
     def old(self) -> float | None:
@@ -74,20 +199,31 @@ class PairedRate:
         """
         The ids of the cases that got worse, over all their repeats.
         """
-        return tuple(unit.name for unit in self.cases if unit.net > 0)
+        return tuple(self.cases.names[self.cases.net > 0])
 
     @property
     def fixed(self) -> tuple[str, ...]:
         """
         The ids of the cases that got better, over all their repeats.
         """
-        return tuple(unit.name for unit in self.cases if unit.net < 0)
+        return tuple(self.cases.names[self.cases.net < 0])
+
+    @property
+    def changed(self) -> frozenset[str]:
+        """
+        The ids of the cases with an answer that broke or was fixed.
+        """
+        return frozenset(self.cases.names[(self.cases.broken + self.cases.fixed) > 0])
 
     def only(self, names: Collection[str]) -> "PairedRate":
         """
         Return the rate over the cases of these ids alone.
         """
-        return rate_of(unit for unit in self.cases if unit.name in names)
+        import numpy as np
+
+        known = frozenset(names)
+        kept = np.fromiter((name in known for name in self.cases.names), bool, len(self.cases))
+        return paired_rate(self.cases.where(kept))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,44 +275,23 @@ def rate_of(answers: Iterable[Unit]) -> PairedRate:
     """
     Sum *answers* by case, by group and to a rate, each in the order they first come.
     """
-    cases = tuple(answers)
-    if len({unit.name for unit in cases}) < len(cases):
-        cases = _summed(cases, lambda unit: (True, unit.name))
+    return paired_rate(Units.of(answers))
+
+
+def paired_rate(answers: Units) -> PairedRate:
+    """
+    Return what `rate_of` does of columns.
+    """
+    cases = answers
+    names = cases.names.tolist()
+    if len(set(names)) < len(names):
+        cases = answers.summed(names, answers.names)
     groups = cases
-    if any(unit.group is not None for unit in cases):
+    of = cases.groups.tolist()
+    if any(group is not None for group in of):
+        names = cases.names.tolist()
         # A group and a case may have the same name.
-        groups = _summed(cases, lambda unit: (unit.group is None, unit.group or unit.name))
-    return PairedRate(
-        old_hits=sum(unit.old_hits for unit in cases),
-        new_hits=sum(unit.new_hits for unit in cases),
-        cases=cases,
-        groups=groups,
-    )
-
-
-def _summed(units: Iterable[Unit], named: Callable[[Unit], tuple[bool, str]]) -> tuple[Unit, ...]:
-    found: dict[tuple[bool, str], list[Unit]] = {}
-    for unit in units:
-        found.setdefault(named(unit), []).append(unit)
-    return tuple(_sum(name, together) for (_, name), together in found.items())
-
-
-def _sum(name: str, units: Sequence[Unit]) -> Unit:
-    if len(units) == 1 and units[0].name == name:
-        return units[0]  # by far the commonest
-    broken = fixed = pairs = old_hits = new_hits = 0
-    for unit in units:
-        broken += unit.broken
-        fixed += unit.fixed
-        pairs += unit.pairs
-        old_hits += unit.old_hits
-        new_hits += unit.new_hits
-    return Unit(
-        name=name,
-        broken=broken,
-        fixed=fixed,
-        pairs=pairs,
-        old_hits=old_hits,
-        new_hits=new_hits,
-        group=units[-1].group,
-    )
+        keys = [(group is None, group or name) for group, name in zip(of, names, strict=True)]
+        groups = cases.summed(keys, objects([name for _, name in keys]))
+    _, _, pairs, old_hits, new_hits = cases.counts.sum(axis=0).tolist()
+    return PairedRate(old_hits=old_hits, new_hits=new_hits, pairs=pairs, cases=cases, groups=groups)

@@ -7,10 +7,10 @@ estimated from how alike they were answered, as a few changes cannot tell; every
 computed with that. How often the rules built on it are wrong: docs/gate-simulation.md.
 """
 
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
-from harness.comparison.paired import PairedRate, Unit, rate_of
+from harness.comparison.paired import PairedRate, Units, paired_rate
 from harness.stats import (
     design_effect,
     intraclass,
@@ -19,6 +19,11 @@ from harness.stats import (
     t_tail,
     tango_upper,
 )
+
+if TYPE_CHECKING:
+    from harness.scoring.columns import Floats, Ints
+
+    Numbers = Ints | Floats
 
 FEWEST_GROUPS = 10
 """With fewer, flipping whole groups shows too little: single cases are flipped, and quantiles are
@@ -90,7 +95,7 @@ def weigh(paired: PairedRate, alpha: float = 0.05) -> Evidence:
     Raises:
         ValueError: if there are no pairs.
     """
-    broken, fixed = _sum(paired.cases, _broken), _sum(paired.cases, _fixed)
+    broken, fixed = int(paired.cases.broken.sum()), int(paired.cases.fixed.sum())
     alike, gross = effect(paired), effect(_without_fixes(paired))
     spread = _degrees(paired)
     # The loss is at least what the same answers, turned round, show to be gained at most.
@@ -127,7 +132,7 @@ def p_value(paired: PairedRate) -> float:
     return _p_value(paired, effect(paired))
 
 
-def flipped(paired: PairedRate) -> tuple[Unit, ...]:
+def flipped(paired: PairedRate) -> Units:
     """
     Return what is flipped: the groups, or the cases if there are too few groups.
     """
@@ -145,7 +150,8 @@ def newly_bad(paired: PairedRate) -> int:
     """
     Return how many groups got worse, or how many cases if all are in one group.
     """
-    return sum(unit.net > 0 for unit in (paired.groups if len(paired.groups) > 1 else paired.cases))
+    units = paired.groups if len(paired.groups) > 1 else paired.cases
+    return int((units.net > 0).sum())
 
 
 def effect(paired: PairedRate) -> float:
@@ -156,13 +162,13 @@ def effect(paired: PairedRate) -> float:
     groups implies, 1 + (A - 1) rho for groups of A cases (weighted by size; Kish 1965, Survey
     Sampling, section 5.4), times that of repeats.
     """
-    changed = _sum(paired.cases, _broken) + _sum(paired.cases, _fixed)
+    changed = int(paired.cases.broken.sum() + paired.cases.fixed.sum())
 
-    def seen(units: tuple[Unit, ...]) -> float:
+    def seen(units: Units) -> float:
         if not changed:
             # Nothing to estimate from. Repeats of a case that all agree are one piece of evidence.
             return max(1.0, paired.pairs / max(1, len(paired.cases)))
-        return design_effect([unit.net for unit in units], [unit.pairs for unit in units], changed)
+        return design_effect(units.net.tolist(), units.pairs.tolist(), changed)
 
     # Of a few groups the repeats within their cases may say more.
     found = max(seen(paired.groups), seen(paired.cases) if few_groups(paired) else 1.0)
@@ -182,11 +188,12 @@ def correlation(paired: PairedRate) -> float:
     say something: of answers, those without whose kind (all right, all wrong) there were nothing
     to see; of changes, those with one.
     """
+    cases = paired.cases
     answers = [
-        _by_group(paired, lambda unit: unit.old_hits / unit.pairs),
-        _by_group(paired, lambda unit: unit.new_hits / unit.pairs),
+        _by_group(paired, cases.old_hits / cases.pairs),
+        _by_group(paired, cases.new_hits / cases.pairs),
     ]
-    changes = _by_group(paired, lambda unit: unit.net / unit.pairs)
+    changes = _by_group(paired, cases.net / cases.pairs)
     told = [
         min(sum(any(group) for group in run), sum(min(group) < 1 for group in run))
         for run in answers
@@ -207,14 +214,14 @@ def _p_value(paired: PairedRate, alike: float, way: int = 1) -> float:
     """
     *way* is 1 to test for a loss and -1 for a gain.
     """
-    p = sign_flip_mid_p([way * unit.net for unit in flipped(paired)])
+    p = sign_flip_mid_p((way * flipped(paired).net).tolist())
     if not _grouped(paired):
         return p
     groups = paired.groups
     t = studentised(
-        [way * unit.net for unit in groups],
-        [unit.pairs for unit in groups],
-        _sum(paired.cases, _broken) + _sum(paired.cases, _fixed),
+        (way * groups.net).tolist(),
+        groups.pairs.tolist(),
+        int(paired.cases.broken.sum() + paired.cases.fixed.sum()),
         # Of a few groups, t asks for enough already: more would be blind to a loss everywhere.
         1.0 if few_groups(paired) else alike,
     )
@@ -236,26 +243,18 @@ def _one_group(paired: PairedRate) -> bool:
     return len(paired.groups) == 1 < len(paired.cases)
 
 
-def _broken(unit: Unit) -> int:
-    return unit.broken
-
-
-def _fixed(unit: Unit) -> int:
-    return unit.fixed
-
-
-def _sum(units: tuple[Unit, ...], of: Callable[[Unit], int]) -> int:
-    return sum(map(of, units))
-
-
 def _sizes(paired: PairedRate) -> list[int]:
-    return [len(group) for group in _by_group(paired, lambda unit: 0.0)]
+    return [len(group) for group in _by_group(paired, paired.cases.pairs)]
 
 
-def _by_group(paired: PairedRate, of: Callable[[Unit], float]) -> list[list[float]]:
+def _by_group(paired: PairedRate, values: "Numbers") -> list[list[float]]:
+    """
+    Return *values*, one for each case, group by group.
+    """
     found: dict[tuple[bool, str], list[float]] = {}
-    for unit in paired.cases:
-        found.setdefault((unit.group is None, unit.group or unit.name), []).append(of(unit))
+    cases = paired.cases
+    for group, name, value in zip(cases.groups, cases.names, values.tolist(), strict=True):
+        found.setdefault((group is None, group or name), []).append(value)
     return list(found.values())
 
 
@@ -263,18 +262,15 @@ def _without_fixes(paired: PairedRate) -> PairedRate:
     """
     Return the pairs as they were if what is fixed had stayed as it was.
     """
-    if not any(unit.fixed for unit in paired.cases) or not any(unit.net for unit in paired.cases):
+    cases = paired.cases
+    moved = cases.net.nonzero()[0]
+    if not cases.fixed.any() or not len(moved):
         return paired
     # 1 where a fixed case is a new hit, -1 where it is one no longer.
-    better = next(
-        (1 if (unit.new_hits > unit.old_hits) == (unit.net < 0) else -1)
-        for unit in paired.cases
-        if unit.net
-    )
-
-    def units() -> Iterator[Unit]:
-        for unit in paired.cases:
-            hits = unit.new_hits - better * unit.fixed
-            yield replace(unit, fixed=0, new_hits=hits) if unit.fixed else unit
-
-    return rate_of(units())
+    first = moved[0]
+    risen = bool(cases.new_hits[first] > cases.old_hits[first])
+    better = 1 if risen == bool(cases.net[first] < 0) else -1
+    counts = cases.counts.copy()
+    counts[:, 4] -= better * cases.fixed
+    counts[:, 1] = 0
+    return paired_rate(replace(cases, counts=counts))

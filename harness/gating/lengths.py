@@ -175,7 +175,10 @@ def _by_unit(paired: PairedValues, change: Callable[[float, float], float]) -> l
     """
     Return the mean change of each group.
     """
-    return [fmean(change(was, now) for was, now in unit) for unit in paired.units]
+    known = {both: change(*both) for both in set(paired.values)}  # few differ
+    if not paired.groups:
+        return [known[both] for both in paired.values]
+    return [fmean([known[both] for both in unit]) for unit in paired.units]
 
 
 def _log_ratio(was: float, now: float) -> float:

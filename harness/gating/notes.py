@@ -110,7 +110,7 @@ def _about_size(accuracy: PairedRate, alike: float, alpha: float) -> Iterator[st
             )
             + f"; from {FEWEST_CASES} on, one of 10"
         )
-    changed = sum(unit.net != 0 for unit in flipped(accuracy))
+    changed = int((flipped(accuracy).net != 0).sum())
     # This ends: doubles halve to 0, however small alpha is.
     fewest = next(many for many in range(1, 1100) if 0.5 ** (many + 1) < alpha)
     if 0 < changed < fewest:

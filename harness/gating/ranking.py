@@ -9,14 +9,18 @@ as there are pairs are allowed for together.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
+from typing import TYPE_CHECKING
 
 from harness.comparison.compare import in_common
 from harness.comparison.differences import differences
-from harness.comparison.paired import PairedRate, Unit, rate_of
+from harness.comparison.paired import PairedRate, Units, paired_rate
 from harness.gating.evidence import p_value
 from harness.runs.record import RunRecord
-from harness.scoring.results import CaseResult
+from harness.scoring.columns import objects
 from harness.stats import holm
+
+if TYPE_CHECKING:
+    from harness.scoring.columns import Bools, Objects
 
 ALPHA = 0.05
 """Two runs are told apart where the adjusted p is below it."""
@@ -57,19 +61,36 @@ def rank(records: Sequence[RunRecord]) -> Ranking:
     Return *records* in order.
     """
     common = in_common(records)
-    cases = [
-        {key: case for case in each.cases if (key := (case.id, case.repeat, case.digest)) in common}
-        for each in records
+    columns = [record.columns for record in records]
+    places = [
+        {
+            key: place
+            for place, key in enumerate(
+                zip(each.ids, each.repeats.tolist(), each.digests, strict=True)
+            )
+            if key in common
+        }
+        for each in columns
     ]
-    counted = [key for key in cases[0] if all(each[key].scored for each in cases)]
-    correct = [sum(each[key].status == "correct" for key in counted) for each in cases]
+    counted = [
+        key
+        for key in places[0]
+        if all(each.scored[of[key]] for each, of in zip(columns, places, strict=True))
+    ]
+    right = [
+        each.correct[[of[key] for key in counted]] for each, of in zip(columns, places, strict=True)
+    ]
+    correct = [int(each.sum()) for each in right]
     failed = [_must_pass_failed(each) for each in records]
     order = sorted(range(len(records)), key=lambda run: (-correct[run], len(failed[run])))
     pairs = list(combinations(range(len(order)), 2))
+    groups = [
+        each.groups.objects()[[of[key] for key in counted]]
+        for each, of in zip(columns, places, strict=True)
+    ]
+    names = objects([identity for identity, _, _ in counted])
     raw = [
-        two_sided(
-            rate_of(_unit(cases[order[one]][key], cases[order[other]][key]) for key in counted)
-        )
+        two_sided(_paired(right[order[one]], right[order[other]], names, groups[order[other]]))
         for one, other in pairs
     ]
     p = dict(zip(pairs, holm(raw), strict=True))
@@ -102,12 +123,14 @@ def _alike(place: int, p: Mapping[tuple[int, int], float]) -> tuple[int, ...]:
 
 
 def _must_pass_failed(record: RunRecord) -> tuple[str, ...]:
-    failed = (
-        case.id
-        for case in record.cases
-        if case.must_pass and not case.quarantined and case.status not in ("correct", "error")
+    cases = record.columns
+    return cases.named(
+        cases.ways.flags(
+            lambda case: (
+                case.must_pass and not case.quarantined and case.status not in ("correct", "error")
+            )
+        )
     )
-    return tuple(dict.fromkeys(failed))
 
 
 def two_sided(paired: PairedRate) -> float:
@@ -115,8 +138,8 @@ def two_sided(paired: PairedRate) -> float:
     Return the p of a difference this large, whichever of the two is better: the paired test of the
     gate, both ways.
     """
-    swapped = (replace(unit, broken=unit.fixed, fixed=unit.broken) for unit in paired.cases)
-    return min(1.0, 2 * min(p_value(paired), p_value(rate_of(swapped))))
+    swapped = paired_rate(replace(paired.cases, counts=paired.cases.counts[:, [1, 0, 2, 3, 4]]))
+    return min(1.0, 2 * min(p_value(paired), p_value(swapped)))
 
 
 def told_apart(p: float) -> bool:
@@ -126,14 +149,11 @@ def told_apart(p: float) -> bool:
     return p < ALPHA
 
 
-def _unit(old: CaseResult, new: CaseResult) -> Unit:
-    was, now = (case.status == "correct" for case in (old, new))
-    return Unit(
-        name=new.id,
-        broken=int(was and not now),
-        fixed=int(now and not was),
-        pairs=1,
-        old_hits=int(was),
-        new_hits=int(now),
-        group=new.group,
-    )
+def _paired(was: "Bools", now: "Bools", names: "Objects", groups: "Objects") -> PairedRate:
+    """
+    Return the accuracy of two runs over answers, of each whether it *was* and is *now* right.
+    """
+    import numpy as np
+
+    counts = np.stack([was & ~now, now & ~was, np.ones_like(was), was, now], axis=1)
+    return paired_rate(Units(names=names, groups=groups, counts=counts.astype(np.int64)))

@@ -74,8 +74,7 @@ def losses_by_tag(comparison: Comparison, policy: Policy) -> Iterator[str]:
     p_values = [p_value(paired) for paired in slices.values()]
     for (tag, paired), p in zip(slices.items(), holm(p_values), strict=True):
         if p < policy.alpha:
-            broken = sum(unit.broken for unit in paired.cases)
-            fixed = sum(unit.fixed for unit in paired.cases)
+            broken, fixed = int(paired.cases.broken.sum()), int(paired.cases.fixed.sum())
             yield (
                 f"look at tag {tag}: {broken} of its {paired.pairs} answers "
                 f"broke, {fixed or 'none'} fixed, beyond chance for {count(len(slices), 'tag')}"

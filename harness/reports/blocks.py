@@ -5,7 +5,7 @@ A plain ``str`` in a block is written by the harness. Text from a model, a suite
 is a `Quote`, so that each renderer can escape it in its own way.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -79,7 +79,7 @@ class Listing:
     Cases, one after the other.
     """
 
-    entries: tuple[Entry, ...]
+    entries: Sequence[Entry]
     first: int | None = None
     """How many of them to show where a report is read from top to bottom; None for all."""
     more: Inline = ""

@@ -12,6 +12,7 @@ from itertools import islice
 from harness.comparison.compare import Comparison
 from harness.comparison.stack import PARTS, StackCost
 from harness.gating.verdict import Reason, Verdict
+from harness.lazy import MadeOf
 from harness.reports import changes, evidence, ranked, stack, tables
 from harness.reports.blocks import (
     Block,
@@ -196,9 +197,9 @@ def _side_by_side(report: Report) -> Iterator[Section]:
 
 
 def _one_run(run: RunView) -> Iterator[Section]:
-    counts = Counter(
-        "quarantined" if case.quarantined else case.status for case in run.record.cases
-    )
+    counts = Counter[str]()
+    for case, many in run.record.columns.judged(lambda case: True):
+        counts["quarantined" if case.quarantined else case.status] += many
     said = ", ".join(
         f"{counts[status]:,} {status}"
         for status in (*reversed(PRECEDENCE), "quarantined")
@@ -223,7 +224,7 @@ def _lines(entries: Sequence[Entry]) -> Listing:
     Return cases with the first thing that is wrong with each.
     """
     return Listing(
-        entries=tuple(replace(each, note=_with_fault(each), fields=()) for each in entries),
+        entries=MadeOf(entries, lambda each: replace(each, note=_with_fault(each), fields=())),
         first=FIRST,
     )
 

@@ -41,9 +41,11 @@ def view(
     def transcript(key: Key) -> Transcript:
         return instead[key] if key in instead else stored[key]
 
+    results = run.record.columns
+    some = results.ways.flags(lambda case: any(turn.status == "error" for turn in case.turns))
     broken = (
         Key(case.id, case.repeat, turn)
-        for case in run.record.cases
+        for case in map(run.record.cases.__getitem__, some.nonzero()[0].tolist())
         for turn, judged in enumerate(case.turns)
         if judged.status == "error"
     )

@@ -70,35 +70,26 @@ def margins(comparison: Comparison) -> Table:
     )
 
 
-def by_tag(report: Report, comparison: Comparison) -> Table:
+def by_tag(comparison: Comparison) -> Table:
     """
     Return the accuracy of each tag's pairs, old and new; the tags that lost most come first.
     """
-    old = {(case.id, case.repeat): case for case in report.old.record.cases}
     whole = comparison.rates["accuracy"]
     rows: list[tuple[float, tuple[Inline, ...]]] = []
     for tag, ids in comparison.tags.items():
-        members = set(ids)
-        pairs = [
-            (old[key].status == "correct", case.status == "correct")
-            for case in report.new.record.cases
-            if case.id in members
-            and (key := (case.id, case.repeat)) in old
-            and case.scored
-            and old[key].scored
-        ]
-        if not pairs:
+        paired = whole.only(ids)
+        was, now = paired.old, paired.new
+        if was is None or now is None:
             continue
-        was, now = (sum(side) / len(pairs) for side in zip(*pairs, strict=True))
         cells = (
             short(tag),
             value("accuracy", was),
             value("accuracy", now),
             change("accuracy", now - was, relative=False),
-            _spread("accuracy", intervals.of_rate("accuracy", whole.only(members))),
-            f"{sum(before and not after for before, after in pairs):,}",
-            f"{sum(after and not before for before, after in pairs):,}",
-            f"{len(pairs):,}",
+            _spread("accuracy", intervals.of_rate("accuracy", paired)),
+            f"{paired.cases.broken.sum():,}",
+            f"{paired.cases.fixed.sum():,}",
+            f"{paired.pairs:,}",
         )
         rows.append((now - was, cells))
     rows.sort(key=lambda row: row[0])

@@ -2,9 +2,10 @@
 Cases with their evidence: what was asked, what was answered, and what was wrong with it.
 """
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 
 from harness.comparison.compare import Comparison
+from harness.lazy import MadeOf
 from harness.reports.blocks import Entry, Inline, Mood, Quote
 from harness.reports.escape import cut
 from harness.reports.format import calls, case_name, finding, plural
@@ -18,28 +19,30 @@ _FINDINGS = 5
 Field = tuple[str, Inline]
 
 
-def failures(run: RunView) -> tuple[Entry, ...]:
+def failures(run: RunView) -> Sequence[Entry]:
     """
     Return the cases of *run* that are not correct; those that must pass come first.
     """
-    failed = [
-        case for case in run.record.cases if case.status != "correct" and not case.quarantined
-    ]
-    failed.sort(key=lambda case: not case.must_pass)
-    return tuple(
-        Entry(
+    cases = run.record.columns
+    failed = cases.ways.flags(lambda case: case.status != "correct" and not case.quarantined)
+    must = cases.ways.flags(lambda case: case.must_pass)
+    places = [*(failed & must).nonzero()[0].tolist(), *(failed & ~must).nonzero()[0].tolist()]
+
+    def entry(place: int) -> Entry:
+        case = run.record.cases[place]
+        return Entry(
             name=case_name(case),
             note=_note(case),
             mood="doubtful" if case.status == "error" else "bad",
             fields=(*_asked(run, case), *_failed_turns(run, case)),
         )
-        for case in failed
-    )
+
+    return MadeOf(places, entry)
 
 
 def broken(
     report: Report, comparison: Comparison, *, besides: Collection[str] = ()
-) -> tuple[Entry, ...]:
+) -> Sequence[Entry]:
     """
     Return the cases that were correct and no longer are, without those in *besides*.
     """
@@ -47,14 +50,14 @@ def broken(
     return _flips(report, names, was_correct=True)
 
 
-def broken_answer(report: Report, name: str, repeat: int) -> tuple[Entry, ...]:
+def broken_answer(report: Report, name: str, repeat: int) -> Sequence[Entry]:
     """
     Return one repeat of a case that was correct and no longer is.
     """
     return _flips(report, [name], was_correct=True, repeat=repeat)
 
 
-def fixed(report: Report, comparison: Comparison) -> tuple[Entry, ...]:
+def fixed(report: Report, comparison: Comparison) -> Sequence[Entry]:
     """
     Return the cases that are correct and were not.
     """
@@ -74,20 +77,20 @@ def named(report: Report, names: Sequence[str]) -> tuple[Entry, ...]:
             fields=(*_asked(report.new, case), *_failed_turns(report.new, case)),
         )
         for name in names
-        if (case := _worst(results.get(name, ()))) is not None
+        if (case := _worst(results(name))) is not None
     )
 
 
 def _flips(
     report: Report, names: Sequence[str], *, was_correct: bool, repeat: int | None = None
-) -> tuple[Entry, ...]:
+) -> Sequence[Entry]:
     old_results, new_results = _by_id(report.old), _by_id(report.new)
-    entries = []
-    for name in names:
-        before = {case.repeat: case for case in old_results.get(name, ())}
+
+    def entry(name: str) -> Entry:
+        before = {case.repeat: case for case in old_results(name)}
         pairs = [
             (before[case.repeat], case)
-            for case in new_results.get(name, ())
+            for case in new_results(name)
             if case.scored
             and repeat in (None, case.repeat)
             and case.repeat in before
@@ -95,8 +98,6 @@ def _flips(
             and (before[case.repeat].status == "correct") is was_correct
             and (case.status == "correct") is not was_correct
         ]
-        if not pairs:
-            continue
         old, new = pairs[0]
         note = f"{old.status} → {new.status}"
         if len(before) > 1:
@@ -105,8 +106,9 @@ def _flips(
             note += ", must pass"
         mood: Mood = "bad" if was_correct else "good"
         fields = (*_asked(report.new, new, report.old), *_both_turns(report, old, new))
-        entries.append(Entry(name=case_name(new), note=note, mood=mood, fields=fields))
-    return tuple(entries)
+        return Entry(name=case_name(new), note=note, mood=mood, fields=fields)
+
+    return MadeOf(names, entry)
 
 
 def _both_turns(report: Report, old: CaseResult, new: CaseResult) -> Iterator[Field]:
@@ -174,11 +176,12 @@ def _where(case: CaseResult, index: int) -> str:
     return f", turn {index + 1}" if len(case.turns) > 1 else ""
 
 
-def _by_id(run: RunView) -> Mapping[str, Sequence[CaseResult]]:
-    results: dict[str, list[CaseResult]] = {}
-    for case in run.record.cases:
-        results.setdefault(case.id, []).append(case)
-    return results
+def _by_id(run: RunView) -> Callable[[str], Sequence[CaseResult]]:
+    """
+    Return what finds the results of a case by its id.
+    """
+    places, cases = run.record.columns.places, run.record.cases
+    return lambda name: [cases[place] for place in places.get(name, ())]
 
 
 def _worst(results: Sequence[CaseResult]) -> CaseResult | None:

@@ -123,7 +123,7 @@ def _compared(report: Report, comparison: Comparison) -> list[Section]:
             title="Confusion matrix",
             blocks=(tables.confusion(comparison.old_confusion, comparison.new_confusion),),
         ),
-        Section(title="Accuracy by tag", blocks=(changes.by_tag(report, comparison),)),
+        Section(title="Accuracy by tag", blocks=(changes.by_tag(comparison),)),
         Section(title="Margins", blocks=(changes.margins(comparison),)),
         Section(title="Statuses", blocks=(tables.statuses(report.runs, ("old", "new")),)),
         Section(

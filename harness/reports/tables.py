@@ -3,7 +3,7 @@ Tables of one or several runs. Nothing is judged or decided here.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from harness.reports.blocks import Entry, Inline, Listing, Part, Quote, Table, quotes
 from harness.reports.escape import cut
@@ -21,7 +21,7 @@ from harness.reports.report import RunView
 from harness.runs.record import MetricValue, RunRecord, with_interval
 from harness.scoring.breakdowns import Confusion, second_calls
 from harness.scoring.metrics import METRICS, Counts
-from harness.scoring.results import PRECEDENCE, SECOND_CALL_KINDS
+from harness.scoring.results import PRECEDENCE, SECOND_CALL_KINDS, CaseResult
 
 _MATRIX_COLUMNS = 7
 """With more called tools than this, a list of the most common mix-ups replaces the matrix."""
@@ -124,9 +124,9 @@ def statuses(runs: Sequence[RunView], names: tuple[Inline, ...]) -> Table:
 
     *names* are the headings of the runs' columns.
     """
-    kept = [[case for case in run.record.cases if not case.quarantined] for run in runs]
-    strict = [Counter(case.status for case in cases) for cases in kept]
-    lenient = [Counter(case.status_lenient for case in cases) for cases in kept]
+    kept = [run.record.columns.judged(lambda case: not case.quarantined) for run in runs]
+    strict = [_counted(cases, lambda case: case.status) for cases in kept]
+    lenient = [_counted(cases, lambda case: case.status_lenient) for cases in kept]
     rows: list[tuple[Inline, ...]] = []
     for status in reversed(PRECEDENCE):
         counts = [
@@ -135,7 +135,10 @@ def statuses(runs: Sequence[RunView], names: tuple[Inline, ...]) -> Table:
         ]
         if any(count != "0" for count in counts):
             rows.append((status, *counts))
-    left_out = [sum(case.quarantined for case in run.record.cases) for run in runs]
+    left_out = [
+        sum(many for _, many in run.record.columns.judged(lambda case: case.quarantined))
+        for run in runs
+    ]
     if any(left_out):
         rows.append(("quarantined, not counted", *map(str, left_out)))
     return Table(
@@ -149,7 +152,7 @@ def second_calls_by_kind(runs: Sequence[RunView], names: tuple[Inline, ...]) -> 
     """
     Return the cases with a needless further call, by the kind of the first such call.
     """
-    counts = [second_calls(run.record.cases) for run in runs]
+    counts = [second_calls(run.record.columns) for run in runs]
     return Table(
         header=("second call", *names),
         rows=tuple(
@@ -239,11 +242,14 @@ def by_tag(record: RunRecord) -> dict[str, MetricValue]:
     Return the accuracy of each tag, sorted by tag.
     """
     hits, eligible = Counter[str](), Counter[str]()
-    for case in record.cases:
-        if case.scored:
-            for tag in case.tags:
-                eligible[tag] += 1
-                hits[tag] += case.status == "correct"
+    cases = record.columns
+    both = zip(
+        cases.tags.codes[cases.scored].tolist(), cases.correct[cases.scored].tolist(), strict=True
+    )
+    for (code, correct), many in Counter(both).items():
+        for tag in cases.tags.values[code]:
+            eligible[tag] += many
+            hits[tag] += many * correct
     return {
         tag: with_interval("accuracy", Counts(hits=hits[tag], eligible=eligible[tag]))
         for tag in sorted(eligible)
@@ -298,6 +304,15 @@ def _value_of(name: str, metric: MetricValue | None) -> str:
     return f"{value(name, metric.value)} ({counted(metric)})"
 
 
+def _counted(
+    judged: Iterable[tuple[CaseResult, int]], status: Callable[[CaseResult], str]
+) -> Counter[str]:
+    counts = Counter[str]()
+    for case, many in judged:
+        counts[status(case)] += many
+    return counts
+
+
 def _with_lenient(strict: int, lenient: int) -> str:
     return f"{strict:,}" if strict == lenient else f"{strict:,} (leniently {lenient:,})"
 
@@ -322,8 +337,8 @@ def selected(record: RunRecord) -> tuple[Part, ...]:
     """
     Return how many cases were asked, and how they were chosen if it was not the whole suite.
     """
-    cases = {case.id for case in record.cases}
-    repeats = max((case.repeat for case in record.cases), default=0) + 1
+    cases = set(record.columns.ids)
+    repeats = 1 + int(record.columns.repeats.max(initial=0))
     text = plural(len(cases), "case") + (f", {repeats} repeats" if repeats > 1 else "")
     if record.selection.complete:
         return (text,)

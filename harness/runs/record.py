@@ -10,7 +10,7 @@ refused, as this version cannot know what it means.
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from functools import cache
 from importlib import resources
 from typing import Any, Literal, Self, cast
@@ -26,6 +26,7 @@ from harness.runs.migrations import FORMAT, FORMAT_WITHOUT_DIGESTS, migrated
 from harness.runs.serving import Serving
 from harness.scoring.breakdowns import Confusion, confusion
 from harness.scoring.cases import SCORER_VERSION
+from harness.scoring.columns import Columns
 from harness.scoring.metrics import METRICS, Counts, Quantile, measure
 from harness.scoring.results import CaseResult, Finding, Status, TurnResult
 from harness.stats import wilson
@@ -105,26 +106,39 @@ class RunRecord:
     environment: Environment
     metrics: Mapping[str, MetricValue]
     confusion: Confusion
-    cases: tuple[CaseResult, ...]
+    cases: Sequence[CaseResult]
+    """Those of a file that is as it was written are decoded when they are looked at."""
     started: str
     """ISO 8601, UTC."""
     finished: str
     digests: Digests | None = None
     """None in a run of format 1 or 2, and before a run is stored."""
+    _columns: Columns | None = field(default=None, init=False, repr=False, compare=False)
+
+    @property
+    def columns(self) -> Columns:
+        """
+        What is counted of the cases.
+        """
+        if (known := self._columns) is not None:
+            return known
+        found = getattr(self.cases, "columns", None) or Columns(self.cases)
+        object.__setattr__(self, "_columns", found)
+        return found
 
     @property
     def errors(self) -> int:
         """
         How many cases broke for infrastructure reasons.
         """
-        return sum(case.status == "error" for case in self.cases)
+        return int(self.columns.ways.flags(lambda case: case.status == "error").sum())
 
     @property
     def one_draw(self) -> bool:
         """
         Whether each case was answered once by sampling, so that another run answers otherwise.
         """
-        return self.generation.do_sample and not any(case.repeat for case in self.cases)
+        return self.generation.do_sample and not self.columns.repeats.any()
 
 
 def with_interval(name: str, measured: Counts | Quantile) -> MetricValue:
@@ -193,6 +207,15 @@ def encode(record: RunRecord) -> str:
     return f"{before}{_SEAL}{own}{after}"
 
 
+def is_sealed(record: RunRecord) -> bool:
+    """
+    Return whether *record* was read from a run.json that was as it was written.
+    """
+    from harness.runs.cases import StoredCases
+
+    return isinstance(record.cases, StoredCases)
+
+
 def is_intact(data: bytes) -> bool:
     """
     Return whether a run.json of format 3 is as it was written, but for its line ends.
@@ -207,7 +230,7 @@ def _own_digest(before: bytes, after: bytes) -> str:
     return digest_bytes([before, _WHEN.sub(b"", after)])
 
 
-def decode(text: str, source: str) -> RunRecord:
+def decode(text: str | bytes, source: str) -> RunRecord:
     """
     Read the text of run.json. *source* names the file in errors.
 
@@ -216,10 +239,11 @@ def decode(text: str, source: str) -> RunRecord:
     Raises:
         RecordError: if it is not JSON, of a later format, or not what the schema says.
     """
-    if is_intact(text.encode()) and (ours := _read_ours(text)) is not None:
+    content = text.encode() if isinstance(text, str) else text
+    if is_intact(content) and (ours := _read_ours(content, source)) is not None:
         return ours
     try:
-        data = parse_json(text)
+        data = parse_json(content.decode("utf-8"))
     except (ValueError, RecursionError) as exc:
         raise RecordError(f"{source}: not valid JSON: {exc}") from exc
     form = data.get("format") if isinstance(data, dict) else None
@@ -260,23 +284,25 @@ class _Ours:
     environment: dict[str, Any]
     metrics: dict[str, MetricValue]
     confusion: dict[str, dict[str, int]]
-    cases: tuple[CaseResult, ...]
     started: str
     finished: str
     digests: dict[str, str]
 
 
-def _read_ours(text: str) -> RunRecord | None:
+def _read_ours(text: bytes, source: str) -> RunRecord | None:
     """
     Return the record in *text* that is as it was written; None if another version wrote it.
     """
     import msgspec
 
+    from harness.runs.cases import split
+
     try:
-        ours = msgspec.json.decode(text, type=_Ours)
-    except msgspec.MsgspecError:
+        head, cases = split(text.replace(b"\r\n", b"\n"), source)
+        ours = msgspec.json.decode(head, type=_Ours)
+    except (msgspec.MsgspecError, ValueError):
         return None
-    return _record(_fields(ours), suite=ours.suite, metrics=ours.metrics, cases=ours.cases)
+    return _record(_fields(ours), suite=ours.suite, metrics=ours.metrics, cases=cases)
 
 
 def _record(
@@ -284,7 +310,7 @@ def _record(
     *,
     suite: SuiteReference,
     metrics: Mapping[str, MetricValue],
-    cases: tuple[CaseResult, ...],
+    cases: Sequence[CaseResult],
 ) -> RunRecord:
     return RunRecord(
         harness_version=data["harness_version"],
@@ -404,6 +430,7 @@ def make_record(
     """
     Put judged cases and what they were made with into one record.
     """
+    columns = Columns(results)
     return RunRecord(
         harness_version=harness_version(),
         scorer_version=SCORER_VERSION,
@@ -413,8 +440,8 @@ def make_record(
         backend=backend,
         generation=generation,
         environment=environment,
-        metrics={name: with_interval(name, found) for name, found in measure(results).items()},
-        confusion=confusion(results),
+        metrics={name: with_interval(name, found) for name, found in measure(columns).items()},
+        confusion=confusion(columns),
         cases=tuple(results),
         started=started,
         finished=finished,

@@ -147,8 +147,8 @@ def load_run(folder: Path) -> StoredRun:
             )
         raise StoreError(f"{folder}: no {RUN} here, so this is not a run folder")
     with boundary(StoreError, f"{path}: cannot be read"):
-        text = path.read_text("utf-8")
-    return StoredRun(folder=path.parent, record=decode(text, str(path)))
+        content = path.read_bytes()
+    return StoredRun(folder=path.parent, record=decode(content, str(path)))
 
 
 def digests_of(folder: Path) -> Digests:

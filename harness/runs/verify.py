@@ -14,7 +14,7 @@ from dataclasses import replace
 from harness.canonical import canonical_json
 from harness.dialects.registry import spoken_by
 from harness.errors import StoreError, boundary
-from harness.runs.record import encode, is_intact
+from harness.runs.record import encode, is_intact, is_sealed
 from harness.runs.rescore import rejudge
 from harness.runs.store import (
     RUN,
@@ -85,6 +85,8 @@ def _own_digest(run: StoredRun) -> str:
 
 
 def _is_intact(run: StoredRun) -> bool:
+    if is_sealed(run.record):
+        return True  # it was when it was read
     path = run.folder / RUN
     with boundary(StoreError, f"{path}: cannot be read"):
         return is_intact(path.read_bytes())

@@ -6,12 +6,17 @@ A metric is one object below, and everything else reads it: measuring here, pair
 its own denominator; a rate over nothing has no value. Intervals are computed by `harness.stats`.
 """
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, Generic, Literal, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar
 
+from harness.scoring.columns import Columns
 from harness.scoring.results import ARGUMENT_FAULTS, TOOL_FAULTS, CaseResult, TurnResult
+
+if TYPE_CHECKING:
+    from harness.scoring.columns import Floats
 
 T = TypeVar("T")
 
@@ -99,6 +104,9 @@ class Metric:
 class Rate(Metric, Generic[T]):
     """
     A share: hits of those that are eligible, over scored cases.
+
+    It is asked about each way to be judged once, not about each case, so it may look at whatever
+    `harness.scoring.columns` counts and at nothing else: neither at ids nor at calls.
     """
 
     kind: Literal["rate"] = "rate"
@@ -113,12 +121,16 @@ class Rate(Metric, Generic[T]):
     event: str | None = None
     """One hit in words, for a metric whose new hits are listed in reports."""
 
-    def measure(self, cases: Iterable[CaseResult]) -> Counts:
+    def measure(self, cases: Columns) -> Counts:
         """
-        Return the count over *cases*, all of them scored.
+        Return the count over the scored of *cases*.
         """
-        eligible = [item for case in cases for item in self.per.of(case) if self.population(item)]
-        return Counts(hits=sum(map(self.hit, eligible)), eligible=len(eligible))
+        hits = eligible = 0
+        for case, many in cases.judged(lambda case: case.scored):
+            items = [each for each in self.per.of(case) if self.population(each)]
+            hits += many * sum(map(self.hit, items))
+            eligible += many * len(items)
+        return Counts(hits=hits, eligible=eligible)
 
     def pair(self, old: CaseResult, new: CaseResult) -> Iterator[tuple[bool, bool]]:
         """
@@ -144,12 +156,25 @@ class Percentile(Metric):
     limit_instead: str | None = None
     """The metric that a policy must limit instead, if this one is mostly noise."""
 
-    def measure(self, cases: Iterable[CaseResult]) -> Quantile:
+    def measure(self, cases: Columns) -> Quantile:
         """
-        Return the percentile over *cases*, all of them scored.
+        Return the percentile over the scored of *cases*.
         """
-        found = [self.value(turn) for case in cases for turn in case.turns]
-        return self.of([value for value in found if value is not None])
+        import numpy as np
+
+        found = self.column(cases)
+        counted = np.repeat(cases.scored, np.diff(cases.first)) & ~np.isnan(found)
+        return self.of(found[counted].tolist())
+
+    def column(self, cases: Columns) -> "Floats":
+        """
+        Return the value of each turn of *cases*; NaN where it has none.
+        """
+        import numpy as np
+
+        found = (self.value(each) for each in cases.measured.values)
+        values = [math.nan if value is None else value for value in found]
+        return np.array(values, dtype=np.float64)[cases.measured.codes]
 
     def of(self, values: Sequence[float]) -> Quantile:
         """
@@ -370,9 +395,9 @@ PERCENTILES: Mapping[str, Percentile] = _by_name(
 METRICS: Mapping[str, Rate[Any] | Percentile] = MappingProxyType({**RATES, **PERCENTILES})
 
 
-def measure(results: Iterable[CaseResult]) -> dict[str, Counts | Quantile]:
+def measure(results: Iterable[CaseResult] | Columns) -> dict[str, Counts | Quantile]:
     """
     Return every metric of `METRICS` over the scored cases of *results*.
     """
-    cases = [case for case in results if case.scored]
+    cases = results if isinstance(results, Columns) else Columns(results)
     return {name: metric.measure(cases) for name, metric in METRICS.items()}

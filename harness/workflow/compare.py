@@ -147,7 +147,7 @@ def _may_be_unchanged(comparison: Comparison) -> bool:
     if comparison.added or comparison.removed or comparison.changed:
         return False
     return bool(comparison.scored_pairs) and not any(
-        unit.broken or unit.fixed for rate in comparison.rates.values() for unit in rate.cases
+        rate.changed for rate in comparison.rates.values()
     )
 
 
@@ -155,9 +155,19 @@ def _same_text(old: StoredRun, new: StoredRun) -> bool:
     """
     Return whether every answer that both runs scored is the same to the last character.
     """
+    digests = old.record.digests, new.record.digests
+    if all(digests) and len({each.transcripts for each in digests if each}) == 1:
+        return True
+    columns = [run.record.columns for run in (old, new)]
     scored, again = (
-        {(case.id, case.repeat, case.digest) for case in run.record.cases if case.scored}
-        for run in (old, new)
+        {
+            (*key, digest)
+            for key, digest, counts in zip(
+                each.keys, each.digests, each.scored.tolist(), strict=True
+            )
+            if counts
+        }
+        for each in columns
     )
     asked = {(identity, repeat) for identity, repeat, _ in scored & again}
     was, now = (

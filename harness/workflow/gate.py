@@ -97,7 +97,7 @@ def gate(
 
 def _check_slices(policy: Policy, *runs: StoredRun) -> None:
     # A misspelt tag would be a limit that never decides anything.
-    known = {tag for run in runs for case in run.record.cases for tag in case.tags}
+    known = {tag for run in runs for tags in run.record.columns.tags.values for tag in tags}
     for tag in policy.slices:
         if tag not in known:
             raise PolicyError(

@@ -135,12 +135,7 @@ def _flipped(comparison: Comparison, rates: Iterable[str]) -> set[str]:
     """
     Return the cases with an answer that broke or was fixed in any of *rates*.
     """
-    return {
-        unit.name
-        for name in rates
-        for unit in comparison.rates[name].cases
-        if unit.broken or unit.fixed
-    }
+    return {case for name in rates for case in comparison.rates[name].changed}
 
 
 def _with_answers(
@@ -257,7 +252,7 @@ def _alone_already(run: StoredRun, asked: set[str], project: Project) -> _Alone:
         )
     kept, folder = _kept(run, project)
     have = {case for earlier in kept for case in _answered(earlier)}
-    there = dict.fromkeys(case.id for case in run.record.cases if case.id in asked)
+    there = dict.fromkeys(case for case in run.record.columns.ids if case in asked)
     missing = tuple(case for case in there if case not in have)
     return _Alone(run=run, kept=kept, folder=folder, missing=missing)
 
@@ -292,8 +287,9 @@ def _answers(alone: _Alone, asked: set[str], asking: _Asking) -> dict[Key, Trans
 
 
 def _answered(run: StoredRun) -> set[str]:
-    broke = {case.id for case in run.record.cases if case.status == "error"}
-    return {case.id for case in run.record.cases} - broke
+    cases = run.record.columns
+    broke = cases.named(cases.ways.flags(lambda case: case.status == "error"))
+    return set(cases.ids).difference(broke)
 
 
 def _kept(run: StoredRun, project: Project) -> tuple[list[StoredRun], Path]:
@@ -323,7 +319,7 @@ def _same(record: RunRecord, again: RunRecord) -> bool:
         and _identity(again.checkpoint) == _identity(record.checkpoint)
         and again.backend == _alone(record.backend)
         and again.generation == record.generation
-        and {case.repeat for case in again.cases} == {case.repeat for case in record.cases}
+        and set(again.columns.repeats.tolist()) == set(record.columns.repeats.tolist())
     )
 
 
@@ -350,7 +346,7 @@ def _ask(run: StoredRun, cases: set[str], folder: Path, asking: _Asking) -> Stor
         preflight=False,
         tokenizer=record.checkpoint.extra.get("tokenizer_of"),
         api_key_env=asking.api_key_env if is_served(record.checkpoint.reference) else None,
-        repeats=1 + max(case.repeat for case in record.cases),
+        repeats=1 + int(record.columns.repeats.max()),
         tool_names=record.backend.tool_names,
     )
     plan = RunPlan(

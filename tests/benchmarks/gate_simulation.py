@@ -79,7 +79,7 @@ def margin_policy(spelled: str = "-3pp") -> Policy:
     return read_policy(f'[limits]\naccuracy = "{spelled}"', "the simulation")
 
 
-_BLANK = PairedRate(old_hits=0, new_hits=0, cases=(), groups=())
+_BLANK = rate_of(())
 _NO_VALUES = PairedValues(old=None, new=None, values=())
 
 
@@ -140,8 +140,7 @@ def rate(broken: int, fixed: int, n: int) -> PairedRate:
     Return a rate over *n* cases by themselves.
     """
     parts = (_cases(1, 0, 1000)[:broken], _cases(0, 1, 1000)[:fixed], _cases(0, 0, 1000))
-    cases = (parts[0] + parts[1] + parts[2])[:n]
-    return PairedRate(old_hits=n - fixed, new_hits=n - broken, cases=cases, groups=cases)
+    return rate_of((parts[0] + parts[1] + parts[2])[:n])
 
 
 @cache

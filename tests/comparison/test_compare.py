@@ -3,18 +3,23 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from harness.backends.base import Generation
+from harness.canonical import digest
 from harness.checkpoints.checkpoint import Checkpoint
 from harness.comparison.compare import Comparison, compare
 from harness.comparison.differences import Difference
-from harness.comparison.paired import PairedRate, PairedValues, Unit
+from harness.comparison.paired import PairedRate, PairedValues, Unit, rate_of
 from harness.errors import RecordError
 from harness.provenance import Environment
 from harness.runs.record import RunRecord, Selection, SuiteReference, with_interval
 from harness.runs.serving import Serving
-from harness.scoring.metrics import METRICS, measure
+from harness.scoring.metrics import METRICS, PERCENTILES, RATES, measure
 from harness.scoring.results import CaseResult, Finding, Status, TurnResult
+
+from ..runs.test_record import CASES
 
 SUITE = SuiteReference(name="toy", version="1.0.0", digest="sha256:suite")
 
@@ -506,3 +511,64 @@ def test_answers_that_became_less_sure_of_the_same_tool_are_listed_worst_first()
     assert [("far down", 9.0, 0.5), ("down", 5.0, 4.0), ("up", 1.0, 2.0)] == [
         (drift.name, drift.old, drift.new) for drift in drifts
     ]
+
+
+@st.composite
+def two_runs(draw: st.DrawFn) -> tuple[list[CaseResult], list[CaseResult]]:
+    """
+    Results of the same cases in two runs, some answered by one of them only.
+    """
+    old, new = [], []
+    for number in range(draw(st.integers(0, 6))):
+        was, now = draw(CASES), draw(CASES)
+        turns = min(len(was.turns), len(now.turns))
+        same = {"id": f"c{number // 2}", "repeat": number % 2, "digest": digest(number // 2)}
+        which = draw(st.sampled_from(["both", "both", "both", "old", "new"]))
+        if which != "new":
+            old.append(replace(was, **same, turns=was.turns[:turns]))
+        if which != "old":
+            new.append(replace(now, **same, turns=now.turns[:turns]))
+    return old, new
+
+
+@settings(deadline=None, max_examples=100)
+@given(two_runs())
+def test_rates_and_values_are_those_of_pairing_answer_by_answer(
+    runs: tuple[list[CaseResult], list[CaseResult]],
+):
+    old, new = runs
+    comparison = compare(record(old), record(new))
+    before = {(case.id, case.repeat): case for case in old}
+    scored = [
+        (before[key], case)
+        for case in new
+        if (key := (case.id, case.repeat)) in before and before[key].scored and case.scored
+    ]
+
+    for name, metric in RATES.items():
+        units = []
+        for was, now in scored:
+            for hit, hits in metric.pair(was, now):
+                bad = hit > hits if metric.higher_is_better else hits > hit
+                units.append(
+                    Unit(
+                        name=now.id,
+                        broken=int(bad),
+                        fixed=int(hit != hits and not bad),
+                        pairs=1,
+                        old_hits=int(hit),
+                        new_hits=int(hits),
+                        group=now.group,
+                    )
+                )
+        assert rate_of(units) == comparison.rates[name], name
+    for name, percentile in PERCENTILES.items():
+        values = tuple(
+            (value, values)
+            for was, now in scored
+            if percentile.kind == "time" or was.status == now.status == "correct"
+            for one, other in zip(was.turns, now.turns, strict=True)
+            if (value := percentile.value(one)) is not None
+            and (values := percentile.value(other)) is not None
+        )
+        assert values == comparison.values[name].values, name

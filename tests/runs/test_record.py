@@ -23,6 +23,7 @@ from harness.runs.record import (
     decode,
     encode,
     is_intact,
+    is_sealed,
     with_interval,
 )
 from harness.runs.serving import Serving
@@ -331,3 +332,21 @@ def test_a_record_read_typed_is_the_one_read_by_its_schema(made: RunRecord) -> N
         by_schema = decode(text, "run.json")
 
     assert by_schema == decode(text, "run.json")
+
+
+@settings(deadline=None, max_examples=30)
+@given(RECORDS)
+def test_stored_cases_are_looked_at_like_a_tuple(made: RunRecord) -> None:
+    cases = tuple(made.cases)
+    stored = decode(encode(made).replace("\n", "\r\n"), "run.json")
+
+    assert is_sealed(stored)
+    assert not is_sealed(made)
+    assert len(cases) == len(stored.cases)
+    assert cases == stored.cases
+    assert cases == tuple(stored.cases)
+    assert cases[1:] == stored.cases[1:]
+    assert [cases[-1]] == [stored.cases[-1]] if cases else not stored.cases
+    assert [(case.id, case.repeat) for case in cases] == list(stored.columns.keys)
+    with pytest.raises(IndexError):
+        stored.cases[len(cases)]

@@ -5,6 +5,7 @@ Every metric over its own denominator, with an example worked by hand.
 import pytest
 
 from harness.scoring.breakdowns import confusion, second_calls
+from harness.scoring.columns import Columns
 from harness.scoring.metrics import METRICS, RATES, Counts, Quantile, measure, ms_per_token
 from harness.scoring.results import CaseResult
 from harness.suites.suite import Abstention, Calls, Turn
@@ -227,7 +228,7 @@ def test_second_calls_are_told_by_the_kind_of_the_first_that_should_not_be_there
         judged(calls("A"), A, A, quarantined=True),
     ]
 
-    assert {"duplicate": 1, "other_tool": 2} == second_calls(results)
+    assert {"duplicate": 1, "other_tool": 2} == second_calls(Columns(results))
 
 
 def test_calls_after_a_result_are_counted_by_turn() -> None:
@@ -318,7 +319,7 @@ def test_time_per_token_needs_two_tokens_and_both_times(
 def test_a_malformed_call_in_the_matrix_is_one_in_the_rate_above_it() -> None:
     for attempts in ([malformed()], [unfinished()], [A, unfinished()], [malformed(), unfinished()]):
         result = judged(calls("A"), *attempts)
-        rate = RATES["malformed_rate"].measure([result])
+        rate = RATES["malformed_rate"].measure(Columns([result]))
         called = {name for row in confusion([result]).values() for name in row}
 
         assert ("(malformed)" in called) <= (rate.hits == 1)

@@ -158,7 +158,7 @@ def slices(report: Report) -> tuple[Block | Figure, ...]:
         legend=names(report) if len(report.runs) > 1 else (),
     )
     if report.comparison is not None:
-        return figure, changes.by_tag(report, report.comparison)
+        return figure, changes.by_tag(report.comparison)
     if len(report.runs) == 1:
         return figure, tables.accuracy_by_tag(report.new.record)
     return figure, tables.tags_side_by_side(report.runs)

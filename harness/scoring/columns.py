@@ -1,0 +1,248 @@
+"""
+What is counted of judged cases, column by column: measuring, comparing and gating look at nothing
+else.
+
+Columns of values that repeat are dictionary-encoded: each distinct value once, and its place for
+every case. Few ways to be judged occur in a run however many cases it has, so a metric is asked
+about each way once, and numpy does the rest.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar, cast
+
+from harness.scoring.results import CaseResult, Finding, Status, TurnResult
+from harness.suites.suite import Expects
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    Ints = npt.NDArray[np.int64]
+    Floats = npt.NDArray[np.float64]
+    Bools = npt.NDArray[np.bool_]
+    Objects = npt.NDArray[np.object_]
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Coded(Generic[T]):
+    """
+    A column of values that repeat.
+    """
+
+    values: Sequence[T]
+    """Each distinct value, in the order they first come."""
+    codes: "Ints"
+    """The place in `values` of each entry."""
+
+    def flags(self, of: Callable[[T], bool]) -> "Bools":
+        """
+        Return whether *of* holds for each entry; it is called once for each distinct value.
+        """
+        import numpy as np
+
+        return np.fromiter(map(of, self.values), dtype=bool, count=len(self.values))[self.codes]
+
+    def objects(self, of: Callable[[T], object] = lambda value: value) -> "Objects":
+        """
+        Return what *of* makes of each entry, called once for each distinct value.
+        """
+        return objects([of(value) for value in self.values])[self.codes]
+
+
+def objects(values: Sequence[object]) -> "Objects":
+    """
+    Return *values* as a column.
+    """
+    import numpy as np
+
+    column = np.empty(len(values), dtype=object)
+    column[:] = values
+    return column
+
+
+class Coding(Generic[T]):
+    """
+    Makes a `Coded` column, entry by entry.
+    """
+
+    def __init__(self) -> None:
+        self._places: dict[T, int] = {}
+        self._codes: list[int] = []
+
+    def add(self, value: T) -> None:
+        """
+        Add the next entry.
+        """
+        self._codes.append(self._places.setdefault(value, len(self._places)))
+
+    def column(self) -> Coded[T]:
+        """
+        Return the column of all entries.
+        """
+        import numpy as np
+
+        return Coded(values=tuple(self._places), codes=np.array(self._codes, dtype=np.int64))
+
+
+class Measured(NamedTuple):
+    """
+    What lengths and times are taken from, of one answer.
+    """
+
+    output_tokens: int | None
+    latency_ms: float | None
+    ttft_ms: float | None
+
+
+class _Way(NamedTuple):
+    """
+    How a case was judged, as far as it is counted: what was called and said is not.
+    """
+
+    must_pass: bool
+    quarantined: bool
+    forbids_extra_calls: bool
+    turns: tuple[Any, ...]
+
+
+class Columns:
+    """
+    What is counted of cases, in their order. Lengths, tools and margins have an entry for each
+    turn, everything else for each case.
+    """
+
+    def __init__(self, cases: Iterable[Any]) -> None:
+        """
+        Take what is counted from *cases*: `CaseResult`s, or what has the same attributes.
+        """
+        import numpy as np
+
+        self.ids: list[str] = []
+        self.digests: list[str] = []
+        repeats: list[int] = []
+        first: list[int] = [0]
+        margins: list[float] = []
+        groups, tags = Coding[str | None](), Coding[tuple[str, ...]]()
+        ways, pairs = Coding[_Way](), Coding[tuple[tuple[str, str], ...]]()
+        measured, tools = Coding[Measured](), Coding[str | None]()
+        unknown = float("nan")
+        for case in cases:
+            self.ids.append(case.id)
+            self.digests.append(case.digest)
+            repeats.append(case.repeat)
+            groups.add(case.group)
+            tags.add(case.tags)
+            turns = []
+            for turn in case.turns:
+                findings = tuple([(each.code, each.kind, each.call) for each in turn.findings])
+                judged = (turn.expects, turn.follows_result, turn.status, turn.status_lenient)
+                turns.append((*judged, findings))
+                measured.add(Measured(turn.output_tokens, turn.latency_ms, turn.ttft_ms))
+                tools.add(_tool(turn.calls[0]) if turn.calls else None)
+                margins.append(unknown if turn.margin is None else turn.margin)
+            first.append(len(margins))
+            flags = case.must_pass, case.quarantined, case.forbids_extra_calls
+            ways.add(_Way(*flags, tuple(turns)))
+            pairs.add(tuple([pair for turn in case.turns for pair in turn.pairs]))
+        self.repeats: Ints = np.array(repeats, dtype=np.int64)
+        self.groups = groups.column()
+        self.tags = tags.column()
+        self.pairs = pairs.column()
+        """What the confusion matrix counts."""
+        self.first: Ints = np.array(first, dtype=np.int64)
+        """The place of each case's first turn, and how many turns there are."""
+        self.measured = measured.column()
+        self.tools = tools.column()
+        """The tool called first; None for no call."""
+        self.margins: Floats = np.array(margins, dtype=np.float64)
+        """NaN where it is unknown."""
+        found = ways.column()
+        self.ways = Coded(values=[_case(way) for way in found.values], codes=found.codes)
+        """How each case was judged: a case without what is not counted, for each way to be."""
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @cached_property
+    def scored(self) -> "Bools":
+        """
+        Whether each case counts.
+        """
+        return self.ways.flags(lambda case: case.scored)
+
+    @cached_property
+    def correct(self) -> "Bools":
+        """
+        Whether each case is correct.
+        """
+        return self.ways.flags(lambda case: case.status == "correct")
+
+    def judged(self, which: Callable[[CaseResult], bool]) -> list[tuple[CaseResult, int]]:
+        """
+        Return each way to be judged for which *which* holds, and how many cases were.
+        """
+        many = Counter(self.ways.codes.tolist())
+        return [
+            (way, many[code])
+            for code, way in enumerate(self.ways.values)
+            if code in many and which(way)
+        ]
+
+    @cached_property
+    def places(self) -> Mapping[str, Sequence[int]]:
+        """
+        The places of the cases with each id.
+        """
+        found: dict[str, list[int]] = {}
+        for place, identity in enumerate(self.ids):
+            found.setdefault(identity, []).append(place)
+        return found
+
+    @cached_property
+    def keys(self) -> Sequence[tuple[str, int]]:
+        """
+        The id and the repeat of each case.
+        """
+        return list(zip(self.ids, self.repeats.tolist(), strict=True))
+
+    def named(self, flags: "Bools") -> tuple[str, ...]:
+        """
+        Return the ids of the cases with a flag, each once.
+        """
+        return tuple(dict.fromkeys(self.ids[place] for place in flags.nonzero()[0].tolist()))
+
+
+def _tool(call: Any) -> str:
+    return str(call["tool"] if isinstance(call, Mapping) else call.tool)
+
+
+def _case(way: _Way) -> CaseResult:
+    return CaseResult(
+        id="",
+        repeat=0,
+        digest="",
+        group=None,
+        tags=(),
+        must_pass=way.must_pass,
+        quarantined=way.quarantined,
+        forbids_extra_calls=way.forbids_extra_calls,
+        turns=tuple(
+            TurnResult(
+                expects=cast(Expects, expects),
+                follows_result=follows_result,
+                calls=(),
+                findings=tuple(
+                    Finding(code=code, detail="", kind=kind, call=call)
+                    for code, kind, call in findings
+                ),
+                status=cast(Status, status),
+                status_lenient=cast(Status, lenient),
+            )
+            for expects, follows_result, status, lenient, findings in way.turns
+        ),
+    )
