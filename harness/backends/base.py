@@ -164,6 +164,20 @@ class Watched(Protocol):
         """
 
 
+@runtime_checkable
+class Loadable(Protocol):
+    """
+    A backend whose answers can be timed while it makes many at once, such as a server.
+    """
+
+    def answer_under_load(
+        self, requests: Sequence[Request], generation: Generation
+    ) -> Iterator[Transcript]:
+        """
+        Answer *requests*, always as many at once as it was opened for, each with `timing`.
+        """
+
+
 class Backend(Protocol):
     """
     One opened checkpoint.

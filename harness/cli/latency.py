@@ -30,7 +30,8 @@ from harness.reports.escape import line
 from harness.wording import plain
 
 if TYPE_CHECKING:
-    from harness.gating.alternation import Alternation
+    from harness.gating.alternation import Alternation, Load
+    from harness.gating.verdict import MetricVerdict
     from harness.workflow.latency import JudgedTimes
     from harness.workflow.project import Project
 
@@ -61,6 +62,21 @@ def add_parser(commands: Commands) -> None:
         metavar="R",
         help="answer every case 2R times with each, in the order A B B A (default: %(default)s)",
     )
+    command.add_argument(
+        "--load",
+        type=positive,
+        metavar="N",
+        help="two models behind URLs: measure throughput and times with N requests in flight as "
+        "well, apart from the rest",
+    )
+    command.add_argument(
+        "--allow-mismatch",
+        action="extend",
+        nargs="+",
+        default=[],
+        metavar="FIELD",
+        help="compare although FIELD differs between the servers, such as backend.server.version",
+    )
     add_policy(command)
     add_asking(command)
     add_served(command)
@@ -88,7 +104,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     project = open_project(arguments.root)
     policy = project.policy(arguments.policy)
-    judged = judge_times(_measured(arguments, project), policy)
+    judged = judge_times(_measured(arguments, project), policy, allow=arguments.allow_mismatch)
     text = json.dumps(judged.to_json(), indent=2, sort_keys=True, allow_nan=False) + "\n"
     # Minutes of measuring must survive a closed pipe and a full disk: results are written before
     # they are shown, and shown even if they cannot be written.
@@ -117,6 +133,8 @@ def _measured(arguments: argparse.Namespace, project: "Project") -> "Alternation
     if arguments.stored is not None:
         if any(named):
             raise UsageError("SUITE A B measures, --stored FILE judges again: write one, not both")
+        if arguments.load is not None:
+            raise UsageError("--load measures, --stored FILE judges again: write one, not both")
         return read_benchmark(arguments.stored)
     if not all(named):
         raise UsageError("write SUITE A B, a suite and two checkpoints, or --stored FILE")
@@ -126,6 +144,7 @@ def _measured(arguments: argparse.Namespace, project: "Project") -> "Alternation
             project=project,
             options=run_options(arguments),
             rounds=arguments.rounds,
+            load=arguments.load,
             progress=progress,
         )
 
@@ -141,11 +160,19 @@ def _show(judged: "JudgedTimes") -> None:
     head = ["median", "old", "new", "ratio", "95% interval", "limit", "verdict"]
     table(head, _rows(judged))
     print()
+    if measured.load is not None:
+        many = f"{measured.load.concurrency} requests in flight, in alternation"
+        print(f"under load: {many}")
+        print()
+        table(["under load", *head[1:5]], _rows_under_load(judged, measured.load))
+        print()
     print(line(f"{judged.verdict} (exit {int(judged.exit)}), {judged.policy.source}"))
     for metric in judged.metrics.values():
         print(line(f"- {metric.reason}"))
     if not judged.metrics:
         print("- the policy limits no time that was measured")
+    if measured.advisory is not None:
+        print(line(f"- advisory: {measured.advisory}"))
     for case, why in measured.left_out.items():
         print(line(f"left out: {case}: {why}"))
 
@@ -162,17 +189,58 @@ def _rows(judged: "JudgedTimes") -> list[list[str | None]]:
         paired, metric = judged.measured.paired(name), judged.metrics.get(name)
         if not paired.pairs:
             continue
-        ratio = None if metric is None else metric.ratio
+        word = None if metric is None else metric.verdict.replace("_", " ")
         found.append(
             [
                 METRICS[name].title,
                 *(f"{plain(value)} ms" for value in paired.both),
-                None if ratio is None else f"{ratio[0]:.3f}",
-                None if ratio is None else f"{ratio[1]:.3f} to {ratio[2]:.3f}",
+                *_ratio(metric),
                 None if metric is None else metric.limit,
-                None if metric is None else metric.verdict,
+                f"({word})" if metric is not None and metric.advisory else word,
             ]
         )
     if (tokens := judged.measured.tokens()).pairs:
         found.append(["output tokens", *(plain(value) for value in tokens.both), *[None] * 4])
     return found
+
+
+def _rows_under_load(judged: "JudgedTimes", load: "Load") -> list[list[str | None]]:
+    """
+    Return a row for each figure: title, old, new, ratio and its interval, case by case.
+    """
+    from harness.gating.alternation import TIMES
+
+    both = (load.old, load.new)
+    tokens = [side.tokens_per_s for side in both]
+    times = [side.times() for side in both]
+    found: list[list[str | None]] = [
+        ["answers a second", *(plain(side.answers_per_s) for side in both), None, None],
+        [
+            "output tokens a second",
+            *(None if each is None else plain(each) for each in tokens),
+            None,
+            None,
+        ],
+    ]
+    for name in times[0]:
+        shown = [each[name] for each in times]
+        title = name.replace("_ms_", " ").replace("ttft", "time to first token")
+        # The ratio is that of the typical answer.
+        metric = judged.under_load.get(name) if name in TIMES else None
+        found.append(
+            [
+                title,
+                *(None if each is None else f"{plain(each)} ms" for each in shown),
+                *_ratio(metric),
+            ]
+        )
+    if any(side.failed for side in both):
+        found.append(["failed", *(f"{side.failed:,}" for side in both), None, None])
+    return found
+
+
+def _ratio(metric: "MetricVerdict | None") -> tuple[str | None, str | None]:
+    if metric is None or metric.ratio is None:
+        return None, None
+    ratio, low, high = metric.ratio
+    return f"{ratio:.3f}", f"{low:.3f} to {high:.3f}"

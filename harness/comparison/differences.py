@@ -90,6 +90,19 @@ def differences(old: RunRecord, new: RunRecord) -> Iterator[Difference]:
             yield Difference(field=field, old=was, new=now, effect=_effect(field, before, after))
 
 
+def differences_in(
+    block: str, old: Mapping[str, Any], new: Mapping[str, Any]
+) -> Iterator[Difference]:
+    """
+    Yield the same of one *block* of run.json, such as ``backend``.
+    """
+    before, after = dict(_flat(block, old)), dict(_flat(block, new))
+    for field in dict.fromkeys([*before, *after]):
+        was, now = before.get(field), after.get(field)
+        if was != now:
+            yield Difference(field=field, old=was, new=now, effect=_effect(field, before, after))
+
+
 def names_of_fields(*records: RunRecord) -> frozenset[str]:
     """
     Return every name that `Difference.allowed_by` can take: of a field that any run may have, or of

@@ -9,13 +9,13 @@ benchmark's ``extra_info``, and what was measured is under a key of its own, ``t
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from harness.errors import StoreError, boundary
-from harness.gating.alternation import Alternation, Side, TimedAnswer, TimedCase
+from harness.gating.alternation import Alternation, Load, LoadedSide, Side, TimedAnswer, TimedCase
 from harness.runs.record import SuiteReference
 
 OWN, FORMAT = "toolcall_harness", 1
@@ -45,6 +45,9 @@ def spell_benchmark(measured: Alternation) -> str:
             "generation": dict(measured.generation),
             "hardware": dict(measured.hardware),
             "left_out": dict(measured.left_out),
+            "old_backend": dict(measured.old_backend),
+            "became": list(measured.became),
+            "load": None if measured.load is None else _spelled_load(measured.load),
         },
     }
     return json.dumps(data, indent=2, allow_nan=False) + "\n"
@@ -92,6 +95,52 @@ def _measured(data: Mapping[str, Any], own: Mapping[str, Any]) -> Alternation:
         ),
         left_out=own["left_out"],
         measured=data["datetime"],
+        # Files of earlier versions have none of these.
+        old_backend=dict(own.get("old_backend") or {}),
+        became=tuple(map(str, own.get("became") or ())),
+        load=None if own.get("load") is None else _load(own["load"]),
+    )
+
+
+def _spelled_load(load: Load) -> dict[str, Any]:
+    return {
+        "concurrency": load.concurrency,
+        "cases": [
+            {"id": case.id} | {side: _rows(getattr(case, side)) for side in _SIDES}
+            for case in load.cases
+        ],
+        **{
+            side: {
+                "answers": _rows(getattr(load, side).answers),
+                "failed": getattr(load, side).failed,
+                "seconds": getattr(load, side).seconds,
+            }
+            for side in _SIDES
+        },
+    }
+
+
+def _load(given: Mapping[str, Any]) -> Load:
+    sides = {
+        side: LoadedSide(
+            answers=tuple(map(_answer, given[side]["answers"])),
+            failed=int(given[side]["failed"]),
+            seconds=_time(given[side]["seconds"]),
+        )
+        for side in _SIDES
+    }
+    return Load(
+        concurrency=int(given["concurrency"]),
+        old=sides["old"],
+        new=sides["new"],
+        cases=tuple(
+            TimedCase(
+                id=str(case["id"]),
+                old=tuple(map(_answer, case["old"])),
+                new=tuple(map(_answer, case["new"])),
+            )
+            for case in given["cases"]
+        ),
     )
 
 
@@ -112,33 +161,39 @@ def _benchmark(measured: Alternation, side: Side) -> dict[str, Any]:
         "param": side,
         "extra_info": {
             "checkpoint": dict(checkpoint),
-            "answers": [
-                {
-                    "case": case,
-                    "latency_ms": answer.latency_ms,
-                    "ttft_ms": answer.ttft_ms,
-                    "output_tokens": answer.output_tokens,
-                }
-                for case, answer in answers
-            ],
+            "answers": [{"case": case} | _row(answer) for case, answer in answers],
         },
         "options": {},
         "stats": {**stats.as_dict(), "data": stats.data, "iterations": 1},
     }
 
 
+def _rows(answers: Sequence[TimedAnswer]) -> list[dict[str, Any]]:
+    return [_row(answer) for answer in answers]
+
+
+def _row(answer: TimedAnswer) -> dict[str, Any]:
+    return {
+        "latency_ms": answer.latency_ms,
+        "ttft_ms": answer.ttft_ms,
+        "output_tokens": answer.output_tokens,
+    }
+
+
 def _answers(rows: list[dict[str, Any]]) -> dict[str, list[TimedAnswer]]:
     found: dict[str, list[TimedAnswer]] = {}
     for row in rows:
-        ttft, tokens = row["ttft_ms"], row["output_tokens"]
-        found.setdefault(row["case"], []).append(
-            TimedAnswer(
-                latency_ms=_time(row["latency_ms"]),
-                ttft_ms=None if ttft is None else _time(ttft),
-                output_tokens=None if tokens is None else int(tokens),
-            )
-        )
+        found.setdefault(row["case"], []).append(_answer(row))
     return found
+
+
+def _answer(row: Mapping[str, Any]) -> TimedAnswer:
+    ttft, tokens = row["ttft_ms"], row["output_tokens"]
+    return TimedAnswer(
+        latency_ms=_time(row["latency_ms"]),
+        ttft_ms=None if ttft is None else _time(ttft),
+        output_tokens=None if tokens is None else int(tokens),
+    )
 
 
 def _time(value: Any) -> float:

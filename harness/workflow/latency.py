@@ -7,21 +7,34 @@ the order old, new, new, old in one process, the next case begins with the new o
 taken from it is the ratio of the two, case by case. A drift that is even over four answers cancels.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
 
-from harness.backends.base import Backend, Generation, Request
+from harness.backends.base import (
+    Backend,
+    BackendOptions,
+    Generation,
+    Loadable,
+    Request,
+    Watched,
+)
 from harness.backends.registry import open_backend
-from harness.errors import BackendError, ExitCode
+from harness.checkpoints.reference import is_served
+from harness.comparison.differences import names_of_fields
+from harness.errors import BackendError, ExitCode, UsageError
 from harness.gating.alternation import (
     Alternation,
+    Load,
+    LoadedSide,
     Side,
     TimedAnswer,
     TimedCase,
     judge_alternation,
+    judge_load,
 )
 from harness.gating.gate import exit_code
 from harness.gating.policy import Policy
@@ -33,6 +46,7 @@ from harness.suites.files import load_suite
 from harness.suites.selection import select
 from harness.suites.suite import Case, Suite
 from harness.transcript import Key, Transcript
+from harness.wording import suggest
 from harness.workflow.options import (
     Progress,
     RunOptions,
@@ -41,6 +55,9 @@ from harness.workflow.options import (
     suite_reference,
 )
 from harness.workflow.project import Project, open_project
+
+_FILLS = 4
+# How often a block of requests under load fills all places.
 
 _ROUND: tuple[tuple[Side, ...], ...] = (("old", "new", "new", "old"), ("new", "old", "old", "new"))
 
@@ -55,6 +72,8 @@ class JudgedTimes:
     policy: Policy
     metrics: Mapping[str, MetricVerdict]
     """The times that the policy limits."""
+    under_load: Mapping[str, MetricVerdict]
+    """The same under load: advisory."""
     verdict: Word
     exit: ExitCode
 
@@ -62,7 +81,19 @@ class JudgedTimes:
         """
         Return the verdict in JSON types, with what was measured and on which machine.
         """
-        measured = self.measured
+        measured, load = self.measured, self.measured.load
+        under_load = (
+            {}
+            if load is None
+            else {
+                "load": {
+                    "concurrency": load.concurrency,
+                    "old": _summed(load.old),
+                    "new": _summed(load.new),
+                    "metrics": to_json(self.under_load),
+                }
+            }
+        )
         return {
             "verdict": self.verdict,
             "exit": int(self.exit),
@@ -74,7 +105,20 @@ class JudgedTimes:
             "left_out": dict(measured.left_out),
             "hardware": dict(measured.hardware),
             "policy": self.policy.source,
+            **({} if measured.advisory is None else {"advisory": measured.advisory}),
+            **under_load,
         }
+
+
+def _summed(side: LoadedSide) -> dict[str, Any]:
+    return {
+        "answers": len(side.answers),
+        "failed": side.failed,
+        "seconds": side.seconds,
+        "answers_per_s": side.answers_per_s,
+        "output_tokens_per_s": side.tokens_per_s,
+        **side.times(),
+    }
 
 
 def alternate(
@@ -135,6 +179,7 @@ def time_checkpoints(
     project: Project | None = None,
     options: RunOptions | None = None,
     rounds: int = 1,
+    load: int | None = None,
     progress: Progress | None = None,
     today: date | None = None,
 ) -> Alternation:
@@ -142,7 +187,8 @@ def time_checkpoints(
     Open two checkpoints and time them on a suite.
 
     The tags and the limit of *options* choose the cases; without a limit, 24 evenly spread ones.
-    What is about a run (repeats, order, latency, batch size) is ignored.
+    What is about a run (repeats, order, latency, batch size) is ignored. With *load*, two servers
+    are timed with so many requests in flight as well.
 
     Raises:
         HarnessError: of the kind that fits.
@@ -153,11 +199,13 @@ def time_checkpoints(
     chosen = select(whole, options.choice)
     cases = chosen if options.limit is not None else latency_sample(chosen)
     generation = generation_for(whole, options)
-    options = replace(options, batch_size=1, order=None)
-    opening = options.backend_options(whole, progress=progress)
+    if load is not None and not (is_served(old) and is_served(new)):
+        raise UsageError("--load N is for two models behind URLs, openai: or completions:")
+    options = replace(options, batch_size=load or 1, order=None)
+    mixed = is_served(old) != is_served(new)
     with (
-        closing(open_backend(old, opening)) as before,
-        closing(open_backend(new, opening)) as after,
+        closing(open_backend(old, _opening(old, options, whole, progress, mixed))) as before,
+        closing(open_backend(new, _opening(new, options, whole, progress, mixed))) as after,
     ):
         progress.expect(4 * rounds * len(cases))
         started = now()
@@ -171,11 +219,19 @@ def time_checkpoints(
             rounds=rounds,
             advance=progress.advance,
         )
+        loaded = (
+            None
+            if load is None
+            else _under_load(shown, before, after, generation, load, rounds, progress)
+        )
         return Alternation(
             suite=suite_reference(whole),
             old=before.checkpoint.to_json(),
             new=after.checkpoint.to_json(),
-            backend=serving(after, options).to_json(),
+            backend=_alone(after, options),
+            old_backend=_alone(before, options),
+            became=_became(before, after),
+            load=loaded,
             generation=generation.to_json(),
             hardware=hardware(),
             cases=timed,
@@ -184,18 +240,126 @@ def time_checkpoints(
         )
 
 
-def judge_times(measured: Alternation, policy: Policy) -> JudgedTimes:
+def _opening(
+    text: str, options: RunOptions, suite: Suite, progress: Progress, mixed: bool
+) -> BackendOptions:
     """
-    Judge measured times by *policy*; the worst verdict decides.
+    Return how to open a checkpoint. Where only one of two is served (*mixed*), what only the other
+    kind can have is left out.
     """
-    metrics = judge_alternation(policy, measured)
-    verdict = worst(metric.verdict for metric in metrics.values())
+    opening = options.backend_options(suite, progress=progress)
+    if not mixed:
+        return opening
+    if is_served(text):
+        return replace(opening, device=None, dtype=None)
+    return replace(
+        opening, tokenizer=None, concurrency=None, api_key_env=None, request_timeout=None
+    )
+
+
+def _alone(backend: Backend, options: RunOptions) -> dict[str, Any]:
+    block = serving(backend, options).to_json()
+    # A server was opened for a load; timed alone, it got one request at a time.
+    return block | {"batch": 1} if "server" in block else block
+
+
+def _became(*backends: Backend) -> tuple[str, ...]:
+    return tuple(
+        change
+        for backend in backends
+        if isinstance(backend, Watched)
+        for change in backend.changes()
+    )
+
+
+def _under_load(
+    suite: Suite,
+    old: Backend,
+    new: Backend,
+    generation: Generation,
+    load: int,
+    rounds: int,
+    progress: Progress,
+) -> Load:
+    """
+    Time both with *load* requests in flight, a block of requests each: old, new, new, old.
+    """
+    assert isinstance(old, Loadable)
+    assert isinstance(new, Loadable)
+    backends: Mapping[Side, Loadable] = {"old": old, "new": new}
+    # A block is long enough for its beginning and its end to weigh little.
+    repeats = max(1, -(-_FILLS * load // len(suite.cases)))
+    asked = [
+        request(suite, case, Key(case.id, repeat, 0))
+        for repeat in range(repeats)
+        for case in suite.cases
+    ]
+    progress.expect(4 * rounds * len(asked))
+    answers: dict[Side, list[Transcript]] = {"old": [], "new": []}
+    seconds: dict[Side, float] = {"old": 0.0, "new": 0.0}
+    for round_ in range(rounds):
+        for side in _ROUND[round_ % 2]:
+            begun = time.perf_counter()
+            for answer in backends[side].answer_under_load(asked, generation):
+                answers[side].append(answer)
+                progress.advance(1)
+            seconds[side] += time.perf_counter() - begun
+    return _loaded(load, suite.cases, answers, seconds)
+
+
+def _loaded(
+    load: int,
+    cases: Sequence[Case],
+    answers: Mapping[Side, Sequence[Transcript]],
+    seconds: Mapping[Side, float],
+) -> Load:
+    by_case: dict[Side, dict[str, list[Transcript]]] = {"old": {}, "new": {}}
+    for side, made in answers.items():
+        for answer in made:
+            by_case[side].setdefault(answer.key.case, []).append(answer)
+    timed = []
+    for case in cases:
+        taken: dict[Side, list[Transcript]] = {
+            side: by_case[side].get(case.id, []) for side in by_case
+        }
+        if not _untimed(taken):
+            both = {side: _times(each) for side, each in taken.items()}
+            timed.append(TimedCase(id=case.id, old=both["old"], new=both["new"]))
+    sides = {
+        side: LoadedSide(
+            answers=_times([each for each in made if each.error is None]),
+            failed=sum(each.error is not None for each in made),
+            seconds=seconds[side],
+        )
+        for side, made in answers.items()
+    }
+    return Load(concurrency=load, old=sides["old"], new=sides["new"], cases=tuple(timed))
+
+
+def judge_times(
+    measured: Alternation, policy: Policy, *, allow: Collection[str] = ()
+) -> JudgedTimes:
+    """
+    Judge measured times by *policy*; the worst verdict decides. Fields in *allow* may differ
+    between servers. Times that are advisory decide nothing.
+
+    Raises:
+        UsageError: for a field to allow that no run has.
+    """
+    known = names_of_fields() if allow else frozenset()
+    for name in allow:
+        if name not in known:
+            raise UsageError(f"unknown field {name!r} to allow{suggest(name, known)}")
+    metrics = judge_alternation(policy, measured, allow)
+    verdict = worst(metric.verdict for metric in metrics.values() if not metric.advisory)
+    advisory = measured.advisory is not None
     return JudgedTimes(
         measured=measured,
         policy=policy,
         metrics=metrics,
+        under_load={} if measured.load is None else judge_load(policy, measured.load),
         verdict=verdict,
-        exit=exit_code(verdict, policy),
+        exit=ExitCode.PASS if advisory else exit_code(verdict, policy),
     )
 
 

@@ -9,6 +9,8 @@ import random
 import re
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -17,16 +19,19 @@ from typing import Any
 import pytest
 
 from harness.backends.base import BackendOptions, Generation, Request
+from harness.backends.served import client
 from harness.checkpoints.checkpoint import Checkpoint
 from harness.checkpoints.reference import SCHEMES, Reference
 from harness.cli.main import main
-from harness.errors import BackendError, StoreError, UsageError
+from harness.errors import BackendError, ExitCode, StoreError, UsageError
 from harness.gating.alternation import Alternation, judge_alternation
 from harness.gating.policy import default_policy, read_policy
 from harness.transcript import Timing, Transcript
 from harness.workflow.benchmark_json import read_benchmark, spell_benchmark
-from harness.workflow.latency import time_checkpoints
+from harness.workflow.latency import judge_times, time_checkpoints
 from harness.workflow.options import RunOptions
+
+from ..backends.fault_server import Asked, FaultServer, fault_server
 
 asked: list[tuple[str, str]] = []
 """Which checkpoint answered which case, in the order it happened."""
@@ -389,3 +394,158 @@ def test_what_was_measured_is_shown_where_it_cannot_be_written(
 
     assert 2 == main(["latency", "say", a, a, "--quiet", "--benchmark-json", str(project)])
     assert "pass (exit 0)" in capsys.readouterr().out
+
+
+# Servers
+
+
+@pytest.fixture
+def servers(project: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[FaultServer]]:
+    monkeypatch.setattr(client, "FIRST_WAIT", 0.01)
+    with fault_server() as one, fault_server() as other:
+        yield [one, other]
+
+
+def url(server: FaultServer) -> str:
+    return f"openai:cand@{server.url}"
+
+
+def slowly(seconds: float) -> Callable[[Asked], bool]:
+    """
+    Take *seconds* before the first token and as many after it.
+    """
+
+    def fault(request: Asked) -> bool:
+        if not request.asks:
+            return False
+        time.sleep(seconds)
+        return False
+
+    return fault
+
+
+def test_two_servers_are_compared_by_what_they_say_of_themselves(servers: list[FaultServer]):
+    one, other = servers
+    other.pages["/version"] = {"version": "0.33.0"}
+    found = timed(url(one), url(other), options=RunOptions(limit=6))
+    refused = judge_times(found, default_policy())
+    allowed = judge_times(found, default_policy(), allow=["backend.server.version"])
+
+    assert ("not_comparable", ExitCode.UNDECIDED) == (refused.verdict, refused.exit)
+    assert "backend.server.version was 0.32.0 and is 0.33.0; " in (
+        refused.metrics["latency_ms_p50"].reason
+    )
+    assert "not_comparable" != allowed.verdict
+    with pytest.raises(UsageError, match="unknown field 'version2'"):
+        judge_times(found, default_policy(), allow=["version2"])
+
+
+def test_a_server_that_changes_while_it_is_timed_is_not_comparable(servers: list[FaultServer]):
+    one, other = servers
+
+    def updated(request: Asked) -> bool:
+        if request.asks:
+            other.pages["/version"] = {"version": "0.33.0"}
+        return False
+
+    other.faults.append(updated)
+    judged = judge_times(timed(url(one), url(other)), default_policy())
+
+    assert "not_comparable" == judged.verdict
+    assert "version was 0.32.0 and is 0.33.0" in judged.metrics["latency_ms_p50"].reason
+
+
+def test_a_slower_server_regresses(servers: list[FaultServer]):
+    one, other = servers
+    one.faults.append(slowly(0.02))
+    other.faults.append(slowly(0.04))
+    policy = read_policy('[limits]\nttft_ms_p50 = "+10%"\nlatency_ms_p50 = "+10%"\n', "p")
+    options = RunOptions(limit=8)
+
+    assert {"regressed"} == {
+        each.verdict
+        for each in judge_times(
+            timed(url(one), url(other), options=options), policy
+        ).metrics.values()
+    }
+    assert "pass" == judge_times(timed(url(other), url(one), options=options), policy).verdict
+
+
+def test_a_server_and_a_checkpoint_that_runs_here_are_advisory(
+    servers: list[FaultServer], capsys: Any
+):
+    local = model("here", 500)
+    served = ["--api-key-env", "SERVED_KEY", "--dtype", "float32"]
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("SERVED_KEY", "sk-canary-0123456789")
+        code = main(["latency", "say", url(servers[0]), local, "--limit", "8", *served])
+
+    shown = capsys.readouterr().out
+    assert ExitCode.PASS == code
+    assert "(regressed)" in shown
+    assert "- advisory: one is behind a server and the other runs here" in shown
+    assert servers[0].answered
+
+
+def test_load_is_measured_apart(servers: list[FaultServer], capsys: Any):
+    now, most = [0], [0]
+    lock = threading.Lock()
+
+    def counted(request: Asked) -> bool:
+        if not request.asks:
+            return False
+        with lock:
+            now[0] += 1
+            most[0] = max(most[0], now[0])
+        time.sleep(0.02)
+        with lock:
+            now[0] -= 1
+        return False
+
+    for server in servers:
+        server.faults.append(counted)
+    alone = timed(url(servers[0]), url(servers[1]), options=RunOptions(limit=6))
+    assert 1 == most[0]
+    loaded = timed(url(servers[0]), url(servers[1]), options=RunOptions(limit=6), load=4)
+
+    assert 4 == most[0]
+    assert alone.backend == loaded.backend
+    assert 1 == loaded.backend["batch"]
+    assert loaded.load is not None
+    assert (4, 6) == (loaded.load.concurrency, len(loaded.load.cases))
+    for side in (loaded.load.old, loaded.load.new):
+        # Four times four requests at least, in whole rounds of six cases, twice.
+        assert 36 == len(side.answers)
+        assert 36 / side.seconds == side.answers_per_s
+        assert side.tokens_per_s is not None
+        assert math.isclose(3 * side.answers_per_s, side.tokens_per_s)
+    judged = judge_times(loaded, default_policy())
+    assert judged.under_load["latency_ms_p50"].advisory
+    Path("times.json").write_text(spell_benchmark(loaded))
+    assert loaded == read_benchmark(Path("times.json"))
+    main(["latency", "--stored", "times.json"])
+    shown = capsys.readouterr().out
+    assert "under load: 4 requests in flight, in alternation" in shown
+    assert "answers a second" in shown
+    told = judged.to_json()["load"]
+    assert {"answers_per_s", "output_tokens_per_s", "ttft_ms_p95"} <= told["new"].keys()
+
+
+def test_answers_that_fail_under_load_are_counted(servers: list[FaultServer]):
+    def busy(request: Asked) -> bool:
+        if request.asks and request.question == "Say 3.":
+            request.send({"error": "no"}, 400)
+            return True
+        return False
+
+    servers[1].faults.append(busy)
+    found = timed(url(servers[0]), url(servers[1]), options=RunOptions(limit=6), load=2)
+
+    assert found.load is not None
+    assert (0, 4) == (found.load.old.failed, found.load.new.failed)
+    assert ["c0", "c1", "c2", "c4", "c5"] == [case.id for case in found.load.cases]
+
+
+def test_only_servers_can_be_loaded(servers: list[FaultServer]):
+    with pytest.raises(UsageError, match="--load N is for two models behind URLs"):
+        timed(url(servers[0]), model("here", 5), load=4)

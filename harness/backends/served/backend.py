@@ -175,6 +175,22 @@ class ServedBackend(ABC):
         """
         Answer *requests*, as many at once as the server is to get, each as soon as it is there.
         """
+        return self._answers(requests, generation, timed=False)
+
+    def answer_under_load(
+        self, requests: Sequence[Request], generation: Generation
+    ) -> Iterator[Transcript]:
+        """
+        Answer *requests* as `answer` does, but as streams, and time each.
+
+        A clock starts when a request is sent, not when it begins to wait for its turn here.
+        """
+        for group in self._answers(requests, generation, timed=True):
+            yield from group
+
+    def _answers(
+        self, requests: Sequence[Request], generation: Generation, *, timed: bool
+    ) -> Iterator[Sequence[Transcript]]:
         self._check(requests)
         waiting = iter(requests)
         asked: dict[Future[Reply], tuple[Request, Any]] = {}
@@ -191,13 +207,16 @@ class ServedBackend(ABC):
                         failed.append(made)
                         continue
                     payload, kept = made
-                    asked[self._client.submit(self.path, payload)] = (request, kept)
+                    future = (
+                        self._stream(payload) if timed else self._client.submit(self.path, payload)
+                    )
+                    asked[future] = (request, kept)
                 if failed:
                     yield failed
                 if not asked:
                     return
                 done, _ = wait(asked, return_when=FIRST_COMPLETED)
-                yield [self._read(future, *asked.pop(future)) for future in done]
+                yield [self._read(future, *asked.pop(future), timed=timed) for future in done]
         finally:
             for future in asked:
                 future.cancel()
