@@ -457,8 +457,8 @@ def test_a_server_that_changes_while_it_is_timed_is_not_comparable(servers: list
 
 def test_a_slower_server_regresses(servers: list[FaultServer]):
     one, other = servers
-    one.faults.append(slowly(0.02))
-    other.faults.append(slowly(0.04))
+    one.faults.append(slowly(0.01))
+    other.faults.append(slowly(0.15))
     policy = read_policy('[limits]\nttft_ms_p50 = "+10%"\nlatency_ms_p50 = "+10%"\n', "p")
     options = RunOptions(limit=8)
 
