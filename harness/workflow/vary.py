@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
-from harness.documents import write_yaml
+from harness.documents import read_document, write_yaml
 from harness.files import write_folder
+from harness.suites.environment import FILES
 from harness.suites.files import SUITE_FILE, load_suite
 from harness.suites.parse import parse_suite
 from harness.suites.suite import Suite
@@ -45,14 +46,23 @@ def vary_suite(
         UsageError: if the folder is in the way, or the suite cannot be varied in this way.
         SuiteError: if the suite cannot be read.
     """
-    whole = load_suite(project.suite(suite), today=today)
+    source = project.suite(suite)
+    whole = load_suite(source, today=today)
     varied = parse_suite(vary(whole, variation), f"the variant of {whole.name}")
     folder = out or project.suites / varied.name
     cases = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in varied.document["cases"])
     settings = {**varied.document, "tools": "tools.json", "cases": "cases.jsonl"}
+    world = read_document(source / SUITE_FILE).value.get("environment")
+    if world is not None:
+        settings["environment"] = world  # as it is written, which names files
     write_folder(
         folder,
         {
+            **{
+                name: (source / name).read_text("utf-8")
+                for name in (world or {}).values()
+                if isinstance(name, str) and name.endswith(FILES)
+            },
             SUITE_FILE: write_yaml(settings),
             "tools.json": json.dumps(varied.document["tools"], indent=1, ensure_ascii=False) + "\n",
             "cases.jsonl": cases,

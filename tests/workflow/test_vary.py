@@ -156,6 +156,34 @@ def test_a_variant_checks_as_a_suite_and_says_what_comes_next(
     assert "already exists" in capsys.readouterr().err
 
 
+def test_the_environment_of_an_executed_suite_goes_with_it(capsys: pytest.CaptureFixture[str]):
+    folder = Path("suites/desk")
+    folder.mkdir()
+    search = {"name": "search", "parameters": {"properties": {"query": {"type": "string"}}}}
+    suite = {
+        "format": 1,
+        "name": "desk",
+        "version": "1.0.0",
+        "tools": [search, {"name": "close"}],
+        "environment": {
+            "kind": "documents",
+            "tool": "search",
+            "corpus": "corpus.jsonl",
+            "fixed": {"close": "Closed."},
+        },
+        "cases": [{"id": "c1", "prompt": "How much leave do I have?", "relevant": {"a": 1}}],
+    }
+    (folder / "suite.yaml").write_text(json.dumps(suite), "utf-8")
+    (folder / "corpus.jsonl").write_text('{"id": "a", "text": "25 days of leave."}\n', "utf-8")
+
+    assert 0 == main(["suite", "vary", "desk", "--tools", "shuffled"])
+    varied, whole = load_suite(Path("suites/desk-shuffled")), load_suite(folder)
+    assert varied.environment == whole.environment
+    assert ["close", "search"] == [tool.name for tool in varied.cases[0].tools]
+    assert 2 == main(["suite", "vary", "desk", "--tools", "renamed"])
+    assert "names its tools in its environment" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     "words", [["distractors"], ["distractors", "0"], ["distractors", "many"], ["sorted"]]
 )

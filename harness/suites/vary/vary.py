@@ -71,6 +71,8 @@ def vary(suite: Suite, variation: Variation) -> dict[str, Any]:
         raise UsageError(f"{suite.name} is a variant itself; vary {of}, all at once")
     if variation.tools is not None and not suite.declare_tools:
         raise UsageError(f"{suite.name} shows no tools (declare_tools: false); drop --tools")
+    if variation.tools == "renamed" and "environment" in suite.document:
+        raise UsageError(f"{suite.name} names its tools in its environment; drop --tools renamed")
     document: Mapping[str, Any] = suite.document
     if variation.tools == "shuffled":
         document = shuffled(document, variation.seed)
