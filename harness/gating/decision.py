@@ -3,11 +3,12 @@ Two stored runs compared, and the verdict on the new one.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 
 from harness.comparison.compare import Comparison
 from harness.gating.gate import gate
+from harness.gating.notes import noise
 from harness.gating.policy import Policy
 from harness.gating.verdict import Verdict
 from harness.runs.store import StoredRun
@@ -54,6 +55,10 @@ def decide(
         allow=allow,
         baseline=compared.old.folder.name,
     )
+    rate = compared.comparison.rates["accuracy"]
+    if rate.broken or rate.fixed:
+        said = noise(compared.old.record, compared.new.record)
+        verdict = replace(verdict, notes=(*verdict.notes, *said))
     return Gated(
         old=compared.old, new=compared.new, comparison=compared.comparison, verdict=verdict
     )

@@ -14,6 +14,7 @@ from harness.gating.evidence import FEWEST_GROUPS, FEWEST_TO_PASS, effect, few_g
 from harness.gating.policy import Policy
 from harness.gating.slices import losses_by_tag
 from harness.gating.verdict import MetricVerdict
+from harness.runs.record import RunRecord
 from harness.stats import smallest_detectable_drop
 from harness.wording import count, named, points
 
@@ -65,6 +66,23 @@ def notes(
     for metric in metrics.values():
         if metric.advisory:
             yield metric.reason
+
+
+def noise(old: RunRecord, new: RunRecord) -> Iterator[str]:
+    """
+    Yield notes on servers that answered one prompt otherwise when they were asked again, before the
+    run: so may they have answered its cases, which then flip by chance.
+    """
+    for name, record in (("baseline", old), ("candidate", new)):
+        seen = record.environment.extra.get("noise")
+        if not isinstance(seen, Mapping):
+            continue
+        asked, differing = seen.get("asked"), seen.get("differing")
+        if isinstance(asked, int) and isinstance(differing, int) and differing > 0:
+            yield (
+                f"the {name}'s server answered one prompt otherwise {differing} of {asked} times, "
+                "so flips may be chance; `harness aa` measures how many"
+            )
 
 
 def _about_format(comparison: Comparison, accuracy: PairedRate) -> Iterator[str]:

@@ -10,13 +10,13 @@ from datetime import date
 from pathlib import Path
 from typing import Any, Self
 
-from harness.backends.base import Backend, Generation, Templated, Watched
+from harness.backends.base import Backend, Generation, Stability, Templated, Watched
 from harness.backends.registry import open_backend
 from harness.canonical import digest
 from harness.checkpoints.checkpoint import Checkpoint
 from harness.dialects.registry import spoken_by
 from harness.errors import BackendError, StoreError, UsageError
-from harness.provenance import date_today, environment, hardware, now, packages
+from harness.provenance import Environment, date_today, environment, hardware, now, packages
 from harness.runs.record import RunRecord, Selection, make_record
 from harness.runs.runner import keys, latency_sample
 from harness.runs.runner import run as ask
@@ -171,8 +171,7 @@ def run_opened(plan: RunPlan, backend: Backend, progress: Progress) -> StoredRun
         resume = can_resume(folder, suite=whole.document, plan=begun_with)
         if not resume:
             discard_run(folder)
-    if options.preflight:
-        check(backend, shown, progress)
+    noise = check(backend, shown, progress) if options.preflight else None
     started = now()
     with start_run(folder, suite=whole.document, plan=begun_with, resume=resume) as writer:
         _answer(plan, shown, backend, writer, progress)
@@ -185,11 +184,19 @@ def run_opened(plan: RunPlan, backend: Backend, progress: Progress) -> StoredRun
             make_record(
                 results,
                 **made_with,
-                environment=environment(plan.project.root),
+                environment=_environment(plan, noise),
                 started=started,
                 finished=now(),
             )
         )
+
+
+def _environment(plan: RunPlan, noise: Stability | None) -> Environment:
+    """
+    Return where a run is made, with how stable the answers of its server were just before.
+    """
+    here = environment(plan.project.root)
+    return here if noise is None else replace(here, extra={"noise": noise.to_json()})
 
 
 def _answer(

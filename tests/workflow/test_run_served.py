@@ -247,6 +247,44 @@ def test_one_server_is_not_asked_again_for_two_runs(project: Path, server: Fault
     assert "has no digest of weights to tell whether the run was" in found.verdict.notes[0]
 
 
+def test_an_answer_cut_off_in_its_thinking_is_truncated(project: Path, server: FaultServer):
+    def thinks(request: Asked) -> bool:
+        if not request.asks or "c3." not in request.question:
+            return False
+        message = {"role": "assistant", "content": None, "reasoning": "Let me see"}
+        request.choose({"message": message, "finish_reason": "length"})
+        return True
+
+    server.faults.append(thinks)
+    record = run(server, "a").record
+
+    assert {"c3": "truncated"} == {
+        case.id: case.status for case in record.cases if case.status != "correct"
+    }
+
+
+def test_noise_of_a_server_is_kept_and_said_where_cases_flip(project: Path, server: FaultServer):
+    drawn = iter(range(10**6))
+
+    def drifts(request: Asked) -> bool:
+        # What the preflight asks to see whether answers are stable.
+        if request.body is not None and request.body.get("max_tokens") == 24:
+            request.chat(content=f"answer {next(drawn)}")
+            return True
+        return False
+
+    run(server, "old")
+    server.faults.append(drifts)
+    same = run(server, "same")
+    server.model = answering("c3")
+    flipped = run(server, "flipped")
+
+    assert {"asked": 10, "differing": 9} == flipped.record.environment.extra["noise"]
+    said = "the candidate's server answered one prompt otherwise 9 of 10 times, so flips may be"
+    assert any(note.startswith(said) for note in gate(Path("runs/old"), flipped).verdict.notes)
+    assert not any("otherwise" in note for note in gate(Path("runs/old"), same).verdict.notes)
+
+
 def test_a_self_test_asks_in_other_numbers(project: Path, server: FaultServer):
     found = run_self_test("ask", f"openai:cand@{server.url}", out=project / "aa")
 
