@@ -30,7 +30,7 @@ class Native:
     """
 
     name = "native"
-    version = 2
+    version = 3
     stops: tuple[str, ...] = ()
 
     def recognises(self, template: str) -> bool:

@@ -13,7 +13,7 @@ from harness.dialects.native import NATIVE
 from harness.dialects.readers.lost import UNCLOSED, declared, text_reading
 from harness.dialects.registry import dialect as by_name
 from harness.dialects.registry import names
-from harness.messages import Tool
+from harness.messages import REASONING_KEYS, Tool
 from harness.transcript import Transcript
 
 
@@ -30,7 +30,9 @@ def read(
     that a server left in the content come before those that it read.
 
     A call is unfinished only if the answer was cut off: if the model ended the answer itself, as
-    `Transcript.finish_reason` or a stop token in the text shows, the call is malformed.
+    `Transcript.finish_reason` or a stop token in the text shows, the call is malformed. A message
+    that was cut off (finish reason ``length``) and holds nothing but thinking is an unfinished
+    attempt.
 
     Raises:
         ValueError: for a transcript of an error: it has no answer that could be judged.
@@ -54,6 +56,8 @@ def _of_message(
 ) -> Reading:
     content = _content(message)
     called = bool(holds_calls(message) or message.get("tool_calls") or message.get("function_call"))
+    if not called and not content and (cut := _cut_thinking(message, transcript.finish_reason)):
+        return Reading(attempts=(cut,))
     if not called and content is not None and dialect.name not in _OF_SERVERS:
         return _of_text(dialect, content, transcript, tools, lenient=lenient)
     server = ANTHROPIC if holds_calls(message) or dialect.name == ANTHROPIC.name else NATIVE
@@ -68,6 +72,26 @@ def _of_message(
         return replace(reading, attempts=told.attempts, text=told.text)
     left = _left_in_content(dialect, content, tools, transcript.opened, lenient=lenient)
     return reading if left is None else _joined(left, reading)
+
+
+def _cut_thinking(message: Mapping[str, Any], finish_reason: str | None) -> Attempt | None:
+    """
+    Return what is left of an answer that ends inside its thinking: nobody knows whether a call was
+    to follow.
+    """
+    if finish_reason != "length":
+        return None
+    thought = next((message[key] for key in REASONING_KEYS if message.get(key)), None)
+    if not isinstance(thought, str):
+        return None
+    return Attempt(
+        name=None,
+        arguments=None,
+        raw=thought,
+        start=0,
+        problem="the answer ends inside its thinking",
+        unfinished=True,
+    )
 
 
 def _of_text(

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from harness.dialects.base import Dialect
 from harness.dialects.command import COMMAND_A
 from harness.dialects.harmony import HARMONY
 from harness.dialects.hermes import HERMES
@@ -190,6 +191,27 @@ def test_a_call_in_thinking_is_unfinished_where_the_answer_was_cut_off(
     reading = read(HERMES, _transcript(output=f"<think>Maybe {CALL}", finish_reason=reason))
 
     assert [cut] == [attempt.unfinished for attempt in reading.attempts]
+
+
+@pytest.mark.parametrize("dialect", [NATIVE, HERMES])
+@pytest.mark.parametrize("key", ["reasoning", "reasoning_content"])
+@pytest.mark.parametrize("content", [None, ""])
+def test_a_message_that_was_cut_off_while_the_model_thought_is_unfinished(
+    dialect: Dialect, key: str, content: str | None
+):
+    def found(message: dict[str, Any], reason: str | None = "length") -> list[bool]:
+        reading = read(dialect, _transcript(message=message, finish_reason=reason))
+        return [attempt.unfinished for attempt in reading.attempts]
+
+    thought = {"role": "assistant", "content": content, key: "Let me see"}
+
+    assert [True] == found(thought)
+    assert [] == found(thought, "stop")
+    assert [] == found({**thought, "content": "It is"})
+    assert [] == found({**thought, key: ""})
+    assert [False] == found(
+        {**thought, "tool_calls": [{"function": {"name": "g", "arguments": "{}"}}]}
+    )
 
 
 def test_a_call_in_the_content_that_nobody_reads_is_an_attempt():
