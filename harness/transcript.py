@@ -15,12 +15,13 @@ from harness.canonical import canonical_json, parse_json
 
 class Key(NamedTuple):
     """
-    Which answer this is: case id, repeat from 0, turn from 0.
+    Which answer this is: case id, repeat, turn and, of an executed case, step; all from 0.
     """
 
     case: str
     repeat: int = 0
     turn: int = 0
+    step: int = 0
 
     @property
     def as_written(self) -> str:
@@ -28,7 +29,58 @@ class Key(NamedTuple):
         The key as a line of transcripts.jsonl has it. People count turns from 1, the file from 0:
         a message that names a line says it in the file's own words.
         """
-        return canonical_json(self._asdict())
+        fields = self._asdict()
+        if not self.step:
+            del fields["step"]  # most suites have none
+        return canonical_json(fields)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolResult:
+    """
+    What one call of an answer returned, as the model was told.
+    """
+
+    text: str
+    """At most as many characters as the model is shown."""
+    length: int | None = None
+    """How many characters there were before it was cut; None if it was not."""
+    documents: tuple[str, ...] | None = None
+    """The ids of the documents that it brought back, best first; None if it was no search."""
+
+    def to_json(self) -> dict[str, Any]:
+        """
+        Return the result as a line of transcripts.jsonl holds it, without what is absent.
+        """
+        row: dict[str, Any] = {"text": self.text}
+        if self.length is not None:
+            row["length"] = self.length
+        if self.documents is not None:
+            row["documents"] = list(self.documents)
+        return row
+
+    @classmethod
+    def from_json(cls, row: Any) -> Self:
+        """
+        Read what `to_json` gives.
+
+        Raises:
+            ValueError: if it is something else.
+        """
+        if not isinstance(row, Mapping) or not isinstance(row.get("text"), str):
+            raise ValueError('a result of a tool needs "text"')
+        length, documents = row.get("length"), row.get("documents")
+        if length is not None and (isinstance(length, bool) or not isinstance(length, int)):
+            raise ValueError("the length of a tool's result must be a whole number")
+        if documents is not None and (
+            not isinstance(documents, list) or not all(isinstance(each, str) for each in documents)
+        ):
+            raise ValueError("the documents of a tool's result must be a list of ids")
+        return cls(
+            text=row["text"],
+            length=length,
+            documents=None if documents is None else tuple(documents),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +120,8 @@ class Transcript:
     margin: float | None = None
     """How much likelier the called tool was than the runner-up: a difference of log probabilities,
     in nats (`harness.backends.margins`); None where that is unknown."""
+    results: tuple[ToolResult, ...] | None = None
+    """What each call of this answer returned, in their order; None where none was executed."""
 
     def to_json(self) -> dict[str, Any]:
         """
@@ -78,6 +132,8 @@ class Transcript:
             line["repeat"] = self.key.repeat
         if self.key.turn:
             line["turn"] = self.key.turn
+        if self.key.step:
+            line["step"] = self.key.step
         answer = ("output", "opened", "message", "error")
         for name in (*answer, "output_tokens", "finish_reason", "margin"):
             value = getattr(self, name)
@@ -87,6 +143,8 @@ class Transcript:
             line["latency_ms"] = self.timing.latency_ms
             if self.timing.ttft_ms is not None:
                 line["ttft_ms"] = self.timing.ttft_ms
+        if self.results is not None:
+            line["results"] = [result.to_json() for result in self.results]
         return line
 
     @classmethod
@@ -99,7 +157,7 @@ class Transcript:
         """
         if (plain := _plain(line)) is not None:
             return cls(
-                key=Key(plain.case, plain.repeat, plain.turn),
+                key=Key(plain.case, plain.repeat, plain.turn, plain.step),
                 output=plain.output,
                 opened=plain.opened or None,
                 output_tokens=plain.output_tokens,
@@ -141,11 +199,14 @@ class Transcript:
             raise ValueError(
                 f"case {case!r}: 'message' is not an assistant message with content or tool_calls"
             )
+        results = row.get("results")
+        if results is not None and not isinstance(results, list):
+            raise ValueError(f"case {case!r}: 'results' has the wrong type")
         latency = _number(row, "latency_ms")
         tokens = _count(row, "output_tokens", None)
         reason = row.get("finish_reason")
         return cls(
-            key=Key(case, _count(row, "repeat", 0) or 0, _count(row, "turn", 0) or 0),
+            key=Key(case, *(_count(row, name, 0) or 0 for name in ("repeat", "turn", "step"))),
             output=row.get("output"),
             opened=row.get("opened") or None,
             message=row.get("message"),
@@ -156,6 +217,7 @@ class Transcript:
             if latency is None
             else Timing(latency_ms=latency, ttft_ms=_number(row, "ttft_ms")),
             margin=_margin(row),
+            results=None if results is None else tuple(map(ToolResult.from_json, results)),
         )
 
 
@@ -185,11 +247,12 @@ def _decoder() -> Any:
         ("output", str),
         ("repeat", count, 0),
         ("turn", count, 0),
+        ("step", count, 0),
         ("opened", str | None, None),
         ("output_tokens", count | None, None),
         ("finish_reason", str | None, None),
         ("margin", float | None, None),
-        *((name, None, None) for name in ("message", "error", "latency_ms")),
+        *((name, None, None) for name in ("message", "error", "latency_ms", "results")),
     ]
     return msgspec.json.Decoder(msgspec.defstruct("Plain", fields, forbid_unknown_fields=True))
 

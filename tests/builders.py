@@ -21,7 +21,7 @@ from harness.runs.serving import Serving
 from harness.scoring.breakdowns import confusion
 from harness.scoring.cases import score_case
 from harness.scoring.metrics import measure
-from harness.scoring.results import CaseResult, TurnResult
+from harness.scoring.results import CaseResult, Execution, Finding, TurnResult
 from harness.suites.suite import (
     Abstention,
     Calls,
@@ -180,6 +180,46 @@ def judge(
         for index in range(len(answers))
     ]
     return score_case(asked, given, lambda made, _: read[made.output or ""], repeat=repeat)
+
+
+def executed(id: str = "c1", *, turn: TurnResult | None = None, **fields: Any) -> CaseResult:
+    """
+    Make the result of an executed case that came to *fields* of `Execution`.
+    """
+    plain: dict[str, Any] = {
+        "stop": "answered",
+        "steps": (),
+        "findings": (),
+        "called": True,
+        "said": True,
+    }
+    answered = TurnResult(
+        expects="either",
+        follows_result=False,
+        calls=(),
+        findings=(),
+        status="correct",
+        status_lenient="correct",
+    )
+    return CaseResult(
+        id=id,
+        repeat=0,
+        digest=digest(id),
+        group=None,
+        tags=(),
+        must_pass=False,
+        quarantined=False,
+        forbids_extra_calls=True,
+        turns=(turn or answered,),
+        executed=Execution(**{**plain, **fields}),
+    )
+
+
+def finding(code: str, detail: str = "?") -> Finding:
+    """
+    Make a finding.
+    """
+    return Finding(code=code, detail=detail)
 
 
 def judge_turn(

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.canonical import canonical_json
-from harness.transcript import Key, Timing, Transcript
+from harness.transcript import Key, Timing, ToolResult, Transcript
 
 MILLISECONDS = st.floats(min_value=0, max_value=1e14)
 ANSWERS = st.one_of(
@@ -22,10 +22,21 @@ ANSWERS = st.one_of(
 TRANSCRIPTS = st.builds(
     lambda answer, **fields: Transcript(**answer, **fields),
     ANSWERS,
-    key=st.builds(Key, st.text(min_size=1), st.integers(0, 9), st.integers(0, 9)),
+    key=st.builds(
+        Key, st.text(min_size=1), st.integers(0, 9), st.integers(0, 9), step=st.integers(0, 9)
+    ),
     output_tokens=st.none() | st.integers(0, 4096),
     finish_reason=st.sampled_from([None, "stop", "length", "tool_calls"]),
     timing=st.none() | st.builds(Timing, latency_ms=MILLISECONDS, ttft_ms=st.none() | MILLISECONDS),
+    results=st.none()
+    | st.lists(
+        st.builds(
+            ToolResult,
+            text=st.text(),
+            length=st.none() | st.integers(0, 9999),
+            documents=st.none() | st.lists(st.text()).map(tuple),
+        )
+    ).map(tuple),
 )
 
 

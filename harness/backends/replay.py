@@ -7,7 +7,7 @@ docs/replay.md has every key.
 
 import gzip
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -133,9 +133,11 @@ class ReplayBackend:
     def _stored(self, key: Key) -> Transcript:
         found = self._transcripts.get(key)
         if found is not None:
-            return found
+            # What the calls of an executed case return is made again.
+            return found if found.results is None else replace(found, results=None)
         repeat = f", repeat {key.repeat}" if key.repeat else ""
         turn = f", turn {key.turn + 1}" if key.turn else ""
+        turn += f", step {key.step}" if key.step else ""
         missing = f"no line for case {key.case!r}{repeat}{turn} in {self._checkpoint.reference}"
         return Transcript(key=key, error=missing)
 

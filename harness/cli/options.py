@@ -302,6 +302,17 @@ def add_opened(command: Parser) -> None:
     )
 
 
+def add_environment(command: Parser) -> None:
+    """
+    ``--environment``.
+    """
+    command.add_argument(
+        "--environment",
+        metavar="MODULE:CLASS",
+        help="the Python class that an executed suite names and may run (default: no code is run)",
+    )
+
+
 def run_options(arguments: argparse.Namespace) -> "RunOptions":
     """
     Return the run options in *arguments*: each option has the name of its field, and a field

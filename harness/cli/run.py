@@ -13,6 +13,7 @@ from harness.cli.options import (
     add_choice,
     add_command,
     add_detail,
+    add_environment,
     add_opened,
     add_out,
     add_preflight,
@@ -67,6 +68,7 @@ def add_parser(commands: Commands) -> None:
         "--latency", action="store_true", help="also time 24 fixed cases, one answer at a time"
     )
     add_tool_names(command)
+    add_environment(command)
     add_opened(command)
     add_detail(command, progress=True)
 

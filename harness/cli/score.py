@@ -8,6 +8,7 @@ from harness.cli.options import (
     add_command,
     add_detail,
     add_dialect,
+    add_environment,
     add_opened,
     add_out,
     add_root,
@@ -45,6 +46,7 @@ def add_parser(commands: Commands) -> None:
     add_dialect(command, "that of the run")
     add_tool_names(command)
     add_opened(command)
+    add_environment(command)
     add_out(command, "the new run's folder")
     add_detail(command, progress=True)
 
@@ -72,6 +74,7 @@ def run(arguments: argparse.Namespace) -> int:
             dialect=arguments.dialect,
             tool_names=arguments.tool_names,
             opened=arguments.opened,
+            environment=arguments.environment,
             out=arguments.out,
             progress=progress,
         )

@@ -16,7 +16,7 @@ from harness.errors import RecordError
 from harness.runs.record import MetricValue, RunRecord
 from harness.scoring.breakdowns import Confusion, confusion_of
 from harness.scoring.columns import Columns, objects
-from harness.scoring.metrics import PERCENTILES, RATES, Percentile, Rate
+from harness.scoring.metrics import PERCENTILES, RATES, TURN, Percentile, Rate, applicable
 from harness.scoring.results import CaseResult
 
 if TYPE_CHECKING:
@@ -156,7 +156,9 @@ def compare(old: RunRecord, new: RunRecord) -> Comparison:
         quarantined=_ids(paired.where(quarantined)),
         differences=tuple(differences(old, new)),
         rates=_rates(scored),
-        values={name: _values(each, scored) for name, each in PERCENTILES.items()},
+        values={
+            name: _values(each, scored) for name, each in applicable(PERCENTILES, after).items()
+        },
         old_run=old.metrics,
         new_run=new.metrics,
         tags=_tags(scored),
@@ -361,7 +363,7 @@ def _rates(scored: _Pairs) -> dict[str, PairedRate]:
     names = objects(scored.after.ids)[scored.new]
     groups = scored.after.groups.objects()[scored.new]
     rates = {}
-    for name, rate in RATES.items():
+    for name, rate in applicable(RATES, scored.after).items():
         counts = np.array([_counts(rate, *pair) for pair in pairs], np.int64).reshape(-1, 5)[of]
         kept = counts[:, 2] > 0
         rates[name] = paired_rate(
@@ -390,7 +392,9 @@ def _values(percentile: Percentile, scored: _Pairs) -> PairedValues:
 
     if percentile.kind == "length":
         scored = scored.where(scored.before.correct[scored.old] & scored.after.correct[scored.new])
-    old, new, pair = _turns(scored)
+    old, new, pair = scored.old, scored.new, np.arange(len(scored.new))
+    if percentile.per is TURN:
+        old, new, pair = _turns(scored)
     was, now = percentile.column(scored.before)[old], percentile.column(scored.after)[new]
     kept = ~np.isnan(was) & ~np.isnan(now)
     before, after = was[kept].tolist(), now[kept].tolist()

@@ -129,6 +129,7 @@ def _settings(record: RunRecord) -> dict[str, Any]:
         "suite.name": suite.name,
         "suite.version": suite.version,
         "suite.digest": suite.digest,
+        **({"suite.environment": suite.environment} if suite.environment is not None else {}),
         **dict(_flat("selection", selection.to_json())),
         "selection.complete": selection.complete,
         "scorer_version": record.scorer_version,

@@ -159,6 +159,9 @@ def _valid(year: int | None, month: int, day: int) -> Day | None:
     return (year, month, day) if 1 <= month <= 12 and 1 <= day <= longest else None
 
 
+_BEYOND_TWENTY = re.compile(r"(?i:(?:twen|thir|for|fif|six|seven|eigh|nine)ty-\w+)")
+# Not a twenty and a five: such a number is left a word.
+
 _PIECE = re.compile(r"[^\W\d_]+|\d+(?:\.\d+)?")
 
 
@@ -168,6 +171,8 @@ def _joined(text: str, start: int) -> Iterator[Token]:
     """
     if re.search(r"[^\W\d_]\W*_?\d", text) or re.search(r"\d[^\W\d_]+[-_/.]*\d", text):
         yield Token(kind="identifier", value=fold(text), text=text, start=start)
+    elif _BEYOND_TWENTY.fullmatch(text):
+        yield Token(kind="word", value=fold(text), text=text, start=start)
     else:
         yield from _pieces(text, start)
 

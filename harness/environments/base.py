@@ -56,6 +56,8 @@ class Environment(Protocol):
     - no episode changes what another one sees;
     - a call never raises: an error is a text for the model;
     - states are JSON, and a call that only reads leaves them as they were.
+
+    One that searches documents may have an attribute ``k``: how many come back at most.
     """
 
     def begin(self, case: Case) -> Episode:

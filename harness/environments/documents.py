@@ -170,6 +170,7 @@ class DocumentsEnvironment:
 
     def __init__(self, settings: Mapping[str, Any]) -> None:
         self.index = Index(settings["corpus"], k1=settings.get("k1", K1), b=settings.get("b", B))
+        self.k: int = settings.get("k", K)
         self._settings = settings
 
     def begin(self, case: Case) -> "DocumentsEpisode":

@@ -235,6 +235,13 @@ class TablesEpisode:
         # Rows are replaced, never changed, so that the suite's own can be shared until then.
         self._tables = {name: list(rows) for name, rows in state.items()}
         self._operations = operations
+        self._highest = {
+            name: max((row["id"] for row in rows if isinstance(row["id"], int)), default=0)
+            for name, rows in state.items()
+        }
+        self._given: dict[str, int] = {}
+        # The last number that each table gave as an id: one that was deleted never comes again, so
+        # that it does not matter whether it was deleted before or after another row was added.
 
     def call(self, tool: str, arguments: Mapping[str, Any]) -> Returned:
         """
@@ -303,10 +310,10 @@ class TablesEpisode:
         rows = self._tables[table]
         taken = {str(each["id"]) for each in rows}
         if "id" not in row:
-            numbers = [each["id"] for each in rows if isinstance(each["id"], int)]
-            new = max(numbers, default=0) + 1
+            new = self._given.get(table, self._highest[table]) + 1
             while str(new) in taken:
                 new += 1
+            self._given[table] = new
             row = {"id": new, **row}
         elif str(row["id"]) in taken:
             raise _GivenUpError(f"Error: {table} already has an entry {row['id']!r}.")

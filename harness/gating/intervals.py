@@ -20,7 +20,9 @@ def of_change(name: str, comparison: Comparison) -> tuple[float, float] | None:
 
     Of a rate, in shares; of a length or a time, that of the ratio of new to old, less 1.
     """
-    paired = comparison.metrics[name]
+    paired = comparison.metrics.get(name)
+    if paired is None:
+        return None
     if isinstance(paired, PairedRate):
         return of_rate(name, paired)
     if METRICS[name].kind == "time":

@@ -43,14 +43,14 @@ def not_comparable(name: str, limit: Limit, comparison: Comparison, why: str) ->
         reason=f"{METRICS[name].title}: not compared: {why}",
         rule="runs that were made differently are not compared",
         limit=limit.text,
-        pairs=comparison.metrics[name].pairs,
+        pairs=_pairs(name, comparison),
         advisory=METRICS[name].kind == "time",
     )
 
 
 def _judge(name: str, limit: Limit, comparison: Comparison, policy: Policy) -> MetricVerdict:
     lengths = sum(METRICS[each].kind == "length" for each in policy.limits)
-    if not comparison.metrics[name].pairs:
+    if not _pairs(name, comparison):
         return _without_pairs(name, limit, comparison)
     match METRICS[name].kind:
         case "rate":
@@ -58,10 +58,18 @@ def _judge(name: str, limit: Limit, comparison: Comparison, policy: Policy) -> M
             return nothing_changed(found) if comparison.unchanged and limit.margin else found
         case "length":
             return judge_lengths(name, limit, comparison.values[name], policy.alpha, lengths)
+        case "mean":
+            raise ValueError(f"no policy limits {name}")
         case "time":
             if why := apart(comparison):
                 return not_comparable(name, limit, comparison, why)
             return judge_times(name, limit, comparison.values[name])
+
+
+def _pairs(name: str, comparison: Comparison) -> int:
+    # Metrics of executed cases are not there where there are none.
+    paired = comparison.metrics.get(name)
+    return 0 if paired is None else paired.pairs
 
 
 def _with_budget(

@@ -22,7 +22,7 @@ from typing import Any, Literal
 import jsonschema
 
 from harness.errors import PolicyError
-from harness.scoring.metrics import METRICS, RATES, Metric, Percentile, Rate
+from harness.scoring.metrics import METRICS, RATES, Mean, Metric, Percentile, Rate
 
 OnInconclusive = Literal["warn", "block"]
 
@@ -187,6 +187,10 @@ def _limit(name: str, spelled: str, where: str) -> Limit:
         )
     if isinstance(metric, Rate) and size >= 1:
         raise PolicyError(f"{where}: {spelled!r} allows everything; {_example(metric)}")
+    if isinstance(metric, Mean) or (metric.executed and isinstance(metric, Percentile)):
+        raise PolicyError(
+            f"{where}: {metric.title} is shown and not gated; limit {metric.limit_instead} instead"
+        )
     if isinstance(metric, Percentile) and metric.limit_instead:
         raise PolicyError(
             f"{where}: a high quantile of so few times is mostly chance; limit "

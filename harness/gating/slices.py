@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from harness.comparison.compare import Comparison
-from harness.comparison.paired import PairedRate
+from harness.comparison.paired import PairedRate, rate_of
 from harness.gating.evidence import flipped, p_value
 from harness.gating.policy import Limit, Policy
 from harness.gating.rates import judge_rate, nothing_changed
@@ -82,7 +82,8 @@ def losses_by_tag(comparison: Comparison, policy: Policy) -> Iterator[str]:
 
 
 def _slice(comparison: Comparison, tag: str, name: str) -> PairedRate:
-    return comparison.rates[name].only(set(comparison.tags.get(tag, ())))
+    rate = comparison.rates.get(name)
+    return rate_of(()) if rate is None else rate.only(set(comparison.tags.get(tag, ())))
 
 
 def _unmeasured(tag: str, name: str, limit: Limit) -> MetricVerdict:

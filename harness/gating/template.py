@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from harness.gating.policy import DEFAULT_TEXT, example_limit, policy_schema
-from harness.scoring.metrics import METRICS, Metric, Percentile
+from harness.scoring.metrics import METRICS, Mean, Metric, Percentile
 
 _HEAD = """\
 # The policy of `harness gate`: every key there is. Lines that begin with #KEY are settings to
@@ -57,7 +57,7 @@ def _limits(built_in: Mapping[str, str]) -> Iterator[str]:
     may_have = {
         name: metric
         for name, metric in METRICS.items()
-        if not (isinstance(metric, Percentile) and metric.limit_instead)
+        if not (isinstance(metric, Percentile | Mean) and metric.limit_instead)
     }
     yield "#[limits]"
     yield from (_limit(may_have[name], limit) for name, limit in built_in.items())

@@ -252,7 +252,9 @@ def offenders(comparison: Comparison) -> tuple[Block, ...]:
     for name, rate in RATES.items():
         if rate.event is None:
             continue
-        paired = comparison.rates[name]
+        paired = comparison.rates.get(name)
+        if paired is None:
+            continue
         for label, ids in (("New", paired.broken), ("Gone", paired.fixed)):
             if ids:
                 blocks.append(Paragraph(text=f"{label}, {rate.event}:"))

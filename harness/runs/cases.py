@@ -11,7 +11,7 @@ import msgspec
 
 from harness.errors import RecordError
 from harness.scoring.columns import Columns
-from harness.scoring.results import CaseResult
+from harness.scoring.results import CaseResult, Execution
 
 FIRST = b'\n"cases":[\n'
 """What comes before the first case; each is a line."""
@@ -59,6 +59,7 @@ class _Case(msgspec.Struct, gc=False):
     quarantined: bool
     forbids_extra_calls: bool
     turns: tuple[_Turn, ...]
+    executed: Execution | None = None
 
 
 _DECODER = msgspec.json.Decoder(CaseResult)

@@ -27,8 +27,8 @@ from harness.runs.serving import Serving
 from harness.scoring.breakdowns import Confusion, confusion
 from harness.scoring.cases import SCORER_VERSION
 from harness.scoring.columns import Columns
-from harness.scoring.metrics import METRICS, Counts, Quantile, measure
-from harness.scoring.results import CaseResult, Finding, Status, TurnResult
+from harness.scoring.metrics import METRICS, Average, Counts, Quantile, measure
+from harness.scoring.results import CaseResult, Change, Execution, Finding, Status, TurnResult
 from harness.stats import wilson
 from harness.suites.selection import Choice
 from harness.suites.suite import Expects
@@ -44,6 +44,18 @@ class SuiteReference:
     version: str
     digest: str
     released: bool = False
+    environment: str | None = None
+    """The digest of what answered its calls (`harness.suites.environment.EnvironmentSpec`); None if
+    they were only judged."""
+
+    def to_json(self) -> dict[str, Any]:
+        """
+        Return the ``suite`` block of run.json; what a suite has not is left out.
+        """
+        block = _fields(self)
+        if self.environment is None:
+            del block["environment"]
+        return block
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,12 +153,12 @@ class RunRecord:
         return self.generation.do_sample and not self.columns.repeats.any()
 
 
-def with_interval(name: str, measured: Counts | Quantile) -> MetricValue:
+def with_interval(name: str, measured: Counts | Quantile | Average) -> MetricValue:
     """
     Complete what `harness.scoring.metrics` counted by its interval and its direction.
     """
     better = METRICS[name].higher_is_better
-    if isinstance(measured, Quantile):
+    if isinstance(measured, Quantile | Average):
         return MetricValue(
             value=measured.value,
             hits=None,
@@ -183,7 +195,7 @@ def encode(record: RunRecord) -> str:
         "format": FORMAT if record.digests else FORMAT_WITHOUT_DIGESTS,
         "harness_version": record.harness_version,
         "scorer_version": record.scorer_version,
-        "suite": _fields(record.suite),
+        "suite": record.suite.to_json(),
         "selection": record.selection.to_json() | {"complete": record.selection.complete},
         "checkpoint": record.checkpoint.to_json(),
         "backend": record.backend.to_json(),
@@ -354,23 +366,33 @@ def _case(case: CaseResult) -> dict[str, Any]:
         "forbids_extra_calls": case.forbids_extra_calls,
         "status": case.status,
         "status_lenient": case.status_lenient,
-        "turns": [
-            {
-                "expects": turn.expects,
-                "follows_result": turn.follows_result,
-                "calls": [dict(call) for call in turn.calls],
-                "findings": [_fields(finding) for finding in turn.findings],
-                "status": turn.status,
-                "status_lenient": turn.status_lenient,
-                "pairs": [list(pair) for pair in turn.pairs],
-                "finish_reason": turn.finish_reason,
-                "output_tokens": turn.output_tokens,
-                "latency_ms": turn.latency_ms,
-                "ttft_ms": turn.ttft_ms,
-                "margin": turn.margin,
-            }
-            for turn in case.turns
-        ],
+        "turns": [_turn(turn) for turn in case.turns],
+        **({} if case.executed is None else {"executed": _execution(case.executed)}),
+    }
+
+
+def _execution(executed: Execution) -> dict[str, Any]:
+    return _fields(executed) | {
+        "steps": [_turn(step) for step in executed.steps],
+        "findings": [_fields(finding) for finding in executed.findings],
+        "changes": [_fields(change) for change in executed.changes],
+    }
+
+
+def _turn(turn: TurnResult) -> dict[str, Any]:
+    return {
+        "expects": turn.expects,
+        "follows_result": turn.follows_result,
+        "calls": [dict(call) for call in turn.calls],
+        "findings": [_fields(finding) for finding in turn.findings],
+        "status": turn.status,
+        "status_lenient": turn.status_lenient,
+        "pairs": [list(pair) for pair in turn.pairs],
+        "finish_reason": turn.finish_reason,
+        "output_tokens": turn.output_tokens,
+        "latency_ms": turn.latency_ms,
+        "ttft_ms": turn.ttft_ms,
+        "margin": turn.margin,
     }
 
 
@@ -385,12 +407,26 @@ def _read_case(data: Mapping[str, Any]) -> CaseResult:
         must_pass=data.get("must_pass", False),
         quarantined=data.get("quarantined", False),
         forbids_extra_calls=data.get("forbids_extra_calls", True),
-        turns=tuple(_read_turns(data)),
+        turns=tuple(_read_turns(data["turns"], data)),
+        executed=_read_execution(data["executed"], data) if "executed" in data else None,
     )
 
 
-def _read_turns(data: Mapping[str, Any]) -> Iterable[TurnResult]:
-    for turn in data["turns"]:
+def _read_execution(executed: Mapping[str, Any], data: Mapping[str, Any]) -> Execution:
+    return Execution(
+        **{
+            **executed,
+            "steps": tuple(_read_turns(executed["steps"], data)),
+            "findings": tuple(Finding(**finding) for finding in executed["findings"]),
+            "changes": tuple(Change(**change) for change in executed["changes"]),
+        }
+    )
+
+
+def _read_turns(
+    turns: Iterable[Mapping[str, Any]], data: Mapping[str, Any]
+) -> Iterable[TurnResult]:
+    for turn in turns:
         yield TurnResult(
             expects=cast(Expects, turn["expects"]),
             follows_result=turn.get("follows_result", False),

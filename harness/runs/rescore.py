@@ -7,6 +7,7 @@ from dataclasses import replace
 from types import MappingProxyType
 
 from harness.dialects.registry import spoken_by
+from harness.environments.opening import open_environment
 from harness.runs.record import make_record
 from harness.runs.store import StoredRun, read_transcripts_by_key
 from harness.scoring.score import judge, only
@@ -14,12 +15,16 @@ from harness.transcript import Key, Transcript
 
 
 def rejudge(
-    stored: StoredRun, instead: Mapping[Key, Transcript] = MappingProxyType({})
+    stored: StoredRun,
+    instead: Mapping[Key, Transcript] = MappingProxyType({}),
+    *,
+    allowed: str | None = None,
 ) -> StoredRun:
     """
     Judge a run's stored text with today's dialect and scorer. Nothing on disk is changed.
 
-    The answers in *instead* take the place of the stored ones.
+    The answers in *instead* take the place of the stored ones. *allowed* is the code that may be
+    run for an executed suite.
     """
     suite = stored.suite()
     dialect = spoken_by(stored.record.checkpoint)
@@ -27,7 +32,14 @@ def rejudge(
     cases = only(suite.cases, {case.id for case in stored.record.cases})
     old = stored.record
     record = make_record(
-        judge(cases, transcripts, dialect, old.backend.tool_names),
+        judge(
+            cases,
+            transcripts,
+            dialect,
+            old.backend.tool_names,
+            environment=open_environment(suite, allowed),
+            max_steps=suite.max_steps,
+        ),
         suite=old.suite,
         selection=old.selection,
         checkpoint=replace(old.checkpoint, dialect_version=dialect.version),

@@ -21,10 +21,10 @@ from harness.transcript import Key, Timing, Transcript
 LATENCY_SAMPLE = 24
 """How many cases `harness run --latency` times."""
 
-_WINDOW = 1024
+WINDOW = 1024
 # How many requests a backend gets at once: enough to batch by length, few enough for memory.
 
-_SHUFFLED_WINDOW = 48
+SHUFFLED_WINDOW = 48
 # The same for a shuffled run: a backend that batches by length would give most prompts their old
 # neighbours back if it got all of them.
 
@@ -46,7 +46,8 @@ def shuffled(asked: Iterable[Key], order: int) -> list[Key]:
     """
     Return *asked* in the order given by the number *order*, the same everywhere.
     """
-    return sorted(asked, key=lambda key: digest([order, *key]))
+    # Without the step: every case of a wave is at its own.
+    return sorted(asked, key=lambda key: digest([order, key.case, key.repeat, key.turn]))
 
 
 def with_opened(transcript: Transcript, opened: str | None) -> Transcript:
@@ -104,44 +105,76 @@ def run(
     pending: Iterator[tuple[Case, Key]] = (
         (case, key) for case in suite.cases for key in keys([case], repeats) if key not in done
     )
-    size = _WINDOW
+    size = WINDOW
     if order is not None:
         cases = {case.id: case for case in suite.cases}
         mixed = shuffled((key for _, key in pending), order)
-        pending, size = ((cases[key.case], key) for key in mixed), _SHUFFLED_WINDOW
-    timings: dict[Key, Timing] = {}
-    if latency:
-        sample = [(case, Key(case.id)) for case in latency_sample(suite.cases)]
-        alone = [request(suite, case, key) for case, key in sample if key not in done]
-        for transcript in backend.answer_alone(alone, generation):
-            if transcript.timing is not None:
-                timings[transcript.key] = transcript.timing
-            progress(1)
+        pending, size = ((cases[key.case], key) for key in mixed), SHUFFLED_WINDOW
+    timings = timed_alone(suite, backend, generation, done, progress) if latency else {}
     while window := list(islice(pending, size)):
         asked = [request(suite, case, key, drafts.get(key)) for case, key in window]
-        missing = {key for _, key in window}
-        for group in backend.answer(asked, generation):
-            timed = [
-                replace(transcript, timing=timings[transcript.key])
-                if transcript.key in timings
-                else transcript
-                for transcript in (with_opened(each, opened) for each in group)
-            ]
-            for transcript in timed:
-                if transcript.key not in missing:
-                    raise BackendError(
-                        f"backend {backend.describe().get('name')} answered case "
-                        f"{transcript.key.case!r}, which was not asked or is answered already"
-                    )
-                missing.remove(transcript.key)
-            sink(timed)
-            progress(len(timed))
-        if missing:
-            raise BackendError(
-                f"backend {backend.describe().get('name')} returned no answer for "
-                f"{len(missing)} of {len(window)} requests, the first of them case "
-                f"{min(missing).case!r}"
-            )
+        for group in exchange(backend, asked, generation, timings=timings, opened=opened):
+            sink(group)
+            progress(len(group))
+
+
+def timed_alone(
+    suite: Suite,
+    backend: Backend,
+    generation: Generation,
+    done: Collection[Key],
+    progress: Callable[[int], None],
+) -> dict[Key, Timing]:
+    """
+    Return the times of a sample of first turns, each answered alone.
+    """
+    timings: dict[Key, Timing] = {}
+    sample = [(case, Key(case.id)) for case in latency_sample(suite.cases)]
+    alone = [request(suite, case, key) for case, key in sample if key not in done]
+    for transcript in backend.answer_alone(alone, generation):
+        if transcript.timing is not None:
+            timings[transcript.key] = transcript.timing
+        progress(1)
+    return timings
+
+
+def exchange(
+    backend: Backend,
+    asked: Sequence[Request],
+    generation: Generation,
+    *,
+    timings: Mapping[Key, Timing] = MappingProxyType({}),
+    opened: str | None = None,
+) -> Iterator[list[Transcript]]:
+    """
+    Yield the answers to *asked* in groups, each put together with its time, where one was measured.
+
+    Raises:
+        BackendError: if the backend leaves a request without a transcript, or answers what was not
+            asked or twice.
+    """
+    missing = {each.key for each in asked}
+    for group in backend.answer(asked, generation):
+        timed = [
+            replace(transcript, timing=timings[transcript.key])
+            if transcript.key in timings
+            else transcript
+            for transcript in (with_opened(each, opened) for each in group)
+        ]
+        for transcript in timed:
+            if transcript.key not in missing:
+                raise BackendError(
+                    f"backend {backend.describe().get('name')} answered case "
+                    f"{transcript.key.case!r}, which was not asked or is answered already"
+                )
+            missing.remove(transcript.key)
+        yield timed
+    if missing:
+        raise BackendError(
+            f"backend {backend.describe().get('name')} returned no answer for "
+            f"{len(missing)} of {len(asked)} requests, the first of them case "
+            f"{min(missing).case!r}"
+        )
 
 
 def request(suite: Suite, case: Case, key: Key, draft: str | None = None) -> Request:

@@ -93,6 +93,7 @@ class _Keyed:
     case: str
     repeat: int = 0
     turn: int = 0
+    step: int = 0
 
 
 def _by_key_lazily(text: bytes) -> Mapping[Key, Transcript]:
@@ -105,7 +106,7 @@ def _by_key_lazily(text: bytes) -> Mapping[Key, Transcript]:
 
     def lines() -> dict[Key, bytes]:
         found = ((keyed.decode(line), line) for line in text.split(b"\n") if line)
-        return {Key(each.case, each.repeat, each.turn): line for each, line in found}
+        return {Key(each.case, each.repeat, each.turn, each.step): line for each, line in found}
 
     return Lazily(lines, lambda line: Transcript.from_json(line.decode()))
 

@@ -186,6 +186,7 @@ def _decisive(case: CaseResult) -> dict[str, object]:
         "lenient status": case.status_lenient,
         "calls": [canonical_json([dict(call) for call in turn.calls]) for turn in case.turns],
         "findings": [sorted(each.code for each in turn.findings) for turn in case.turns],
+        "steps": [each.code for each in case.executed.findings] if case.executed else [],
         "length": [turn.output_tokens for turn in case.turns],
         "latency": [(turn.latency_ms, turn.ttft_ms) for turn in case.turns],
     }

@@ -85,11 +85,12 @@ class RunWriter:
     def _sort(self, record: RunRecord) -> None:
         path = self.folder / TRANSCRIPTS
         places = {(case.id, case.repeat): place for place, case in enumerate(record.cases)}
-        lines: list[tuple[int, int, bytes]] = []
+        lines: list[tuple[int, int, int, bytes]] = []
         for line in path.read_bytes().splitlines(keepends=True):
             key = Transcript.from_json(line.decode("utf-8")).key
-            lines.append((places.get((key.case, key.repeat), len(places)), key.turn, line))
-        ordered = sorted(lines, key=lambda each: each[:2])
+            place = places.get((key.case, key.repeat), len(places))
+            lines.append((place, key.turn, key.step, line))
+        ordered = sorted(lines, key=lambda each: each[:3])
         if lines != ordered:
             write_text(path, b"".join(line for *_, line in ordered).decode("utf-8"))
 

@@ -143,6 +143,8 @@ def _judge(turn: Turn, tools: Sequence[Tool], reading: Reading) -> _Judgement:
     Return the judgement by the alternative with the fewest findings, the first on a tie.
     """
     declared = {tool.name: tool for tool in tools}
+    if not turn.expectation.alternatives:
+        return _unexpecting(declared, reading)
     judgements = [
         _abstention(alternative, turn, declared, reading)
         if isinstance(alternative, Abstention)
@@ -150,6 +152,16 @@ def _judge(turn: Turn, tools: Sequence[Tool], reading: Reading) -> _Judgement:
         for alternative in turn.expectation.alternatives
     ]
     return min(judgements, key=lambda judgement: judgement.faults)
+
+
+def _unexpecting(declared: Mapping[str, Tool], reading: Reading) -> _Judgement:
+    """
+    Judge an answer of which nothing is expected: whether its calls can be executed.
+    """
+    findings = _readability(reading)
+    for position, attempt in enumerate(reading.attempts):
+        findings += _fitness(attempt, position, declared)
+    return _Judgement(tuple(findings), ())
 
 
 def _abstention(

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar, cast
 
-from harness.scoring.results import CaseResult, Finding, Status, TurnResult
+from harness.scoring.results import CaseResult, Execution, Finding, Status, TurnResult
 from harness.suites.suite import Expects
 
 if TYPE_CHECKING:
@@ -108,6 +108,7 @@ class _Way(NamedTuple):
     quarantined: bool
     forbids_extra_calls: bool
     turns: tuple[Any, ...]
+    executed: tuple[Any, ...] | None
 
 
 class Columns:
@@ -139,15 +140,14 @@ class Columns:
             tags.add(case.tags)
             turns = []
             for turn in case.turns:
-                findings = tuple([(each.code, each.kind, each.call) for each in turn.findings])
-                judged = (turn.expects, turn.follows_result, turn.status, turn.status_lenient)
-                turns.append((*judged, findings))
+                turns.append(_judged(turn))
                 measured.add(Measured(turn.output_tokens, turn.latency_ms, turn.ttft_ms))
                 tools.add(_tool(turn.calls[0]) if turn.calls else None)
                 margins.append(unknown if turn.margin is None else turn.margin)
             first.append(len(margins))
             flags = case.must_pass, case.quarantined, case.forbids_extra_calls
-            ways.add(_Way(*flags, tuple(turns)))
+            executed = None if case.executed is None else _came_to(case.executed)
+            ways.add(_Way(*flags, tuple(turns), executed))
             pairs.add(tuple([pair for turn in case.turns for pair in turn.pairs]))
         self.repeats: Ints = np.array(repeats, dtype=np.int64)
         self.groups = groups.column()
@@ -221,6 +221,48 @@ def _tool(call: Any) -> str:
     return str(call["tool"] if isinstance(call, Mapping) else call.tool)
 
 
+_OUTCOME = (
+    *("stop", "called", "said", "relevant", "found", "recall", "reciprocal_rank", "ndcg"),
+    *("answered", "reached"),
+)
+
+
+def _judged(turn: Any) -> tuple[Any, ...]:
+    findings = tuple([(each.code, each.kind, each.call) for each in turn.findings])
+    return (turn.expects, turn.follows_result, turn.status, turn.status_lenient, findings)
+
+
+def _came_to(executed: Any) -> tuple[Any, ...]:
+    return (
+        tuple([getattr(executed, name) for name in _OUTCOME]),
+        tuple(map(_judged, executed.steps)),
+        tuple([each.code for each in executed.findings]),
+    )
+
+
+def _execution(counted: tuple[Any, ...]) -> Execution:
+    outcome, steps, codes = counted
+    return Execution(
+        **dict(zip(_OUTCOME, outcome, strict=True)),
+        steps=tuple(map(_turn, steps)),
+        findings=tuple(Finding(code=code, detail="") for code in codes),
+    )
+
+
+def _turn(judged: tuple[Any, ...]) -> TurnResult:
+    expects, follows_result, status, lenient, findings = judged
+    return TurnResult(
+        expects=cast(Expects, expects),
+        follows_result=follows_result,
+        calls=(),
+        findings=tuple(
+            Finding(code=code, detail="", kind=kind, call=call) for code, kind, call in findings
+        ),
+        status=cast(Status, status),
+        status_lenient=cast(Status, lenient),
+    )
+
+
 def _case(way: _Way) -> CaseResult:
     return CaseResult(
         id="",
@@ -231,18 +273,6 @@ def _case(way: _Way) -> CaseResult:
         must_pass=way.must_pass,
         quarantined=way.quarantined,
         forbids_extra_calls=way.forbids_extra_calls,
-        turns=tuple(
-            TurnResult(
-                expects=cast(Expects, expects),
-                follows_result=follows_result,
-                calls=(),
-                findings=tuple(
-                    Finding(code=code, detail="", kind=kind, call=call)
-                    for code, kind, call in findings
-                ),
-                status=cast(Status, status),
-                status_lenient=cast(Status, lenient),
-            )
-            for expects, follows_result, status, lenient, findings in way.turns
-        ),
+        turns=tuple(map(_turn, way.turns)),
+        executed=None if way.executed is None else _execution(way.executed),
     )

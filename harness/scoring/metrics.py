@@ -1,5 +1,5 @@
 """
-CaseResults -> the metrics of a run: hits and eligible cases, percentiles.
+CaseResults -> the metrics of a run: hits and eligible cases, means, percentiles.
 
 A metric is one object below, and everything else reads it: measuring here, pairing in
 `harness.comparison`, the rules of the gate, the keys of a policy, the tables of a report. Each has
@@ -9,10 +9,11 @@ its own denominator; a rate over nothing has no value. Intervals are computed by
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar
 
-from harness.scoring.columns import Columns
+from harness.scoring.columns import Coded, Columns
 from harness.scoring.results import ARGUMENT_FAULTS, TOOL_FAULTS, CaseResult, TurnResult
 
 if TYPE_CHECKING:
@@ -38,6 +39,16 @@ class Counts:
 class Quantile:
     """
     A quantile over *eligible* values; None over none.
+    """
+
+    value: float | None
+    eligible: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Average:
+    """
+    A mean over *eligible* values; None over none.
     """
 
     value: float | None
@@ -94,10 +105,13 @@ class Metric:
     meaning: str
     """What is counted, of what, in words."""
     higher_is_better: bool
-    kind: Literal["rate", "length", "time"]
-    """Which rules of the gate apply. Times carry the noise of a machine, lengths do not."""
+    kind: Literal["rate", "length", "time", "mean"]
+    """Which rules of the gate apply. Times carry the noise of a machine, lengths do not; means have
+    none."""
     unit: str
-    """The unit of its value: ``rate``, ``tokens`` or ``ms``."""
+    """The unit of its value: ``rate``, ``tokens``, ``steps``, ``ms`` or ``score``."""
+    executed: bool = False
+    """Whether it is about executed cases: runs without any do not have it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,7 +166,9 @@ class Percentile(Metric):
     higher_is_better: bool = False
     share: float
     """Which: 0.5 is the median."""
-    value: Callable[[Answer], float | None]
+    per: Per[Any] = TURN
+    value: Callable[[Any], float | None]
+    """Return the length or time of one; None if it has none."""
     limit_instead: str | None = None
     """The metric that a policy must limit instead, if this one is mostly noise."""
 
@@ -163,18 +179,21 @@ class Percentile(Metric):
         import numpy as np
 
         found = self.column(cases)
-        counted = np.repeat(cases.scored, np.diff(cases.first)) & ~np.isnan(found)
-        return self.of(found[counted].tolist())
+        counted = cases.scored
+        if self.per is TURN:
+            counted = np.repeat(counted, np.diff(cases.first))
+        return self.of(found[counted & ~np.isnan(found)].tolist())
 
     def column(self, cases: Columns) -> "Floats":
         """
-        Return the value of each turn of *cases*; NaN where it has none.
+        Return the value of each turn, or each case, of *cases*; NaN where it has none.
         """
         import numpy as np
 
-        found = (self.value(each) for each in cases.measured.values)
+        coded: Coded[Any] = cases.measured if self.per is TURN else cases.ways
+        found = (self.value(each) for each in coded.values)
         values = [math.nan if value is None else value for value in found]
-        return np.array(values, dtype=np.float64)[cases.measured.codes]
+        return np.array(values, dtype=np.float64)[coded.codes]
 
     def of(self, values: Sequence[float]) -> Quantile:
         """
@@ -188,6 +207,31 @@ class Percentile(Metric):
         above = min(below + 1, len(ordered) - 1)
         value = ordered[below] + (ordered[above] - ordered[below]) * (position - below)
         return Quantile(value=value, eligible=len(ordered))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mean(Metric):
+    """
+    A mean over the scored cases that have a value. No policy limits it.
+    """
+
+    kind: Literal["mean"] = "mean"
+    unit: str = "score"
+    higher_is_better: bool = True
+    value: Callable[[CaseResult], float | None]
+    limit_instead: str
+    """The metric that a policy must limit instead."""
+
+    def measure(self, cases: Columns) -> Average:
+        """
+        Return the mean over the scored of *cases*.
+        """
+        total, eligible = 0.0, 0
+        for case, many in cases.judged(lambda case: case.scored):
+            if (value := self.value(case)) is not None:
+                total += many * value
+                eligible += many
+        return Average(value=total / eligible if eligible else None, eligible=eligible)
 
 
 # What is eligible and what is a hit, where that takes more than one line
@@ -227,6 +271,14 @@ def ms_per_token(
     if latency_ms is None or ttft_ms is None or (output_tokens or 0) < 2:
         return None
     return (latency_ms - ttft_ms) / ((output_tokens or 0) - 1)
+
+
+def _outcome(case: CaseResult, name: str) -> Any:
+    return None if case.executed is None else getattr(case.executed, name)
+
+
+def _steps(case: CaseResult) -> float | None:
+    return None if case.executed is None else float(len(case.answers))
 
 
 # The metrics, in the order reports show them
@@ -332,9 +384,103 @@ RATES: Mapping[str, Rate[Any]] = _by_name(
         population=lambda case: True,
         hit=lambda case: case.has("schema_violation"),
     ),
+    Rate(
+        name="answer_accuracy",
+        title="right answer",
+        meaning="executed cases with an answer: the final text meets it",
+        higher_is_better=True,
+        executed=True,
+        per=CASE,
+        population=lambda case: _outcome(case, "answered") is not None,
+        hit=lambda case: _outcome(case, "answered"),
+    ),
+    Rate(
+        name="hit_rate",
+        title="document found",
+        meaning="executed cases with relevant documents: one was returned by some call",
+        higher_is_better=True,
+        executed=True,
+        per=CASE,
+        population=lambda case: _outcome(case, "found") is not None,
+        hit=lambda case: _outcome(case, "found"),
+    ),
+    Rate(
+        name="answer_given_hit",
+        title="right answer, given the document",
+        meaning="the hits of hit_rate that have an answer: the final text meets it",
+        higher_is_better=True,
+        executed=True,
+        per=CASE,
+        population=lambda case: (
+            bool(_outcome(case, "found")) and _outcome(case, "answered") is not None
+        ),
+        hit=lambda case: _outcome(case, "answered"),
+    ),
+    Rate(
+        name="unsupported_rate",
+        title="unsupported facts",
+        meaning="executed cases with a final text: a fact in it that nothing holds",
+        higher_is_better=False,
+        executed=True,
+        per=CASE,
+        population=lambda case: bool(_outcome(case, "said")),
+        hit=lambda case: case.has("unsupported_fact"),
+        event="unsupported fact",
+    ),
+    Rate(
+        name="goal_accuracy",
+        title="goal reached",
+        meaning="executed cases with a goal: the end state is what was to be done",
+        higher_is_better=True,
+        executed=True,
+        per=CASE,
+        population=lambda case: _outcome(case, "reached") is not None,
+        hit=lambda case: _outcome(case, "reached"),
+    ),
+    Rate(
+        name="collateral_rate",
+        title="changes beside the goal",
+        meaning="executed cases with a goal: something changed that it does not name",
+        higher_is_better=False,
+        executed=True,
+        per=CASE,
+        population=lambda case: _outcome(case, "reached") is not None,
+        hit=lambda case: case.has("collateral_change"),
+        event="change beside the goal",
+    ),
+)
+
+MEANS: Mapping[str, Mean] = _by_name(
+    *(
+        Mean(
+            name=name,
+            title=title,
+            meaning=f"executed cases with relevant documents that searched: {meaning}",
+            executed=True,
+            value=partial(_outcome, name=field),
+            limit_instead="hit_rate",
+        )
+        for name, field, title, meaning in (
+            ("recall_at_k", "recall", "recall at k", "share of them in the last ranking"),
+            ("reciprocal_rank", "reciprocal_rank", "reciprocal rank", "1 / rank of the first"),
+            ("ndcg_at_k", "ndcg", "nDCG at k", "normalised discounted cumulative gain"),
+        )
+    )
 )
 
 PERCENTILES: Mapping[str, Percentile] = _by_name(
+    Percentile(
+        name="steps_p50",
+        title="steps p50",
+        meaning="median number of answers that an executed case took",
+        unit="steps",
+        kind="length",
+        executed=True,
+        share=0.50,
+        per=CASE,
+        value=_steps,
+        limit_instead="output_tokens_p50",
+    ),
     Percentile(
         name="output_tokens_p50",
         title="output tokens p50",
@@ -392,12 +538,25 @@ PERCENTILES: Mapping[str, Percentile] = _by_name(
     ),
 )
 
-METRICS: Mapping[str, Rate[Any] | Percentile] = MappingProxyType({**RATES, **PERCENTILES})
+METRICS: Mapping[str, Rate[Any] | Percentile | Mean] = MappingProxyType(
+    {**RATES, **MEANS, **PERCENTILES}
+)
 
 
-def measure(results: Iterable[CaseResult] | Columns) -> dict[str, Counts | Quantile]:
+def measure(
+    results: Iterable[CaseResult] | Columns,
+) -> dict[str, Counts | Quantile | Average]:
     """
-    Return every metric of `METRICS` over the scored cases of *results*.
+    Return every metric of `METRICS` that is about such cases over the scored cases of *results*.
     """
     cases = results if isinstance(results, Columns) else Columns(results)
-    return {name: metric.measure(cases) for name, metric in METRICS.items()}
+    return {name: metric.measure(cases) for name, metric in applicable(METRICS, cases).items()}
+
+
+def applicable(metrics: Mapping[str, M], cases: Columns) -> Mapping[str, M]:
+    """
+    Return those of *metrics* that runs with these *cases* have.
+    """
+    if any(way.executed is not None for way in cases.ways.values):
+        return metrics
+    return {name: metric for name, metric in metrics.items() if not metric.executed}

@@ -31,6 +31,13 @@ FINDINGS: Mapping[str, str] = {
     "unfinished_call": "the output ends inside a call",
     "wrong_order": "the right calls in another order than expected",
     "wrong_text": "the answer's text does not meet its constraint",
+    "no_relevant_document": "no document that answers the case was found",
+    "wrong_answer": "the final text is not the expected answer, or there is none",
+    "unsupported_fact": "a fact of the final text that neither tools nor conversation hold",
+    "goal_missed": "the end state is not what was to be done",
+    "collateral_change": "something changed that the goal does not name",
+    "step_limit": "as many answers as a case may take, and still a call",
+    "repeated_step": "the calls of one step were made again in the next",
     "repaired": "the lenient reading had to repair something (a warning)",
 }
 """Every finding code with its meaning. Codes are stable, as stored runs contain them."""
@@ -148,9 +155,86 @@ class TurnResult:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """
+    One difference between the state at the beginning of a case and at its end.
+    """
+
+    table: str
+    row: str
+    """The id of the row."""
+    kind: Literal["changed", "added", "removed"]
+    column: str | None
+    """Of a row that changed; None if it is about the row as a whole."""
+    old: Any
+    new: Any
+    """The values of the column, or the row as a whole."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Execution:
+    """
+    What came of an executed case. What the case does not ask for is None.
+    """
+
+    stop: str
+    """Why it ended: `harness.environments.loop.Stop`."""
+    steps: tuple[TurnResult, ...]
+    """The answers after the first."""
+    findings: tuple[Finding, ...]
+    """About the case as a whole."""
+    called: bool
+    """Whether any call was tried."""
+    said: bool
+    """Whether there is a final text."""
+    relevant: int | None = None
+    """How many documents are relevant."""
+    found: bool | None = None
+    """Whether a relevant document came back from any call; of cases with relevant documents."""
+    recall: float | int | None = None
+    reciprocal_rank: float | int | None = None
+    ndcg: float | int | None = None
+    """Of the last ranking; None if there is none, or no relevant document."""
+    answered: bool | None = None
+    """Whether the final text is the expected answer."""
+    reached: bool | None = None
+    """Whether the end state is what was to be done, changes beside it aside."""
+    changes: tuple[Change, ...] = ()
+    """How the state at the end differs from the one at the beginning."""
+
+    @property
+    def status(self) -> Status:
+        """
+        The worst of what came after the first answer.
+        """
+        return self._worst([step.status for step in self.steps])
+
+    @property
+    def status_lenient(self) -> Status:
+        """
+        The same for the lenient reading. What was run is what the strict one read.
+        """
+        return self._worst([step.status_lenient for step in self.steps])
+
+    def _worst(self, steps: list[Status]) -> Status:
+        faulty = any(finding.code not in WARNINGS for finding in self.findings)
+        whole: Status = "incorrect" if faulty else "correct"
+        return min([*steps, whole], key=PRECEDENCE.index)
+
+    def has(self, *codes: str) -> bool:
+        """
+        Return whether any finding has one of *codes*.
+        """
+        return any(finding.code in codes for finding in self.findings) or any(
+            step.has(*codes) for step in self.steps
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CaseResult:
     """
-    One case, judged; turns are judged independently and the worst decides.
+    One case, judged; turns are judged independently and the worst decides. Of an executed case the
+    first answer is its turn, and what came of it is in `executed`.
     """
 
     id: str
@@ -164,12 +248,15 @@ class CaseResult:
     forbids_extra_calls: bool
     """Whether every turn that expects calls forbids any beyond them."""
     turns: tuple[TurnResult, ...]
+    executed: Execution | None = None
 
     @property
     def status(self) -> Status:
         """
-        The worst of the turns, by `PRECEDENCE`.
+        The worst of the turns, and of what came of them, by `PRECEDENCE`.
         """
+        if self.executed is not None:
+            return min(self.turns[0].status, self.executed.status, key=PRECEDENCE.index)
         if len(self.turns) == 1:
             return self.turns[0].status
         return min((turn.status for turn in self.turns), key=PRECEDENCE.index)
@@ -179,6 +266,9 @@ class CaseResult:
         """
         The same for the lenient reading.
         """
+        if self.executed is not None:
+            both = (self.turns[0].status_lenient, self.executed.status_lenient)
+            return min(both, key=PRECEDENCE.index)
         return min((turn.status_lenient for turn in self.turns), key=PRECEDENCE.index)
 
     @property
@@ -219,6 +309,23 @@ class CaseResult:
 
     def has(self, *codes: str) -> bool:
         """
-        Return whether any turn has a finding with one of *codes*.
+        Return whether any turn has a finding with one of *codes*, or what came of it has.
         """
-        return any(turn.has(*codes) for turn in self.turns)
+        return any(turn.has(*codes) for turn in self.turns) or (
+            self.executed is not None and self.executed.has(*codes)
+        )
+
+    @property
+    def answers(self) -> tuple[TurnResult, ...]:
+        """
+        Every answer: the turns, and the further steps of an executed case.
+        """
+        return self.turns if self.executed is None else self.turns + self.executed.steps
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """
+        Everything that is wrong, answer by answer, then with the case as a whole.
+        """
+        found = [finding for answer in self.answers for finding in answer.findings]
+        return (*found, *(self.executed.findings if self.executed is not None else ()))

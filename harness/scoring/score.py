@@ -3,13 +3,17 @@ Cases x transcripts -> results: each case judged by what was answered.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import takewhile
 
 from harness.dialects.base import Dialect, Reading
 from harness.dialects.reading import read
+from harness.environments.base import Environment
 from harness.messages import Tool
 from harness.scoring.cases import Read, score_case
+from harness.scoring.executed import score_executed
 from harness.scoring.results import CaseResult
 from harness.scoring.tool_names import shown_case, taken_back
+from harness.suites.environment import DEFAULT_STEPS
 from harness.suites.suite import Case
 from harness.transcript import Key, Transcript
 
@@ -19,11 +23,18 @@ def judge(
     transcripts: Mapping[Key, Transcript],
     dialect: Dialect,
     tool_names: str | None = None,
+    *,
+    environment: Environment | None = None,
+    max_steps: int = DEFAULT_STEPS,
 ) -> list[CaseResult]:
     """
     Judge each repeat of every case in *cases*; one without a transcript is an error.
 
-    *tool_names* is the style in which the model saw the tools (`harness.scoring.tool_names`).
+    *tool_names* is the style in which the model saw the tools (`harness.scoring.tool_names`). Where
+    an *environment* is given, the calls of every case are run in it again.
+
+    Raises:
+        TranscriptError: if a call no longer returns what is stored.
     """
     reader = reading_with(dialect)
     repeats = 1 + max((key.repeat for key in transcripts), default=0)
@@ -31,12 +42,32 @@ def judge(
     for case in cases:
         shown = shown_case(case, tool_names)
         for repeat in range(repeats):
+            if environment is not None:
+                results.append(
+                    score_executed(
+                        case,
+                        _steps(case, transcripts, repeat, max_steps),
+                        reader,
+                        environment,
+                        max_steps=max_steps,
+                        repeat=repeat,
+                        tool_names=tool_names,
+                    )
+                )
+                continue
             answers = [
                 transcripts.get(Key(case.id, repeat, turn)) for turn in range(len(case.turns))
             ]
             result = score_case(shown, answers, reader, repeat=repeat)
             results.append(taken_back(result, case, tool_names))
     return results
+
+
+def _steps(
+    case: Case, transcripts: Mapping[Key, Transcript], repeat: int, max_steps: int
+) -> list[Transcript]:
+    keys = (Key(case.id, repeat, 0, step) for step in range(max_steps))
+    return [transcripts[key] for key in takewhile(transcripts.__contains__, keys)]
 
 
 def reading_with(dialect: Dialect) -> Read:

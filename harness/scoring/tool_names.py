@@ -47,7 +47,7 @@ def shown_case(case: Case, style: str | None) -> Case:
     """
     if style is None:
         return case
-    names = _shown_names(case, style)
+    names = shown_names(case, style)
     return replace(
         case,
         tools=tuple(_tool(tool, names[tool.name]) for tool in case.tools),
@@ -67,11 +67,22 @@ def taken_back(result: CaseResult, case: Case, style: str | None) -> CaseResult:
     """
     if style is None:
         return result
-    real = {shown: name for name, shown in _shown_names(case, style).items()}
-    return replace(result, turns=tuple(_turn(turn, real) for turn in result.turns))
+    real = {shown: name for name, shown in shown_names(case, style).items()}
+    executed = result.executed
+    if executed is not None:
+        steps = tuple(_turn(step, real) for step in executed.steps)
+        executed = replace(executed, steps=steps)
+    turns = tuple(_turn(turn, real) for turn in result.turns)
+    return replace(result, turns=turns, executed=executed)
 
 
-def _shown_names(case: Case, style: str) -> dict[str, str]:
+def shown_names(case: Case, style: str) -> dict[str, str]:
+    """
+    Return the names under which the tools of *case* are shown, by their real ones.
+
+    Raises:
+        UsageError: as `shown_suite`.
+    """
     if style not in STYLES:
         raise UsageError(f"unknown style of tool names {style!r}; choose from {', '.join(STYLES)}")
     names: dict[str, str] = {}

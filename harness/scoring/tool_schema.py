@@ -34,6 +34,31 @@ def violations(tool: Tool, arguments: Mapping[str, Any]) -> list[ValidationError
         return [ValidationError("nested too deeply to be checked")]
 
 
+def misfit(tool: Tool, arguments: Mapping[str, Any]) -> list[str]:
+    """
+    Return the same in fixed words that do not change with jsonschema, each once.
+    """
+    said = []
+    for error in violations(tool, arguments):
+        wanted: Any = error.validator_value
+        given: Any = error.instance
+        schema: Any = error.schema
+        where = ".".join(map(str, error.absolute_path))
+        if error.validator == "required":
+            missing = [name for name in wanted if name not in given]
+            said += [f"{'.'.join(filter(None, [where, name]))} is missing" for name in missing]
+        elif error.validator == "additionalProperties":
+            known = schema.get("properties", {})
+            extra = [name for name in given if name not in known]
+            said += [f"{'.'.join(filter(None, [where, name]))} is not declared" for name in extra]
+        elif error.validator == "type":
+            kinds = wanted if isinstance(wanted, str) else " or ".join(wanted)
+            said.append(f"{where or 'the arguments'} must be of type {kinds}")
+        else:
+            said.append(f"{where or 'the arguments'} must meet {error.validator}")
+    return list(dict.fromkeys(said))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Declared:
     """

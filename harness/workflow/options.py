@@ -67,6 +67,8 @@ class RunOptions:
     """The style in which the model is shown the names of tools; None: unchanged."""
     opened: str | None = None
     """What the prompts had begun of stored answers that do not say so, such as ``<think>``."""
+    environment: str | None = None
+    """The code that an executed suite may run, ``package.module:Class``; no other is run."""
     order: int | None = None
     """Which shuffle the cases are asked in; None: suite order."""
     draft: str | None = None
@@ -145,5 +147,9 @@ def suite_reference(suite: Suite) -> SuiteReference:
     Return the reference by which a record names its suite.
     """
     return SuiteReference(
-        name=suite.name, version=suite.version, digest=suite.digest, released=suite.released
+        name=suite.name,
+        version=suite.version,
+        digest=suite.digest,
+        released=suite.released,
+        environment=suite.environment.digest if suite.environment is not None else None,
     )

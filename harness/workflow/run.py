@@ -14,7 +14,11 @@ from harness.backends.base import Backend, Generation, Stability, Templated, Wat
 from harness.backends.registry import open_backend
 from harness.canonical import digest
 from harness.checkpoints.checkpoint import Checkpoint
+from harness.dialects.base import Dialect
 from harness.dialects.registry import spoken_by
+from harness.environments.base import Environment as World
+from harness.environments.loop import Playing
+from harness.environments.opening import open_environment
 from harness.errors import BackendError, StoreError, UsageError
 from harness.provenance import Environment, date_today, environment, hardware, now, packages
 from harness.runs.record import RunRecord, Selection, make_record
@@ -23,9 +27,11 @@ from harness.runs.runner import run as ask
 from harness.runs.serving import Serving
 from harness.runs.store import RUN, UNFINISHED, StoredRun, load_run, read_transcripts_by_key
 from harness.runs.verify import verified
+from harness.runs.waves import ended, run_in_waves
 from harness.runs.writer import RunWriter, can_resume, discard_run, start_run
 from harness.scoring.cases import SCORER_VERSION
-from harness.scoring.score import judge
+from harness.scoring.executed import playing
+from harness.scoring.score import judge, reading_with
 from harness.scoring.tool_names import shown_suite
 from harness.suites.files import load_suite
 from harness.suites.selection import select
@@ -130,6 +136,7 @@ def run_opened(plan: RunPlan, backend: Backend, progress: Progress) -> StoredRun
         BackendError: if the backend breaks; what was answered is kept and can be resumed.
     """
     options, whole = plan.options, plan.suite
+    world = open_environment(whole, options.environment)
     if options.opened is not None and isinstance(backend, Templated):
         raise UsageError(
             "opened is for answers whose prompts are unknown; this checkpoint's own template says "
@@ -174,12 +181,22 @@ def run_opened(plan: RunPlan, backend: Backend, progress: Progress) -> StoredRun
     noise = check(backend, shown, progress) if options.preflight else None
     started = now()
     with start_run(folder, suite=whole.document, plan=begun_with, resume=resume) as writer:
-        _answer(plan, shown, backend, writer, progress)
+        dialect = spoken_by(checkpoint)
+        if world is None:
+            _answer(plan, shown, backend, writer, progress)
+        else:
+            _execute(plan, backend, world, dialect, writer, progress)
         made_with["backend"] = _changed(made_with["backend"], backend, progress)
         # Judged as stored, so that judging the stored text again finds the same.
         transcripts = read_transcripts_by_key(folder)
-        dialect = spoken_by(checkpoint)
-        results = judge(plan.cases, transcripts, dialect, options.tool_names)
+        results = judge(
+            plan.cases,
+            transcripts,
+            dialect,
+            options.tool_names,
+            environment=world,
+            max_steps=whole.max_steps,
+        )
         return writer.finish(
             make_record(
                 results,
@@ -218,6 +235,46 @@ def _answer(
         writer.append,
         repeats=options.repeats,
         done=writer.done,
+        latency=options.latency,
+        order=options.order,
+        drafts=plan.drafts,
+        opened=options.opened,
+        progress=progress.advance,
+    )
+
+
+def _execute(
+    plan: RunPlan,
+    backend: Backend,
+    world: World,
+    dialect: Dialect,
+    writer: RunWriter,
+    progress: Progress,
+) -> None:
+    """
+    Have every step of every case made that *writer* does not have yet.
+    """
+    options, suite = plan.options, plan.suite.with_cases(plan.cases)
+    reader = reading_with(dialect)
+
+    def begin(case: Case) -> Playing:
+        return playing(
+            case, world, reader, max_steps=suite.max_steps, tool_names=options.tool_names
+        )
+
+    done = read_transcripts_by_key(writer.folder) if writer.done else {}
+    if done:
+        progress.notify(f"resuming {writer.folder}: {len(done)} answers are there")
+    over = sum(1 for _ in ended(suite, begin, options.repeats, done))
+    progress.expect(len(plan.cases) * options.repeats - over)
+    run_in_waves(
+        suite,
+        backend,
+        plan.generation,
+        writer.append,
+        begin=begin,
+        repeats=options.repeats,
+        done=done,
         latency=options.latency,
         order=options.order,
         drafts=plan.drafts,

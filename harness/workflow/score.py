@@ -14,6 +14,7 @@ from harness.canonical import canonical_json, digest
 from harness.checkpoints.reference import Reference
 from harness.dialects.registry import dialect as find_dialect
 from harness.dialects.registry import own_template, spoken_by
+from harness.environments.opening import open_environment
 from harness.errors import StoreError, TranscriptError, UsageError
 from harness.provenance import date_today
 from harness.runs.record import make_record
@@ -40,6 +41,7 @@ def score(
     dialect: str | None = None,
     tool_names: str | None = None,
     opened: str | None = None,
+    environment: str | None = None,
     out: Path | None = None,
     progress: Progress | None = None,
     today: date | None = None,
@@ -52,12 +54,14 @@ def score(
     no suite; with *match* its answers are joined to cases by what was asked
     (`harness.workflow.join`). *tool_names* says in which style the model was shown its tools, and
     *opened* with which text the prompts had begun the answers (``"<think>\\n"``), where the run or
-    the file does not say so itself.
+    the file does not say so itself. The calls of an executed suite are run again; *environment*
+    names the code that may be run for it.
 
     Raises:
         UsageError: if a case now asks something else than its stored answer replied to, a file of
             transcripts comes without a suite, or a run with *match*.
-        TranscriptError: if repeats of a transcript file have a gap, or nothing can be joined.
+        TranscriptError: if repeats of a transcript file have a gap, nothing can be joined, or a
+            call no longer returns what is stored.
     """
     project = project or open_project()
     today = today or date_today()
@@ -65,7 +69,9 @@ def score(
         if suite is None:
             raise UsageError(f"{source} does not say of which suite it is; add --suite SUITE")
         whole = load_suite(project.suite(suite), today=today)
-        options = RunOptions(dialect=dialect, tool_names=tool_names, opened=opened)
+        options = RunOptions(
+            dialect=dialect, tool_names=tool_names, opened=opened, environment=environment
+        )
         return _replayed(source, whole, options, match, project, out, progress or Progress())
     if match is not None:
         raise UsageError(f"{source} is a run, whose answers name their cases; drop --match")
@@ -98,7 +104,14 @@ def score(
         response_template=own_template(reader),
     )
     record = make_record(
-        judge(cases, transcripts, reader, style),
+        judge(
+            cases,
+            transcripts,
+            reader,
+            style,
+            environment=open_environment(whole, environment),
+            max_steps=whole.max_steps,
+        ),
         suite=suite_reference(whole),
         selection=replace(
             old.selection, complete=old.selection.complete and len(cases) == len(whole.cases)

@@ -18,6 +18,7 @@ from harness.runs.record import RunRecord, Selection, SuiteReference, with_inter
 from harness.runs.serving import Serving
 from harness.scoring.metrics import METRICS, PERCENTILES, RATES, measure
 from harness.scoring.results import CaseResult, Finding, Status, TurnResult
+from tests import builders
 
 from ..runs.test_record import CASES
 
@@ -283,7 +284,12 @@ def test_quantiles_are_over_answers_that_have_the_value_in_both_runs():
 
 
 def test_every_metric_is_compared():
-    assert list(METRICS) == list(compare(record([case("a")]), record([case("a")])).metrics)
+    plain = [name for name, metric in METRICS.items() if not metric.executed]
+    executed = [builders.executed("a", found=True)]
+    compared = [name for name, metric in METRICS.items() if metric.kind != "mean"]
+
+    assert plain == list(compare(record([case("a")]), record([case("a")])).metrics)
+    assert compared == list(compare(record(executed), record(executed)).metrics)
 
 
 def test_a_metric_over_no_pair_has_no_value():
@@ -545,7 +551,11 @@ def test_rates_and_values_are_those_of_pairing_answer_by_answer(
         if (key := (case.id, case.repeat)) in before and before[key].scored and case.scored
     ]
 
+    executed = any(case.executed is not None for case in new)
     for name, metric in RATES.items():
+        assert metric.executed <= executed or name not in comparison.rates
+        if name not in comparison.rates:
+            continue
         units = []
         for was, now in scored:
             for hit, hits in metric.pair(was, now):
@@ -563,11 +573,13 @@ def test_rates_and_values_are_those_of_pairing_answer_by_answer(
                 )
         assert rate_of(units) == comparison.rates[name], name
     for name, percentile in PERCENTILES.items():
+        if name not in comparison.values:
+            continue
         values = tuple(
             (value, values)
             for was, now in scored
             if percentile.kind == "time" or was.status == now.status == "correct"
-            for one, other in zip(was.turns, now.turns, strict=True)
+            for one, other in zip(percentile.per.of(was), percentile.per.of(now), strict=True)
             if (value := percentile.value(one)) is not None
             and (values := percentile.value(other)) is not None
         )

@@ -33,6 +33,8 @@ from harness.scoring.results import (
     PRECEDENCE,
     SECOND_CALL_KINDS,
     CaseResult,
+    Change,
+    Execution,
     Finding,
     TurnResult,
 )
@@ -72,6 +74,37 @@ TURNS = st.builds(
     ttft_ms=NUMBERS,
     margin=st.none() | st.floats(-9, 9),
 )
+SCORES = st.none() | st.floats(0, 1) | st.integers(0, 1)
+FLAGS = st.none() | st.booleans()
+EXECUTIONS = st.builds(
+    Execution,
+    stop=st.sampled_from(["answered", "step_limit", "repeated_step", "error"]),
+    steps=st.lists(TURNS, max_size=2).map(tuple),
+    findings=st.lists(
+        st.builds(Finding, code=st.sampled_from(sorted(FINDINGS)), detail=TEXT), max_size=2
+    ).map(tuple),
+    called=st.booleans(),
+    said=st.booleans(),
+    relevant=st.none() | st.integers(0, 3),
+    found=FLAGS,
+    recall=SCORES,
+    reciprocal_rank=SCORES,
+    ndcg=SCORES,
+    answered=FLAGS,
+    reached=FLAGS,
+    changes=st.lists(
+        st.builds(
+            Change,
+            table=TEXT,
+            row=TEXT,
+            kind=st.sampled_from(["changed", "added", "removed"]),
+            column=st.none() | TEXT,
+            old=JSON,
+            new=JSON,
+        ),
+        max_size=2,
+    ).map(tuple),
+)
 CASES = st.builds(
     CaseResult,
     id=st.text(min_size=1, max_size=8),
@@ -83,6 +116,7 @@ CASES = st.builds(
     quarantined=st.booleans(),
     forbids_extra_calls=st.booleans(),
     turns=st.lists(TURNS, min_size=1, max_size=2).map(tuple),
+    executed=st.none() | EXECUTIONS,
 )
 RECORDS = st.builds(
     lambda cases, environment, selection, confusion: record(

@@ -259,7 +259,7 @@ def test_a_shuffled_run_asks_the_same_in_another_order() -> None:
     assert sorted(keys(cases(40), 2)) == sorted(first) == sorted(second)
     assert list(keys(cases(40), 2)) != first != second
     # By the number alone, so that no other process shuffles otherwise.
-    spelled = {key: json.dumps([1, *key], separators=(",", ":")) for key in first}
+    spelled = {key: json.dumps([1, *key[:3]], separators=(",", ":")) for key in first}
     assert first == sorted(first, key=lambda key: sha256(spelled[key].encode()).hexdigest())
 
 

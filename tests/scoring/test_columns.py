@@ -41,16 +41,16 @@ def test_a_percentile_is_that_of_all_answers(results: list[CaseResult]):
     columns = Columns(results)
 
     for percentile in PERCENTILES.values():
-        turns = [turn for case in results for turn in case.turns]
-        values = [percentile.value(turn) for turn in turns]
+        items = [item for case in results for item in percentile.per.of(case)]
+        values = [percentile.value(item) for item in items]
         column = [None if isnan(value) else value for value in percentile.column(columns)]
         assert values == column, percentile.name
         scored = [
             value
             for case in results
             if case.scored
-            for turn in case.turns
-            if (value := percentile.value(turn)) is not None
+            for item in percentile.per.of(case)
+            if (value := percentile.value(item)) is not None
         ]
         assert percentile.of(scored) == percentile.measure(columns), percentile.name
 

@@ -6,7 +6,7 @@ import pytest
 
 from harness.scoring.breakdowns import confusion, second_calls
 from harness.scoring.columns import Columns
-from harness.scoring.metrics import METRICS, RATES, Counts, Quantile, measure, ms_per_token
+from harness.scoring.metrics import METRICS, RATES, Average, Counts, Quantile, measure, ms_per_token
 from harness.scoring.results import CaseResult
 from harness.suites.suite import Abstention, Calls, Turn
 
@@ -17,7 +17,9 @@ from ..builders import (
     attempt,
     calls,
     case,
+    executed,
     expect,
+    finding,
     judge,
     malformed,
     tool,
@@ -45,10 +47,18 @@ def rate(name: str, *results: CaseResult) -> tuple[int, int]:
 def test_over_nothing_every_metric_is_there_and_has_no_value() -> None:
     measured = measure([])
 
-    assert list(METRICS) == list(measured)
+    assert [name for name, metric in METRICS.items() if not metric.executed] == list(measured)
     for name, found in measured.items():
         nothing = Counts(hits=0, eligible=0) if name in RATES else Quantile(value=None, eligible=0)
         assert nothing == found
+
+
+def test_metrics_of_executed_cases_are_there_where_any_case_is() -> None:
+    step = executed(turn=BROKEN.turns[0])
+
+    assert list(METRICS) == list(measure([step]))
+    assert Counts(hits=0, eligible=0) == measure([step])["hit_rate"]
+    assert Average(value=None, eligible=0) == measure([step])["ndcg_at_k"]
 
 
 RIGHT, WRONG = judged(calls("A"), A), judged(calls("A"), B)
@@ -86,6 +96,24 @@ MIXED = [
 """Of 13 cases one broke and one is quarantined: 11 are scored, 9 of them expect calls, and one of
 these has two more turns that follow a result and expect none."""
 
+EXECUTED = [
+    executed(found=True, recall=1.0, reciprocal_rank=0.5, ndcg=0.6, answered=True),
+    executed(found=True, recall=0.5, reciprocal_rank=1.0, ndcg=0.8, answered=False),
+    executed(
+        found=False,
+        recall=0.0,
+        reciprocal_rank=0.0,
+        ndcg=0.1,
+        answered=True,
+        findings=(finding("unsupported_fact"),),
+    ),
+    executed(found=False, answered=False, said=False, called=False, steps=RIGHT.turns * 3),
+    executed(reached=True, findings=(finding("collateral_change"),), steps=RIGHT.turns),
+    executed(reached=False),
+    executed(found=True, answered=True, turn=BROKEN.turns[0]),
+]
+"""Of seven one broke; four have relevant documents, of which three searched; two have a goal."""
+
 TIMED = [timed(100.0, 20.0, 5), timed(300.0, 50.0, 9), timed(400.0, None, 7), timed()]
 
 EXAMPLES = {
@@ -99,6 +127,16 @@ EXAMPLES = {
     "malformed_rate": (MIXED, (1, 11)),
     "undeclared_tool_rate": (MIXED, (1, 11)),
     "schema_violation_rate": (MIXED, (1, 11)),
+    "answer_accuracy": (EXECUTED, (2, 4)),
+    "hit_rate": (EXECUTED, (2, 4)),
+    "answer_given_hit": (EXECUTED, (1, 2)),
+    "unsupported_rate": (EXECUTED, (1, 5)),
+    "goal_accuracy": (EXECUTED, (1, 2)),
+    "collateral_rate": (EXECUTED, (1, 2)),
+    "recall_at_k": (EXECUTED, (0.5, 3)),
+    "reciprocal_rank": (EXECUTED, (0.5, 3)),
+    "ndcg_at_k": (EXECUTED, (0.5, 3)),
+    "steps_p50": (EXECUTED, (1.0, 6)),  # of 1, 1, 1, 1, 2, 4
     "output_tokens_p50": (TIMED, (7.0, 3)),  # of 5, 7, 9
     "output_tokens_p95": (TIMED, (8.8, 3)),  # nine tenths of the way from 7 to 9
     "latency_ms_p50": (TIMED, (300.0, 3)),
@@ -145,7 +183,11 @@ def test_accuracy_counts_scored_cases_whose_status_is_correct() -> None:
 def test_errors_and_quarantined_cases_are_in_no_metric(name: str) -> None:
     abstained = judge(case(turn(abstain(), after_result=True), quarantined=True), answer(A))
 
-    assert measure([])[name] == measure([BROKEN, QUARANTINED, abstained])[name]
+    broken = executed(found=True, answered=True, reached=True, ndcg=1.0, turn=BROKEN.turns[0])
+
+    nothing = measure([executed(turn=BROKEN.turns[0])])[name]
+    assert nothing == measure([broken, BROKEN, QUARANTINED, abstained])[name]
+    assert not nothing.eligible
 
 
 def test_a_case_of_which_one_turn_broke_is_in_no_metric() -> None:
