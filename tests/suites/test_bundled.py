@@ -1,7 +1,7 @@
 """
 The suites of this repository: clean, large enough, and answered alike by a second reader.
 
-``second-reading.jsonl`` of a suite holds answers by someone who saw system text, prompts and tools
+``second-reading.jsonl`` of a suite holds answers given from system text, prompts and tools
 only. Where they differed from the expectations, one of the two was corrected or the case was
 dropped, so every answer there is right.
 """
@@ -30,6 +30,8 @@ EXPECTED = {
     "device-actions",
     "languages",
     "parallel-calls",
+    "phone-state",
+    "rag-kb",
     "tool-confusion",
     "tool-routing",
 }
@@ -37,7 +39,7 @@ EXPECTED = {
 every_suite = pytest.mark.parametrize("folder", SUITES, ids=lambda path: path.name)
 
 
-def test_the_seven_suites_are_there():
+def test_the_nine_suites_are_there():
     assert EXPECTED == {folder.name for folder in SUITES}
 
 
