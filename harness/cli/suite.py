@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from harness.cli.options import (
     add_command,
+    add_environment,
     add_group,
     add_json,
     add_root,
@@ -26,6 +27,7 @@ from harness.wording import count
 if TYPE_CHECKING:
     from harness.importers.writing.update import Updated
     from harness.suites.vary.vary import Tools
+    from harness.workflow.audit import Audit
 
 
 def add_parser(commands: Commands) -> None:
@@ -43,6 +45,7 @@ def add_parser(commands: Commands) -> None:
     add_root(new)
     check = add_command(verbs, "check", run_check, "list problems of a suite, by file and line")
     add_suite(check)
+    add_environment(check)
     add_root(check)
     show = add_command(verbs, "show", run_show, "show what is in a suite")
     add_suite(show)
@@ -228,18 +231,36 @@ def run_check(arguments: argparse.Namespace) -> int:
     """
     from harness.provenance import date_today
     from harness.suites.lint.check import check
+    from harness.workflow.audit import audit
     from harness.workflow.project import open_project
 
     project = open_project(arguments.root)
     folder = project.suite(arguments.suite)
     findings = check(folder, today=date_today())
+    played = audit(folder, date_today(), environment=arguments.environment)
+    if played is not None:
+        findings += played.findings
     for finding in findings:
         print(line(str(finding)))
+    if played is not None:
+        _show_agents(played)
     print(f"{folder}: {len(findings) or 'no'} finding{'' if len(findings) == 1 else 's'}")
     if findings:
         return ExitCode.REGRESSED
     print(f"next: `harness run {shlex.quote(arguments.suite)} --checkpoint REF`")
     return ExitCode.PASS
+
+
+def _show_agents(played: "Audit") -> None:
+    """
+    Print what agents without a model pass, and which cases one passes that does nothing.
+    """
+    table(
+        ["agent", "passes", "of"],
+        [[name, len(ids), played.cases] for name, ids in played.passed.items()],
+    )
+    if free := played.passed["nothing"]:
+        print(line(f"passed by doing nothing: {', '.join(free)}"))
 
 
 def run_show(arguments: argparse.Namespace) -> int:

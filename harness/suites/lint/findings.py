@@ -26,6 +26,8 @@ LintCode = Literal[
     "near_training",
     "unbalanced",
     "lone_cases",
+    "unreachable",
+    "unmarked_document",
     "proposed",
 ]
 """docs/suites.md describes each rule."""
