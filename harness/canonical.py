@@ -18,6 +18,12 @@ from typing import Any
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
+# Made once: of a short value, making an encoder takes longer than encoding.
+_AS_WRITTEN = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+_CANONICAL = json.JSONEncoder(
+    ensure_ascii=False, separators=(",", ":"), allow_nan=False, sort_keys=True
+)
+
 
 def canonical_json(value: Any) -> str:
     """
@@ -27,10 +33,7 @@ def canonical_json(value: Any) -> str:
         ValueError: for NaN or an infinity.
         TypeError: for a value that is not a JSON type.
     """
-    text = json.dumps(
-        value, sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False
-    )
-    return _SURROGATE.sub(lambda half: f"\\u{ord(half[0]):04x}", text)
+    return _without_halves(_CANONICAL.encode(value))
 
 
 def as_written(value: Any) -> str:
@@ -40,7 +43,12 @@ def as_written(value: Any) -> str:
     For what a chat template shows in that order: tools and the calls of a history. Two orders make
     two prompts.
     """
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    return _without_halves(_AS_WRITTEN.encode(value))
+
+
+def _without_halves(text: str) -> str:
+    if text.isascii():
+        return text
     return _SURROGATE.sub(lambda half: f"\\u{ord(half[0]):04x}", text)
 
 
@@ -84,7 +92,7 @@ def digest(value: Any) -> str:
     return digest_bytes([canonical_json(value).encode()])
 
 
-def digest_bytes(chunks: Iterable[bytes]) -> str:
+def digest_bytes(chunks: Iterable[bytes | bytearray]) -> str:
     """
     Return the SHA-256 of a stream of bytes, as ``sha256:<64 hex digits>``.
     """

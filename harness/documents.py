@@ -16,6 +16,7 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from sys import intern
 from typing import TYPE_CHECKING, Any
 
 from harness.diagnostics import Flaw, Places, Problem, Steps
@@ -202,7 +203,8 @@ def _read_at_once(text: str) -> Any:
 
 
 def _keys_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    value = dict(pairs)
+    # One text for a key, not one a line: of a row of a suite that is a quarter.
+    value = {intern(key): inner for key, inner in pairs}
     if len(value) < len(pairs):
         raise _DoubtfulError
     return value
@@ -219,13 +221,17 @@ def deeper_than(levels: int, value: Any) -> bool:
     """
     Return whether lists and objects are nested more than so many *levels* deep in a value.
     """
-    if not isinstance(value, dict | list):
-        return False
-    if levels == 0:
-        return True
-    below = levels - 1
-    inner = value.values() if isinstance(value, dict) else value
-    return any(isinstance(each, dict | list) and deeper_than(below, each) for each in inner)
+    layer = [value] if isinstance(value, dict | list) else []
+    for _ in range(levels):
+        layer = [
+            inner
+            for outer in layer
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+            if isinstance(inner, dict | list)
+        ]
+        if not layer:
+            return False
+    return bool(layer)
 
 
 def _start(text: str) -> int:

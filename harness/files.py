@@ -6,7 +6,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from harness.canonical import digest_bytes
@@ -21,6 +21,16 @@ def write_text(path: Path, text: str) -> None:
     Write *text* to *path*, replacing the file there.
 
     Raises:
+        StoreError, OSError: as `write_bytes`.
+    """
+    write_bytes(path, [text.encode("utf-8")])
+
+
+def write_bytes(path: Path, chunks: Iterable[bytes | bytearray]) -> None:
+    """
+    Write *chunks* to *path*, one after the other, replacing the file there.
+
+    Raises:
         StoreError: if it is a folder, or a link that leads to itself.
         OSError: if it cannot be written.
     """
@@ -29,13 +39,14 @@ def write_text(path: Path, text: str) -> None:
         if path.is_dir():
             raise StoreError(f"{path} is a folder; name a file in it")
         # A device or a pipe is written to, never replaced.
-        path.write_text(text, "utf-8")
+        with path.open("wb") as stream:
+            stream.writelines(chunks)
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:100]}.")
     try:
-        with os.fdopen(descriptor, "w", encoding="utf-8", newline="\n") as stream:
-            stream.write(text)
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.writelines(chunks)
             stream.flush()
             os.fsync(stream.fileno())
         # mkstemp makes files that only the owner can read; these get the usual permissions.
@@ -109,6 +120,20 @@ def read_stored(path: Path) -> bytes:
     have changed them, and JSON holds none inside a value.
     """
     return path.read_bytes().replace(b"\r\n", b"\n")
+
+
+def stored_chunks(path: Path) -> Iterator[bytes]:
+    """
+    Yield what `read_stored` returns, piece by piece.
+    """
+    kept = b""
+    with path.open("rb") as stream:
+        while chunk := stream.read(1 << 20):
+            whole = kept + chunk
+            # Half a line end waits for its other half.
+            kept = b"\r" if whole.endswith(b"\r") else b""
+            yield whole[: len(whole) - len(kept)].replace(b"\r\n", b"\n")
+    yield kept
 
 
 def read_intact(path: Path, digest: str | None) -> bytes | None:

@@ -247,7 +247,7 @@ def suite(*cases: Case, **fields: Any) -> Suite:
         "version": "1.0.0",
         "digest": digest("toy"),
         "tools": TOOLS,
-        "document": {"name": "toy"},
+        "text": '{"name":"toy"}',
         "generation": {},
     }
     return Suite(cases=cases, **{**plain, **fields})

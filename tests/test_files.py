@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from harness.errors import HarnessError, StoreError, UsageError
-from harness.files import write_folder, write_text
+from harness.files import read_stored, stored_chunks, write_folder, write_text
 
 
 def _loop(folder: Path) -> Path:
@@ -59,3 +59,12 @@ def test_a_link_is_written_through(tmp_path: Path):
 
     assert (tmp_path / "link").is_symlink()
     assert "x" == (tmp_path / "file").read_text("utf-8")
+
+
+@pytest.mark.parametrize("around", [0, 1, 2, 3])
+def test_pieces_of_a_stored_file_are_the_whole(tmp_path: Path, around: int):
+    path = tmp_path / "stored"
+    path.write_bytes(b"x" * ((1 << 20) - around) + b"\r\n" + b"y" * 9 + b"\r")
+
+    assert read_stored(path) == b"".join(stored_chunks(path))
+    assert b"\r\n" not in read_stored(path)

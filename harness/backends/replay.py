@@ -36,7 +36,12 @@ class ReplayBackend:
         checkpoint: Checkpoint,
         transcripts: Mapping[Key, Transcript],
         notify: Callable[[str], None] = lambda _: None,
+        once: bool = False,
     ) -> None:
+        """
+        With *once* an answer is let go when it is given, and not given again.
+        """
+        self._once = once
         self._checkpoint = checkpoint
         self._transcripts = dict(transcripts)
         self._asked: set[Key] = set()
@@ -57,10 +62,16 @@ class ReplayBackend:
 
     @classmethod
     def of(
-        cls, reference: Reference, transcripts: Mapping[Key, Transcript], options: BackendOptions
+        cls,
+        reference: Reference,
+        transcripts: Mapping[Key, Transcript],
+        options: BackendOptions,
+        *,
+        once: bool = False,
     ) -> Self:
         """
-        Return a backend of *transcripts*, which were read from the file of *reference*.
+        Return a backend of *transcripts*, which were read from the file of *reference*, and which
+        it gives *once* or as often as it is asked.
 
         Raises:
             TranscriptError, DialectError: as `open`.
@@ -77,7 +88,7 @@ class ReplayBackend:
             dialect_version=spoken.version,
             response_template=own_template(spoken),
         )
-        return cls(checkpoint=checkpoint, transcripts=transcripts, notify=options.notify)
+        return cls(checkpoint=checkpoint, transcripts=transcripts, notify=options.notify, once=once)
 
     @property
     def checkpoint(self) -> Checkpoint:
@@ -131,7 +142,7 @@ class ReplayBackend:
         self._transcripts.clear()
 
     def _stored(self, key: Key) -> Transcript:
-        found = self._transcripts.get(key)
+        found = (self._transcripts.pop if self._once else self._transcripts.get)(key, None)
         if found is not None:
             # What the calls of an executed case return is made again.
             return found if found.results is None else replace(found, results=None)

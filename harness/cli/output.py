@@ -114,7 +114,7 @@ def show_judged(
     from harness.reports.brief import outcome
     from harness.reports.build import report_run
 
-    nothing = all(case.status == "error" for case in stored.record.cases)
+    nothing = stored.record.errors == len(stored.record.cases)
     code = ExitCode.ERROR if nothing else ExitCode.PASS
     report = report_run(stored)
     if not arguments.quiet:

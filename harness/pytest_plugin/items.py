@@ -53,12 +53,11 @@ class SuiteFile(pytest.File):
         for name in sorted({_mark(tag) for case in self.suite.cases for tag in case.tags}):
             # --strict-markers refuses a mark that nobody registered.
             self.config.addinivalue_line("markers", f"{name}: a tag of suite {self.suite.name}")
+        rows = self.suite.document["cases"]
         for index, case in enumerate(self.suite.cases):
             file, line = reading.places.find(("cases", index))
             item = CaseItem.from_parent(self, name=case.id)
-            item.ask(
-                case, self.suite.document["cases"][index], f"{session.shown(Path(file))}:{line}"
-            )
+            item.ask(case, rows[index], f"{session.shown(Path(file))}:{line}")
             yield item
         if session.baseline is not None:
             yield GateItem.from_parent(self, name=GATE)

@@ -1,20 +1,137 @@
 """
-The cases of a run.json that is as it was written: columns at once, each case when it is looked at.
+Judged cases as the lines of a run.json: columns at once, each case when it is looked at.
+
+A run of any size is held as the text that is written and what is counted of it.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from operator import eq
-from typing import Any, overload
+from typing import TYPE_CHECKING, Any, Self, cast, overload
 
 import msgspec
 
+from harness.canonical import canonical_json
 from harness.errors import RecordError
 from harness.scoring.columns import Columns
-from harness.scoring.results import CaseResult, Execution
+from harness.scoring.results import CaseResult, Change, Execution, Finding, Status, TurnResult
+from harness.suites.suite import Expects
 
-FIRST = b'\n"cases":[\n'
-"""What comes before the first case; each is a line."""
+if TYPE_CHECKING:
+    from harness.scoring.columns import Ints
+
+_FIRST, _LAST = b'\n"cases":[\n', b"\n]"
+"""What is before the first case and behind the last. Each case is a line."""
+
+
+class CaseLines(Sequence[CaseResult]):
+    """
+    Cases of which nothing is kept but their text and what is counted.
+    """
+
+    def __init__(
+        self,
+        text: bytes | bytearray,
+        ends: "Ints",
+        *,
+        columns: Columns | None = None,
+        source: str = "",
+    ) -> None:
+        """
+        *text* holds the lines, *ends* where each ends. *source* is the file that they were read
+        from.
+
+        Raises:
+            msgspec.MsgspecError: if something that is counted is not as this version writes it.
+        """
+        self.text = text
+        self.source = source
+        self._ends = ends
+        # msgspec refuses half a surrogate pair, which can only be escaped in UTF-8.
+        self._sound = b"\\ud" not in text
+        counted = _COUNTED.decode if self._sound else self._decoded
+        self.columns = columns or Columns(map(counted, self._lines()))
+
+    @classmethod
+    def of(cls, cases: Iterable[CaseResult]) -> Self:
+        """
+        Return the lines of *cases*, each of which is let go as soon as it is written.
+        """
+        import numpy as np
+
+        lines = bytearray()
+        ends: list[int] = []
+
+        def written() -> Iterator[CaseResult]:
+            for case in cases:
+                lines.extend(canonical_json(_to_json(case)).encode())
+                ends.append(len(lines))
+                lines.extend(b",\n")
+                yield case
+
+        columns = Columns(written())
+        del lines[-2:]
+        return cls(lines, np.array(ends, dtype=np.int64), columns=columns)
+
+    def __len__(self) -> int:
+        return len(self._ends)
+
+    @overload
+    def __getitem__(self, place: int) -> CaseResult: ...
+    @overload
+    def __getitem__(self, place: slice) -> tuple[CaseResult, ...]: ...
+    def __getitem__(self, place: int | slice) -> CaseResult | tuple[CaseResult, ...]:
+        if isinstance(place, slice):
+            return tuple(self[each] for each in range(len(self))[place])
+        place = range(len(self))[place]
+        start = int(self._ends[place - 1]) + len(",\n") if place else 0
+        return self._decoded(memoryview(self.text)[start : int(self._ends[place])])
+
+    def __iter__(self) -> Iterator[CaseResult]:
+        return map(self._decoded, self._lines())
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, CaseLines | tuple | list):
+            return NotImplemented
+        return len(self) == len(other) and all(map(eq, self, other))
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return f"<{len(self)} cases>"
+
+    def _lines(self) -> Iterator[memoryview]:
+        start, view = 0, memoryview(self.text)
+        for end in self._ends.tolist():
+            yield view[start:end]
+            start = end + len(",\n")
+
+    def _decoded(self, line: memoryview) -> CaseResult:
+        try:
+            return _WHOLE.decode(line) if self._sound else from_json(json.loads(bytes(line)))
+        except (msgspec.MsgspecError, KeyError, TypeError) as exc:
+            raise RecordError(f"{self.source}: a case cannot be read: {exc}") from exc
+
+
+def split(text: bytes, source: str) -> tuple[bytes, CaseLines]:
+    """
+    Return the text of a run.json without its cases, and the cases. *source* names the file.
+
+    Raises:
+        ValueError, msgspec.MsgspecError: if they are not laid out as this version would.
+    """
+    import numpy as np
+
+    start = text.index(_FIRST) + len(_FIRST)
+    end = text.index(_LAST, start)
+    lines = text[start:end]
+    # Without the comma that ends every line but the last.
+    breaks = np.flatnonzero(np.frombuffer(lines, np.uint8) == ord("\n")) - 1
+    ends = np.append(breaks, len(lines)) if lines else breaks
+    return text[:start] + text[end:], CaseLines(lines, ends, source=source)
+
+
+# What is counted, decoded by itself: calls and what is said of them are skipped.
 
 
 class _Finding(msgspec.Struct, gc=False):
@@ -28,10 +145,6 @@ class _Call(msgspec.Struct, gc=False):
 
 
 class _Turn(msgspec.Struct, gc=False):
-    """
-    What is counted of a turn.
-    """
-
     expects: str
     follows_result: bool
     calls: tuple[_Call, ...]
@@ -46,10 +159,6 @@ class _Turn(msgspec.Struct, gc=False):
 
 
 class _Case(msgspec.Struct, gc=False):
-    """
-    What is counted of a case.
-    """
-
     id: str
     repeat: int
     digest: str
@@ -62,87 +171,106 @@ class _Case(msgspec.Struct, gc=False):
     executed: Execution | None = None
 
 
-_DECODER = msgspec.json.Decoder(CaseResult)
+_COUNTED = msgspec.json.Decoder(_Case)
+_WHOLE = msgspec.json.Decoder(CaseResult)
 
 
-@dataclass(frozen=True, slots=True)
-class _Lines:
+# As JSON
+
+
+def _to_json(case: CaseResult) -> dict[str, Any]:
+    return {
+        "id": case.id,
+        "repeat": case.repeat,
+        "digest": case.digest,
+        "group": case.group,
+        "tags": list(case.tags),
+        "must_pass": case.must_pass,
+        "quarantined": case.quarantined,
+        "forbids_extra_calls": case.forbids_extra_calls,
+        "status": case.status,
+        "status_lenient": case.status_lenient,
+        "turns": [_turn(turn) for turn in case.turns],
+        **({} if case.executed is None else {"executed": _execution(case.executed)}),
+    }
+
+
+def _execution(executed: Execution) -> dict[str, Any]:
+    return _fields(executed) | {
+        "steps": [_turn(step) for step in executed.steps],
+        "findings": [_fields(finding) for finding in executed.findings],
+        "changes": [_fields(change) for change in executed.changes],
+    }
+
+
+def _turn(turn: TurnResult) -> dict[str, Any]:
+    return {
+        "expects": turn.expects,
+        "follows_result": turn.follows_result,
+        "calls": [dict(call) for call in turn.calls],
+        "findings": [_fields(finding) for finding in turn.findings],
+        "status": turn.status,
+        "status_lenient": turn.status_lenient,
+        "pairs": [list(pair) for pair in turn.pairs],
+        "finish_reason": turn.finish_reason,
+        "output_tokens": turn.output_tokens,
+        "latency_ms": turn.latency_ms,
+        "ttft_ms": turn.ttft_ms,
+        "margin": turn.margin,
+    }
+
+
+def _fields(value: Any) -> dict[str, Any]:
+    return {name: getattr(value, name) for name in value.__slots__}
+
+
+def from_json(data: Mapping[str, Any]) -> CaseResult:
     """
-    Where each case is in a text.
+    Return the case in *data*. Keys that a hand-made or trimmed file may lack follow from the ones
+    it must have.
     """
-
-    text: bytes
-    starts: Any
-    ends: Any
-
-    def __getitem__(self, place: int) -> memoryview:
-        return memoryview(self.text)[self.starts[place] : self.ends[place]]
-
-    def __iter__(self) -> Iterator[memoryview]:
-        view = memoryview(self.text)
-        for start, end in zip(self.starts.tolist(), self.ends.tolist(), strict=True):
-            yield view[start:end]
-
-
-def split(text: bytes, source: str) -> tuple[bytes, "StoredCases"]:
-    """
-    Return the text of a run.json without its cases, and the cases. *source* names the file.
-
-    Raises:
-        ValueError: if they are not laid out, or not what this version would write.
-    """
-    import numpy as np
-
-    start = text.index(FIRST) + len(FIRST)
-    end = text.index(b"\n]", start)
-    breaks = start + np.flatnonzero(np.frombuffer(text, np.uint8)[start:end] == ord("\n"))
-    starts = np.concatenate([[start], breaks + 1]) if end > start else np.array([], int)
-    # Without the comma that ends every line but the last.
-    ends = np.concatenate([breaks - 1, [end]]) if end > start else starts
-    return text[:start] + text[end:], StoredCases(_Lines(text, starts, ends), source)
+    return CaseResult(
+        id=data["id"],
+        repeat=data["repeat"],
+        digest=data["digest"],
+        group=data.get("group"),
+        tags=tuple(data.get("tags", ())),
+        must_pass=data.get("must_pass", False),
+        quarantined=data.get("quarantined", False),
+        forbids_extra_calls=data.get("forbids_extra_calls", True),
+        turns=tuple(_read_turns(data["turns"], data)),
+        executed=_read_execution(data["executed"], data) if "executed" in data else None,
+    )
 
 
-class StoredCases(Sequence[CaseResult]):
-    """
-    Cases that are decoded when they are looked at; nothing is kept of them but what is counted.
-    """
+def _read_execution(executed: Mapping[str, Any], data: Mapping[str, Any]) -> Execution:
+    return Execution(
+        **{
+            **executed,
+            "steps": tuple(_read_turns(executed["steps"], data)),
+            "findings": tuple(Finding(**finding) for finding in executed["findings"]),
+            "changes": tuple(Change(**change) for change in executed["changes"]),
+        }
+    )
 
-    def __init__(self, lines: _Lines, source: str) -> None:
-        """
-        Raises:
-            msgspec.MsgspecError: if something that is counted is not as this version writes it.
-        """
-        self._lines = lines
-        self._source = source
-        self.columns = Columns(map(msgspec.json.Decoder(_Case).decode, lines))
 
-    def __len__(self) -> int:
-        return len(self.columns)
-
-    @overload
-    def __getitem__(self, place: int) -> CaseResult: ...
-    @overload
-    def __getitem__(self, place: slice) -> tuple[CaseResult, ...]: ...
-    def __getitem__(self, place: int | slice) -> CaseResult | tuple[CaseResult, ...]:
-        if isinstance(place, slice):
-            return tuple(self[each] for each in range(len(self))[place])
-        return self._decoded(self._lines[range(len(self))[place]])
-
-    def __iter__(self) -> Iterator[CaseResult]:
-        return map(self._decoded, self._lines)
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, StoredCases | tuple | list):
-            return NotImplemented
-        return len(self) == len(other) and all(map(eq, self, other))
-
-    __hash__ = None  # type: ignore[assignment]
-
-    def __repr__(self) -> str:
-        return f"<{len(self)} stored cases>"
-
-    def _decoded(self, line: memoryview) -> CaseResult:
-        try:
-            return _DECODER.decode(line)
-        except msgspec.MsgspecError as exc:
-            raise RecordError(f"{self._source}: a case cannot be read: {exc}") from exc
+def _read_turns(
+    turns: Iterable[Mapping[str, Any]], data: Mapping[str, Any]
+) -> Iterable[TurnResult]:
+    for turn in turns:
+        yield TurnResult(
+            expects=cast(Expects, turn["expects"]),
+            follows_result=turn.get("follows_result", False),
+            calls=tuple(turn["calls"]),
+            findings=tuple(Finding(**finding) for finding in turn["findings"]),
+            status=cast(Status, turn.get("status", data["status"])),
+            status_lenient=cast(
+                Status, turn.get("status_lenient", data.get("status_lenient", data["status"]))
+            ),
+            pairs=tuple((expected, called) for expected, called in turn.get("pairs", ())),
+            finish_reason=turn.get("finish_reason"),
+            output_tokens=turn.get("output_tokens"),
+            latency_ms=turn.get("latency_ms"),
+            ttft_ms=turn.get("ttft_ms"),
+            margin=turn.get("margin"),
+        )

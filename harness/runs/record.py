@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cache
 from importlib import resources
-from typing import Any, Literal, Self, cast
+from typing import Any, Literal, Self
 
 import jsonschema
 
@@ -28,10 +28,9 @@ from harness.scoring.breakdowns import Confusion, confusion
 from harness.scoring.cases import SCORER_VERSION
 from harness.scoring.columns import Columns
 from harness.scoring.metrics import METRICS, Average, Counts, Quantile, measure
-from harness.scoring.results import CaseResult, Change, Execution, Finding, Status, TurnResult
+from harness.scoring.results import CaseResult
 from harness.stats import wilson
 from harness.suites.selection import Choice
-from harness.suites.suite import Expects
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,7 +118,7 @@ class RunRecord:
     metrics: Mapping[str, MetricValue]
     confusion: Confusion
     cases: Sequence[CaseResult]
-    """Those of a file that is as it was written are decoded when they are looked at."""
+    """Of a run that was judged or read, as lines that are decoded when they are looked at."""
     started: str
     """ISO 8601, UTC."""
     finished: str
@@ -191,6 +190,15 @@ def encode(record: RunRecord) -> str:
     """
     Return *record* as the text of run.json; without digests, as one of format 2, which has none.
     """
+    return b"".join(encoded(record)).decode("utf-8")
+
+
+def encoded(record: RunRecord) -> list[bytes | bytearray]:
+    """
+    Return the same in parts, of which the cases, nearly all of it, are not copied.
+    """
+    from harness.runs.cases import CaseLines
+
     head = {
         "format": FORMAT if record.digests else FORMAT_WITHOUT_DIGESTS,
         "harness_version": record.harness_version,
@@ -206,26 +214,33 @@ def encode(record: RunRecord) -> str:
         "started": record.started,
         "finished": record.finished,
     }
+    cases = record.cases
+    lines: dict[str, list[bytes | bytearray]] = {
+        key: [canonical_json(value).encode()] for key, value in head.items()
+    }
+    text = (cases if isinstance(cases, CaseLines) else CaseLines.of(cases)).text
+    lines["cases"] = [b"[\n", text, b"\n]"]
     if record.digests is not None:
-        head["digests"] = {"run": "", **_fields(record.digests)}
-    lines = [f"{canonical_json(key)}:{canonical_json(head[key])}" for key in head]
-    cases = ",\n".join(canonical_json(_case(case)) for case in record.cases)
-    lines.append(f'"cases":[\n{cases}\n]')
-    text = "{\n" + ",\n".join(sorted(lines)) + "\n}\n"
-    if record.digests is None:
-        return text
-    before, after = text.split(_SEAL, 1)
-    own = _own_digest(f"{before}{_SEAL}".encode(), after.encode())
-    return f"{before}{_SEAL}{own}{after}"
+        others = canonical_json(_fields(record.digests))
+        lines["digests"] = [b'{"run":"', b'",' + others[1:].encode()]
+    parts: list[bytes | bytearray] = []
+    own = None
+    for key in sorted(lines):
+        parts += [b",\n" if parts else b"{\n", f'"{key}":'.encode(), *lines[key]]
+        own = len(parts) - 1 if key == "digests" else own
+    parts.append(b"\n}\n")
+    if own is not None:
+        parts.insert(own, _own_digest(parts[:own], b"".join(parts[own:])).encode())
+    return parts
 
 
 def is_sealed(record: RunRecord) -> bool:
     """
     Return whether *record* was read from a run.json that was as it was written.
     """
-    from harness.runs.cases import StoredCases
+    from harness.runs.cases import CaseLines
 
-    return isinstance(record.cases, StoredCases)
+    return isinstance(record.cases, CaseLines) and bool(record.cases.source)
 
 
 def is_intact(data: bytes) -> bool:
@@ -234,12 +249,12 @@ def is_intact(data: bytes) -> bool:
     """
     before, seal, after = data.replace(b"\r\n", b"\n").partition(_SEAL.encode())
     own, rest = after[: len(_DIGEST)], after[len(_DIGEST) :]
-    return own == _own_digest(before + seal, rest).encode()
+    return own == _own_digest([before, seal], rest).encode()
 
 
-def _own_digest(before: bytes, after: bytes) -> str:
+def _own_digest(before: Iterable[bytes | bytearray], after: bytes) -> str:
     # Without when it was: the same run twice has the same digest.
-    return digest_bytes([before, _WHEN.sub(b"", after)])
+    return digest_bytes([*before, _WHEN.sub(b"", after)])
 
 
 def decode(text: str | bytes, source: str) -> RunRecord:
@@ -270,12 +285,14 @@ def decode(text: str | bytes, source: str) -> RunRecord:
     if error := jsonschema.exceptions.best_match(_validator().iter_errors(data)):
         where = "/".join(str(part) for part in error.absolute_path) or "the top level"
         raise RecordError(f"{source}: at {where}: {error.message[:200]}")
+    from harness.runs.cases import from_json
+
     data = migrated(data)
     return _record(
         data,
         suite=SuiteReference(**data["suite"]),
         metrics={name: MetricValue(**metric) for name, metric in data["metrics"].items()},
-        cases=tuple(_read_case(case) for case in data["cases"]),
+        cases=tuple(map(from_json, data["cases"])),
     )
 
 
@@ -354,97 +371,6 @@ def _fields(value: Any) -> dict[str, Any]:
     return {name: getattr(value, name) for name in value.__slots__}
 
 
-def _case(case: CaseResult) -> dict[str, Any]:
-    return {
-        "id": case.id,
-        "repeat": case.repeat,
-        "digest": case.digest,
-        "group": case.group,
-        "tags": list(case.tags),
-        "must_pass": case.must_pass,
-        "quarantined": case.quarantined,
-        "forbids_extra_calls": case.forbids_extra_calls,
-        "status": case.status,
-        "status_lenient": case.status_lenient,
-        "turns": [_turn(turn) for turn in case.turns],
-        **({} if case.executed is None else {"executed": _execution(case.executed)}),
-    }
-
-
-def _execution(executed: Execution) -> dict[str, Any]:
-    return _fields(executed) | {
-        "steps": [_turn(step) for step in executed.steps],
-        "findings": [_fields(finding) for finding in executed.findings],
-        "changes": [_fields(change) for change in executed.changes],
-    }
-
-
-def _turn(turn: TurnResult) -> dict[str, Any]:
-    return {
-        "expects": turn.expects,
-        "follows_result": turn.follows_result,
-        "calls": [dict(call) for call in turn.calls],
-        "findings": [_fields(finding) for finding in turn.findings],
-        "status": turn.status,
-        "status_lenient": turn.status_lenient,
-        "pairs": [list(pair) for pair in turn.pairs],
-        "finish_reason": turn.finish_reason,
-        "output_tokens": turn.output_tokens,
-        "latency_ms": turn.latency_ms,
-        "ttft_ms": turn.ttft_ms,
-        "margin": turn.margin,
-    }
-
-
-def _read_case(data: Mapping[str, Any]) -> CaseResult:
-    # Keys that a hand-made or trimmed file may lack follow from the ones it must have.
-    return CaseResult(
-        id=data["id"],
-        repeat=data["repeat"],
-        digest=data["digest"],
-        group=data.get("group"),
-        tags=tuple(data.get("tags", ())),
-        must_pass=data.get("must_pass", False),
-        quarantined=data.get("quarantined", False),
-        forbids_extra_calls=data.get("forbids_extra_calls", True),
-        turns=tuple(_read_turns(data["turns"], data)),
-        executed=_read_execution(data["executed"], data) if "executed" in data else None,
-    )
-
-
-def _read_execution(executed: Mapping[str, Any], data: Mapping[str, Any]) -> Execution:
-    return Execution(
-        **{
-            **executed,
-            "steps": tuple(_read_turns(executed["steps"], data)),
-            "findings": tuple(Finding(**finding) for finding in executed["findings"]),
-            "changes": tuple(Change(**change) for change in executed["changes"]),
-        }
-    )
-
-
-def _read_turns(
-    turns: Iterable[Mapping[str, Any]], data: Mapping[str, Any]
-) -> Iterable[TurnResult]:
-    for turn in turns:
-        yield TurnResult(
-            expects=cast(Expects, turn["expects"]),
-            follows_result=turn.get("follows_result", False),
-            calls=tuple(turn["calls"]),
-            findings=tuple(Finding(**finding) for finding in turn["findings"]),
-            status=cast(Status, turn.get("status", data["status"])),
-            status_lenient=cast(
-                Status, turn.get("status_lenient", data.get("status_lenient", data["status"]))
-            ),
-            pairs=tuple((expected, called) for expected, called in turn.get("pairs", ())),
-            finish_reason=turn.get("finish_reason"),
-            output_tokens=turn.get("output_tokens"),
-            latency_ms=turn.get("latency_ms"),
-            ttft_ms=turn.get("ttft_ms"),
-            margin=turn.get("margin"),
-        )
-
-
 @cache
 def _validator() -> jsonschema.Draft202012Validator:
     schema = json.loads((resources.files("harness") / "schemas" / "run.json").read_text("utf-8"))
@@ -452,7 +378,7 @@ def _validator() -> jsonschema.Draft202012Validator:
 
 
 def make_record(
-    results: Sequence[CaseResult],
+    results: Iterable[CaseResult],
     *,
     suite: SuiteReference,
     selection: Selection,
@@ -464,9 +390,13 @@ def make_record(
     finished: str,
 ) -> RunRecord:
     """
-    Put judged cases and what they were made with into one record.
+    Put judged cases and what they were made with into one record; each case is let go as soon as
+    it is written.
     """
-    columns = Columns(results)
+    from harness.runs.cases import CaseLines
+
+    cases = CaseLines.of(results)
+    measured = measure(cases.columns)
     return RunRecord(
         harness_version=harness_version(),
         scorer_version=SCORER_VERSION,
@@ -476,9 +406,9 @@ def make_record(
         backend=backend,
         generation=generation,
         environment=environment,
-        metrics={name: with_interval(name, found) for name, found in measure(columns).items()},
-        confusion=confusion(columns),
-        cases=tuple(results),
+        metrics={name: with_interval(name, found) for name, found in measured.items()},
+        confusion=confusion(cases.columns),
+        cases=cases,
         started=started,
         finished=finished,
     )

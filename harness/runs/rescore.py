@@ -8,9 +8,10 @@ from types import MappingProxyType
 
 from harness.dialects.registry import spoken_by
 from harness.environments.opening import open_environment
+from harness.lazy import Lazily
 from harness.runs.record import make_record
 from harness.runs.store import StoredRun, read_transcripts_by_key
-from harness.scoring.score import judge, only
+from harness.scoring.score import judged, only
 from harness.transcript import Key, Transcript
 
 
@@ -28,11 +29,15 @@ def rejudge(
     """
     suite = stored.suite()
     dialect = spoken_by(stored.record.checkpoint)
-    transcripts = {**read_transcripts_by_key(stored.folder), **instead}
+    kept = read_transcripts_by_key(stored.folder)
+    transcripts = Lazily(
+        lambda: {key: key for key in (*kept, *instead)},
+        lambda key: instead[key] if key in instead else kept[key],
+    )
     cases = only(suite.cases, {case.id for case in stored.record.cases})
     old = stored.record
     record = make_record(
-        judge(
+        judged(
             cases,
             transcripts,
             dialect,

@@ -12,19 +12,23 @@ killed between them.
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from itertools import count
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from harness.canonical import digest_bytes
 from harness.errors import StoreError, TranscriptError, boundary
-from harness.files import read_intact, read_stored
+from harness.files import read_intact, stored_chunks
 from harness.lazy import Lazily
 from harness.runs.record import Digests, RunRecord, decode
 from harness.runs.swap import heal
 from harness.suites.copies import CopiedCase, copied_cases, load_suite_copy
 from harness.suites.suite import Suite
 from harness.transcript import Key, Transcript
+
+if TYPE_CHECKING:
+    import msgspec
 
 RUN, TRANSCRIPTS, SUITE = "run.json", "transcripts.jsonl", "suite.json"
 UNFINISHED, HISTORY = "unfinished.json", "history.jsonl"
@@ -78,10 +82,7 @@ class StoredRun:
             StoreError, TranscriptError: as `read_transcripts_by_key`.
         """
         text = read_intact(self.folder / TRANSCRIPTS, self._digest_of("transcripts"))
-        # msgspec refuses half a surrogate pair, which can only be escaped in UTF-8.
-        if text is None or b"\\ud" in text or b"\\uD" in text:
-            return read_transcripts_by_key(self.folder)
-        return _by_key_lazily(text)
+        return read_transcripts_by_key(self.folder) if text is None else _by_key_lazily(text)
 
     def _digest_of(self, part: Literal["suite", "transcripts"]) -> str | None:
         digests = self.record.digests
@@ -96,19 +97,32 @@ class _Keyed:
     step: int = 0
 
 
+@cache
+def _keyed() -> "msgspec.json.Decoder[_Keyed]":
+    import msgspec
+
+    return msgspec.json.Decoder(_Keyed)
+
+
+def key_of(line: bytes) -> Key:
+    """
+    Return the key of a sound line of transcripts.jsonl.
+    """
+    if b"\\u" in line:  # half a surrogate pair, perhaps, which msgspec refuses
+        return Transcript.from_json(line.decode("utf-8")).key
+    found = _keyed().decode(line)
+    return Key(found.case, found.repeat, found.turn, found.step)
+
+
+def _decoded(line: bytes) -> Transcript:
+    return Transcript.from_json(line.decode("utf-8"))
+
+
 def _by_key_lazily(text: bytes) -> Mapping[Key, Transcript]:
     """
     Return the transcripts in a transcripts.jsonl that is as it was written.
     """
-    import msgspec
-
-    keyed = msgspec.json.Decoder(_Keyed)
-
-    def lines() -> dict[Key, bytes]:
-        found = ((keyed.decode(line), line) for line in text.split(b"\n") if line)
-        return {Key(each.case, each.repeat, each.turn, each.step): line for each, line in found}
-
-    return Lazily(lines, lambda line: Transcript.from_json(line.decode()))
+    return Lazily(lambda: {key_of(line): line for line in text.split(b"\n") if line}, _decoded)
 
 
 def is_run(folder: Path) -> bool:
@@ -164,7 +178,7 @@ def digests_of(folder: Path) -> Digests:
 
 def _digest(path: Path) -> str:
     with boundary(StoreError, f"{path}: cannot be read"):
-        return digest_bytes([read_stored(path)])
+        return digest_bytes(stored_chunks(path))
 
 
 def read_transcripts(path: Path) -> Iterator[Transcript]:
@@ -175,41 +189,49 @@ def read_transcripts(path: Path) -> Iterator[Transcript]:
         StoreError: if there is no such file.
         TranscriptError: naming file and line of what cannot be read.
     """
+    for number, line in _numbered(path):
+        yield _read_line(path, number, line)
+
+
+def _numbered(path: Path) -> Iterator[tuple[int, bytes]]:
     try:
         stream = path.open("rb")
     except OSError as exc:
         raise StoreError(f"{path}: cannot be read: {exc.strerror}") from exc
     with stream:
-        for number, line in enumerate(stream, start=1):
-            try:
-                transcript = Transcript.from_json(line.decode("utf-8"))
-            except (ValueError, RecursionError) as exc:
-                raise TranscriptError(f"{path}:{number}: {exc}") from exc
-            yield transcript
+        yield from enumerate(stream, start=1)
 
 
-def read_transcripts_by_key(folder: Path) -> dict[Key, Transcript]:
+def _read_line(path: Path, number: int, line: bytes) -> Transcript:
+    try:
+        return _decoded(line)
+    except (ValueError, RecursionError) as exc:
+        raise TranscriptError(f"{path}:{number}: {exc}") from exc
+
+
+def read_transcripts_by_key(folder: Path) -> Mapping[Key, Transcript]:
     """
-    Return the transcripts of a run folder, complete or not, by key.
+    Return the transcripts of a run folder, complete or not, by key. All are read at once, to find
+    what is wrong with them, and each again when it is looked at: only their lines are kept.
 
     Raises:
         TranscriptError: if two answers have the same key, or there is a gap in the repeats.
     """
     path = folder / TRANSCRIPTS
-    by_key: dict[Key, Transcript] = {}
-    for number, transcript in enumerate(read_transcripts(path), start=1):
-        key = transcript.key
-        if key in by_key:
-            first = 1 + list(by_key).index(key)
+    lines: dict[Key, bytes] = {}
+    for number, line in _numbered(path):
+        key = _read_line(path, number, line).key
+        if key in lines:
+            first = 1 + list(lines).index(key)
             raise TranscriptError(
                 f"{path}:{number}: {key.as_written} already has an answer on line {first}; "
                 "remove one"
             )
-        by_key[key] = transcript
-    if gap := gap_in_repeats(by_key):
+        lines[key] = line
+    if gap := gap_in_repeats(lines):
         index, reason = gap
         raise TranscriptError(f"{path}:{index + 1}: {reason}")
-    return by_key
+    return Lazily(lambda: lines, _decoded)
 
 
 def gap_in_repeats(keys: Iterable[Key]) -> tuple[int, str] | None:

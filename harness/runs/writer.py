@@ -13,15 +13,16 @@ import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Self, TextIO
 
 from filelock import FileLock, Timeout
 
-from harness.canonical import as_written, canonical_json
+from harness.canonical import canonical_json
 from harness.errors import StoreError, boundary
-from harness.files import drafts, write_text
-from harness.runs.record import RunRecord, encode
+from harness.files import drafts, write_bytes, write_text
+from harness.runs.record import RunRecord, encoded
 from harness.runs.store import (
     RUN,
     SUITE,
@@ -29,6 +30,7 @@ from harness.runs.store import (
     UNFINISHED,
     StoredRun,
     digests_of,
+    key_of,
     read_transcripts,
 )
 from harness.runs.swap import release
@@ -78,57 +80,60 @@ class RunWriter:
         self._stream.close()
         self._sort(record)
         record = replace(record, digests=digests_of(self.folder))
-        write_text(self.folder / RUN, encode(record))
+        write_bytes(self.folder / RUN, encoded(record))
         (self.folder / UNFINISHED).unlink(missing_ok=True)
         return StoredRun(folder=self.folder, record=record)
 
     def _sort(self, record: RunRecord) -> None:
         path = self.folder / TRANSCRIPTS
-        places = {(case.id, case.repeat): place for place, case in enumerate(record.cases)}
-        lines: list[tuple[int, int, int, bytes]] = []
-        for line in path.read_bytes().splitlines(keepends=True):
-            key = Transcript.from_json(line.decode("utf-8")).key
-            place = places.get((key.case, key.repeat), len(places))
-            lines.append((place, key.turn, key.step, line))
-        ordered = sorted(lines, key=lambda each: each[:3])
-        if lines != ordered:
-            write_text(path, b"".join(line for *_, line in ordered).decode("utf-8"))
+        places = {key: place for place, key in enumerate(record.columns.keys)}
+
+        def rank(line: bytes) -> tuple[int, int, int]:
+            key = key_of(line)
+            return places.get(key[:2], len(places)), key.turn, key.step
+
+        with path.open("rb") as stream:
+            sorted_already = all(one <= other for one, other in pairwise(map(rank, stream)))
+        if not sorted_already:
+            lines = sorted(path.read_bytes().splitlines(keepends=True), key=rank)
+            write_bytes(path, lines)
 
 
 def start_run(
-    folder: Path, *, suite: Mapping[str, Any], plan: Mapping[str, Any], resume: bool = False
+    folder: Path, *, suite: str, plan: Mapping[str, Any], resume: bool = False
 ) -> RunWriter:
     """
     Start a run in *folder*, or resume the one started there.
 
-    *plan* is everything that decides the answers; a run resumes only with an equal plan and suite.
+    *suite* is the text of the suite (`Suite.text`). *plan* is everything that decides the answers;
+    a run resumes only with an equal plan and suite.
 
     Raises:
         StoreError: if *folder* is in the way, holds a run started with something else, or another
             process is writing to it.
     """
-    text = as_written(suite) + "\n"
-    _refuse(folder, resume, text)
+    content = [suite.encode("utf-8"), b"\n"]
+    _refuse(folder, resume, content)
     folder.mkdir(parents=True, exist_ok=True)
     with contextlib.ExitStack() as stack:
         stack.enter_context(_locked(folder))
         # Another process may have got here first.
-        _refuse(folder, resume, text)
+        _refuse(folder, resume, content)
         _remove_drafts(folder)
         if resume and (folder / UNFINISHED).exists():
-            done = _resume(folder, suite, plan)
+            done = _resume(folder, json.loads(suite), plan)
         else:
             done = frozenset()
-            write_text(folder / SUITE, text)
+            write_bytes(folder / SUITE, content)
             # Written after the suite: its presence means the folder can be resumed.
             write_text(folder / UNFINISHED, canonical_json(plan) + "\n")
         stream = (folder / TRANSCRIPTS).open("a", encoding="utf-8")
         return RunWriter(folder, done, stream, stack.pop_all())
 
 
-def _refuse(folder: Path, resume: bool, suite: str) -> None:
+def _refuse(folder: Path, resume: bool, suite: Sequence[bytes]) -> None:
     """
-    Raise if a run of the suite with this text cannot be put into *folder*.
+    Raise if a run of the suite with this content cannot be put into *folder*.
     """
     if (folder / RUN).exists():
         hint = "it is complete: there is nothing to resume"
@@ -148,19 +153,19 @@ def _refuse(folder: Path, resume: bool, suite: str) -> None:
     if not folder.is_dir() or any(
         path.name != LOCK
         and path not in drafts(folder, _FILES)
-        and not (path.name == SUITE and (resume or path.read_bytes() == suite.encode()))
+        and not (path.name == SUITE and (resume or path.read_bytes() == b"".join(suite)))
         for path in folder.iterdir()
     ):
         raise StoreError(f"{folder} is not an empty folder; choose another --out")
 
 
-def can_resume(folder: Path, *, suite: Mapping[str, Any], plan: Mapping[str, Any]) -> bool:
+def can_resume(folder: Path, *, suite: str, plan: Mapping[str, Any]) -> bool:
     """
     Return whether *folder* holds an unfinished run started with exactly this.
     """
     return (folder / UNFINISHED).exists() and all(
         (folder / name).read_text("utf-8") == text + "\n"
-        for name, text in ((SUITE, as_written(suite)), (UNFINISHED, canonical_json(plan)))
+        for name, text in ((SUITE, suite), (UNFINISHED, canonical_json(plan)))
     )
 
 

@@ -2,7 +2,7 @@
 Cases x transcripts -> results: each case judged by what was answered.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import takewhile
 
 from harness.dialects.base import Dialect, Reading
@@ -28,6 +28,24 @@ def judge(
     max_steps: int = DEFAULT_STEPS,
 ) -> list[CaseResult]:
     """
+    Return what `judged` yields.
+    """
+    found = judged(
+        cases, transcripts, dialect, tool_names, environment=environment, max_steps=max_steps
+    )
+    return list(found)
+
+
+def judged(
+    cases: Iterable[Case],
+    transcripts: Mapping[Key, Transcript],
+    dialect: Dialect,
+    tool_names: str | None = None,
+    *,
+    environment: Environment | None = None,
+    max_steps: int = DEFAULT_STEPS,
+) -> Iterator[CaseResult]:
+    """
     Judge each repeat of every case in *cases*; one without a transcript is an error.
 
     *tool_names* is the style in which the model saw the tools (`harness.scoring.tool_names`). Where
@@ -38,29 +56,25 @@ def judge(
     """
     reader = reading_with(dialect)
     repeats = 1 + max((key.repeat for key in transcripts), default=0)
-    results = []
     for case in cases:
         shown = shown_case(case, tool_names)
         for repeat in range(repeats):
             if environment is not None:
-                results.append(
-                    score_executed(
-                        case,
-                        _steps(case, transcripts, repeat, max_steps),
-                        reader,
-                        environment,
-                        max_steps=max_steps,
-                        repeat=repeat,
-                        tool_names=tool_names,
-                    )
+                yield score_executed(
+                    case,
+                    _steps(case, transcripts, repeat, max_steps),
+                    reader,
+                    environment,
+                    max_steps=max_steps,
+                    repeat=repeat,
+                    tool_names=tool_names,
                 )
                 continue
             answers = [
                 transcripts.get(Key(case.id, repeat, turn)) for turn in range(len(case.turns))
             ]
             result = score_case(shown, answers, reader, repeat=repeat)
-            results.append(taken_back(result, case, tool_names))
-    return results
+            yield taken_back(result, case, tool_names)
 
 
 def _steps(

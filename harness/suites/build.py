@@ -12,11 +12,12 @@ The last of three passes. Two digests are computed here:
 The order of keys counts where a chat template shows it: in tools and in the calls of a history.
 """
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from typing import Any
 
-from harness.canonical import as_written, canonical_json, digest, digest_bytes
+from harness.canonical import as_written, canonical_json, digest_bytes
 from harness.messages import Tool, to_chat
 from harness.suites.environment import DEFAULT_STEPS, EnvironmentSpec, environment
 from harness.suites.outcome import KEYS, outcome
@@ -31,22 +32,33 @@ system system_role declare_tools generation environment max_steps tools cases
 """.split()
 
 
-def build(document: Mapping[str, Any]) -> Suite:
+def build(document: Mapping[str, Any], *, let_go: bool = False) -> Suite:
     """
     Return the suite of a document in which `validate` found no problems.
+
+    With *let_go* each row of its cases is replaced by None as soon as its case is made, so that a
+    large suite is never in memory twice.
     """
     document = {**_DEFAULTS, **document}
     make = case_builder(document)
-    cases = tuple(make(row) for row in document["cases"])
+    made, texts, counted = [], [], hashlib.sha256(b'{"cases":[')
+    rows = document["cases"]
+    for place, row in enumerate(rows):
+        made.append(make(row))
+        texts.append(as_written(row))
+        counted.update(f"{',' if place else ''}{canonical_json(row)}".encode())
+        if let_go:
+            rows[place] = None
+    cases = tuple(made)
     steps = document.get("max_steps", DEFAULT_STEPS)
     world = environment(document["environment"], steps) if "environment" in document else None
     return Suite(
         name=document["name"],
         version=document["version"],
-        digest=_digest(document, cases, world),
+        digest=_digest(document, cases, world, counted),
         cases=cases,
         tools=_offered(tools(document["tools"], {}), cases),
-        document={key: document[key] for key in _KEYS if key in document},
+        text=_text(document, texts),
         description=document["description"],
         system=document.get("system"),
         system_role=document["system_role"],
@@ -66,19 +78,33 @@ def _offered(declared: tuple[Tool, ...], cases: Sequence[Case]) -> tuple[Tool, .
     return tuple({canonical_json(tool.schema): tool for tool in every}.values())
 
 
+def _text(document: Mapping[str, Any], rows: Sequence[str]) -> str:
+    """
+    Return *document* as it is written, whose cases are written as *rows*.
+    """
+    parts = {key: document[key] for key in _KEYS if key in document and key != "cases"}
+    return f'{as_written(parts)[:-1]},"cases":[{",".join(rows)}]}}'
+
+
 def _digest(
-    document: Mapping[str, Any], cases: Sequence[Case], world: EnvironmentSpec | None
+    document: Mapping[str, Any],
+    cases: Sequence[Case],
+    world: EnvironmentSpec | None,
+    counted: "hashlib._Hash",
 ) -> str:
-    counted = ("system_role", "declare_tools", "generation", "cases")
-    return digest(
-        {
-            "system": document.get("system"),
-            "tools": as_written(document["tools"]),
-            "questions": [case.digest for case in cases],
-            **{key: document[key] for key in counted},
-            **({"environment": world.digest} if world is not None else {}),
-        }
-    )
+    """
+    Return the SHA-256 of the canonical JSON of all that counts; *counted* is that of its beginning,
+    the list of cases, without its end.
+    """
+    others = {
+        "system": document.get("system"),
+        "tools": as_written(document["tools"]),
+        "questions": [case.digest for case in cases],
+        **{key: document[key] for key in ("system_role", "declare_tools", "generation")},
+        **({"environment": world.digest} if world is not None else {}),
+    }
+    counted.update(f"],{canonical_json(others)[1:]}".encode())
+    return f"sha256:{counted.hexdigest()}"
 
 
 def case_builder(document: Mapping[str, Any]) -> Callable[[Mapping[str, Any]], Case]:

@@ -4,6 +4,7 @@ A suite as values: what is asked, with which tools, and what is expected.
 Only values here; `harness.suites.files` reads and checks the files, `harness.scoring.cases` judges.
 """
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import date
@@ -166,8 +167,8 @@ class Suite:
     cases: tuple[Case, ...]
     tools: tuple[Tool, ...]
     """Every tool that any case may offer, in declaration order."""
-    document: Mapping[str, Any]
-    """The suite as one self-contained document, written to a run's suite.json."""
+    text: str
+    """The suite as one self-contained document in JSON, written to a run's suite.json."""
     description: str = ""
     system: str | None = None
     system_role: str = "system"
@@ -180,6 +181,14 @@ class Suite:
     """What answers the tool calls; None if they are only judged."""
     max_steps: int = DEFAULT_STEPS
     """How many answers a case may take, with an environment."""
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """
+        The document, read from its text: a large suite is not kept twice.
+        """
+        document: dict[str, Any] = json.loads(self.text)
+        return document
 
     def case(self, identity: str) -> Case:
         """

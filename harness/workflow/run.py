@@ -31,7 +31,7 @@ from harness.runs.waves import ended, run_in_waves
 from harness.runs.writer import RunWriter, can_resume, discard_run, start_run
 from harness.scoring.cases import SCORER_VERSION
 from harness.scoring.executed import playing
-from harness.scoring.score import judge, reading_with
+from harness.scoring.score import judged, reading_with
 from harness.scoring.tool_names import shown_suite
 from harness.suites.files import load_suite
 from harness.suites.selection import select
@@ -175,12 +175,12 @@ def run_opened(plan: RunPlan, backend: Backend, progress: Progress) -> StoredRun
         if (kept := _reusable(folder, made_with, options)) is not None:
             progress.notify(f"{folder}: still valid, used again")
             return kept
-        resume = can_resume(folder, suite=whole.document, plan=begun_with)
+        resume = can_resume(folder, suite=whole.text, plan=begun_with)
         if not resume:
             discard_run(folder)
     noise = check(backend, shown, progress) if options.preflight else None
     started = now()
-    with start_run(folder, suite=whole.document, plan=begun_with, resume=resume) as writer:
+    with start_run(folder, suite=whole.text, plan=begun_with, resume=resume) as writer:
         dialect = spoken_by(checkpoint)
         if world is None:
             _answer(plan, shown, backend, writer, progress)
@@ -189,7 +189,7 @@ def run_opened(plan: RunPlan, backend: Backend, progress: Progress) -> StoredRun
         made_with["backend"] = _changed(made_with["backend"], backend, progress)
         # Judged as stored, so that judging the stored text again finds the same.
         transcripts = read_transcripts_by_key(folder)
-        results = judge(
+        results = judged(
             plan.cases,
             transcripts,
             dialect,

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from datetime import date
+from itertools import islice
 from pathlib import Path
 from typing import Literal
 
@@ -16,13 +17,14 @@ from harness.dialects.registry import dialect as find_dialect
 from harness.dialects.registry import own_template, spoken_by
 from harness.environments.opening import open_environment
 from harness.errors import StoreError, TranscriptError, UsageError
+from harness.lazy import Lazily
 from harness.provenance import date_today
 from harness.runs.record import make_record
 from harness.runs.runner import with_opened
 from harness.runs.store import RUN, StoredRun, gap_in_repeats, read_transcripts_by_key
 from harness.runs.verify import check_how_made
 from harness.runs.writer import discard_run, start_run
-from harness.scoring.score import judge, only
+from harness.scoring.score import judged, only
 from harness.suites.files import load_suite
 from harness.suites.suite import Case, Suite
 from harness.transcript import Key, Transcript
@@ -30,6 +32,9 @@ from harness.workflow.join import join
 from harness.workflow.options import Progress, RunOptions, suite_reference
 from harness.workflow.project import Project, open_project
 from harness.workflow.run import RunPlan, run_opened
+
+_GROUP = 1024
+# How many transcripts are written at once.
 
 
 def score(
@@ -84,10 +89,10 @@ def score(
         whole = replace(copy, released=then.released and copy.digest == then.digest)
     else:
         whole = load_suite(project.suite(suite), today=today)
-    transcripts = {
-        key: with_opened(each, opened)
-        for key, each in read_transcripts_by_key(stored.folder).items()
-    }
+    kept = read_transcripts_by_key(stored.folder)
+    transcripts = Lazily(
+        lambda: {key: key for key in kept}, lambda key: with_opened(kept[key], opened)
+    )
     _check_same_questions(whole, copy, transcripts, stored)
     old = stored.record
     if dialect is None or dialect == old.checkpoint.dialect:
@@ -104,7 +109,7 @@ def score(
         response_template=own_template(reader),
     )
     record = make_record(
-        judge(
+        judged(
             cases,
             transcripts,
             reader,
@@ -125,8 +130,10 @@ def score(
     )
     folder = out or project.fresh_folder(whole.name, old.checkpoint.reference)
     plan = {"score": digest(str(stored.folder))}
-    with _all_or_nothing(folder), start_run(folder, suite=whole.document, plan=plan) as new:
-        new.append(list(transcripts.values()))
+    with _all_or_nothing(folder), start_run(folder, suite=whole.text, plan=plan) as new:
+        waiting = iter(transcripts.values())
+        while group := list(islice(waiting, _GROUP)):
+            new.append(group)
         return new.finish(record)
 
 
@@ -176,10 +183,12 @@ def _replayed(
     options = replace(options, repeats=1 + max((key.repeat for key in answers), default=0))
     reference = Reference(scheme="replay", target=str(source))
     transcripts = {key: transcript for key, (_, transcript) in answers.items()}
+    replay = ReplayBackend.of(reference, transcripts, opening, once=True)
+    del answers, transcripts
     folder = out or project.fresh_folder(suite.name, str(reference))
     plan = RunPlan.of(suite, options, project=project, out=folder)
     with (
-        closing(ReplayBackend.of(reference, transcripts, opening)) as backend,
+        closing(replay) as backend,
         _all_or_nothing(folder),
     ):
         return run_opened(plan, backend, progress)

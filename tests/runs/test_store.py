@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from harness.canonical import as_written
 from harness.errors import RecordError, StoreError, TranscriptError
 from harness.files import write_text
 from harness.runs.baselines import (
@@ -42,7 +43,8 @@ RIGHT, WRONG = (record(judge(case(calls("A")), answer(attempt(name)))) for name 
 
 
 def start(folder: Path, **changes: Any) -> Any:
-    return start_run(folder, **{"suite": SUITE_DOCUMENT, "plan": PLAN, **changes})
+    given = {"suite": SUITE_DOCUMENT, "plan": PLAN, **changes}
+    return start_run(folder, **{**given, "suite": as_written(given["suite"])})
 
 
 def stored(folder: Path, made: RunRecord = RIGHT) -> StoredRun:

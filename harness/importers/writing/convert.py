@@ -239,10 +239,11 @@ def _files(
     given: Sources,
     format_name: str,
 ) -> dict[str, str]:
-    settings = {
-        key: suite.document[key]
+    document = suite.document
+    settings: dict[str, Any] = {
+        key: document[key]
         for key in ("format", "name", "version", "description", "license")
-        if key in suite.document
+        if key in document
     }
     settings |= {"tools": "tools.json", "cases": "cases.jsonl"}
     files = {
