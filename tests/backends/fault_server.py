@@ -203,8 +203,8 @@ class FaultServer(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 64
 
-    def __init__(self, *faults: Fault) -> None:
-        super().__init__(("127.0.0.1", 0), Asked)
+    def __init__(self, *faults: Fault, address: tuple[str, int] = ("127.0.0.1", 0)) -> None:
+        super().__init__(address, Asked)
         self.faults = list(faults)
         self.lock = threading.Lock()
         self.seen: list[tuple[str, Any, dict[str, str]]] = []

@@ -4,6 +4,7 @@ What a server does in silence is found before anything is judged, and the cure i
 
 import itertools
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -170,16 +171,41 @@ def test_a_server_that_counts_nothing_is_unknown_not_broken(server: FaultServer)
         assert not checked[what].broken
 
 
-def test_fault_tool_choice_refused(server: FaultServer):
+@pytest.mark.parametrize(
+    ("pages", "status", "said", "cure"),
+    [
+        (
+            {"/version": {"version": "1"}},
+            400,
+            '"auto" tool choice requires a parser to be set',
+            "start vLLM with --enable-auto-tool-choice and the --tool-call-parser of the family",
+        ),
+        (
+            {"/props": {"default_generation_settings": {}}},
+            500,
+            "tools param requires --jinja flag",
+            "start llama-server with --jinja",
+        ),
+        (
+            {"/api/version": {"version": "1"}},
+            400,
+            "registry.ollama.ai/library/cand does not support tools",
+            "use a model whose TEMPLATE calls tools",
+        ),
+    ],
+)
+def test_fault_tools_refused(
+    server: FaultServer, pages: dict[str, Any], status: int, said: str, cure: str
+):
     def refuses(request: Asked) -> bool:
         if request.body is not None and request.body.get("tool_choice") == "auto":
-            request.send({"message": '"auto" tool choice requires a parser to be set'}, 400)
+            request.send({"message": said}, status, Retry_After="0")
             return True
         return False
 
+    server.pages = pages
     server.faults.append(refuses)
-    cure = "start vLLM with --enable-auto-tool-choice and the --tool-call-parser of the family"
-    with pytest.raises(BackendError, match=cure):
+    with pytest.raises(BackendError, match=f"{re.escape(said)}.*; {re.escape(cure)}"):
         found(server)
 
 

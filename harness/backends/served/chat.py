@@ -120,7 +120,7 @@ class ChatBackend(ServedBackend):
         try:
             super()._settle(options)
         except RequestError as exc:
-            if exc.status is None or not re.search(r"tool[ _-]?(choice|call)", str(exc)):
+            if exc.status is None or not re.search(r"\btool", str(exc)):
                 raise
             raise BackendError(f"{exc}; {parser_hint(self._identity.kind)}") from None
 
