@@ -7,6 +7,7 @@ import signal
 import socket
 import threading
 import time
+import traceback
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -985,6 +986,23 @@ def test_a_key_that_a_server_repeats_is_not_kept(
     found = answers(backend, asked())
 
     assert CANARY not in repr([streamed, found, said])
+
+
+@pytest.mark.parametrize("value", [CANARY, f"{CANARY} käse"])
+def test_a_key_is_in_no_traceback_that_shows_variables(
+    server: FaultServer, monkeypatch: pytest.MonkeyPatch, value: str
+):
+    monkeypatch.setenv("SERVED_KEY", value)
+    server.faults.append(lambda r: r.body is not None and not r.send({"error": CANARY}, 401))
+
+    with pytest.raises(HarnessError) as caught:
+        opened(server, api_key_env="SERVED_KEY")
+    told = traceback.TracebackException.from_exception(caught.value, capture_locals=True)
+
+    # This test names the key itself.
+    ours = [frame for frame in told.stack if "/harness/" in frame.filename]
+    assert ours
+    assert CANARY not in str([frame.locals for frame in ours]) + str(caught.value)
 
 
 @pytest.mark.parametrize("key", ["test", "none", "null", "EMPTY", "1700", "stop", "content"])

@@ -308,13 +308,24 @@ def test_a_run_has_times_when_asked_for(project: Path, server: FaultServer):
 
 
 def test_a_key_is_in_no_file_and_no_output(
-    project: Path, server: FaultServer, monkeypatch: pytest.MonkeyPatch, capfd: Any
+    project: Path,
+    server: FaultServer,
+    tiny_model: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: Any,
 ):
     def repeats(request: Asked) -> bool:
         if not request.asks:
             return False
         number = int("".join(re.findall(r"c(\d+)\.", request.question)) or 0)
         said = request.headers["Authorization"]
+        if "prompt" in request.body:
+            request.choose(
+                {"text": f"{said} {number}", "finish_reason": "stop"},
+                read=len(request.body["prompt"]),
+                system_fingerprint=f"{said} {number}",
+            )
+            return True
         acts: list[Callable[[], Any]] = [
             lambda: request.send({"error": said}, 400),
             lambda: request.chat(content=said),
@@ -337,12 +348,20 @@ def test_a_key_is_in_no_file_and_no_output(
         ["gate", "runs/b", "--baseline", "runs/a", "--html", "gate.html", "--json", "g.json", *key]
     )
     main(["aa", "ask", *asked, "--limit", "4"])
-    main(["latency", "ask", reference, reference, "--limit", "4", *key])
+    times = ["--load", "2", "--json", "l.json", "--benchmark-json", "b.json"]
+    main(["latency", "ask", reference, reference, "--limit", "4", *times, *key])
+    forms = ["--html", "s.html", "--json", "s.json", "--markdown", "s.md", "--junit", "s.xml"]
+    stack = [*asked, "--tokenizer", str(tiny_model), "--out", "runs/stack"]
+    assert main(["stack", "ask", *stack, *forms, "-v"]) == 0
+    main(["doctor", reference, *key])
     main(["explain", "runs/a", "c1"])
     main(["score", "runs/a", "--out", "runs/c"])
+    monkeypatch.setattr("harness.workflow.run.make_record", _breaks)
+    assert main(["run", "ask", *asked, "--out", "runs/d"]) == 2
 
     assert any(CANARY in headers["Authorization"] for *_, headers in server.seen)
     shown = capfd.readouterr()
+    assert "RuntimeError: a bug" in shown.err
     assert CANARY not in shown.out + shown.err
     files = [path for path in project.rglob("*") if path.is_file()]
     assert len(files) > 10
@@ -375,6 +394,10 @@ def test_a_run_is_not_resumed_with_another_model_behind_the_name(
 
 def _interrupt(*_: Any, **__: Any) -> None:
     raise KeyboardInterrupt
+
+
+def _breaks(*_: Any, **__: Any) -> None:
+    raise RuntimeError("a bug")
 
 
 def test_pytest_runs_a_suite_against_a_server(project: Path, server: FaultServer):

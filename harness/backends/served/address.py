@@ -84,15 +84,20 @@ class Key:
         """
         if name is None:
             return None
-        text = os.environ.get(name, "").strip()
-        if not text:
+        # In no local variable, which some tracebacks show.
+        key = cls(os.environ.get(name, "").strip())
+        if not key._text:
             raise UsageError(f"--api-key-env {name}: the environment has no such variable")
-        if not text.isascii() or not text.isprintable() or len(text) < _SHORTEST:
+        if not key._can_be_sent:
             raise UsageError(
                 f"--api-key-env {name}: its value is not a key: it has fewer than {_SHORTEST} "
                 "characters, or some that an HTTP header cannot hold"
             )
-        return cls(text)
+        return key
+
+    @property
+    def _can_be_sent(self) -> bool:
+        return self._text.isascii() and self._text.isprintable() and len(self._text) >= _SHORTEST
 
     def header(self) -> dict[str, str]:
         """

@@ -233,13 +233,15 @@ class Client:
             follow_redirects=True,
             max_redirects=3,
             trust_env=not local,
+            # Here, and in no local variable, which some tracebacks show.
+            headers=None if self._key is None else self._key.header(),
         )
 
     async def _looked_up(self, url: str, content: bytes | None, tries: int) -> Reply:
         number, until = 0, time.monotonic() + LOADING
         while True:
             try:
-                return await self._try(url, content, None, min(self._timeout, _CONNECT))
+                return await self._tried(url, content, None, min(self._timeout, _CONNECT))
             except _AgainError as exc:
                 if tries > 1 and await self._loaded(exc, url, until):
                     continue
@@ -276,7 +278,7 @@ class Client:
                 server = self._least_busy(at)
                 server.busy += 1
                 try:
-                    reply = await self._try(server.url + path, content, starts, self._timeout)
+                    reply = await self._tried(server.url + path, content, starts, self._timeout)
                 except _AgainError as exc:
                     if patient and await self._loaded(exc, server.url, until):
                         number -= 1
@@ -317,6 +319,25 @@ class Client:
             server.aside = True
             self._notify(f"{server.url} is set aside: it failed {server.failed} times in a row")
 
+    async def _tried(
+        self,
+        url: str,
+        content: bytes | None,
+        starts: Callable[[Mapping[str, Any]], bool] | None,
+        timeout: float,
+    ) -> Reply:
+        """
+        Send one request once; an error has no frame that holds what the server said: it may have
+        repeated the key, and some tracebacks show variables.
+
+        Raises:
+            RequestError: as `_try`.
+        """
+        try:
+            return await self._try(url, content, starts, timeout)
+        except RequestError as exc:
+            raise exc.with_traceback(None) from None
+
     async def _try(
         self,
         url: str,
@@ -335,8 +356,6 @@ class Client:
         # A server that passes it on shows that its answer is ours.
         mark = f"{_MARK}{id(self):x}-{self._sent}"
         headers = {"Accept-Encoding": "identity", "X-Request-Id": mark}
-        if self._key is not None:
-            headers |= self._key.header()
         if content is not None:
             headers["Content-Type"] = "application/json"
         method = "GET" if content is None else "POST"
