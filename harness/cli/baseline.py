@@ -1,16 +1,18 @@
 """
-``harness baseline save``, ``rm``, ``rename``, ``prune``, ``list``, ``show``, ``history``.
+``harness baseline save``, ``accept``, ``rm``,
+``rename``, ``prune``, ``list``, ``show``, ``history``.
 """
 
 import argparse
 from typing import Any
 
-from harness.cli.options import add_command, add_group, add_json, add_root, path
+from harness.cli.options import add_command, add_group, add_json, add_root, date, path
 from harness.cli.output import percent, show, table, wrote_json
 from harness.cli.parser import Commands
 from harness.cli.progress import say
-from harness.errors import ExitCode
+from harness.errors import ExitCode, UsageError
 from harness.reports.escape import line
+from harness.wording import count
 
 
 def add_parser(commands: Commands) -> None:
@@ -37,6 +39,27 @@ def add_parser(commands: Commands) -> None:
         "--allow-partial", action="store_true", help="accept a run of only a part of its suite"
     )
     add_root(save)
+    accept = add_command(
+        verbs, "accept", run_accept, "accept a run, or single changes of it, as they are"
+    )
+    accept.add_argument("run", metavar="RUN", help="a run's folder or a baseline")
+    accept.add_argument("--name", required=True, metavar="NAME", help="the baseline's name")
+    accept.add_argument(
+        "--cases",
+        nargs="+",
+        metavar="ID",
+        help="accept the answers to these cases only; the baseline stays (default: the whole run "
+        "takes its place, as with save --replace)",
+    )
+    accept.add_argument("--reason", required=True, metavar="TEXT", help="why it is accepted")
+    accept.add_argument(
+        "--until",
+        type=date,
+        metavar="DATE",
+        help="with --cases: the last day it holds, such as 2027-01-31 (default: until the baseline "
+        "is replaced)",
+    )
+    add_root(accept)
     remove = add_command(verbs, "rm", run_remove, "remove a baseline; its run is kept")
     remove.add_argument("name", metavar="NAME", help="the baseline's name, or suite/name")
     add_root(remove)
@@ -105,6 +128,51 @@ def run_save(arguments: argparse.Namespace) -> int:
         say("note: its suite is unreleased; `harness suite release` pins its content to a version")
     if first:
         print(line(f"next: run a candidate, then `harness gate RUN --baseline {arguments.name}`"))
+    return ExitCode.PASS
+
+
+def run_accept(arguments: argparse.Namespace) -> int:
+    """
+    Accept a run, or answers of it to single cases.
+    """
+    from harness.runs.accepted import ACCEPTED
+    from harness.workflow.accept import accept_changes
+    from harness.workflow.baseline import save_baseline
+    from harness.workflow.options import Progress
+    from harness.workflow.project import open_project
+
+    project = open_project(arguments.root)
+    stored = project.run(arguments.run)
+    if arguments.cases is None:
+        if arguments.until is not None:
+            raise UsageError("--until is for single cases: add --cases, or drop it")
+        saved = save_baseline(
+            stored,
+            project.baselines,
+            arguments.name,
+            reason=arguments.reason,
+            replace=True,
+            policy=project.policy(),
+            progress=Progress(notify=say),
+        )
+        print(line(f"baseline {saved.record.suite.name}/{arguments.name}: {saved.folder}"))
+        return ExitCode.PASS
+    done = accept_changes(
+        stored,
+        project.baseline(stored.record, arguments.name),
+        arguments.cases,
+        reason=arguments.reason,
+        policy=project.policy(),
+        until=arguments.until,
+    )
+    folder = done.baseline.folder
+    print(
+        line(
+            f"accepted for {folder.parent.name}/{folder.name}: {', '.join(done.cases)}; "
+            f"{done.in_force} of {count(done.of, 'case')} by now"
+        )
+    )
+    say(f"commit {folder / ACCEPTED} with the change; gates list what it holds")
     return ExitCode.PASS
 
 
@@ -197,6 +265,7 @@ def run_show(arguments: argparse.Namespace) -> int:
 
     from harness.renderers.json import render
     from harness.reports.build import report_run
+    from harness.runs.accepted import read_accepted
     from harness.runs.baselines import baseline_history
     from harness.runs.verify import verified
     from harness.workflow.project import open_project
@@ -211,6 +280,9 @@ def run_show(arguments: argparse.Namespace) -> int:
             print()
             reason = entry["reason"] or "no reason"
             print(line(f"saved {entry['saved']} from {entry['from']}: {reason}"))
+        for each in read_accepted(stored.folder):
+            until = "" if each.until is None else f" until {each.until}"
+            print(line(f"accepted {each.accepted}{until}: {each.case}: {each.reason}"))
     return ExitCode.PASS
 
 

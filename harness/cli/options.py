@@ -5,6 +5,7 @@ A function ``add_...`` declares the option of that name on a command's parser.
 """
 
 import argparse
+import datetime
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -356,6 +357,16 @@ def positive(text: str) -> int:
     if value < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
     return value
+
+
+def date(text: str) -> datetime.date:
+    """
+    Return an argument such as 2027-01-31 as a date.
+    """
+    try:
+        return datetime.date.fromisoformat(text)
+    except ValueError as exc:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a date such as 2027-01-31") from exc
 
 
 def seconds(text: str) -> float:

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from harness.comparison.accepted import Accepted
 from harness.comparison.differences import Difference, differences
 from harness.comparison.paired import PairedRate, PairedValues, Units, paired_rate
 from harness.errors import RecordError
@@ -88,6 +89,8 @@ class Comparison:
     """Whether a run answered each case once by sampling."""
     unchanged: bool = False
     """Whether every scored answer is the same to the token; False where the text was not read."""
+    accepted: tuple[Accepted, ...] = ()
+    """Cases of which a wrong answer was accepted (`harness.workflow.accepted`)."""
     drifts: tuple[Drift, ...] = ()
     """Of every pair of scored answers that call the same tool and have a margin in both runs, the
     one that became least sure first: on its way to another tool before it is there."""

@@ -19,7 +19,7 @@ from harness.gating.policy import Policy
 from harness.gating.slices import Slices, judge_slices
 from harness.gating.verdict import WORST_FIRST, MetricVerdict, Reason, Verdict, Word, worst
 from harness.scoring.metrics import METRICS
-from harness.wording import count, named, percent
+from harness.wording import count, named, percent, points
 
 ERROR_SHARE = 0.02
 """A run with a larger share of broken answers is at best inconclusive."""
@@ -76,6 +76,7 @@ def gate(
     said += (Reason(text=doubt, verdict="inconclusive") for doubt in doubts)
     if not obstacles:
         said += _of_limits(metrics, slices)
+    said += _over_budget(comparison, policy)
     said.sort(key=lambda reason: WORST_FIRST.index(reason.verdict))
     accuracy = comparison.rates["accuracy"]
     # Nor may a case that decides hide what happened to the others.
@@ -98,6 +99,7 @@ def gate(
         changed=comparison.changed,
         quarantined=comparison.quarantined,
         differences=comparison.differences,
+        accepted=comparison.accepted,
         policy=policy.source,
         date=today,
         baseline=baseline,
@@ -142,6 +144,21 @@ def _obstacles(comparison: Comparison, allow: Collection[str]) -> Iterator[str]:
         yield NOTHING_IN_COMMON
     elif not comparison.scored_pairs:
         yield "no common case was scored in both runs: all broke or are quarantined"
+
+
+def _over_budget(comparison: Comparison, policy: Policy) -> Iterator[Reason]:
+    """
+    Yield that more cases were accepted than may be: each by itself was, but not what they come to.
+    """
+    many = sum(each.state == "unchanged" for each in comparison.accepted)
+    of = len(comparison.rates["accuracy"].cases.names)
+    if many > policy.accepted_budget * of:
+        text = (
+            f"{count(many, 'accepted case')} of {of}, and accepted_budget allows "
+            f"{points(policy.accepted_budget)} points; accept the whole run with `harness baseline "
+            "save`, or remove lines of accepted.jsonl"
+        )
+        yield Reason(text=text, verdict="regressed")
 
 
 def _doubts(comparison: Comparison) -> Iterator[str]:

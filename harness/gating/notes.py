@@ -42,6 +42,7 @@ def notes(
             yield f"{changed(difference)}; both runs were judged again from their stored text"
         elif difference.effect == "not_comparable" and difference.allowed_by(allow):
             yield f"{changed(difference)}; this was allowed"
+    yield from _about_accepted(comparison)
     for what, ids in (
         ("not in the baseline", comparison.added),
         ("not in the candidate", comparison.removed),
@@ -83,6 +84,19 @@ def noise(old: RunRecord, new: RunRecord) -> Iterator[str]:
                 f"the {name}'s server answered one prompt otherwise {differing} of {asked} times, "
                 "so flips may be chance; `harness aa` measures how many"
             )
+
+
+def _about_accepted(comparison: Comparison) -> Iterator[str]:
+    of: dict[str, list[str]] = {}
+    for each in comparison.accepted:
+        of.setdefault(each.state, []).append(each.case)
+    for state, said in (
+        ("unchanged", "accepted as it is and counted as unchanged"),
+        ("changed_again", "accepted once and changed again, so broken again"),
+        ("expired", "accepted until a day that has passed, so broken again"),
+    ):
+        if ids := of.get(state):
+            yield f"{count(len(ids), 'case')} {said}: {named(ids)}"
 
 
 def _about_format(comparison: Comparison, accuracy: PairedRate) -> Iterator[str]:

@@ -30,6 +30,7 @@ DEFAULT_TEXT = """\
 alpha = 0.05
 on_inconclusive = "warn"          # "warn" exits 0, "block" exits 3
 recheck = false                   # true: load the model again before a flip blocks
+accepted_budget = "3pp"           # how many cases `baseline accept` may take as they are
 [limits]
 accuracy = "-3pp"                 # a non-inferiority margin
 second_call_rate = "+0pp"
@@ -83,6 +84,8 @@ class Policy:
     recheck: bool = False
     """Whether checkpoints are opened to answer cases that would block again
     (`harness.workflow.recheck`)."""
+    accepted_budget: float = 0.03
+    """The largest share of the cases that may be accepted changes (`harness.runs.accepted`)."""
     source: str
     """The file or name of the policy, for reports."""
 
@@ -152,6 +155,7 @@ def read_policy(text: str, source: str) -> Policy:
         },
         anchor=data.get("anchor"),
         recheck=data["recheck"],
+        accepted_budget=_share(data["accepted_budget"], f"{source}: accepted_budget"),
         source=source,
     )
 
@@ -197,6 +201,13 @@ def _limit(name: str, spelled: str, where: str) -> Limit:
             f"{metric.limit_instead} instead"
         )
     return Limit(margin=size, budget=_budget(found, metric, spelled, where), text=spelled)
+
+
+def _share(spelled: str, where: str) -> float:
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*pp", spelled.strip())
+    if not found or float(found[1]) > 100:
+        raise PolicyError(f'{where}: {spelled!r} is not a share of the cases, such as "3pp"')
+    return float(found[1]) / 100
 
 
 def allowed_change(spelled: str) -> float | None:

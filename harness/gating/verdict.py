@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any, Literal
 
+from harness.comparison.accepted import Accepted
 from harness.comparison.differences import Difference
 from harness.errors import ExitCode
 
@@ -110,6 +111,8 @@ class Verdict:
     changed: tuple[str, ...]
     quarantined: tuple[str, ...]
     differences: tuple[Difference, ...]
+    accepted: tuple[Accepted, ...]
+    """Cases of which a wrong answer was accepted; those that are unchanged are not in `broken`."""
     policy: str
     """The file or name of the policy."""
     date: date
@@ -236,7 +239,7 @@ def to_json(value: Any) -> Any:
         return [to_json(item) for item in value]
     if isinstance(value, Verdict):
         return value.to_json()
-    if isinstance(value, MetricVerdict | Difference):
+    if isinstance(value, MetricVerdict | Difference | Accepted):
         return {name: to_json(getattr(value, name)) for name in value.__slots__}
     if isinstance(value, ExitCode):
         return int(value)

@@ -12,6 +12,7 @@ from typing import Literal
 from harness.errors import ExitCode
 from harness.reports import escape as safe
 from harness.reports.blocks import Entry, plain
+from harness.reports.changes import ACCEPTED
 from harness.reports.evidence import broken
 from harness.reports.report import Report
 from harness.reports.stack import outcome
@@ -49,6 +50,7 @@ def outputs(report: Report) -> str:
     if report.comparison is not None:
         rate = report.comparison.rates["accuracy"]
         lines += [f"broken={len(rate.broken)}", f"fixed={len(rate.fixed)}"]
+        lines.append(f"accepted={len(report.comparison.accepted)}")
     if report.stack is not None:
         lines += [f"lost={len(report.stack.lost)}", f"gained={len(report.stack.gained)}"]
     # A value is always one line, so that none can begin another output.
@@ -68,6 +70,12 @@ def _annotations(report: Report) -> Iterator[str]:
         yield _command("error" if blocked else doubtful, said, verdict.reasons[0].text)
     if comparison is None:
         return
+    if comparison.accepted:
+        listed = (
+            f"{each.case} ({ACCEPTED[each.state]}): {each.reason}" for each in comparison.accepted
+        )
+        title = f"{len(comparison.accepted)} accepted"
+        yield _command("notice", title, "\n".join(listed))
     for entry in broken(report, comparison)[:_MOST]:
         title = f"broken: {safe.cut(entry.name)} ({entry.note})"
         yield _command("error" if blocked else "warning", title, _said(entry))

@@ -54,6 +54,15 @@ def compared(comparison: Comparison) -> dict[str, Any]:
         "margins": [
             {"case": drift.name, "old": drift.old, "new": drift.new} for drift in comparison.drifts
         ],
+        "accepted": [
+            {
+                "case": each.case,
+                "state": each.state,
+                "reason": each.reason,
+                "until": each.until and each.until.isoformat(),
+            }
+            for each in comparison.accepted
+        ],
         "differences": [
             {"field": each.field, "old": each.old, "new": each.new, "effect": each.effect}
             for each in comparison.differences

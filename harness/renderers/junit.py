@@ -59,6 +59,10 @@ def _excuse(report: Report, case: CaseResult, earlier: CaseResult | None) -> str
     verdicts = [each for each in (report.verdict, report.verdict.anchor) if each is not None]
     if any(case.id in (*each.broken, *each.must_pass_failed) for each in verdicts):
         return None
+    for each in report.verdict.accepted:
+        if each.case == case.id and each.state == "unchanged":
+            until = "" if each.until is None else f" until {each.until}"
+            return f"{case.status}; accepted{until}: {each.reason}"
     if any(case.id in each.changed for each in verdicts):
         return f"{case.status}; the case was changed since {name}, so there is no comparison"
     if earlier is None:

@@ -127,6 +127,9 @@ def _compared(report: Report, comparison: Comparison) -> Iterator[Section]:
             Paragraph(text="All of them must pass: listed above." if above and not others else ""),
         ),
     )
+    yield Section(
+        title=f"Accepted ({len(comparison.accepted)})", blocks=(changes.accepted(comparison),)
+    )
     fixed = len(comparison.rates["accuracy"].fixed)
     said = [plural(fixed, "fixed case")] if fixed else []
     yield _rest([*left_out, *said, "every metric", "the answers"])

@@ -205,6 +205,31 @@ def slices(verdict: Verdict | None) -> Table:
     )
 
 
+def accepted(comparison: Comparison) -> Table:
+    """
+    Return the cases of which a wrong answer was accepted, why, until when, and what became of them.
+    """
+    return Table(
+        header=("case", "now", "reason", "until"),
+        rows=tuple(
+            (
+                short(each.case),
+                ACCEPTED[each.state],
+                Quote(cut(each.reason, REASON)),
+                ABSENT if each.until is None else each.until.isoformat(),
+            )
+            for each in comparison.accepted
+        ),
+    )
+
+
+ACCEPTED = {
+    "unchanged": "as it was accepted",
+    "changed_again": "changed again",
+    "expired": "expired",
+}
+
+
 def against_anchor(verdict: Verdict | None) -> tuple[Block, ...]:
     """
     Return the outcome of the limits against the anchor, and which cases broke since.

@@ -113,6 +113,11 @@ def _compared(report: Report, comparison: Comparison) -> list[Section]:
         ),
         Section(title=f"Broken ({len(broken)})", blocks=(Listing(entries=broken),)),
         Section(
+            title=f"Accepted ({len(comparison.accepted)})",
+            blocks=(changes.accepted(comparison),),
+            open=True,
+        ),
+        Section(
             title="Second calls",
             blocks=(
                 tables.second_calls_by_kind(report.runs, ("old", "new")),

@@ -16,6 +16,7 @@ from typing import Any
 
 from harness.canonical import canonical_json, digest_bytes, parse_json
 from harness.errors import StoreError, boundary
+from harness.runs.accepted import ACCEPTED
 from harness.runs.store import HISTORY, RUN, SUITE, TRANSCRIPTS, StoredRun, load_run
 from harness.runs.swap import heal, lock_folder, put_back, remove, set_aside
 from harness.runs.verify import verified
@@ -104,7 +105,7 @@ def save_baseline(
                 shutil.copyfile(run.folder / part, fresh / part)
             (fresh / HISTORY).write_text(history + canonical_json(entry) + "\n", "utf-8")
             if target.exists():
-                _carry_over(target, fresh)
+                _carry_over(target, fresh, same=same_run(target, run.folder))
                 target.rename(set_aside(target))
             fresh.rename(target)
             _tidy(target, saved)
@@ -233,13 +234,14 @@ def _retire(folder: Path, target: Path, when: str) -> Path:
     return place
 
 
-def _carry_over(old: Path, new: Path) -> None:
+def _carry_over(old: Path, new: Path, *, same: bool) -> None:
     """
-    Copy the files in *old* that are not part of a run.
+    Copy the files in *old* that are not part of a run; what was accepted for it, only where the
+    run is the *same*.
     """
     for path in old.iterdir() if old.is_dir() else ():
         target = new / path.name
-        if path.name in (*_PARTS, HISTORY):
+        if path.name in (*_PARTS, HISTORY) or (path.name == ACCEPTED and not same):
             continue
         if path.is_dir() and not path.is_symlink():
             shutil.copytree(path, target, symlinks=True)

@@ -99,7 +99,7 @@ def _against(run: StoredRun, folder: Path, policy: Policy | None) -> tuple[bool,
     Return whether *run* is worse than the baseline in *folder*, or may be, and the gate's words.
     """
     try:
-        compared = compare(load_run(folder), run)
+        compared = compare(load_run(folder), run, today=date_today())
     except HarnessError as exc:
         # One that cannot be read must not be there for ever.
         return True, f"it cannot be compared: {exc}"

@@ -4,25 +4,31 @@ Two stored runs compared; judged again first, where they had been judged differe
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import date
 from itertools import combinations
 from typing import Any
 
+from harness.comparison.accepted import Accepted
 from harness.comparison.compare import Comparison, in_common
 from harness.comparison.compare import compare as compare_records
 from harness.comparison.differences import Difference
 from harness.errors import ExitCode
 from harness.gating.decision import Compared
 from harness.gating.ranking import Ranking, rank
+from harness.runs.accepted import read_accepted
 from harness.runs.record import RunRecord
 from harness.runs.rescore import rejudge
 from harness.runs.store import StoredRun
 from harness.runs.verify import verified
 from harness.suites.copies import Variant, made_of
+from harness.workflow.accepted import with_accepted
 
 
-def compare(old: StoredRun, new: StoredRun) -> Compared:
+def compare(old: StoredRun, new: StoredRun, *, today: date | None = None) -> Compared:
     """
     Return two runs compared; where dialect or scorer versions differ, both are judged again first.
+
+    With *today*, the changes that were accepted for the baseline *old* count as unchanged.
 
     Raises:
         StoreError: if a run does not follow from its evidence (`harness.runs.verify`).
@@ -32,30 +38,40 @@ def compare(old: StoredRun, new: StoredRun) -> Compared:
     if _judged_by(old.record, new.record) != _judged_by(new.record, old.record):
         old, new = rejudge(old), rejudge(new)
     versions = _versions(*stored, old.record, new.record)
-    old, new, comparison = paired(old, new)
+    old, new, comparison = paired(old, new, today=today)
     comparison = comparison.with_rejudged(*versions)
     if _may_be_unchanged(comparison) and _same_text(old, new):
         comparison = replace(comparison, unchanged=True)
     return Compared(old=old, new=new, comparison=comparison)
 
 
-def paired(old: StoredRun, new: StoredRun) -> tuple[StoredRun, StoredRun, Comparison]:
+def paired(
+    old: StoredRun, new: StoredRun, *, today: date | None = None
+) -> tuple[StoredRun, StoredRun, Comparison]:
     """
-    Return two runs that were judged alike, and their comparison.
+    Return two runs that were judged alike, and their comparison; *today* as for `compare`.
 
     A run of a variant (`harness.suites.vary`) is held against a run of the suite it was made of, or
     of another variant of that, as if it had been asked the suite's own cases: each has the digest
     of the case that it was made of, which is that of its partner.
     """
-    if old.record.suite.digest == new.record.suite.digest:
-        return old, new, compare_records(old.record, new.record)
-    before, after = made_of(old.suite_path), made_of(new.suite_path)
+    before: _MadeOf = None
+    after: _MadeOf = None
+    if old.record.suite.digest != new.record.suite.digest:
+        before, after = made_of(old.suite_path), made_of(new.suite_path)
     ways = [made and (made[0].how, made[0].seed) for made in (before, after)]
     if ways[0] == ways[1]:
-        # Neither is a variant, or both are the same one of two versions of a suite.
-        return old, new, compare_records(old.record, new.record)
+        # Neither is a variant, or both are the same one, perhaps of two versions of a suite.
+        before = after = None
     old, new = _as_made_of(old, before), _as_made_of(new, after)
-    comparison = compare_records(_of_its_suite(old, before), _of_its_suite(new, after))
+    record = new.record
+    accepted: tuple[Accepted, ...] = ()
+    if today is not None:
+        record, accepted = with_accepted(old.record, new, read_accepted(old.folder), today)
+    comparison = compare_records(_of_its_suite(old.record, before), _of_its_suite(record, after))
+    comparison = replace(comparison, accepted=accepted)
+    if before is None and after is None:
+        return old, new, comparison
     varied = Difference(
         field="suite.variant", old=_spelled(before), new=_spelled(after), effect="compared"
     )
@@ -73,14 +89,12 @@ def _as_made_of(run: StoredRun, made: _MadeOf) -> StoredRun:
     return replace(run, record=replace(run.record, cases=tuple(cases)))
 
 
-def _of_its_suite(run: StoredRun, made: _MadeOf) -> RunRecord:
+def _of_its_suite(record: RunRecord, made: _MadeOf) -> RunRecord:
     if made is None:
-        return run.record
+        return record
     variant, _ = made
-    suite = replace(
-        run.record.suite, name=variant.of, version=variant.version, digest=variant.digest
-    )
-    return replace(run.record, suite=suite)
+    suite = replace(record.suite, name=variant.of, version=variant.version, digest=variant.digest)
+    return replace(record, suite=suite)
 
 
 def _spelled(made: _MadeOf) -> str | None:
@@ -113,7 +127,7 @@ def _as_asked(runs: Sequence[StoredRun]) -> tuple[Sequence[StoredRun], list[RunR
         return runs, [run.record for run in runs]
     made = [made_of(run.suite_path) for run in runs]
     runs = [_as_made_of(run, each) for run, each in zip(runs, made, strict=True)]
-    return runs, [_of_its_suite(run, each) for run, each in zip(runs, made, strict=True)]
+    return runs, [_of_its_suite(run.record, each) for run, each in zip(runs, made, strict=True)]
 
 
 def _versions(

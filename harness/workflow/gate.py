@@ -75,7 +75,7 @@ def gate(
     _check_allowed(allow, old, new, *filter(None, [pinned]))
 
     def against(baseline: StoredRun) -> Gated:
-        gated = decide(compare(baseline, new), policy, allow=allow, today=today)
+        gated = decide(compare(baseline, new, today=today), policy, allow=allow, today=today)
         if recheck is False:
             return gated
         return decide_again(

@@ -107,7 +107,7 @@ def decide_again(
             again.append(_answers(each, asked, asking))
         except HarnessError as exc:
             return _noted(gated, _cannot(which, exc))
-    compared = _with_answers(gated, *again)
+    compared = _with_answers(gated, *again, today=today)
     final = decide(compared, policy, allow=allow, today=today)
     note = _confirmed(gated.comparison, compared.comparison, rates)
     return replace(_noted(final, note), old_again=again[0], new_again=again[1])
@@ -139,13 +139,19 @@ def _flipped(comparison: Comparison, rates: Iterable[str]) -> set[str]:
 
 
 def _with_answers(
-    gated: Gated, old_again: Mapping[Key, Transcript], new_again: Mapping[Key, Transcript]
+    gated: Gated,
+    old_again: Mapping[Key, Transcript],
+    new_again: Mapping[Key, Transcript],
+    *,
+    today: date,
 ) -> Compared:
     """
     Compare again with the answers at batch size 1 in place of the stored ones.
     """
     # Both by today's dialects and scorer, so that the two sides are judged alike.
-    old, new, comparison = paired(rejudge(gated.old, old_again), rejudge(gated.new, new_again))
+    old, new, comparison = paired(
+        rejudge(gated.old, old_again), rejudge(gated.new, new_again), today=today
+    )
     before = gated.comparison.differences
     judged_again = (each for each in before if each.effect == "rejudged")
     return Compared(

@@ -148,10 +148,24 @@ def test_what_means_nothing_is_refused(text: str, message: str):
     assert str(caught.value).startswith("gate.toml: ")
 
 
+@pytest.mark.parametrize("spelled", ["3%", "-3pp", "many", "101pp"])
+def test_a_budget_of_accepted_cases_that_is_no_share_is_an_error(spelled: str):
+    with pytest.raises(PolicyError, match=r"accepted_budget: '.*' is not a share of the cases"):
+        read_policy(f'accepted_budget = "{spelled}"', "gate.toml")
+
+
+def test_a_budget_of_accepted_cases_is_a_share_of_them():
+    assert 0.015 == read_policy('accepted_budget = "1.5pp"', "x").accepted_budget
+    assert 0.03 == default_policy().accepted_budget
+
+
 def test_the_schema_ships_with_the_package():
     schema = json.loads((resources.files("harness") / "schemas" / "policy.json").read_text("utf-8"))
 
-    keys = {"alpha", "on_inconclusive", "recheck", "anchor", "limits", "slices"}
+    keys = {
+        *("alpha", "on_inconclusive", "recheck", "accepted_budget"),
+        *("anchor", "limits", "slices"),
+    }
     assert keys == set(schema["properties"])
 
 

@@ -75,6 +75,7 @@ def test_later_steps_can_ask_for_the_verdict(gate_report: Report):
         "reason": gate_report.verdict.reasons[0].text,
         "broken": "11",
         "fixed": "1",
+        "accepted": "0",
     } == found
 
 
@@ -85,5 +86,6 @@ def test_hostile_text_gives_no_command_and_no_output_of_its_own(
     for report in hostile_reports(text):
         assert len(commands(render(report))) <= 10
         names = [line.split("=", 1)[0] for line in outputs(report).splitlines()]
-        assert set(names) <= {"verdict", "exit", "reason", "broken", "fixed"}
+        known = {"verdict", "exit", "reason", "broken", "fixed", "accepted", "lost", "gained"}
+        assert set(names) <= known
         assert len(names) == len(set(names))

@@ -263,6 +263,12 @@ def _compared(report: Report, comparison: Comparison) -> Iterator[Panel]:
         items=(changes.slices(report.verdict),),
     )
     yield Panel(
+        id="accepted",
+        title=f"Accepted ({len(comparison.accepted)})",
+        link="Accepted",
+        items=(changes.accepted(comparison),),
+    )
+    yield Panel(
         id="anchor",
         title="Against the anchor",
         link="Anchor",
