@@ -80,6 +80,11 @@ def measure_stack(
     if options.tokenizer is None:
         raise UsageError("name the checkpoint whose tokenizer writes raw prompts: --tokenizer REF")
     whole = load_suite(project.suite(suite), today=today or date_today())
+    if whole.environment is not None:
+        raise UsageError(
+            f"suite {whole.name} is executed: what a case is asked depends on what was answered "
+            "before, raw or in chat; measure the stack with a suite without environment"
+        )
     folder = out or project.fresh_folder(whole.name, f"stack-{checkpoint}")
     asking = _Asking(
         suite=whole, project=project, folder=folder, options=options, progress=progress

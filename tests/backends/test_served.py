@@ -5,6 +5,7 @@ Checkpoints behind a URL: what is sent, what is read, and what is said where a s
 import json
 import signal
 import socket
+import ssl
 import threading
 import time
 import traceback
@@ -1092,18 +1093,18 @@ def test_a_reference_without_a_url_says_how_it_is_written(reference: str):
         open_backend(reference, BackendOptions())
 
 
-def test_an_untrusted_certificate_is_refused(tmp_path: Path):
-    message = str(client._unreachable("https://h/v1", _tls_error()))
+def test_a_server_with_an_untrusted_certificate_is_asked_nothing(
+    server: FaultServer, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("SERVED_KEY", CANARY)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(Path(__file__).parent / "self_signed.pem")
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    url = server.url.replace("http://", "https://")
 
-    assert message.startswith("https://h/v1 has no TLS certificate that can be verified: ")
-
-
-def _tls_error() -> Exception:
-    import ssl
-
-    outer = ConnectionError("x")
-    outer.__cause__ = ssl.SSLCertVerificationError("self-signed certificate")
-    return outer
+    with pytest.raises(BackendError, match="has no TLS certificate that can be verified: "):
+        open_backend(f"openai:cand@{url}", BackendOptions(api_key_env="SERVED_KEY"))
+    assert [] == server.seen
 
 
 # Raw completions

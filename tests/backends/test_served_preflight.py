@@ -6,6 +6,7 @@ import itertools
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -133,6 +134,38 @@ def test_fault_context_refused(server: FaultServer):
     assert finding.broken
     assert "the longest case does not fit with 64 words more: " in finding.finding
     assert "maximum context length is 350; start vLLM with a larger" in finding.finding
+
+
+@pytest.mark.parametrize(
+    ("more", "broken", "said"),
+    [
+        (0, False, "the longest case is read whole: "),
+        (-9, True, "its template leaves something out, or it cuts prompts; start vLLM with"),
+        (9, False, "the longest case is read whole, but with 9 tokens more than by --tokenizer"),
+    ],
+)
+def test_the_longest_case_is_counted_by_the_tokenizer_too(
+    server: FaultServer, tiny_model: Path, more: int, broken: bool, said: str
+):
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(tiny_model)
+
+    def tokens(body: Mapping[str, Any]) -> int:
+        encoded = tokenizer.apply_chat_template(
+            body["messages"], tools=body.get("tools"), add_generation_prompt=True, return_dict=True
+        )
+        return len(encoded["input_ids"]) + more
+
+    server.count = tokens
+    options = BackendOptions(tokenizer=str(tiny_model))
+    backend = open_backend(f"openai:cand@{server.url}", options)
+    assert isinstance(backend, Preflighted)
+    [finding] = [each for each in backend.preflight(CASES) if each.what == "context"]
+    backend.close()
+
+    assert broken is finding.broken
+    assert said in finding.finding
 
 
 @pytest.mark.parametrize("status", [404, 503])

@@ -291,6 +291,16 @@ def test_only_a_chat_api_has_a_stack(project: Path, reference: str):
         measure_stack("ask", reference, options=RunOptions(tokenizer="x"))
 
 
+def test_an_executed_suite_is_refused(project: Path):
+    documents = {"kind": "documents", "tool": "inside", "corpus": "corpus.jsonl"}
+    environment = {**documents, "fixed": {"outside": "nothing"}}
+    write_suite(project, [question("c1")], environment=environment)
+    Path("suites/ask/corpus.jsonl").write_text('{"id": "d", "title": "t", "text": "x"}\n')
+
+    with pytest.raises(UsageError, match="suite ask is executed"):
+        measure_stack("ask", "openai:cand@http://h/v1", options=RunOptions(tokenizer="x"))
+
+
 def test_raw_prompts_need_a_tokenizer(project: Path):
     with pytest.raises(UsageError, match="--tokenizer REF"):
         measure_stack("ask", "openai:cand@http://localhost/v1")

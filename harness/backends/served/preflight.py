@@ -145,6 +145,13 @@ def context_is_whole(
             f"--tokenizer: its template leaves something out, or it cuts prompts; {cure}"
         )
         return Finding(what=what, finding=said, broken=True)
+    if expected is not None and plain > expected:
+        said = (
+            f"the longest case is read whole, but with {plain - expected} tokens more than by "
+            f"--tokenizer ({plain} and {expected}): the server's template adds something; `harness "
+            "stack` measures what that costs"
+        )
+        return Finding(what=what, finding=said)
     return Finding(what=what, finding=f"the longest case is read whole: {plain} tokens")
 
 
