@@ -166,13 +166,18 @@ def intraclass(units: Sequence[Sequence[float]]) -> float:
 
 
 def studentised(
-    sums: Sequence[int], sizes: Sequence[int], changed: int, effect: float = 1.0
+    sums: Sequence[int],
+    sizes: Sequence[int],
+    changed: int,
+    effect: float = 1.0,
+    unseen: float = 0.0,
 ) -> float:
     """
     Return the t of a loss over units of similar answers, with units - 1 degrees of freedom.
 
     The net change / its standard deviation: the spread of the units (Obuchowski 1998, as in
-    `design_effect`), or that of single answers times *effect*, if that is larger. Where few units
+    `design_effect`), or that of single answers times *effect*, if that is larger; *unseen* is added
+    to the variance, for what the changes that were seen cannot show. Where few units
     gained much (a skew that makes a loss look sure), t is lowered by Hall's transformation (1992,
     J R Stat Soc B 54:221), t + k t^2/3 + k^2 t^3/27 + k/6. (Dividing by the spread alone would
     change no sign-flip test: flips leave the squares as they are.)
@@ -182,7 +187,7 @@ def studentised(
     units = Counter(zip(sums, sizes, strict=True))  # few differ
     left = [(n * s - size * net, many) for (s, size), many in units.items()]
     spread = m / (m - 1) * sum(many * each * each for each, many in left) / (n * n)
-    variance = max(spread, effect * (n * changed - net * net) / n)
+    variance = max(spread, effect * (n * changed - net * net) / n) + unseen
     if variance <= 0:
         return math.copysign(math.inf, net) if net else 0.0
     t = net / math.sqrt(variance)

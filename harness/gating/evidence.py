@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     Numbers = Ints | Floats
 
 FEWEST_GROUPS = 10
-"""With fewer, flipping whole groups shows too little: single cases are flipped, and quantiles are
-of t with groups - 1 degrees of freedom."""
+"""With fewer, flipping whole groups shows too little: single cases are flipped, and quantiles of
+the bounds are of t with groups - 1 degrees of freedom."""
 
 FEWEST_TO_PASS = 5
 """With fewer groups than this, no loss can be ruled out."""
@@ -37,6 +37,13 @@ PRIOR_GROUPS = 20
 """
 Before anything is seen, the correlation within groups is taken to be `ALIKE`, and that weighs as
 much as this many groups. High and stubborn, because losses come by template: docs/gate.md.
+"""
+
+UNSEEN = 2
+"""
+To tell a loss from chance, so many more cases are counted as gained, by whole groups if nothing
+shows that gains come singly. Single cases that break beside a group that might have been fixed and
+was not look like a loss; simulated: docs/gate-simulation.md, "not exchangeable".
 """
 
 BOUND = 0.95
@@ -107,7 +114,7 @@ def weigh(paired: PairedRate, alpha: float = 0.05) -> Evidence:
         tango_upper(broken, fixed, paired.pairs, BOUND, alike, spread),
         tango_upper(broken, 0, paired.pairs, BOUND, gross, spread),
     )
-    if _p_value(paired, alike, -1) >= 1 - BOUND:
+    if _p_value(paired, -1) >= 1 - BOUND:
         bound = max(bound, 0.0)  # A gain that the paired test does not show is not shown.
     return Evidence(
         broken=broken,
@@ -115,7 +122,7 @@ def weigh(paired: PairedRate, alpha: float = 0.05) -> Evidence:
         pairs=paired.pairs,
         groups=len(paired.groups) if _grouped(paired) or _one_group(paired) else None,
         alike=alike,
-        p=_p_value(paired, alike),
+        p=p_value(paired),
         low=min(low, (broken - fixed) / paired.pairs),
         bound=bound,
     )
@@ -127,9 +134,10 @@ def p_value(paired: PairedRate) -> float:
 
     The sign-flip test over the groups, which is exact where they are exchangeable. They are not if
     single cases break while whole groups are fixed, so in groups p is never below that of the
-    studentised loss. With fewer than `FEWEST_GROUPS`, cases are flipped, and t decides.
+    studentised loss, t with groups - 1 degrees of freedom. With fewer than `FEWEST_GROUPS`, cases
+    are flipped.
     """
-    return _p_value(paired, effect(paired))
+    return _p_value(paired, 1)
 
 
 def flipped(paired: PairedRate) -> Units:
@@ -162,21 +170,11 @@ def effect(paired: PairedRate) -> float:
     groups implies, 1 + (A - 1) rho for groups of A cases (weighted by size; Kish 1965, Survey
     Sampling, section 5.4), times that of repeats.
     """
-    changed = int(paired.cases.broken.sum() + paired.cases.fixed.sum())
-
-    def seen(units: Units) -> float:
-        if not changed:
-            # Nothing to estimate from. Repeats of a case that all agree are one piece of evidence.
-            return max(1.0, paired.pairs / max(1, len(paired.cases)))
-        return design_effect(units.net.tolist(), units.pairs.tolist(), changed)
-
     # Of a few groups the repeats within their cases may say more.
-    found = max(seen(paired.groups), seen(paired.cases) if few_groups(paired) else 1.0)
-    if not _grouped(paired):
-        return found
-    sizes = _sizes(paired)
-    weighted = sum(size * size for size in sizes) / sum(sizes)
-    return max(found, seen(paired.cases) * (1 + (weighted - 1) * correlation(paired)))
+    found = _seen(paired, paired.groups)
+    if few_groups(paired):
+        found = max(found, _seen(paired, paired.cases))
+    return max(found, _implied(paired, correlation(paired))) if _grouped(paired) else found
 
 
 def correlation(paired: PairedRate) -> float:
@@ -189,28 +187,53 @@ def correlation(paired: PairedRate) -> float:
     to see; of changes, those with one.
     """
     cases = paired.cases
-    answers = [
+    changes = _by_group(paired, cases.net / cases.pairs)
+    moved = sum(any(group) for group in changes)
+    right, told = _answered_alike(paired)
+    return max(0.0, _shrunk(right, told), _shrunk(intraclass(changes), moved))
+
+
+def _answered_alike(paired: PairedRate) -> tuple[float, float]:
+    """
+    Return the correlation of who was right, over both runs, and how many groups say so.
+    """
+    cases = paired.cases
+    runs = [
         _by_group(paired, cases.old_hits / cases.pairs),
         _by_group(paired, cases.new_hits / cases.pairs),
     ]
-    changes = _by_group(paired, cases.net / cases.pairs)
     told = [
-        min(sum(any(group) for group in run), sum(min(group) < 1 for group in run))
-        for run in answers
+        min(sum(any(group) for group in run), sum(min(group) < 1 for group in run)) for run in runs
     ]
-    right = _shrunk(
-        sum(weight * intraclass(run) for weight, run in zip(told, answers, strict=True)) / 2,
-        sum(told) / 2,
-    )
-    moved = sum(any(group) for group in changes)
-    return max(0.0, right, _shrunk(moved * intraclass(changes), moved))
+    if not any(told):
+        return 0.0, 0.0
+    found = sum(weight * intraclass(run) for weight, run in zip(told, runs, strict=True))
+    return found / sum(told), sum(told) / 2
 
 
-def _shrunk(weighted: float, weight: float) -> float:
-    return (weighted + PRIOR_GROUPS * ALIKE) / (weight + PRIOR_GROUPS)
+def _shrunk(seen: float, weight: float) -> float:
+    return (weight * seen + PRIOR_GROUPS * ALIKE) / (weight + PRIOR_GROUPS)
 
 
-def _p_value(paired: PairedRate, alike: float, way: int = 1) -> float:
+def _seen(paired: PairedRate, units: Units) -> float:
+    """
+    Return the design effect of *units* in what changed.
+    """
+    changed = _changed(paired)
+    if not changed:
+        # Nothing to estimate from. Repeats of a case that all agree are one piece of evidence.
+        return max(1.0, paired.pairs / max(1, len(paired.cases)))
+    return design_effect(units.net.tolist(), units.pairs.tolist(), changed)
+
+
+def _implied(paired: PairedRate, alike: float) -> float:
+    """
+    Return the design effect of groups whose cases are *alike* so much, times that of repeats.
+    """
+    return _seen(paired, paired.cases) * (1 + (_weighted_size(paired) - 1) * alike)
+
+
+def _p_value(paired: PairedRate, way: int) -> float:
     """
     *way* is 1 to test for a loss and -1 for a gain.
     """
@@ -221,11 +244,27 @@ def _p_value(paired: PairedRate, alike: float, way: int = 1) -> float:
     t = studentised(
         (way * groups.net).tolist(),
         groups.pairs.tolist(),
-        int(paired.cases.broken.sum() + paired.cases.fixed.sum()),
-        # Of a few groups, t asks for enough already: more would be blind to a loss everywhere.
-        1.0 if few_groups(paired) else alike,
+        _changed(paired),
+        # As alike as the answers show, without the prior: a test that took every suite for one of
+        # alike cases would be blind where they are not. What rules out a loss cannot do without.
+        _implied(paired, max(0.0, _answered_alike(paired)[0])),
+        _unseen(paired, paired.cases.fixed if way == 1 else paired.cases.broken),
     )
     return max(p, t_tail(t, len(groups) - 1))
+
+
+def _unseen(paired: PairedRate, gained: "Ints") -> float:
+    """
+    Return the variance that gains add which come by whole groups and were not seen.
+
+    That of `UNSEEN` more cases, as alike within groups as those that *gained*: single ones show
+    that gains come singly, none show nothing, and then they are as alike as `ALIKE`.
+    """
+    gains = _by_group(paired, gained / paired.cases.pairs)
+    told = sum(any(group) for group in gains)
+    alike = (told * max(0.0, intraclass(gains)) + ALIKE) / (told + 1)
+    answers = paired.pairs / len(paired.cases) * _seen(paired, paired.cases)
+    return UNSEEN * answers * (_weighted_size(paired) - 1) * alike
 
 
 def _degrees(paired: PairedRate) -> int | None:
@@ -243,8 +282,16 @@ def _one_group(paired: PairedRate) -> bool:
     return len(paired.groups) == 1 < len(paired.cases)
 
 
-def _sizes(paired: PairedRate) -> list[int]:
-    return [len(group) for group in _by_group(paired, paired.cases.pairs)]
+def _changed(paired: PairedRate) -> int:
+    return int(paired.cases.broken.sum() + paired.cases.fixed.sum())
+
+
+def _weighted_size(paired: PairedRate) -> float:
+    """
+    Return how many cases are in the group of a case.
+    """
+    sizes = [len(group) for group in _by_group(paired, paired.cases.pairs)]
+    return sum(size * size for size in sizes) / sum(sizes)
 
 
 def _by_group(paired: PairedRate, values: "Numbers") -> list[list[float]]:
