@@ -14,7 +14,7 @@ from harness.comparison.paired import PairedRate
 from harness.gating.evidence import newly_bad
 from harness.gating.lengths import judge_lengths
 from harness.gating.policy import Limit, Policy
-from harness.gating.power import NEW_OFFENDERS
+from harness.gating.power import NEW_OFFENDERS, enough_offenders
 from harness.gating.rates import judge_rate, nothing_changed, within_budget
 from harness.gating.times import apart, judge_times
 from harness.gating.verdict import MetricVerdict
@@ -26,8 +26,12 @@ def judge_limits(policy: Policy, comparison: Comparison) -> dict[str, MetricVerd
     """
     Return the verdict on every metric that *policy* limits.
     """
-    found = {name: _judge(name, limit, comparison, policy) for name, limit in policy.limits.items()}
-    shared = _share_alpha(found, _at_zero_margin(policy, comparison), policy)
+    zero = _at_zero_margin(policy, comparison)
+    found = {
+        name: _judge(name, limit, comparison, policy, len(zero))
+        for name, limit in policy.limits.items()
+    }
+    shared = _share_alpha(found, zero, policy)
     return {
         name: _with_budget(name, policy.limits[name], comparison, metric)
         for name, metric in shared.items()
@@ -48,13 +52,17 @@ def not_comparable(name: str, limit: Limit, comparison: Comparison, why: str) ->
     )
 
 
-def _judge(name: str, limit: Limit, comparison: Comparison, policy: Policy) -> MetricVerdict:
+def _judge(
+    name: str, limit: Limit, comparison: Comparison, policy: Policy, zero_margins: int
+) -> MetricVerdict:
     lengths = sum(METRICS[each].kind == "length" for each in policy.limits)
     if not _pairs(name, comparison):
         return _without_pairs(name, limit, comparison)
     match METRICS[name].kind:
         case "rate":
-            found = judge_rate(name, limit, comparison.rates[name], policy.alpha)
+            found = judge_rate(
+                name, limit, comparison.rates[name], policy.alpha, zero_margins=zero_margins
+            )
             return nothing_changed(found) if comparison.unchanged and limit.margin else found
         case "length":
             return judge_lengths(name, limit, comparison.values[name], policy.alpha, lengths)
@@ -129,15 +137,20 @@ def _share_alpha(
     kept = [names for names in sets if not _worse_as_a_set(names, found, zero, policy.alpha)]
     rule = (
         f"; the {len(zero)} zero margins share one alpha: inconclusive, not regressed, unless one "
-        f"has p < alpha / {len(zero)} or {_enough(len(zero))} newly failing and none fixed, or all "
-        f"together have {NEW_OFFENDERS} newly failing and none fixed"
+        f"has p < alpha / {len(zero)} or {enough_offenders(len(zero))} newly failing and none "
+        f"fixed, or all together have {NEW_OFFENDERS} newly failing and none fixed"
     )
     shared = dict(found)
     for name in zero:
         metric = found[name]
         if name in worse and any(name in names for names in kept):
             metric = judge_rate(
-                name, policy.limits[name], zero[name], policy.alpha, may_be_chance=True
+                name,
+                policy.limits[name],
+                zero[name],
+                policy.alpha,
+                zero_margins=len(zero),
+                may_be_chance=True,
             )
             says = f"among {count(len(zero), 'zero margin')} that may be chance"
             metric = replace(metric, verdict="inconclusive", reason=f"{metric.reason}, but {says}")
@@ -153,7 +166,7 @@ def _worse_as_a_set(
 ) -> bool:
     members = [(found[name], newly_bad(zero[name])) for name in names]
     share = alpha / len(members)
-    enough = _enough(len(members))
+    enough = enough_offenders(len(members))
     if any(
         (metric.p is not None and metric.p < share) or (bad >= enough and not metric.fixed)
         for metric, bad in members
@@ -162,11 +175,3 @@ def _worse_as_a_set(
     return sum(bad for _, bad in members) >= NEW_OFFENDERS and not any(
         metric.fixed for metric, _ in members
     )
-
-
-def _enough(many: int) -> int:
-    """
-    Return how many newly failing with none fixed are enough among *many*: each one more halves the
-    chance.
-    """
-    return NEW_OFFENDERS + (many - 1).bit_length()

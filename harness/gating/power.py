@@ -22,6 +22,15 @@ NEW_OFFENDERS = 3
 _MOST = 10_000_000
 
 
+def enough_offenders(many: int) -> int:
+    """
+    Return how many newly failing with none fixed are enough for one of *many* zero margins.
+
+    `NEW_OFFENDERS`, and each one more halves the chance.
+    """
+    return NEW_OFFENDERS + (many - 1).bit_length()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chances:
     """
@@ -41,13 +50,19 @@ class Chances:
 
 @lru_cache(4096)
 def chances(
-    n: int, broken: float, fixed: float, margin: float | None, alpha: float = 0.05
+    n: int,
+    broken: float,
+    fixed: float,
+    margin: float | None,
+    alpha: float = 0.05,
+    offenders: int = NEW_OFFENDERS,
 ) -> Chances:
     """
     Return how likely the gate on *n* independent cases passes and regresses.
 
     A case breaks with chance *broken* and is fixed with chance *fixed*. With a *margin* of 0 the
-    rule of a zero margin decides; with None only whether the paired test gives p < alpha.
+    rule of a zero margin decides, by which so many *offenders* are enough; with None only whether
+    the paired test gives p < alpha.
     """
     passes = regresses = 0.0
     most, worse = -1, 1
@@ -62,7 +77,7 @@ def chances(
             worse -= 1
         while worse <= n and not beyond_chance(worse, gained, alpha):
             worse += 1
-        enough = min(worse, NEW_OFFENDERS) if margin == 0 and not gained else worse
+        enough = min(worse, offenders) if margin == 0 and not gained else worse
         if margin:
             while most >= 0 and not within(most, gained, n, margin):
                 most -= 1
@@ -138,18 +153,21 @@ def cases_to_settle(n: int, broken: float, fixed: float, margin: float, alpha: f
     return _fewest(lambda k: chances(k, broken, fixed, margin, alpha).settled >= POWER, n + 1, 0.02)
 
 
-def smallest_rise(n: int, fixed: float, alpha: float = 0.05) -> float | None:
+def smallest_rise(n: int, fixed: float, alpha: float = 0.05, among: int = 1) -> float | None:
     """
     Return the smallest rise that a zero margin over *n* independent cases sees in 4 of 5 tries.
 
-    *fixed* is the share of cases that stop failing meanwhile. None if it sees none.
+    *fixed* is the share of cases that stop failing meanwhile; *among* so many zero margins alpha is
+    shared. None if it sees none.
     """
     low, high = 0.0, 1 - fixed
-    if n < 1 or chances(n, high, fixed, 0.0, alpha).regresses < POWER:
+    # What one limit shows by itself, whatever the others do, is called worse in every set of them.
+    rule = (0.0, alpha / among, enough_offenders(among))
+    if n < 1 or chances(n, high, fixed, *rule).regresses < POWER:
         return None
     while high - low > 5e-4:
         middle = (low + high) / 2
-        if chances(n, middle, fixed, 0.0, alpha).regresses < POWER:
+        if chances(n, middle, fixed, *rule).regresses < POWER:
             low = middle
         else:
             high = middle

@@ -41,13 +41,15 @@ def judge_rate(
     alpha: float,
     p_adjusted: float | None = None,
     *,
+    zero_margins: int = 1,
     may_be_chance: bool = False,
 ) -> MetricVerdict:
     """
     Return the verdict of *limit* on the rate *name* over its pairs.
 
-    If this is one of several slices, *p_adjusted* decides instead of the p-value. If it *may be
-    chance* among several limits, its interval holds 0, whatever it shows by itself.
+    If this is one of several slices, *p_adjusted* decides instead of the p-value. A zero margin is
+    judged by itself; that it shares alpha with others makes so many *zero_margins*, which say what
+    rise would be seen. If it *may be chance* among them, its interval holds 0, whatever it shows.
     """
     margin, high_is_good = limit.margin, RATES[name].higher_is_better
     loss_word, gain_word = ("drop", "gain") if high_is_good else ("rise", "fall")
@@ -58,7 +60,7 @@ def judge_rate(
     detectable = (
         smallest_detectable_drop(found.worth, noise, alpha=alpha)
         if margin
-        else smallest_rise(int(found.worth), fixed / n, alpha)
+        else smallest_rise(int(found.worth), fixed / n, alpha, zero_margins)
     )
     too_many = not margin and newly_bad(paired) >= NEW_OFFENDERS and not fixed
     low, high = found.interval((p < alpha or too_many) and not may_be_chance)
