@@ -106,12 +106,46 @@ were the same to the token, it would pass as "nothing changed"; here they differ
 )
 """Gates of baselines that come with the repository: suite, old, new."""
 
+_BEFORE = """\
+Each stored baseline gated against the one before it, under the built-in policy: what the gate said
+when it judged how alike the cases of a template are by what changed alone, and held medians of
+lengths over all answers to a tenth, and what it says now.
+"""
+
+_CHANGED = {
+    ("tool-routing", "base"): ("pass", ""),
+    ("tool-routing", "tuned"): ("regressed", ""),
+    ("device-actions", "base"): (
+        "pass",
+        "175 cases of 41 templates are worth 57, too few to rule out a loss of 3 points",
+    ),
+    ("device-actions", "tuned"): ("pass", ""),
+    ("abstention", "base"): ("regressed", ""),
+    ("abstention", "tuned"): (
+        "regressed",
+        "lengths alone had decided, over wrong answers; accuracy is not shown to be kept",
+    ),
+    ("parallel-calls", "base"): (
+        "pass",
+        "174 cases of 56 templates are worth 72, too few to rule out a loss of 3 points",
+    ),
+    ("parallel-calls", "tuned"): (
+        "regressed",
+        "lengths alone had decided, and no answer is right in both runs",
+    ),
+    ("after-result", "base"): ("regressed", ""),
+    ("after-result", "tuned"): ("regressed", "now by accuracy alone, no longer by lengths, too"),
+}
+"""(suite, old) -> what the gate said before, and why that changed."""
+
+_NAMES = {"base": "smollm2-135m", "tuned": "smollm2-135m-tuned", "device": "smollm2-135m-device"}
+
 
 def page(folder: Path) -> str:
     """
     Replay, gate and tell; *folder* takes the suite and the runs.
     """
-    return "\n".join([_HEAD, *_examples(folder), *_stored()])
+    return "\n".join([_HEAD, *_examples(folder), *_stored(), *_before_and_now()])
 
 
 def _examples(folder: Path) -> Iterator[str]:
@@ -148,6 +182,19 @@ def _stored() -> Iterator[str]:
         yield f"Suite `{suite}`; old: `{old}`, new: `{new}`, both under `baselines/`.\n"
         yield from _told(verdict)
         yield f"```\n\n{after}\n"
+
+
+def _before_and_now() -> Iterator[str]:
+    root = Path(__file__).parent.parent / "baselines"
+    yield f"## The stored baselines, before and now\n\n{_BEFORE}"
+    yield "| suite | old | new | before | now | why |"
+    yield "|---|---|---|---|---|---|"
+    for (suite, old), (before, why) in _CHANGED.items():
+        new = "tuned" if old == "base" else "device"
+        runs = [load_run(root / suite / _NAMES[name]) for name in (old, new)]
+        now = gate(*runs, default_policy(), recheck=False, today=TODAY).verdict.verdict
+        yield f"| {suite} | {old} | {new} | {before} | {now} | {why or 'unchanged'} |"
+    yield ""
 
 
 def _told(verdict: Verdict) -> Iterator[str]:
