@@ -16,6 +16,7 @@ from harness.errors import ExitCode
 from harness.gating.limits import judge_limits, not_comparable
 from harness.gating.notes import changed, notes
 from harness.gating.policy import Policy
+from harness.gating.shares import Shares, share
 from harness.gating.slices import Slices, judge_slices
 from harness.gating.verdict import WORST_FIRST, MetricVerdict, Reason, Verdict, Word, worst
 from harness.scoring.metrics import METRICS
@@ -32,15 +33,17 @@ def gate(
     *,
     allow: Collection[str] = (),
     baseline: str | None = None,
+    shares: Shares | None = None,
 ) -> Verdict:
     """
     Return the verdict on a comparison.
 
     *allow* names fields that may differ although runs that differ in them are not comparable.
     *today* is the date of the verdict; *baseline* is the name of what the candidate was compared
-    with, for reports. `Verdict.with_anchor` combines the verdicts against two baselines.
+    with, for reports. `Verdict.with_anchor` combines the verdicts against two baselines. *shares*
+    is what the limits have of alpha beside those of other suites (default: there are none).
     """
-    obstacles = list(_obstacles(comparison, allow))
+    obstacles = obstacles_to(comparison, allow)
     metrics: Mapping[str, MetricVerdict]
     slices: Slices
     if obstacles:
@@ -56,8 +59,9 @@ def gate(
             for tag, limits in policy.slices.items()
         }
     else:
-        metrics = judge_limits(policy, comparison)
-        slices = judge_slices(policy, comparison)
+        shares = shares or share({"": (policy, comparison)})[""]
+        metrics = judge_limits(policy, comparison, shares)
+        slices = judge_slices(policy, comparison, shares)
     said: list[Reason] = []
     still = comparison.must_pass_still_failing
     failed = [name for name in comparison.must_pass_failed if name not in still]
@@ -126,10 +130,14 @@ def _broke(comparison: Comparison) -> bool:
     return max(comparison.old_error_share, comparison.new_error_share) > ERROR_SHARE
 
 
+def obstacles_to(comparison: Comparison, allow: Collection[str] = ()) -> list[str]:
+    """
+    Return the reasons why the runs cannot be compared.
+    """
+    return list(_obstacles(comparison, allow))
+
+
 def _obstacles(comparison: Comparison, allow: Collection[str]) -> Iterator[str]:
-    """
-    Yield the reasons why the runs cannot be compared.
-    """
     for difference in comparison.differences:
         if difference.allowed_by(allow):
             continue

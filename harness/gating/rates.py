@@ -41,13 +41,15 @@ def judge_rate(
     alpha: float,
     p_adjusted: float | None = None,
     *,
+    among: str = "the policy's slices",
     zero_margins: int = 1,
     may_be_chance: bool = False,
 ) -> MetricVerdict:
     """
     Return the verdict of *limit* on the rate *name* over its pairs.
 
-    If this is one of several slices, *p_adjusted* decides instead of the p-value. A zero margin is
+    If this is one of several, *p_adjusted* decides instead of the p-value, and *among* says of what
+    it is one. A zero margin is
     judged by itself; that it shares alpha with others makes so many *zero_margins*, which say what
     rise would be seen. If it *may be chance* among them, its interval holds 0, whatever it shows.
     """
@@ -66,8 +68,8 @@ def judge_rate(
     low, high = found.interval((p < alpha or too_many) and not may_be_chance)
     few = found.groups is not None and found.groups < FEWEST_TO_PASS
 
-    among = "" if p_adjusted is None else " among the policy's slices"
-    beyond = f"{'beyond' if p < alpha else 'within'} chance{among} ({chance(p)})"
+    aside = "" if p_adjusted is None else f" among {among}"
+    beyond = f"{'beyond' if p < alpha else 'within'} chance{aside} ({chance(p)})"
     level = 100 * (BOUND - alpha)
     interval = f"({level:g}% interval {points(low)} to {points(high)})"
     the_loss = f"the {loss_word} of {points(loss)} points {interval}"
@@ -162,22 +164,26 @@ def nothing_changed(found: MetricVerdict) -> MetricVerdict:
 
 
 def within_budget(
-    name: str, limit: Limit, metric: MetricValue, found: MetricVerdict
+    name: str, limit: Limit, metric: MetricValue, found: MetricVerdict, suites: int = 1
 ) -> MetricVerdict:
     """
     Return *found* with the limit's budget on the candidate's whole run added: both must be met.
 
-    *metric* is the candidate's own, *found* the verdict of the margin on the pairs.
+    *metric* is the candidate's own, *found* the verdict of the margin on the pairs. So many
+    *suites* share the chance of a budget that is missed by chance.
     """
     budget = limit.budget
     if budget is None or metric.hits is None or not metric.eligible:
         return found
     # The ends of the two-sided 90 % interval are the one-sided 95 % bounds.
     low, high = clopper_pearson(metric.hits, metric.eligible, 0.90)
+    least, most = low, high
+    if suites > 1:
+        least, most = clopper_pearson(metric.hits, metric.eligible, 1 - 0.10 / suites)
     if RATES[name].higher_is_better:
-        met, missed, side = low >= budget, high < budget, "at least"
+        met, missed, side = low >= budget, most < budget, "at least"
     else:
-        met, missed, side = high <= budget, low > budget, "at most"
+        met, missed, side = high <= budget, least > budget, "at most"
     if met or found.verdict == "regressed":
         return found
     word: MetricWord = "regressed" if missed else "inconclusive"

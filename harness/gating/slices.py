@@ -8,56 +8,43 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from harness.comparison.compare import Comparison
-from harness.comparison.paired import PairedRate, rate_of
-from harness.gating.evidence import flipped, p_value
+from harness.gating.evidence import p_value
 from harness.gating.policy import Limit, Policy
 from harness.gating.rates import judge_rate, nothing_changed
+from harness.gating.shares import Shares, of_slice
 from harness.gating.verdict import MetricVerdict
 from harness.scoring.metrics import RATES
-from harness.stats import holm, holm_tarone
+from harness.stats import holm
 from harness.wording import count
 
 Slices = Mapping[str, Mapping[str, MetricVerdict]]
 """Tag -> metric -> the verdict of its limit."""
 
 
-def judge_slices(policy: Policy, comparison: Comparison) -> dict[str, dict[str, MetricVerdict]]:
+def judge_slices(
+    policy: Policy, comparison: Comparison, shares: Shares
+) -> dict[str, dict[str, MetricVerdict]]:
     """
     Return the verdict on every slice that *policy* limits; all of these limits share one alpha.
 
     The p-values are adjusted by Holm's method over the slices that could fail at all.
     """
-    limits = {
-        (tag, name): (limit, _slice(comparison, tag, name))
-        for tag, of_tag in policy.slices.items()
-        for name, limit in of_tag.items()
-    }
-    tested = {key: paired for key, (_, paired) in limits.items() if paired.pairs}
-    adjusted = dict(
-        zip(
-            tested,
-            holm_tarone(
-                [p_value(paired) for paired in tested.values()],
-                [0.5 ** (1 + sum(unit.net != 0 for unit in flipped(p))) for p in tested.values()],
-                policy.alpha,
-            ),
-            strict=True,
-        )
-    )
     found: dict[str, dict[str, MetricVerdict]] = {tag: {} for tag in policy.slices}
-    for (tag, name), (limit, paired) in limits.items():
-        if (tag, name) not in tested:
-            found[tag][name] = _unmeasured(tag, name, limit)
-            continue
-        metric = judge_rate(name, limit, paired, policy.alpha, adjusted[tag, name])
-        if comparison.unchanged and limit.margin:
-            metric = nothing_changed(metric)
-        together = f"; p is adjusted for {count(len(tested), 'slice')} by Holm, over those that"
-        found[tag][name] = replace(
-            metric,
-            reason=f"tag {tag}: {metric.reason}",
-            rule=f"{metric.rule}{together} could fail at all (Tarone)",
-        )
+    for tag, of_tag in policy.slices.items():
+        for name, limit in of_tag.items():
+            if (tag, name) not in shares.slices:
+                found[tag][name] = _unmeasured(tag, name, limit)
+                continue
+            paired = of_slice(comparison, tag, name)
+            metric = judge_rate(name, limit, paired, policy.alpha, shares.slices[tag, name])
+            if comparison.unchanged and limit.margin:
+                metric = nothing_changed(metric)
+            together = f"; p is adjusted for {count(shares.of_slices, 'slice')} by Holm, over those"
+            found[tag][name] = replace(
+                metric,
+                reason=f"tag {tag}: {metric.reason}",
+                rule=f"{metric.rule}{together} that could fail at all (Tarone)",
+            )
     return found
 
 
@@ -69,7 +56,7 @@ def losses_by_tag(comparison: Comparison, policy: Policy) -> Iterator[str]:
     """
     whole = len(comparison.rates["accuracy"].cases)
     tags = [tag for tag in comparison.tags if tag not in policy.slices]
-    slices = {tag: _slice(comparison, tag, "accuracy") for tag in tags}
+    slices = {tag: of_slice(comparison, tag, "accuracy") for tag in tags}
     slices = {tag: paired for tag, paired in slices.items() if 0 < len(paired.cases) < whole}
     p_values = [p_value(paired) for paired in slices.values()]
     for (tag, paired), p in zip(slices.items(), holm(p_values), strict=True):
@@ -79,11 +66,6 @@ def losses_by_tag(comparison: Comparison, policy: Policy) -> Iterator[str]:
                 f"look at tag {tag}: {broken} of its {paired.pairs} answers "
                 f"broke, {fixed or 'none'} fixed, beyond chance for {count(len(slices), 'tag')}"
             )
-
-
-def _slice(comparison: Comparison, tag: str, name: str) -> PairedRate:
-    rate = comparison.rates.get(name)
-    return rate_of(()) if rate is None else rate.only(set(comparison.tags.get(tag, ())))
 
 
 def _unmeasured(tag: str, name: str, limit: Limit) -> MetricVerdict:

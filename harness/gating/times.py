@@ -14,6 +14,8 @@ from harness.scoring.metrics import PERCENTILES
 from harness.stats import hodges_lehmann
 from harness.wording import count, moved, plain
 
+_CONFIDENCE = 0.95
+
 
 def apart(comparison: Comparison) -> str | None:
     """
@@ -30,9 +32,11 @@ def apart(comparison: Comparison) -> str | None:
     return f"{differ}; time both on one machine"
 
 
-def judge_times(name: str, limit: Limit, paired: PairedValues) -> MetricVerdict:
+def judge_times(name: str, limit: Limit, paired: PairedValues, suites: int = 1) -> MetricVerdict:
     """
     Return the verdict of *limit* on the time *name* over its pairs, whose times are comparable.
+
+    So many *suites* share the chance of an interval that misses the truth.
 
     Raises:
         ValueError: if there are no pairs.
@@ -42,11 +46,12 @@ def judge_times(name: str, limit: Limit, paired: PairedValues) -> MetricVerdict:
         limit,
         paired,
         rule=(
-            "regressed where the whole 95% interval of the ratio, answer by answer, lies above "
+            "regressed where the whole {level} interval of the ratio, answer by answer, lies above "
             "the limit; pass where it lies below; else inconclusive, without weight"
         ),
         beyond=lambda _, low: low > 1 + limit.margin,
         weightless=True,
+        confidence=1 - (1 - _CONFIDENCE) / suites,
     )
 
 
@@ -65,7 +70,7 @@ def judge_alternated(name: str, limit: Limit, paired: PairedValues) -> MetricVer
         limit,
         paired,
         rule=(
-            "regressed where the 95% interval of the ratio, case by case, lies above 1 and the "
+            "regressed where the {level} interval of the ratio, case by case, lies above 1 and the "
             "estimate above the limit; pass where the interval lies below the limit; else "
             "inconclusive"
         ),
@@ -82,6 +87,7 @@ def _judge(
     rule: str,
     beyond: Callable[[float, float], bool],
     weightless: bool,
+    confidence: float = _CONFIDENCE,
 ) -> MetricVerdict:
     """
     *beyond* says of the ratio and the lower end of its interval whether it is too slow; an
@@ -89,14 +95,15 @@ def _judge(
     """
     old, new = paired.both
     logs = [math.log(now / was) for was, now in paired.values if was > 0 and now > 0]
-    shift = hodges_lehmann(logs) if logs else None
+    shift = hodges_lehmann(logs, confidence) if logs else None
+    level = f"{100 * confidence:.4g}%"
     found = MetricVerdict(
         verdict="inconclusive",
         reason=(
-            f"{PERCENTILES[name].title}: {count(paired.pairs, 'common answer')}, too few for a 95% "
-            "interval, which takes 6"
+            f"{PERCENTILES[name].title}: {count(paired.pairs, 'common answer')}, too few for a "
+            f"{level} interval, which takes {math.ceil(math.log2(2 / (1 - confidence)))}"
         ),
-        rule=rule,
+        rule=rule.format(level=level),
         limit=limit.text,
         old=old,
         new=new,
@@ -118,7 +125,7 @@ def _judge(
         reason=(
             f"{PERCENTILES[name].title} {moved(old, new, plain)} ms on "
             f"{count(paired.pairs, 'common answer')}: answer by answer {ratio:.2f} times the old "
-            f"time (95% interval {low:.2f} to {high:.2f}), allowed {1 + limit.margin:.2f}"
+            f"time ({level} interval {low:.2f} to {high:.2f}), allowed {1 + limit.margin:.2f}"
         ),
         ratio=(ratio, low, high),
         advisory=weightless and word == "inconclusive",
