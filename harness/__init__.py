@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from harness.workflow.compare import compare as compare
     from harness.workflow.finetune import finetune as finetune
     from harness.workflow.gate import gate as gate
+    from harness.workflow.gate import gate_release as gate_release
     from harness.workflow.options import Progress as Progress
     from harness.workflow.options import RunOptions as RunOptions
     from harness.workflow.project import open_project as open_project
@@ -57,6 +58,7 @@ _HOME = {
     "equals_ignoring_case": "harness.constraints.constraint",
     "finetune": "harness.workflow.finetune",
     "gate": "harness.workflow.gate",
+    "gate_release": "harness.workflow.gate",
     "load_run": "harness.runs.store",
     "load_suite": "harness.suites.files",
     "open_project": "harness.workflow.project",

@@ -3,6 +3,8 @@
 """
 
 import argparse
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from harness.cli.forms import add_forms
 from harness.cli.options import add_api_key, add_command, add_detail, add_policy, add_root
@@ -10,18 +12,28 @@ from harness.cli.output import conclude, deliver
 from harness.cli.parser import Commands
 from harness.cli.progress import watching
 
+if TYPE_CHECKING:
+    from harness.gating.decision import Gated, GatedRelease
+    from harness.reports.report import Report
+
 
 def add_parser(commands: Commands) -> None:
     """
     Declare the options of the command.
     """
     command = add_command(commands, "gate", run, "decide whether a run may replace its baseline")
-    command.add_argument("run", metavar="RUN", help="the candidate's run: its folder or a baseline")
+    command.add_argument(
+        "runs",
+        nargs="+",
+        metavar="RUN",
+        help="the candidate's run: its folder or a baseline; of several suites one run of each, "
+        "or the folder that holds them",
+    )
     command.add_argument(
         "--baseline",
         required=True,
         metavar="NAME",
-        help="the baseline of its suite to compare the run with, or a run's folder",
+        help="the baseline of its suite to compare each run with, or a run's folder",
     )
     command.add_argument(
         "--anchor",
@@ -53,33 +65,72 @@ def add_parser(commands: Commands) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """
-    Gate a run against a baseline, show the verdict and return its exit code.
+    Gate a run against a baseline, or one of each suite, show the verdict and return its exit code.
     """
-    from harness.gating.verdict import explain, let_through
-    from harness.reports.brief import outcome
-    from harness.reports.build import report_gate
-    from harness.workflow.gate import gate
+    from harness.workflow.gate import belongs_to_release, gate, gate_release, runs_in
     from harness.workflow.project import open_project
 
+    project = open_project(arguments.root)
+    policy = project.policy(arguments.policy)
+    runs = runs_in(arguments.runs, project)
     with watching("batch size 1", quiet=arguments.quiet) as progress:
-        gated = gate(
-            arguments.baseline,
-            arguments.run,
-            arguments.policy,
-            project=open_project(arguments.root),
-            anchor=arguments.anchor,
-            recheck=arguments.recheck,
-            allow=arguments.allow_mismatch,
-            progress=progress,
-            api_key_env=arguments.api_key_env,
-        )
-    report = report_gate(gated)
+        options = {
+            "project": project,
+            "anchor": arguments.anchor,
+            "recheck": arguments.recheck,
+            "allow": arguments.allow_mismatch,
+            "progress": progress,
+            "api_key_env": arguments.api_key_env,
+        }
+        if belongs_to_release(runs, policy):
+            gated = gate_release(runs, arguments.baseline, policy, **options)
+            return _conclude_release(gated, arguments)
+        return _conclude(gate(arguments.baseline, runs[0], policy, **options), arguments)
+
+
+def _conclude(gated: "Gated", arguments: argparse.Namespace) -> int:
+    from harness.gating.verdict import explain, let_through
+    from harness.reports.build import report_gate
+
+    verdict = gated.verdict
+    return _show(
+        report_gate(gated),
+        let_through(verdict),
+        int(verdict.exit),
+        lambda: explain(verdict),
+        arguments,
+    )
+
+
+def _conclude_release(gated: "GatedRelease", arguments: argparse.Namespace) -> int:
+    from harness.gating.release import explain
+    from harness.gating.verdict import let_through
+    from harness.reports.build import report_release
+
+    release = gated.release
+    return _show(
+        report_release(gated),
+        let_through(release),
+        int(release.exit),
+        lambda: explain(release),
+        arguments,
+    )
+
+
+def _show(
+    report: "Report",
+    warning: str | None,
+    code: int,
+    explained: Callable[[], list[str]],
+    arguments: argparse.Namespace,
+) -> int:
+    from harness.reports.brief import outcome
+
     stream = deliver(report, arguments)
     if arguments.explain:
         print("how this was decided", file=stream)
-        for line in explain(gated.verdict):
+        for line in explained():
             print(f"  {line}", file=stream)
         print(file=stream)
-    ending = let_through(gated.verdict) or f"exit {int(gated.verdict.exit)}"
-    conclude(outcome(report), ending, arguments, stream)
-    return gated.verdict.exit
+    conclude(outcome(report), warning or f"exit {code}", arguments, stream)
+    return code

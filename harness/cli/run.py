@@ -19,7 +19,6 @@ from harness.cli.options import (
     add_preflight,
     add_root,
     add_served,
-    add_suite,
     add_tool_names,
     positive,
     run_options,
@@ -39,10 +38,18 @@ def add_parser(commands: Commands) -> None:
     Declare the options of the command.
     """
     command = add_command(commands, "run", run, "run a checkpoint on a suite and judge its answers")
-    add_suite(command)
+    command.add_argument(
+        "suites",
+        nargs="*",
+        metavar="SUITE",
+        help="a suite's folder or name; of several, the checkpoint is opened once",
+    )
+    command.add_argument(
+        "--all", action="store_true", help="run every suite of the project instead of naming them"
+    )
     add_checkpoint(command)
     add_root(command)
-    add_out(command, "the run's folder")
+    add_out(command, "the run's folder; of several suites, the folder with a run's folder for each")
     command.add_argument(
         "--repeats",
         type=positive,
@@ -75,7 +82,7 @@ def add_parser(commands: Commands) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """
-    Run a checkpoint on a suite, judge it and show the result.
+    Run a checkpoint on a suite, or on several, judge it and show the results.
     """
     from harness.workflow import run as workflow
     from harness.workflow.project import open_project
@@ -83,16 +90,40 @@ def run(arguments: argparse.Namespace) -> int:
     project = open_project(arguments.root)
     if arguments.resume and arguments.out is None:
         raise UsageError("--resume needs --out DIR, the folder of the run to continue")
-    with watching(arguments.suite, quiet=arguments.quiet) as progress:
-        stored = workflow.run(
-            arguments.suite,
-            arguments.checkpoint,
-            project=project,
-            out=arguments.out,
-            options=run_options(arguments),
-            progress=progress,
-        )
-    return show_judged(stored, arguments, following=_following(stored, project))
+    suites = _suites(arguments, project)
+    with watching(suites[0], quiet=arguments.quiet) as progress:
+        asked = {
+            "project": project,
+            "out": arguments.out,
+            "options": run_options(arguments),
+            "progress": progress,
+        }
+        if len(suites) > 1 or arguments.all:
+            stored = list(workflow.run_each(suites, arguments.checkpoint, **asked))
+        else:
+            stored = [workflow.run(suites[0], arguments.checkpoint, **asked)]
+    codes = [show_judged(each, arguments, following=_following(each, project)) for each in stored]
+    return max(codes)
+
+
+def _suites(arguments: argparse.Namespace, project: "Project") -> list[str]:
+    """
+    Return the suites that are asked for.
+
+    Raises:
+        UsageError: if there are none, or both names and --all.
+    """
+    from harness.suites.files import find_suites
+
+    suites: list[str] = arguments.suites
+    if arguments.all and suites:
+        raise UsageError(f"--all runs every suite: leave out {suites[0]!r}, or --all")
+    if arguments.all:
+        suites = [str(folder) for folder in find_suites(project.suites)]
+    if not suites:
+        where = f"there is none in {project.suites}" if arguments.all else "name one, or use --all"
+        raise UsageError(f"no suite to run: {where}")
+    return suites
 
 
 def _following(stored: "StoredRun", project: "Project") -> str | None:

@@ -10,6 +10,7 @@ from harness.comparison.compare import Comparison
 from harness.gating.gate import gate
 from harness.gating.notes import noise
 from harness.gating.policy import Policy
+from harness.gating.release import Release
 from harness.gating.verdict import Verdict
 from harness.runs.store import StoredRun
 from harness.transcript import Key, Transcript
@@ -36,6 +37,17 @@ class Gated(Compared):
     old_again: Mapping[Key, Transcript] = field(default_factory=dict)
     new_again: Mapping[Key, Transcript] = field(default_factory=dict)
     """Answers at batch size 1 that replace the stored ones (`harness.workflow.recheck`)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GatedRelease:
+    """
+    The runs of several suites, each with its verdict, and the one verdict on them all.
+    """
+
+    release: Release
+    suites: Mapping[str, Gated]
+    """Suite -> its runs and its verdict, by its share of alpha."""
 
 
 def decide(

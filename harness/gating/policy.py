@@ -13,7 +13,7 @@ import math
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from functools import cache
 from importlib import resources
@@ -25,6 +25,8 @@ from harness.errors import PolicyError
 from harness.scoring.metrics import METRICS, RATES, Mean, Metric, Percentile, Rate
 
 OnInconclusive = Literal["warn", "block"]
+Tier = Literal["required", "advisory"]
+"""Whether a suite decides about a release, or is only judged and shown."""
 
 DEFAULT_TEXT = """\
 alpha = 0.05
@@ -64,6 +66,18 @@ class Limit:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SuitePolicy:
+    """
+    What a policy says of one suite.
+    """
+
+    tier: Tier
+    limits: Mapping[str, Limit] | None
+    slices: Mapping[str, Mapping[str, Limit]] | None
+    """Instead of the policy's own; None where the policy's hold."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
     """
     The rules that a candidate must meet.
@@ -86,8 +100,30 @@ class Policy:
     (`harness.workflow.recheck`)."""
     accepted_budget: float = 0.03
     """The largest share of the cases that may be accepted changes (`harness.runs.accepted`)."""
+    suites: Mapping[str, SuitePolicy] = field(default_factory=dict)
+    """What holds for one suite only. All of them belong to a release."""
     source: str
     """The file or name of the policy, for reports."""
+
+    def tier(self, suite: str) -> Tier:
+        """
+        Return whether *suite* decides.
+        """
+        found = self.suites.get(suite)
+        return "required" if found is None else found.tier
+
+    def of_suite(self, suite: str) -> "Policy":
+        """
+        Return the policy for *suite* alone: with its own limits, if it has any.
+        """
+        found = self.suites.get(suite)
+        if found is None:
+            return self
+        return replace(
+            self,
+            limits=self.limits if found.limits is None else found.limits,
+            slices=self.slices if found.slices is None else found.slices,
+        )
 
 
 @cache
@@ -116,14 +152,15 @@ def read_policy(text: str, source: str) -> Policy:
     schema = policy_schema()
     _check_names(data, schema["properties"], "key", source)
     limits = data.get("limits")
-    if isinstance(limits, Mapping):
-        if misplaced := sorted(set(limits) & set(schema["properties"])):
-            raise PolicyError(f"{source}: {misplaced[0]} belongs above [limits], not below it")
-        _check_names(limits, METRICS, "metric", f"{source}: [limits]")
-    slices = data.get("slices")
-    for tag, of_tag in slices.items() if isinstance(slices, Mapping) else ():
-        if isinstance(of_tag, Mapping):
-            _check_names(of_tag, METRICS, "metric", f"{source}: [{_table(tag)}]")
+    if isinstance(limits, Mapping) and (misplaced := sorted({*limits} & {*schema["properties"]})):
+        raise PolicyError(f"{source}: {misplaced[0]} belongs above [limits], not below it")
+    _check_metrics(data, source)
+    suites = data.get("suites")
+    for name, of_suite in suites.items() if isinstance(suites, Mapping) else ():
+        if isinstance(of_suite, Mapping):
+            where = f"{source}: [{_table('suites', name)}]"
+            _check_names(of_suite, _suite_keys(schema), "key", where)
+            _check_metrics(of_suite, source, "suites", name)
     if error := jsonschema.exceptions.best_match(
         jsonschema.Draft202012Validator(schema).iter_errors(data)
     ):
@@ -142,22 +179,59 @@ def read_policy(text: str, source: str) -> Policy:
     return Policy(
         alpha=float(data["alpha"]),
         on_inconclusive=data["on_inconclusive"],
-        limits={
-            name: _limit(name, spelled, f"{source}: limits.{name}")
-            for name, spelled in data["limits"].items()
-        },
-        slices={
-            tag: {
-                name: _slice_limit(name, spelled, f"{source}: {_table(tag)}.{name}")
-                for name, spelled in of_tag.items()
-            }
-            for tag, of_tag in data.get("slices", {}).items()
-        },
+        limits=_limits(data["limits"], source),
+        slices=_slices(data.get("slices", {}), source),
         anchor=data.get("anchor"),
         recheck=data["recheck"],
         accepted_budget=_share(data["accepted_budget"], f"{source}: accepted_budget"),
+        suites={
+            name: SuitePolicy(
+                tier=of_suite.get("tier", "required"),
+                limits=_limits(of_suite["limits"], source, "suites", name)
+                if "limits" in of_suite
+                else None,
+                slices=_slices(of_suite["slices"], source, "suites", name)
+                if "slices" in of_suite
+                else None,
+            )
+            for name, of_suite in data.get("suites", {}).items()
+        },
         source=source,
     )
+
+
+def _limits(given: Mapping[str, str], source: str, *within: str) -> dict[str, Limit]:
+    where = f"{source}: {_table(*within, 'limits')}"
+    return {name: _limit(name, spelled, f"{where}.{name}") for name, spelled in given.items()}
+
+
+def _slices(
+    given: Mapping[str, Mapping[str, str]], source: str, *within: str
+) -> dict[str, dict[str, Limit]]:
+    return {
+        tag: {
+            name: _slice_limit(name, spelled, f"{source}: {_table(*within, 'slices', tag)}.{name}")
+            for name, spelled in of_tag.items()
+        }
+        for tag, of_tag in given.items()
+    }
+
+
+def _check_metrics(data: Mapping[str, Any], source: str, *within: str) -> None:
+    """
+    Refuse names that are not those of metrics in the limits and slices of *data*.
+    """
+    tables: list[tuple[tuple[str, ...], Any]] = [(("limits",), data.get("limits"))]
+    if isinstance(slices := data.get("slices"), Mapping):
+        tables += [(("slices", tag), of_tag) for tag, of_tag in slices.items()]
+    for path, table in tables:
+        if isinstance(table, Mapping):
+            _check_names(table, METRICS, "metric", f"{source}: [{_table(*within, *path)}]")
+
+
+def _suite_keys(schema: Mapping[str, Any]) -> Iterable[str]:
+    keys: Mapping[str, Any] = schema["properties"]["suites"]["additionalProperties"]["properties"]
+    return keys
 
 
 def _check_names(given: Iterable[str], known: Iterable[str], what: str, where: str) -> None:
@@ -229,12 +303,13 @@ def _slice_limit(name: str, spelled: str, where: str) -> Limit:
     return limit
 
 
-def _table(tag: str) -> str:
+def _table(*path: str) -> str:
     """
-    Return the header of a slice's table in TOML.
+    Return the name of a table, or of a key in it, as TOML writes it.
     """
-    bare = re.fullmatch(r"[A-Za-z0-9_-]+", tag)
-    return f"slices.{tag}" if bare else f"slices.{json.dumps(tag)}"
+    return ".".join(
+        part if re.fullmatch(r"[A-Za-z0-9_-]+", part) else json.dumps(part) for part in path
+    )
 
 
 def _budget(found: re.Match[str], metric: Metric, spelled: str, where: str) -> float | None:

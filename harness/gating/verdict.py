@@ -5,7 +5,7 @@ The verdict of a policy on a comparison, and the rule that decided it.
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import date
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from harness.comparison.accepted import Accepted
 from harness.comparison.differences import Difference
@@ -170,7 +170,25 @@ class Verdict:
         )
 
 
-def let_through(verdict: Verdict) -> str | None:
+class Decided(Protocol):
+    """
+    A verdict: on one suite, or on several.
+    """
+
+    @property
+    def verdict(self) -> Word:
+        """
+        The verdict in a word.
+        """
+
+    @property
+    def exit(self) -> ExitCode:
+        """
+        The exit code that follows.
+        """
+
+
+def let_through(verdict: Decided) -> str | None:
     """
     Return a warning if nothing was shown and the policy lets that through; else None.
     """
@@ -181,8 +199,8 @@ def let_through(verdict: Verdict) -> str | None:
 
 _MANY = (
     "one gate: each kind of limit may call an equal model worse in alpha of the gates, so seven "
-    "suites gated one by one block an equal release in up to 30 of 100 at alpha 0.05; "
-    "`harness need --suites 7` says what it takes"
+    "suites gated one by one block an equal release in up to 30 of 100 at alpha 0.05; give "
+    "`harness gate` one run of each, or see `harness need --suites 7`"
 )
 
 
@@ -195,8 +213,16 @@ def explain(verdict: Verdict) -> list[str]:
         f"rule: the worst decides, in the order {', '.join(WORST_FIRST)}",
         _MANY,
     ]
+    return [*lines, *limit_by_limit(verdict)]
+
+
+def limit_by_limit(verdict: Verdict) -> list[str]:
+    """
+    Return the rule that decided about each limit, against the anchor too if there is one.
+    """
     if verdict.anchor is None:
-        return [*lines, *_limit_by_limit(verdict)]
+        return list(_limit_by_limit(verdict))
+    lines = []
     for side, role in ((verdict, "the last release"), (verdict.anchor, "the anchor")):
         lines.append(f"against {role}{f' {side.baseline}' if side.baseline else ''}")
         lines += (f"  {line}" for line in _limit_by_limit(side))

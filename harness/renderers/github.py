@@ -41,11 +41,19 @@ def outputs(report: Report) -> str:
     *report* has them.
     """
     lines = []
-    if report.verdict is not None:
+    decided = report.release or report.verdict
+    if decided is not None:
         lines += [
-            f"verdict={report.verdict.verdict}",
-            f"exit={int(report.verdict.exit)}",
-            f"reason={_line(report.verdict.reasons[0].text)}",
+            f"verdict={decided.verdict}",
+            f"exit={int(decided.exit)}",
+            f"reason={_line(decided.reasons[0].text)}",
+        ]
+    compared = [part.comparison for part in report.parts if part.comparison is not None]
+    if compared:
+        rates = [each.rates["accuracy"] for each in compared]
+        lines += [
+            f"broken={sum(len(rate.broken) for rate in rates)}",
+            f"fixed={sum(len(rate.fixed) for rate in rates)}",
         ]
     if report.comparison is not None:
         rate = report.comparison.rates["accuracy"]
@@ -58,26 +66,35 @@ def outputs(report: Report) -> str:
 
 
 def _annotations(report: Report) -> Iterator[str]:
-    verdict, comparison = report.verdict, report.comparison
-    blocked = verdict is not None and verdict.exit != ExitCode.PASS
+    decided = report.release or report.verdict
+    blocked = decided is not None and decided.exit != ExitCode.PASS
     if report.stack is not None:
         yield _command("notice", "harness stack", f"{report.title}: {outcome(report.stack)}")
-    elif verdict is None:
+    elif decided is None:
         yield _command("notice", "harness", report.title)
     else:
-        doubtful: Level = "notice" if verdict.verdict == "pass" else "warning"
-        said = f"harness gate: {verdict.verdict.replace('_', ' ')}"
-        yield _command("error" if blocked else doubtful, said, verdict.reasons[0].text)
-    if comparison is None:
-        return
-    if comparison.accepted:
-        listed = (
-            f"{each.case} ({ACCEPTED[each.state]}): {each.reason}" for each in comparison.accepted
-        )
-        title = f"{len(comparison.accepted)} accepted"
-        yield _command("notice", title, "\n".join(listed))
-    for entry in broken(report, comparison)[:_MOST]:
-        title = f"broken: {safe.cut(entry.name)} ({entry.note})"
+        doubtful: Level = "notice" if decided.verdict == "pass" else "warning"
+        said = f"harness gate: {decided.verdict.replace('_', ' ')}"
+        yield _command("error" if blocked else doubtful, said, decided.reasons[0].text)
+    compared = [
+        (f"{part.new.record.suite.name}: " if report.parts else "", part, part.comparison)
+        for part in report.parts or (report,)
+        if part.comparison is not None
+    ]
+    listed = [
+        f"{suite}{each.case} ({ACCEPTED[each.state]}): {each.reason}"
+        for suite, _, comparison in compared
+        for each in comparison.accepted
+    ]
+    if listed:
+        yield _command("notice", f"{len(listed)} accepted", "\n".join(listed))
+    found = [
+        (suite, entry)
+        for suite, part, comparison in compared
+        for entry in broken(part, comparison)
+    ]
+    for suite, entry in found[:_MOST]:
+        title = f"broken: {safe.cut(suite + entry.name)} ({entry.note})"
         yield _command("error" if blocked else "warning", title, _said(entry))
 
 

@@ -16,10 +16,12 @@ from harness.runs.record import MetricValue, RunRecord, encode
 
 def render(report: Report) -> str:
     """
-    Return *report* as one JSON object: a verdict as `Verdict.to_json`, one run as its run.json.
+    Return *report* as one JSON object: a verdict as its ``to_json``, one run as its run.json.
     """
     data: dict[str, Any]
-    if report.verdict is not None:
+    if report.release is not None:
+        data = report.release.to_json()
+    elif report.verdict is not None:
         data = report.verdict.to_json()
     elif report.comparison is not None:
         data = compared(report.comparison)

@@ -1,7 +1,7 @@
 """
 A report as JUnit XML, the format every CI server reads.
 
-One test suite for the new run, or for each of several side by side; one test case for each
+One test suite for the new run, or for each of several; one test case for each
 answered case. Wrong behaviour is a <failure>, broken infrastructure an <error>, quarantine a
 <skipped>. There is no official schema; this keeps to what CI servers agree on
 (https://github.com/testmoapp/junitxml).
@@ -16,6 +16,7 @@ from xml.etree import ElementTree
 from xml.etree.ElementTree import Element, SubElement
 
 from harness.errors import ExitCode
+from harness.gating.release import Release
 from harness.gating.verdict import Verdict
 from harness.reports.escape import cut, line, xml
 from harness.reports.format import call
@@ -32,6 +33,18 @@ def render(report: Report) -> str:
     Return *report* as an XML document.
     """
     root = Element("testsuites", name=_name(report.title))
+    if report.release is not None:
+        suite = SubElement(root, "testsuite", name="release")
+        _release(suite, report.release)
+        _count(suite)
+    for part in report.parts or (report,):
+        _suites(root, part)
+    _count(root)
+    ElementTree.indent(root)
+    return f'<?xml version="1.0" encoding="UTF-8"?>\n{ElementTree.tostring(root, "unicode")}\n'
+
+
+def _suites(root: Element, report: Report) -> None:
     for run in (report.new,) if report.comparison else report.runs:
         suite = SubElement(root, "testsuite", name=_name(f"{run.record.suite.name} ({run.name})"))
         before = {(case.id, case.repeat): case for case in report.old.record.cases}
@@ -41,9 +54,21 @@ def render(report: Report) -> str:
         if report.verdict is not None:
             _gate(suite, run, report.verdict)
         _count(suite)
-    _count(root)
-    ElementTree.indent(root)
-    return f'<?xml version="1.0" encoding="UTF-8"?>\n{ElementTree.tostring(root, "unicode")}\n'
+
+
+def _release(suite: Element, release: Release) -> None:
+    """
+    Add the one verdict on all suites, which decides: advisory ones fail by themselves alone.
+    """
+    tested = SubElement(suite, "testcase", classname="release", name="release")
+    said = [f"{name}: {each.word} ({each.tier})" for name, each in release.suites.items()]
+    body = "\n".join(
+        cut(text, _ANSWER) for text in (*said, *(reason.text for reason in release.reasons))
+    )
+    if release.exit != ExitCode.PASS:
+        _outcome(tested, "failure", release.verdict, release.reasons[0].text, body)
+    else:
+        SubElement(tested, "system-out").text = xml(f"{release.verdict}\n{body}")
 
 
 def _excuse(report: Report, case: CaseResult, earlier: CaseResult | None) -> str | None:

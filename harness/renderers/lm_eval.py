@@ -19,12 +19,30 @@ from harness.runs.record import MetricValue, RunRecord
 FILTER = "none"
 """Answers are judged as they come."""
 
+_BY_TASK = (
+    "results",
+    "group_subtasks",
+    "configs",
+    "versions",
+    "n-shot",
+    "n-samples",
+    "higher_is_better",
+    "task_hashes",
+)
+
 
 def render(report: Report) -> str:
     """
-    Return the last run of *report* as the JSON of a results file.
+    Return the last run of *report* as the JSON of a results file; of a release, that of each suite
+    as a task.
     """
-    return json.dumps(results(report.new.record), indent=2, sort_keys=True, allow_nan=False) + "\n"
+    first, *others = [run.record for run in report.runs] if report.parts else [report.new.record]
+    found = results(first)
+    for record in others:
+        for name, of_task in results(record).items():
+            if name in _BY_TASK:
+                found.setdefault(name, {}).update(of_task)
+    return json.dumps(found, indent=2, sort_keys=True, allow_nan=False) + "\n"
 
 
 def results(record: RunRecord) -> dict[str, Any]:

@@ -19,9 +19,13 @@ TASK = {"type": "text-generation", "name": "Tool calling"}
 
 def render(report: Report) -> str:
     """
-    Return the last run of *report* as the YAML block that begins a model card.
+    Return the last run of *report* as the YAML block that begins a model card; of a release, the
+    runs of all its suites.
     """
-    document = {"model-index": [_index(report.new.record)]}
+    runs = report.runs if report.parts else (report.new,)
+    found = [_index(run.record) for run in runs]
+    results = [each for index in found for each in index["results"]]
+    document = {"model-index": [{"name": found[-1]["name"], "results": results}]}
     text = write_yaml(document, width=1_000_000)
     return f"---\n{text}---\n"
 

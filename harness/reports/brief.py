@@ -11,9 +11,10 @@ from itertools import islice
 
 from harness.comparison.compare import Comparison
 from harness.comparison.stack import PARTS, StackCost
+from harness.gating.release import Release
 from harness.gating.verdict import Reason, Verdict
 from harness.lazy import MadeOf
-from harness.reports import changes, evidence, ranked, stack, tables
+from harness.reports import changes, evidence, ranked, release, stack, tables
 from harness.reports.blocks import (
     Block,
     Entry,
@@ -45,7 +46,9 @@ def brief(report: Report) -> tuple[Section, ...]:
     """
     Return the parts of *report* that decide, in reading order.
     """
-    if report.stack is not None:
+    if report.release is not None:
+        found = _release(report, report.release)
+    elif report.stack is not None:
         found = _stack(report, report.stack)
     elif report.comparison is not None:
         found = _compared(report, report.comparison)
@@ -64,8 +67,9 @@ def outcome(report: Report) -> str:
     """
     Return what *report* comes to, in a few words: its verdict, or its counts if there is none.
     """
-    if report.verdict is not None:
-        return report.verdict.verdict.replace("_", " ")
+    decided = report.release or report.verdict
+    if decided is not None:
+        return decided.verdict.replace("_", " ")
     if report.stack is not None:
         return stack.outcome(report.stack)
     if report.comparison is not None:
@@ -142,6 +146,29 @@ def _stack(report: Report, cost: StackCost) -> Iterator[Section]:
         yield Section(title=f"Lost by {name} ({len(cost.by(part))})", blocks=(_lines(entries),))
     said = [plural(len(cost.findings), "finding") + " of the preflight"] if cost.findings else []
     yield _rest([*said, "the answers", "every metric", "the runs' settings"])
+
+
+def _release(report: Report, found: Release) -> Iterator[Section]:
+    said, table, further = release.head(found)
+    if isinstance(said, Paragraph):
+        said = replace(said, text=_shortened(plain(said.text)))
+    points: list[Inline] = []
+    if isinstance(further, Points):
+        points = [_shortened(plain(text)) for text in further.texts[: _REASONS - 1]]
+    yield Section(title="", blocks=(said, table, Points(texts=tuple(points))))
+    hidden = 0
+    for part in report.parts:
+        blocked = found.suites[part.new.record.suite.name].word in ("regressed", "still_failing")
+        if part.comparison is None or not blocked:
+            hidden += 1
+            continue
+        broken = evidence.broken(part, part.comparison)
+        yield Section(
+            title=f"Broken in {release.title_of(part, found)} ({len(broken)})",
+            blocks=(_lines(broken),),
+        )
+    said_too = [plural(hidden, "further suite")] if hidden else []
+    yield _rest(["every reason", *said_too, "every metric", "the answers"])
 
 
 def _decisive(verdict: Verdict) -> list[Reason]:

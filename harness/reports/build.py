@@ -13,16 +13,18 @@ from harness.checkpoints.reference import parse_reference
 from harness.comparison.stack import StackCost
 from harness.errors import HarnessError
 from harness.finetuning import Finetuned, finished
-from harness.gating.decision import Compared, Gated
+from harness.gating.decision import Compared, Gated, GatedRelease
 from harness.gating.ranking import Ranking
 from harness.lazy import Lazily
 from harness.reports.report import Asked, Report, RunView
 from harness.runs.store import StoredRun
 from harness.suites.copies import CopiedCase
 from harness.transcript import Key, Transcript
+from harness.wording import count
 
-Subject = Report | StoredRun | Compared
-"""What a report can be made of: a run, two compared runs, a verdict, or a report itself."""
+Subject = Report | StoredRun | Compared | GatedRelease
+"""What a report can be made of: a run, two compared runs, a verdict on one suite or several, or a
+report itself."""
 
 
 def view(
@@ -105,6 +107,8 @@ def report_on(subject: Subject) -> Report:
         return subject
     if isinstance(subject, StoredRun):
         return report_run(subject)
+    if isinstance(subject, GatedRelease):
+        return report_release(subject)
     if isinstance(subject, Gated):
         return report_gate(subject)
     return report_comparison(subject)
@@ -132,6 +136,22 @@ def report_gate(gated: Gated) -> Report:
         ),
         comparison=gated.comparison,
         verdict=gated.verdict,
+    )
+
+
+def report_release(gated: GatedRelease) -> Report:
+    """
+    Return the report on one verdict on several suites.
+    """
+    parts = tuple(
+        report_gate(gated.suites[name]) for name in gated.release.suites if name in gated.suites
+    )
+    return Report(
+        title=f"{count(len(gated.release.suites), 'suite')}: may the new checkpoint replace the "
+        "old one?",
+        runs=tuple(part.new for part in parts),
+        release=gated.release,
+        parts=parts,
     )
 
 

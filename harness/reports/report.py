@@ -10,6 +10,7 @@ from harness.comparison.compare import Comparison
 from harness.comparison.stack import StackCost
 from harness.finetuning.result import Finetuned
 from harness.gating.ranking import Ranking
+from harness.gating.release import Release
 from harness.gating.verdict import Verdict
 from harness.runs.record import RunRecord
 from harness.transcript import Key
@@ -55,8 +56,8 @@ class Report:
     """
     Everything a renderer may show.
 
-    One run; two runs, old and new, with their comparison and perhaps a verdict; or any number of
-    runs side by side.
+    One run; two runs, old and new, with their comparison and perhaps a verdict; any number of runs
+    side by side; or the new runs of several suites with one verdict.
     """
 
     title: str
@@ -67,6 +68,10 @@ class Report:
     """Of the runs, which are in its order."""
     stack: StackCost | None = None
     """What a serving stack costs: the old run is raw, the new one through chat."""
+    release: Release | None = None
+    """The one verdict on several suites, of which the runs are the new ones."""
+    parts: tuple["Report", ...] = ()
+    """The report on each suite of the release, in the order of its suites."""
 
     def __post_init__(self) -> None:
         if not self.runs:
@@ -77,6 +82,8 @@ class Report:
             raise ValueError("a verdict belongs to a comparison")
         if self.stack is not None and self.comparison is None:
             raise ValueError("what a stack costs belongs to a comparison")
+        if (self.release is None) != (not self.parts):
+            raise ValueError("a release has the reports on its suites")
         if self.ranking is not None and len(self.ranking.places) != len(self.runs):
             raise ValueError("a ranking has a place for each run")
 

@@ -5,7 +5,7 @@ Terminal and Markdown both show these, so they always say the same.
 """
 
 from harness.comparison.compare import Comparison
-from harness.reports import changes, evidence, ranked, stack, tables
+from harness.reports import changes, evidence, ranked, release, stack, tables
 from harness.reports.blocks import Block, Listing, Names, Paragraph, Points, Section, Table
 from harness.reports.format import plural
 from harness.reports.report import Report
@@ -23,7 +23,9 @@ def sections(report: Report) -> tuple[Section, ...]:
     """
     Return the parts of *report* that have something to show.
     """
-    if report.comparison is not None:
+    if report.release is not None:
+        found = list(release.sections(report, report.release))
+    elif report.comparison is not None:
         found = _compared(report, report.comparison)
     elif len(report.runs) > 1:
         found = _side_by_side(report)

@@ -18,6 +18,7 @@ from harness.comparison.stack import PARTS, Lost, StackCost
 from harness.gating.gate import gate
 from harness.gating.policy import default_policy, read_policy
 from harness.gating.ranking import rank
+from harness.gating.release import Entrant, gate_release
 from harness.provenance import Environment
 from harness.reports.report import Report, RunView
 from harness.runs.record import RunRecord, Selection, SuiteReference, with_interval
@@ -181,6 +182,42 @@ def anchored() -> Report:
     return Report(title="two gates", runs=(old, new), comparison=last, verdict=verdict)
 
 
+def released() -> Report:
+    """
+    One verdict on three suites: one that regressed, one that passed and an advisory one.
+    """
+    policy = read_policy(
+        '[limits]\naccuracy = "-3pp"\n[suites.other]\ntier = "advisory"\n[suites.gone]',
+        "gate.toml",
+    )
+    parts, entrants = {}, {}
+    for name, old, new in (
+        ("bad", old_cases(), new_cases()),
+        ("good", old_cases(), old_cases()),
+        ("other", old_cases(), new_cases()),
+    ):
+        suite = SuiteReference(name=name, version="1.0.0", digest=SHA)
+        was, now = view("main", old, suite=suite), view("candidate", new, suite=suite)
+        comparison = compare(was.record, now.record)
+        entrants[name] = Entrant(comparison=comparison, baseline="main")
+        parts[name] = (was, now, comparison)
+    release = gate_release(policy, entrants, date(2026, 11, 22))
+    return Report(
+        title="4 suites",
+        runs=tuple(now for _, now, _ in parts.values()),
+        release=release,
+        parts=tuple(
+            Report(
+                title=name,
+                runs=(was, now),
+                comparison=comparison,
+                verdict=release.suites[name].verdict,
+            )
+            for name, (was, now, comparison) in parts.items()
+        ),
+    )
+
+
 def ranked(*runs: RunView) -> Report:
     """
     Return the report on *runs* in their order.
@@ -231,6 +268,7 @@ REPORTS: dict[str, Callable[[], Report]] = {
         view("one", new_cases()), view("two", old_cases()), view("three", new_cases())
     ),
     "stack": stacked,
+    "release": released,
     "empty": lambda: Report(title="nothing", runs=(view("empty", []),)),
     "empty gate": lambda: gated(view("nothing", []), view("still nothing", [])),
 }

@@ -7,20 +7,23 @@ the last one is still small while against the anchor it is not.
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
+from typing import Self
 
 from harness.comparison.differences import names_of_fields
 from harness.errors import PolicyError, UsageError
-from harness.gating.decision import Gated, decide
+from harness.gating.decision import Gated, GatedRelease, decide
 from harness.gating.policy import Policy
+from harness.gating.release import Entrant
+from harness.gating.release import gate_release as judge_release
 from harness.provenance import date_today
 from harness.runs.store import StoredRun, load_run
 from harness.wording import suggest
 from harness.workflow.compare import compare
 from harness.workflow.options import Progress
-from harness.workflow.project import Project, open_project
+from harness.workflow.project import Project, holds_run, open_project
 from harness.workflow.recheck import decide_again
 
 
@@ -59,40 +62,194 @@ def gate(
         PolicyError: if the policy is not valid, or limits a slice that neither run has a case of.
         UsageError: if no runs can differ in a field in *allow*.
     """
-    project, progress = project or open_project(), progress or Progress()
-    today = today or date_today()
-    if not isinstance(policy, Policy):
-        policy = project.policy(policy)
-    if not isinstance(new, StoredRun):
-        new = project.run(str(new))
-    if isinstance(old, str):
-        old = project.baseline(new.record, old)
-    elif isinstance(old, Path):
-        old = load_run(old)
-    _check_slices(policy, old, new)
-    name = policy.anchor if anchor is None else anchor
-    pinned = None if name is None else project.baseline(new.record, name)
-    _check_allowed(allow, old, new, *filter(None, [pinned]))
+    asked = _Asked.of(policy, project, anchor, recheck, allow, today, progress, api_key_env)
+    held = asked.held(old, new)
+    if held.anchored is None:
+        return held.last
+    return replace(held.last, verdict=held.last.verdict.with_anchor(held.anchored.verdict))
 
-    def against(baseline: StoredRun) -> Gated:
-        gated = decide(compare(baseline, new, today=today), policy, allow=allow, today=today)
-        if recheck is False:
+
+def gate_release(
+    runs: Sequence[StoredRun | Path | str],
+    baseline: str,
+    policy: Policy | Path | None = None,
+    *,
+    project: Project | None = None,
+    anchor: str | None = None,
+    recheck: bool | None = None,
+    allow: Sequence[str] = (),
+    today: date | None = None,
+    progress: Progress | None = None,
+    api_key_env: str | None = None,
+) -> GatedRelease:
+    """
+    Gate one run of each of several suites against the baselines of one name: one verdict.
+
+    The parameters are those of `gate`. What would block in one suite is decided again by itself.
+
+    Raises:
+        UsageError: if no run is given, or two of one suite.
+        HarnessError: as `gate`.
+    """
+    asked = _Asked.of(policy, project, anchor, recheck, allow, today, progress, api_key_env)
+    loaded = [
+        asked.project.run(str(run)) if not isinstance(run, StoredRun) else run for run in runs
+    ]
+    if not loaded:
+        raise UsageError("no run to gate: name one run of each suite")
+    by_suite: dict[str, StoredRun] = {}
+    for run in loaded:
+        suite = run.record.suite.name
+        if suite in by_suite:
+            raise UsageError(
+                f"{by_suite[suite].folder} and {run.folder} are both runs of suite {suite}: a "
+                "release has one run of each"
+            )
+        by_suite[suite] = run
+    held = {suite: asked.held(baseline, run) for suite, run in by_suite.items()}
+    release = judge_release(
+        asked.policy,
+        {
+            suite: Entrant(
+                comparison=each.last.comparison,
+                baseline=each.last.verdict.baseline,
+                anchored=None if each.anchored is None else each.anchored.comparison,
+                anchor=None if each.anchored is None else each.anchored.verdict.baseline,
+            )
+            for suite, each in held.items()
+        },
+        asked.today,
+        allow=allow,
+    )
+    gated, suites = {}, dict(release.suites)
+    for suite, each in held.items():
+        verdict = suites[suite].verdict
+        assert verdict is not None
+        # What was decided again, or could be, was noted on the suite's own verdict.
+        notes = [note for note in each.last.verdict.notes if note not in verdict.notes]
+        verdict = replace(verdict, notes=(*notes, *verdict.notes))
+        gated[suite] = replace(each.last, verdict=verdict)
+        suites[suite] = replace(suites[suite], verdict=verdict)
+    return GatedRelease(release=replace(release, suites=suites), suites=gated)
+
+
+def runs_in(given: Sequence[str], project: Project) -> list[StoredRun]:
+    """
+    Return the runs that are named: each by its folder or as a baseline, or by a folder that holds
+    one run of each suite.
+
+    Raises:
+        StoreError: if there is no run.
+    """
+    found: list[StoredRun] = []
+    for text in given:
+        folder = Path(text)
+        within = [] if holds_run(folder) or not folder.is_dir() else _held_by(folder)
+        found += map(load_run, within) if within else [project.run(text)]
+    return found
+
+
+def belongs_to_release(runs: Sequence[StoredRun], policy: Policy) -> bool:
+    """
+    Return whether *runs* are gated as a release: there are several, or *policy* names suites that
+    have to be there, too.
+    """
+    return len(runs) != 1 or bool(policy.suites.keys() - {runs[0].record.suite.name})
+
+
+def _held_by(folder: Path) -> list[Path]:
+    return sorted(each for each in folder.iterdir() if each.is_dir() and holds_run(each))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Held:
+    """
+    The verdicts on one run, against the last release and against the anchor.
+    """
+
+    last: Gated
+    anchored: Gated | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Asked:
+    """
+    How runs are gated, whichever they are.
+    """
+
+    project: Project
+    policy: Policy
+    anchor: str | None
+    recheck: bool | None
+    allow: Sequence[str]
+    today: date
+    progress: Progress
+    api_key_env: str | None
+
+    @classmethod
+    def of(
+        cls,
+        policy: Policy | Path | None,
+        project: Project | None,
+        anchor: str | None,
+        recheck: bool | None,
+        allow: Sequence[str],
+        today: date | None,
+        progress: Progress | None,
+        api_key_env: str | None,
+    ) -> Self:
+        """
+        Return what was asked for, with the defaults of `gate`.
+        """
+        project = project or open_project()
+        if not isinstance(policy, Policy):
+            policy = project.policy(policy)
+        return cls(
+            project=project,
+            policy=policy,
+            anchor=policy.anchor if anchor is None else anchor,
+            recheck=recheck,
+            allow=allow,
+            today=today or date_today(),
+            progress=progress or Progress(),
+            api_key_env=api_key_env,
+        )
+
+    def held(self, old: StoredRun | Path | str, new: StoredRun | Path | str) -> _Held:
+        """
+        Return the verdicts on the run *new* by the policy for its suite.
+        """
+        if not isinstance(new, StoredRun):
+            new = self.project.run(str(new))
+        if isinstance(old, str):
+            old = self.project.baseline(new.record, old)
+        elif isinstance(old, Path):
+            old = load_run(old)
+        policy = self.policy.of_suite(new.record.suite.name)
+        _check_slices(policy, old, new)
+        pinned = None if self.anchor is None else self.project.baseline(new.record, self.anchor)
+        _check_allowed(self.allow, old, new, *filter(None, [pinned]))
+        last = self._against(old, new, policy)
+        if pinned is None or pinned.folder.resolve() == old.folder.resolve():
+            return _Held(last=last, anchored=None)
+        return _Held(last=last, anchored=self._against(pinned, new, policy))
+
+    def _against(self, baseline: StoredRun, new: StoredRun, policy: Policy) -> Gated:
+        gated = decide(
+            compare(baseline, new, today=self.today), policy, allow=self.allow, today=self.today
+        )
+        if self.recheck is False:
             return gated
         return decide_again(
             gated,
             policy,
-            project=project,
-            allow=allow,
-            today=today,
-            progress=progress,
-            api_key_env=api_key_env,
-            ask=policy.recheck if recheck is None else recheck,
+            project=self.project,
+            allow=self.allow,
+            today=self.today,
+            progress=self.progress,
+            api_key_env=self.api_key_env,
+            ask=policy.recheck if self.recheck is None else self.recheck,
         )
-
-    gated = against(old)
-    if pinned is None or pinned.folder.resolve() == old.folder.resolve():
-        return gated
-    return replace(gated, verdict=gated.verdict.with_anchor(against(pinned).verdict))
 
 
 def _check_slices(policy: Policy, *runs: StoredRun) -> None:

@@ -3,7 +3,7 @@ A checkpoint asked, its answers judged and the run stored: ``harness run``.
 """
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from datetime import date
@@ -70,21 +70,72 @@ def run(
     """
     project = project or open_project()
     options, progress = options or RunOptions(), progress or Progress()
+    plan = _plan(suite, options, project, out, today)
+    opening = options.backend_options(plan.suite, progress=progress)
+    with closing(open_backend(checkpoint, opening)) as backend:
+        return _run(plan, backend, progress)
+
+
+def run_each(
+    suites: Sequence[str],
+    checkpoint: str,
+    *,
+    project: Project | None = None,
+    out: Path | None = None,
+    options: RunOptions | None = None,
+    progress: Progress | None = None,
+    today: date | None = None,
+) -> Iterator[StoredRun]:
+    """
+    Open *checkpoint* once and run it on each of *suites*; yield each run once it is stored.
+
+    Runs go to folders named by their suites in *out*, or to fresh ones of *project*; otherwise as
+    `run`.
+
+    Raises:
+        UsageError: if no suite is named, or two have one name.
+        HarnessError: as `run`, and before anything is asked if it is about a suite.
+    """
+    project = project or open_project()
+    options, progress = options or RunOptions(), progress or Progress()
+    plans: list[RunPlan] = []
+    for suite in suites:
+        plan = _plan(suite, options, project, None, today)
+        name = plan.suite.name
+        if any(each.suite.name == name for each in plans):
+            raise UsageError(f"suite {name} is named twice")
+        folder = None if out is None else out / name
+        # What was killed had not begun the later ones.
+        begun = folder is not None and folder.exists()
+        plan = replace(plan, options=replace(options, resume=options.resume and begun))
+        plans.append(replace(plan, out=folder))
+    if not plans:
+        raise UsageError("no suite to run")
+    opening = options.backend_options(*(plan.suite for plan in plans), progress=progress)
+    with closing(open_backend(checkpoint, opening)) as backend:
+        for plan in plans:
+            yield _run(plan, backend, progress)
+
+
+def _plan(
+    suite: str, options: RunOptions, project: Project, out: Path | None, today: date | None
+) -> "RunPlan":
     whole = load_suite(project.suite(suite), today=today or date_today())
     plan = RunPlan.of(whole, options, project=project, out=out)
-    plan = replace(plan, drafts=_drafts(project, whole.name, options))
-    opening = options.backend_options(whole, progress=progress)
-    with closing(open_backend(checkpoint, opening)) as backend:
-        folder = out or project.fresh_folder(whole.name, backend.checkpoint.reference)
-        try:
-            return run_opened(replace(plan, out=folder), backend, progress)
-        except (KeyboardInterrupt, BackendError):
-            if (folder / UNFINISHED).is_file():
-                progress.notify(
-                    f"{folder}: unfinished; the same command with "
-                    f"--out {shlex.quote(str(folder))} --resume continues it"
-                )
-            raise
+    return replace(plan, drafts=_drafts(project, whole.name, options))
+
+
+def _run(plan: "RunPlan", backend: Backend, progress: Progress) -> StoredRun:
+    folder = plan.out or plan.project.fresh_folder(plan.suite.name, backend.checkpoint.reference)
+    try:
+        return run_opened(replace(plan, out=folder), backend, progress)
+    except (KeyboardInterrupt, BackendError):
+        if (folder / UNFINISHED).is_file():
+            progress.notify(
+                f"{folder}: unfinished; the same command with "
+                f"--out {shlex.quote(str(folder))} --resume continues it"
+            )
+        raise
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -164,7 +164,7 @@ def test_the_schema_ships_with_the_package():
 
     keys = {
         *("alpha", "on_inconclusive", "recheck", "accepted_budget"),
-        *("anchor", "limits", "slices"),
+        *("anchor", "limits", "slices", "suites"),
     }
     assert keys == set(schema["properties"])
 

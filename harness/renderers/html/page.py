@@ -11,13 +11,19 @@ from typing import Any, Literal
 from harness.canonical import canonical_json
 from harness.comparison.compare import Comparison
 from harness.comparison.differences import Effect
+from harness.gating.release import Release
 from harness.renderers.html import charts, figures
-from harness.reports import changes, evidence, ranked, stack, tables
+from harness.reports import changes, evidence, ranked, release, stack, tables
 from harness.reports.blocks import Block, Inline, Listing, Names, Paragraph, Quote, Table
 from harness.reports.escape import cut
 from harness.reports.format import ABSENT, plural
 from harness.reports.report import Report, RunView
 from harness.reports.sections import says_something
+
+_CAPTION = (
+    "Dot: the change from old to new. Bar: its interval. "
+    "Red line: the limit; the shaded side is not allowed."
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +49,8 @@ def before_cases(report: Report) -> tuple[Panel, ...]:
     """
     Return what comes before the cases.
     """
+    if report.release is not None:
+        return _kept(list(_suites(report, report.release)))
     labels = tuple(Quote(cut(each)) for each in figures.names(report))
     second = tables.second_calls_by_kind(report.runs, labels if len(labels) > 1 else ("answers",))
     panels = [
@@ -82,6 +90,8 @@ def after_cases(report: Report) -> tuple[Panel, ...]:
     """
     Return what comes after the cases, for those who want to know more.
     """
+    if report.release is not None:
+        return ()
     return _kept(
         [
             Panel(
@@ -149,6 +159,23 @@ def after_cases(report: Report) -> tuple[Panel, ...]:
             ),
         ]
     )
+
+
+def _suites(report: Report, found: Release) -> Iterator[Panel]:
+    for number, part in enumerate(report.parts):
+        name = part.new.record.suite.name
+        yield Panel(
+            id=f"suite-{number}",
+            title=release.title_of(part, found),
+            link=cut(name),
+            items=(
+                figures.Figure(svg=charts.gated(part.verdict.metrics), caption=_CAPTION)
+                if part.verdict
+                else Paragraph(text=""),
+                *release.of_suite(part),
+            ),
+            drawer=found.suites[name].word == "pass",
+        )
 
 
 def _margins(report: Report) -> tuple[Block | figures.Figure, ...]:
@@ -234,11 +261,7 @@ def _metrics(report: Report) -> tuple[Block | figures.Figure, ...]:
             *changes.notes(report.comparison, verdict),
         )
         if verdict is not None:
-            caption = (
-                "Dot: the change from old to new. Bar: its interval. "
-                "Red line: the limit; the shaded side is not allowed."
-            )
-            return (figures.Figure(svg=charts.gated(verdict.metrics), caption=caption), *told)
+            return (figures.Figure(svg=charts.gated(verdict.metrics), caption=_CAPTION), *told)
         return (figures.rates(runs, ("old", "new")), *told)
     table = (
         tables.metrics_of(runs[0].record) if len(runs) == 1 else tables.metrics_side_by_side(runs)

@@ -20,6 +20,7 @@ from harness.renderers.html.svg import SERIES
 from harness.reports import escape as safe
 from harness.reports.blocks import Block, Inline, Quote, parts, plain
 from harness.reports.changes import MOODS, REASON, summary
+from harness.reports.release import suites
 from harness.reports.report import Report
 
 
@@ -28,13 +29,14 @@ def render(report: Report) -> str:
     Return *report* as an HTML document.
     """
     style, code = _file("report.css"), _file("report.js")
+    decided = report.release or report.verdict
     return (
         _environment()
         .get_template("report.html.jinja")
         .render(
             title=safe.line(safe.cut(report.title)),
-            verdict=report.verdict,
-            mood=MOODS[report.verdict.verdict] if report.verdict else "title",
+            verdict=decided,
+            mood=MOODS[decided.verdict] if decided else "title",
             summary=_summary(report),
             before=page.before_cases(report),
             after=page.after_cases(report),
@@ -44,13 +46,16 @@ def render(report: Report) -> str:
                 f"default-src 'none'; script-src {_digest(code)}; style-src {_digest(style)}; "
                 "base-uri 'none'; form-action 'none'"
             ),
-            data=embedded_cases(report),
+            # A release shows of each suite what decides; its own report has all of its cases.
+            data="" if report.release else embedded_cases(report),
             series=SERIES,
         )
     )
 
 
 def _summary(report: Report) -> tuple[Block, ...]:
+    if report.release is not None:
+        return (suites(report.release),)
     if report.comparison is None:
         return ()
     blocks = summary(report, report.comparison)
