@@ -36,10 +36,10 @@ _BINS = 24
 _COLOURS = {"pass": GOOD, "regressed": BAD}
 
 
-def gated(metrics: Mapping[str, MetricVerdict]) -> str:
+def gated(metrics: Mapping[str, MetricVerdict], suite: str = "") -> str:
     """
     Return a chart of each limit: the change as a dot, its interval as a bar, and beyond the limit
-    what is not allowed.
+    what is not allowed. Among several it names its *suite*.
 
     Empty if there is no change to draw.
     """
@@ -51,7 +51,8 @@ def gated(metrics: Mapping[str, MetricVerdict]) -> str:
         for axes, (name, metric) in zip(_rows(figure, len(shown)), shown, strict=True):
             _gated(axes, name, metric)
 
-    return _drawn(draw, len(shown) * 0.96, "Change of each gated metric against its limit")
+    title = "Change of each gated metric against its limit"
+    return _drawn(draw, len(shown) * 0.96, f"{title}: {suite}" if suite else title)
 
 
 def _gated(axes: Any, name: str, metric: MetricVerdict) -> None:

@@ -169,7 +169,7 @@ def _suites(report: Report, found: Release) -> Iterator[Panel]:
             title=release.title_of(part, found),
             link=cut(name),
             items=(
-                figures.Figure(svg=charts.gated(part.verdict.metrics), caption=_CAPTION)
+                figures.Figure(svg=charts.gated(part.verdict.metrics, cut(name)), caption=_CAPTION)
                 if part.verdict
                 else Paragraph(text=""),
                 *release.of_suite(part),
