@@ -89,9 +89,7 @@ def _annotations(report: Report) -> Iterator[str]:
     if listed:
         yield _command("notice", f"{len(listed)} accepted", "\n".join(listed))
     found = [
-        (suite, entry)
-        for suite, part, comparison in compared
-        for entry in broken(part, comparison)
+        (suite, entry) for suite, part, comparison in compared for entry in broken(part, comparison)
     ]
     for suite, entry in found[:_MOST]:
         title = f"broken: {safe.cut(suite + entry.name)} ({entry.note})"
