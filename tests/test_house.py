@@ -95,6 +95,7 @@ SPELLING = {
     "harness.gating.noise.sentences",
     "harness.gating.policy.allowed_change",
     "harness.gating.policy.default_policy",
+    "harness.gating.release.explain",
     "harness.gating.verdict.explain",
     "harness.gating.verdict.let_through",
 }
