@@ -19,6 +19,7 @@ from harness.dialects.registry import spoken_by
 from harness.errors import BackendError, UsageError
 from harness.messages import ToolCall
 from harness.reports.blocks import plain
+from harness.reports.conversation import conversation, faults
 from harness.reports.escape import cut, line, visible
 from harness.reports.format import call, calls, finding
 from harness.reports.report import RunView
@@ -286,6 +287,14 @@ def explain_case(
     Return in full why a suite's case is not correct; *row* is the case as written at *place*.
     """
     fields = [("case", place)]
+    if result.executed is not None:
+        found = [each for each in result.findings if each.code not in WARNINGS]
+        heading = f"{found[0].code}: {found[0].detail}" if found else result.status
+        fields.append(("prompt", case.prompt))
+        fields += [(name, plain(text)) for name, text in conversation(run, result)]
+        fields += [("wrong", plain(text)) for text in faults(result)]
+        must = " (it must pass)" if case.must_pass else ""
+        return "\n".join([line(cut(heading)) + must, *failure_lines(fields)])
     heading = _heading(result.turns) or result.status
     expected = [row["expect"]] if "expect" in row else [turn["expect"] for turn in row["turns"]]
     for index, (turn, judged) in enumerate(zip(case.turns, result.turns, strict=True)):

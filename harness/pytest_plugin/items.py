@@ -124,7 +124,7 @@ class CaseItem(SuiteItem):
         self.user_properties += [
             ("tags", ",".join(self.case.tags)),
             ("status", self.result.status),
-            *(("finding", found.code) for turn in self.result.turns for found in turn.findings),
+            *(("finding", found.code) for found in self.result.findings),
         ]
         if self.result.status == "error" and self.case.counts:
             pytest.fail(self.explain(), pytrace=False)

@@ -18,11 +18,11 @@ from xml.etree.ElementTree import Element, SubElement
 from harness.errors import ExitCode
 from harness.gating.release import Release
 from harness.gating.verdict import Verdict
+from harness.reports.conversation import key_of
 from harness.reports.escape import cut, line, xml
 from harness.reports.format import call
 from harness.reports.report import Report, RunView
 from harness.scoring.results import WARNINGS, CaseResult, Finding
-from harness.transcript import Key
 
 _ANSWER = 20_000
 """How many characters of one answer a test case holds: more than a screen shows."""
@@ -150,9 +150,11 @@ def _body(run: RunView, case: CaseResult) -> str:
     lines = []
     if prompt := run.prompts.get(case.id):
         lines.append(f"prompt: {cut(prompt, _ANSWER)}")
-    for index, turn in enumerate(case.turns):
-        key = Key(case.id, case.repeat, index)
-        if len(case.turns) > 1:
+    for index, turn in enumerate(case.answers):
+        key = key_of(case, index)
+        if case.executed is not None:
+            lines.append(f"step {index}: {turn.status}")
+        elif len(case.turns) > 1:
             lines.append(f"turn {index + 1}: {turn.status}")
         if key in run.errors:
             lines.append(f"error: {cut(run.errors[key], _ANSWER)}")
@@ -160,17 +162,20 @@ def _body(run: RunView, case: CaseResult) -> str:
             lines.append(f"answer: {cut(run.answers[key], _ANSWER)}")
         lines += [f"called: {cut(call(made), _ANSWER)}" for made in turn.calls]
         lines += [cut(f"{found.code}: {found.detail}", _ANSWER) for found in turn.findings]
+    if case.executed is not None:
+        wrong = case.executed.findings
+        lines += [cut(f"{found.code}: {found.detail}", _ANSWER) for found in wrong]
     return "\n".join(lines)
 
 
 def _first(case: CaseResult) -> Finding | None:
-    found = [each for turn in case.turns for each in turn.findings if each.code not in WARNINGS]
+    found = [each for each in case.findings if each.code not in WARNINGS]
     return found[0] if found else None
 
 
 def _errors(run: RunView, case: CaseResult) -> Iterator[str]:
-    for index in range(len(case.turns)):
-        key = Key(case.id, case.repeat, index)
+    for index in range(len(case.answers)):
+        key = key_of(case, index)
         if key in run.errors:
             yield run.errors[key]
 

@@ -16,6 +16,7 @@ from harness.finetuning import Finetuned, finished
 from harness.gating.decision import Compared, Gated, GatedRelease
 from harness.gating.ranking import Ranking
 from harness.lazy import Lazily
+from harness.reports.conversation import key_of
 from harness.reports.report import Asked, Report, RunView
 from harness.runs.store import StoredRun
 from harness.suites.copies import CopiedCase
@@ -44,11 +45,11 @@ def view(
         return instead[key] if key in instead else stored[key]
 
     results = run.record.columns
-    some = results.ways.flags(lambda case: any(turn.status == "error" for turn in case.turns))
+    some = results.ways.flags(lambda case: any(each.status == "error" for each in case.answers))
     broken = (
-        Key(case.id, case.repeat, turn)
+        key_of(case, index)
         for case in map(run.record.cases.__getitem__, some.nonzero()[0].tolist())
-        for turn, judged in enumerate(case.turns)
+        for index, judged in enumerate(case.answers)
         if judged.status == "error"
     )
     errors = {key: transcript(key).error or "" for key in broken if key in stored}
@@ -64,6 +65,10 @@ def view(
         ),
         errors=errors,
         turns=Lazily(lambda: cases, _asked),
+        results=Lazily(
+            lambda: {key: key for key in stored}, lambda key: transcript(key).results or ()
+        ),
+        relevant=Lazily(lambda: cases, _relevant),
         training=_training(run.record.checkpoint),
     )
 
@@ -75,12 +80,17 @@ def _raw(transcript: Transcript) -> str:
 
 
 def _asked(copied: CopiedCase) -> tuple[Asked, ...]:
-    expected = [turn["expect"] for turn in copied.row.get("turns", (copied.row,))]
+    expected = [turn.get("expect", {}) for turn in copied.row.get("turns", (copied.row,))]
     last = [turn.messages[-1] if turn.messages else None for turn in copied.case.turns]
     return tuple(
         Asked(role=said.role if said else "", text=(said.content or "") if said else "", expected=e)
         for said, e in zip(last, expected, strict=True)
     )
+
+
+def _relevant(copied: CopiedCase) -> Mapping[str, int]:
+    outcome = copied.case.outcome
+    return (outcome.relevant if outcome is not None else None) or {}
 
 
 def _training(checkpoint: Checkpoint) -> Finetuned | None:

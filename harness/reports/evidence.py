@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from harness.comparison.compare import Comparison
 from harness.lazy import MadeOf
 from harness.reports.blocks import Entry, Inline, Mood, Quote
+from harness.reports.conversation import conversation, faults
 from harness.reports.escape import cut
 from harness.reports.format import calls, case_name, finding, plural
 from harness.reports.report import Report, RunView
@@ -112,6 +113,12 @@ def _flips(
 
 
 def _both_turns(report: Report, old: CaseResult, new: CaseResult) -> Iterator[Field]:
+    if old.executed is not None and new.executed is not None:
+        yield from conversation(report.old, old, "old")
+        yield from conversation(report.new, new, "new")
+        faulty_case, label = (old, "was wrong") if new.status == "correct" else (new, "wrong")
+        yield from ((label, fault) for fault in faults(faulty_case))
+        return
     for index, (was, now) in enumerate(zip(old.turns, new.turns, strict=False)):
         if (was.status == "correct") == (now.status == "correct") and len(new.turns) > 1:
             continue
@@ -123,6 +130,10 @@ def _both_turns(report: Report, old: CaseResult, new: CaseResult) -> Iterator[Fi
 
 
 def _failed_turns(run: RunView, case: CaseResult) -> Iterator[Field]:
+    if case.executed is not None:
+        yield from conversation(run, case)
+        yield from (("wrong", fault) for fault in faults(case))
+        return
     for index, turn in enumerate(case.turns):
         if turn.status == "correct" and len(case.turns) > 1:
             continue

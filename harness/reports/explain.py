@@ -3,20 +3,22 @@ One case of a run in full: what was sent, what was answered, how it was read, wh
 where the answer first differs from another run's.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from harness.canonical import canonical_json
-from harness.dialects.base import Reading
+from harness.dialects.base import Dialect, Reading
 from harness.dialects.reading import read
 from harness.dialects.registry import spoken_by
 from harness.errors import StoreError, UsageError
 from harness.messages import Message
+from harness.reports.blocks import plain
+from harness.reports.conversation import outcome, returned, spell_change
 from harness.reports.escape import visible
 from harness.reports.format import call
 from harness.reports.prompts import rendered_prompt, tokenizer_of
 from harness.runs.store import StoredRun, read_transcripts_by_key
-from harness.scoring.results import CaseResult, TurnResult
+from harness.scoring.results import CaseResult, Finding, TurnResult
 from harness.scoring.tool_names import shown_case
 from harness.suites.suite import Case
 from harness.transcript import Key, Transcript
@@ -27,6 +29,8 @@ COLOURS = {"call": "32", "unreadable": "31", "unfinished": "33"}
 
 AROUND = 3
 """How many tokens are shown on either side of the first that differs."""
+
+_SAME = "the same answer"
 
 
 def explain_case(
@@ -61,6 +65,12 @@ def explain_case(
         if result.id != identity:
             continue
         yield from _head(case, result)
+        if result.executed is not None:
+            yield from _steps(run, case, result, transcripts, reader, colour=colour)
+            if against is not None:
+                yield f"against {visible(str(against.folder))}"
+                yield f"  {_first_departure(result, transcripts, others, tokenizer)}"
+            continue
         for number, (turn, judged) in enumerate(zip(case.turns, result.turns, strict=True)):
             key = Key(identity, result.repeat, number)
             yield ""
@@ -93,6 +103,74 @@ def explain_case(
             if against is not None:
                 yield f"against {visible(str(against.folder))}"
                 yield f"  {_departure(transcript, others.get(key), tokenizer)}"
+
+
+def _steps(
+    run: StoredRun,
+    case: Case,
+    result: CaseResult,
+    transcripts: Mapping[Key, Transcript],
+    reader: Dialect,
+    *,
+    colour: bool,
+) -> Iterator[str]:
+    """
+    Yield the whole conversation of an executed case, and what came of it.
+    """
+    executed = result.executed
+    assert executed is not None
+    relevant = (case.outcome.relevant if case.outcome is not None else None) or {}
+    yield ""
+    yield "sent"
+    for message in case.turns[0].messages:
+        yield from _block(message.role, _said(message))
+    for step, judged in enumerate(result.answers):
+        yield ""
+        yield f"step {step}: came"
+        transcript = transcripts.get(Key(case.id, result.repeat, 0, step))
+        if transcript is None or transcript.error is not None:
+            reason = transcript.error if transcript else "no answer was stored"
+            yield from _block("error", reason or "")
+            continue
+        reading = read(reader, transcript, case.tools)
+        yield from _answer(transcript, reading, colour=colour)
+        yield f"read as {reader.name}"
+        yield from _read(reading)
+        if transcript.results:
+            yield "returned"
+        for each in transcript.results or ():
+            if each.documents is not None:
+                yield from _block("documents", plain(returned(each, relevant)))
+            yield from _block("text", each.text)
+            if each.length is not None:
+                yield from _block("cut", f"after {len(each.text):,} of {each.length:,} characters")
+        yield from _found(judged)
+    yield ""
+    yield "came to"
+    for line in outcome(executed):
+        yield f"  {line}"
+    for change in executed.changes:
+        yield f"  state: {visible(spell_change(change))}"
+    yield from _findings(executed.findings)
+
+
+def _first_departure(
+    result: CaseResult,
+    here: Mapping[Key, Transcript],
+    there: Mapping[Key, Transcript],
+    tokenizer: Any,
+) -> str:
+    """
+    Return at which step, and where in it, the answer first differs from the other run's.
+    """
+    for step in range(len(result.answers)):
+        key = Key(result.id, result.repeat, 0, step)
+        if key not in here or here[key].error is not None:
+            continue
+        said = _departure(here[key], there.get(key), tokenizer)
+        if said != _SAME:
+            return f"step {step}: {said}"
+    return _SAME
 
 
 def _answer(transcript: Transcript, reading: Reading, *, colour: bool) -> Iterator[str]:
@@ -129,7 +207,7 @@ def _departure(here: Transcript, there: Transcript | None, tokenizer: Any) -> st
     else:
         new, old = str(here.output), str(there.output)
     if new == old:
-        return "the same answer"
+        return _SAME
     unit, new_parts, old_parts = "character", list(new), list(old)
     if tokenizer is not None and here.output is not None and there.output is not None:
         unit = "token"
@@ -188,10 +266,14 @@ def _read(reading: Reading) -> Iterator[str]:
 
 def _found(judged: TurnResult) -> Iterator[str]:
     yield "found"
-    for finding in judged.findings:
+    yield from _findings(judged.findings)
+
+
+def _findings(findings: Sequence[Finding]) -> Iterator[str]:
+    for finding in findings:
         kind = f" ({finding.kind})" if finding.kind else ""
         yield f"  {finding.code}{kind}: {visible(finding.detail)}"
-    if not judged.findings:
+    if not findings:
         yield "  nothing wrong"
 
 

@@ -13,7 +13,7 @@ from harness.gating.ranking import Ranking
 from harness.gating.release import Release
 from harness.gating.verdict import Verdict
 from harness.runs.record import RunRecord
-from harness.transcript import Key
+from harness.transcript import Key, ToolResult
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +47,10 @@ class RunView:
     """What broke, for answers that could not be made."""
     turns: Mapping[str, tuple[Asked, ...]] = field(default_factory=dict)
     """Case id -> what each of its turns asked and expected."""
+    results: Mapping[Key, tuple[ToolResult, ...]] = field(default_factory=dict)
+    """What the calls of each answer returned, of executed cases."""
+    relevant: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    """Case id -> the documents that answer it, with their grades; of executed cases."""
     training: Finetuned | None = None
     """How the checkpoint was trained, if that is known and its weights are unchanged."""
 

@@ -8,6 +8,7 @@ from harness.comparison.compare import Comparison
 from harness.reports import changes, evidence, ranked, release, stack, tables
 from harness.reports.blocks import Block, Listing, Names, Paragraph, Points, Section, Table
 from harness.reports.format import plural
+from harness.reports.funnel import funnel, states
 from harness.reports.report import Report
 
 FIRST = 20
@@ -51,6 +52,7 @@ def _one_run(report: Report) -> list[Section]:
             ),
             open=True,
         ),
+        Section(title="Called, found, answered", blocks=(funnel(report.runs, ("",)),), open=True),
         Section(title="Statuses", blocks=(tables.statuses(report.runs, ("cases",)),), open=True),
         Section(
             title="Second calls", blocks=(tables.second_calls_by_kind(report.runs, ("cases",)),)
@@ -80,6 +82,7 @@ def _side_by_side(report: Report) -> list[Section]:
             ),
             open=True,
         ),
+        Section(title="Called, found, answered", blocks=(funnel(runs, names),)),
         Section(title="Paired tests", blocks=(ranked.p_values(runs, ranking),) if ranking else ()),
         Section(title="Statuses", blocks=(tables.statuses(runs, names),)),
         Section(title="Second calls", blocks=(tables.second_calls_by_kind(runs, names),)),
@@ -108,6 +111,11 @@ def _compared(report: Report, comparison: Comparison) -> list[Section]:
             ),
             open=True,
         ),
+        Section(
+            title="Called, found, answered",
+            blocks=(funnel(report.runs, ("old", "new")),),
+            open=True,
+        ),
         Section(title="Slices with limits", blocks=(changes.slices(report.verdict),), open=True),
         Section(title="Against the anchor", blocks=changes.against_anchor(report.verdict)),
         Section(
@@ -118,6 +126,10 @@ def _compared(report: Report, comparison: Comparison) -> list[Section]:
             title=f"Accepted ({len(comparison.accepted)})",
             blocks=(changes.accepted(comparison),),
             open=True,
+        ),
+        Section(
+            title="End states of broken cases",
+            blocks=(states(report, comparison.rates["accuracy"].broken),),
         ),
         Section(
             title="Second calls",

@@ -11,8 +11,10 @@ from typing import Any
 
 from harness.canonical import canonical_json
 from harness.reports import escape as safe
+from harness.reports.blocks import plain
+from harness.reports.conversation import key_of, outcome, returned, spell_change
 from harness.reports.report import Asked, Report, RunView
-from harness.scoring.results import PRECEDENCE, CaseResult, TurnResult
+from harness.scoring.results import PRECEDENCE, CaseResult, Execution, TurnResult
 from harness.transcript import Key
 
 BUDGET = 13_000_000
@@ -147,7 +149,9 @@ def _turn_asked(asked: Asked, prompt: str, spell: _Spelling) -> dict[str, Any]:
         role=None if repeats else spell.name(asked.role),
         text=None if repeats else spell.text(asked.text),
         expected=[
-            _alternative(each, spell) for each in asked.expected.get("any_of", (asked.expected,))
+            _alternative(each, spell)
+            for each in asked.expected.get("any_of", (asked.expected,))
+            if each
         ],
     )
 
@@ -174,10 +178,22 @@ def _result(run: RunView, case: CaseResult, spell: _Spelling) -> dict[str, Any]:
         status=case.status,
         lenient=case.status_lenient if case.status_lenient != case.status else None,
         turns=[
-            _answer(run, Key(case.id, case.repeat, index), turn, spell)
-            for index, turn in enumerate(case.turns)
+            _answer(run, key_of(case, index), turn, spell)
+            for index, turn in enumerate(case.answers)
         ],
+        **(_outcome(case.executed, spell) if case.executed is not None else {}),
     )
+
+
+def _outcome(executed: Execution, spell: _Spelling) -> dict[str, Any]:
+    return {
+        "outcome": list(outcome(executed)),
+        "wrong": [
+            [spell.name(each.code), "", spell.text(each.detail)]
+            for each in executed.findings[:_CALLS]
+        ],
+        "changes": [spell.text(spell_change(each)) for each in executed.changes[:_CALLS]],
+    }
 
 
 def _answer(run: RunView, key: Key, turn: TurnResult, spell: _Spelling) -> dict[str, Any]:
@@ -191,6 +207,10 @@ def _answer(run: RunView, key: Key, turn: TurnResult, spell: _Spelling) -> dict[
         findings=[
             [spell.name(each.code), spell.name(each.kind or ""), spell.text(each.detail)]
             for each in turn.findings[:_CALLS]
+        ],
+        returned=[
+            spell.text(plain(returned(each, run.relevant.get(key.case, {}))))
+            for each in run.results.get(key, ())
         ],
         raw=None if raw is None else spell.text(raw),
         silent=raw == "",

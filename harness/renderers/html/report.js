@@ -114,6 +114,7 @@
     }
     if (!calls.length && !answer.error) node.append(make("p", { class: "call" }, answer.silent ? "nothing at all" : "no call that can be read"));
     if (answer.error) node.append(make("p", {}, "error: ", quote(answer.error)));
+    if (answer.returned) node.append(make("ul", { class: "findings" }, answer.returned.map((text) => make("li", { class: "warning" }, "returned ", quote(text)))));
     if (answer.findings) {
       node.append(make("ul", { class: "findings" }, answer.findings.map(([code, kind, detail]) => make("li", { class: WARNINGS.has(code) ? "warning" : "" },
         make("b", {}, quote(code)), kind && [" (", quote(kind), ")"], ": ", quote(detail)))));
@@ -132,14 +133,25 @@
     return node;
   }
 
+  function outcomeNode(row, run) {
+    const result = row.runs[run] || {};
+    const node = make("div", { class: "answer" }, make("p", { class: "label" }, "came to, ", quote(labels[run])));
+    node.append(make("p", { class: "meta" }, (result.outcome || []).join("; ")));
+    const wrong = (result.wrong || []).map(([code, , detail]) => make("li", {}, make("b", {}, quote(code)), ": ", quote(detail)));
+    const changes = (result.changes || []).map((text) => make("li", { class: "warning" }, "state: ", quote(text)));
+    if (wrong.length || changes.length) node.append(make("ul", { class: "findings" }, [...wrong, ...changes]));
+    return node;
+  }
+
   function fullNode(row) {
     const asked = row.turns || [];
     const many = Math.max(asked.length, ...row.runs.map((_, run) => turnsOf(row, run).length));
+    const executed = row.runs.some((run) => run && run.outcome);
     const nodes = [];
     if (row.changed) nodes.push(make("p", { class: "meta" }, "The question is not the same in all runs; the newest is shown."));
     for (let turn = 0; turn < many; turn += 1) {
       const here = asked[turn] || {};
-      if (many > 1) nodes.push(make("p", { class: "label" }, `Turn ${turn + 1}`));
+      if (many > 1) nodes.push(make("p", { class: "label" }, executed ? `Step ${turn}` : `Turn ${turn + 1}`));
       const said = here.text == null && turn === 0 ? row.prompt : here.text;
       const who = here.role && here.role !== "user" ? [quote(here.role), " said"] : "asked";
       if (here.text != null && turn === 0 && row.prompt) nodes.push(make("div", { class: "asked" }, make("p", { class: "label" }, "asked"), make("blockquote", {}, quote(row.prompt))));
@@ -148,6 +160,7 @@
         here.expected && make("div", { class: "answer" }, make("p", { class: "label" }, "expected"), expectedNode(here.expected)),
         row.runs.map((_, run) => answerNode(row, run, turn))));
     }
+    if (executed) nodes.push(make("div", { class: "answers" }, row.runs.map((_, run) => outcomeNode(row, run))));
     return nodes;
   }
 
