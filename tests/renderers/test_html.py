@@ -228,6 +228,45 @@ def test_long_answers_are_cut_alike_until_the_page_is_small_enough(run_report: R
     assert "more" in raw or "characters)" in raw
 
 
+def test_of_many_cases_those_that_decide_are_there_in_full_and_the_others_as_columns(
+    gate_report: Report, monkeypatch: pytest.MonkeyPatch
+):
+    whole = case_data(gate_report, 100)
+    monkeypatch.setattr("harness.renderers.html.case_data.ALL", 10)
+    data = case_data(gate_report, 100)
+    rest = data["rest"]
+
+    def decides(row: dict[str, Any]) -> bool:
+        statuses = [run and run["status"] for run in row["runs"]]
+        return statuses != ["correct", "correct"] or bool(row.get("changed"))
+
+    others = [row for row in whole["cases"] if not decides(row)]
+    assert [row for row in whole["cases"] if decides(row)] == data["cases"]
+    assert [row["id"] for row in others] == rest["ids"]
+    assert [row["tags"] for row in others] == [
+        rest["tags"]["values"][code] for code in rest["tags"]["codes"]
+    ]
+    for place in (0, 1):
+        assert [row["runs"][place]["status"] for row in others] == [
+            data["statuses"][code] for code in rest["statuses"][place]
+        ]
+    assert "left_out" not in rest
+
+
+def test_what_decides_most_comes_before_what_has_no_room(
+    gate_report: Report, monkeypatch: pytest.MonkeyPatch
+):
+    for name, many in (("ALL", 1), ("MOST", 3), ("LISTED", 2)):
+        monkeypatch.setattr(f"harness.renderers.html.case_data.{name}", many)
+    whole = len(gate_report.new.record.cases) + 1  # one is in the old run alone
+    data = case_data(gate_report, 100)
+
+    assert 3 == len(data["cases"])
+    assert all("flip" in row or "must" in row for row in data["cases"])
+    assert 2 == len(data["rest"]["ids"])
+    assert whole - 5 == data["rest"]["left_out"]
+
+
 def test_what_is_not_there_is_said_in_a_sentence(gate_report: Report):
     texts = " ".join(Page(render(gate_report)).texts["p"])
 

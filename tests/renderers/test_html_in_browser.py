@@ -258,6 +258,23 @@ def test_cases_are_searched_filtered_sorted_and_opened(gated: Path, visit: Calla
     assert page.locator("#page").inner_text() == "Page 2 of 3"
 
 
+def test_cases_of_a_large_run_are_found_and_say_where_their_answers_are(
+    gated: Path, tmp_path: Path, visit: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("harness.renderers.html.case_data.ALL", 10)
+    file = tmp_path / "large.html"
+    command = ["compare", str(gated / "old"), str(gated / "new"), "--html", str(file)]
+    assert main([*command, "--root", str(gated)]) == 0
+    many = len(json.loads((gated / "new" / "run.json").read_text("utf-8"))["cases"])
+    page = visit(file)
+
+    assert f"{many} answers" == page.locator("#count").inner_text()
+    page.select_option("#status", "correct")
+    right = page.locator("#rows tr.case").last
+    right.locator("button.toggle").click()
+    assert "harness explain" in page.locator("#rows tr.detail").inner_text()
+
+
 def test_every_case_has_a_link_of_its_own(gated: Path, visit: Callable[..., Any]):
     page = visit(gated / "report.html")
     page.goto((gated / "report.html").as_uri() + "#case=web-050")

@@ -3,10 +3,15 @@ The cases of a report as the data that its page searches, sorts and opens.
 
 Foreign text is escaped as everywhere (`harness.reports.escape`), and arguments are written as JSON
 text here: a browser would round their numbers.
+
+Beyond `ALL` cases, those that decide are there in full: broken or fixed, wrong, or not the same in
+every run. Of the others, which every run has right, there is a column for each thing that the table
+shows.
 """
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from harness.canonical import canonical_json
@@ -24,6 +29,12 @@ _LIMITS = (20_000, 10_000, 5_000, 2_000, 1_000, 500, 200, 100, 50)
 _NAME = 200
 _CALLS = 50
 """How many calls, arguments or findings of one answer are shown."""
+ALL = 5_000
+"""Up to so many cases, all are there in full."""
+MOST = 8_000
+"""Of more, at most so many are."""
+LISTED = 200_000
+"""So many more have a row in the table."""
 
 Identity = tuple[str, int]
 
@@ -36,8 +47,9 @@ def embedded_cases(report: Report, budget: int = BUDGET) -> str:
     so.
     """
     text = ""
-    for limit in _LIMITS[_first(report, budget) :]:
-        data = case_data(report, limit)
+    shown = _shown(report)
+    for limit in _LIMITS[_first(report, shown, budget) :]:
+        data = _case_data(report, shown, limit)
         text = json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
         for char in "<>&":
             text = text.replace(char, f"\\u{ord(char):04x}")
@@ -46,11 +58,77 @@ def embedded_cases(report: Report, budget: int = BUDGET) -> str:
     return text
 
 
-def _first(report: Report, budget: int) -> int:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Shown:
     """
-    Yield the limits under which the answers alone are not already too long.
+    Which cases are there in full, and which as columns.
     """
-    sizes = [len(text) for run in report.runs for text in run.answers.values()]
+
+    full: Sequence[Identity]
+    rest: Sequence[Identity]
+    places: Sequence[Mapping[Identity, int]]
+    """Where each run has them."""
+    flips: Mapping[Identity, str]
+
+
+def _shown(report: Report) -> _Shown:
+    places = [
+        {key: place for place, key in enumerate(run.record.columns.keys)} for run in report.runs
+    ]
+    # The new run comes first: its order is that of the current suite.
+    order = list(dict.fromkeys(key for keys in reversed(places) for key in keys))
+    flips = dict(_flips(report, places))
+    full = order
+    if len(order) > ALL:
+        ranks = _ranks(report, places, order, flips)
+        chosen = sorted(ranks, key=ranks.__getitem__)
+        kept = set(chosen[:MOST])
+        full = [key for key in order if key in kept]
+    there = set(full)
+    rest = [key for key in order if key not in there]
+    return _Shown(full=full, rest=rest, places=places, flips=flips)
+
+
+def _ranks(
+    report: Report,
+    places: Sequence[Mapping[Identity, int]],
+    order: Sequence[Identity],
+    flips: Mapping[Identity, str],
+) -> dict[Identity, int]:
+    """
+    Return how much each case that decides matters: the lower, the more.
+    """
+    columns = [run.record.columns for run in report.runs]
+    right = [each.correct.tolist() for each in columns]
+    must = [each.ways.flags(lambda case: case.must_pass).tolist() for each in columns]
+
+    def rank(key: Identity) -> int | None:
+        found = [(run, of[key]) for run, of in enumerate(places) if key in of]
+        run, place = found[-1]
+        if not right[run][place] and must[run][place]:
+            return 0
+        if key in flips:
+            return 1
+        if not right[run][place]:
+            return 2
+        same = len(found) == len(places) and all(right[one][where] for one, where in found)
+        return None if same and len({columns[one].digests[at] for one, at in found}) == 1 else 3
+
+    return {key: found for key in order if (found := rank(key)) is not None}
+
+
+def _first(report: Report, shown: _Shown, budget: int) -> int:
+    """
+    Return the place of the first limit under which the answers alone are not already too long.
+    """
+    cases = {case for case, _ in shown.full}
+    sizes = [
+        len(text)
+        for run in report.runs
+        for key in run.answers
+        if key.case in cases
+        for text in (run.answers[key],)
+    ]
     sums = (sum(min(size, limit) for size in sizes) for limit in _LIMITS)
     return next((place for place, size in enumerate(sums) if size <= budget), len(_LIMITS) - 1)
 
@@ -61,20 +139,71 @@ def case_data(report: Report, limit: int) -> dict[str, Any]:
 
     Empty keys are left out.
     """
+    return _case_data(report, _shown(report), limit)
+
+
+def _case_data(report: Report, shown: _Shown, limit: int) -> dict[str, Any]:
     spell = _Spelling(limit)
-    results = [{(case.id, case.repeat): case for case in run.record.cases} for run in report.runs]
-    # The new run comes first: its order is that of the current suite.
-    order = dict.fromkeys(key for cases in reversed(results) for key in cases)
-    flips = dict(_flips(report, results))
+    cases = [
+        _case(
+            report,
+            key,
+            [
+                run.record.cases[places[key]] if key in places else None
+                for run, places in zip(report.runs, shown.places, strict=True)
+            ],
+            shown.flips.get(key),
+            spell,
+        )
+        for key in shown.full
+    ]
     return {
         "runs": [spell.name(run.name) for run in report.runs],
         "compared": report.comparison is not None,
         "statuses": list(reversed(PRECEDENCE)),
-        "cases": [
-            _case(report, key, [cases.get(key) for cases in results], flips.get(key), spell)
-            for key in order
-        ],
+        "cases": cases,
+        **({"rest": _rest(report, shown, spell)} if shown.rest else {}),
     }
+
+
+def _rest(report: Report, shown: _Shown, spell: "_Spelling") -> dict[str, Any]:
+    """
+    Return the columns of the cases that are not there in full.
+    """
+    listed = shown.rest[:LISTED]
+    newest = [
+        next(
+            (run, places[key])
+            for run, places in reversed(list(enumerate(shown.places)))
+            if key in places
+        )
+        for key in listed
+    ]
+    columns = [run.record.columns for run in report.runs]
+    tags: dict[tuple[str, ...], int] = {}
+    words = list(reversed(PRECEDENCE))
+    status = [each.ways.objects(lambda case: words.index(case.status)).tolist() for each in columns]
+    lengths = [each.measured.objects(lambda one: one.output_tokens).tolist() for each in columns]
+    codes = [
+        tags.setdefault(columns[run].tags.values[columns[run].tags.codes[place]], len(tags))
+        for run, place in newest
+    ]
+    flips = [shown.flips.get(key) for key in listed]
+    return _some(
+        ids=[spell.name(identity) for identity, _ in listed],
+        repeats=[repeat for _, repeat in listed] if any(repeat for _, repeat in listed) else None,
+        tags={
+            "values": [[spell.name(tag) for tag in each[:_CALLS]] for each in tags],
+            "codes": codes,
+        },
+        flips=flips if any(flips) else None,
+        statuses=[
+            [of[places[key]] if key in places else None for key in listed]
+            for of, places in zip(status, shown.places, strict=True)
+        ],
+        tokens=[lengths[run][columns[run].first[place]] for run, place in newest],
+        left_out=len(shown.rest) - len(listed) or None,
+    )
 
 
 class _Spelling:
@@ -96,17 +225,22 @@ class _Spelling:
 
 
 def _flips(
-    report: Report, results: Sequence[Mapping[Identity, CaseResult]]
+    report: Report, places: Sequence[Mapping[Identity, int]]
 ) -> Iterator[tuple[Identity, str]]:
     if report.comparison is None:
         return
     rate = report.comparison.rates["accuracy"]
     broken, fixed = set(rate.broken), set(rate.fixed)
-    for key, new in results[1].items():
-        old = results[0].get(key)
-        if old is None or not old.scored or not new.scored or old.digest != new.digest:
+    before, after = (run.record.columns for run in report.runs)
+    for key, new in places[1].items():
+        old = places[0].get(key)
+        if old is None or (key[0] not in broken and key[0] not in fixed):
             continue
-        was, now = old.status == "correct", new.status == "correct"
+        if not (before.scored[old] and after.scored[new]):
+            continue
+        if before.digests[old] != after.digests[new]:
+            continue
+        was, now = bool(before.correct[old]), bool(after.correct[new])
         if was and not now and key[0] in broken:
             yield key, "broken"
         elif now and not was and key[0] in fixed:

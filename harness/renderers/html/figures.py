@@ -13,7 +13,6 @@ from harness.reports.format import plural
 from harness.reports.report import Report, RunView
 from harness.runs.record import MetricValue
 from harness.scoring.breakdowns import Confusion
-from harness.scoring.results import TurnResult
 
 _SLICES = 12
 """How many tags the chart shows; the table has them all."""
@@ -124,19 +123,24 @@ def spread(report: Report, field: str, label: str, title: str) -> tuple[Figure, 
     """
     Return a histogram of one *field* of the answers.
     """
-    values = [
-        [float(each) for turn in _turns(run) if (each := getattr(turn, field)) is not None]
-        for run in report.runs
-    ]
+    values = [_values(run, field) for run in report.runs]
     legend = names(report) if len(report.runs) > 1 else ()
     svg = charts.histogram(values, label, title)
     return (Figure(svg=svg, caption=title, legend=legend),) if svg else ()
 
 
-def _turns(run: RunView) -> Iterator[TurnResult]:
-    for case in run.record.cases:
-        if case.scored:
-            yield from case.turns
+def _values(run: RunView, field: str) -> list[float]:
+    """
+    Return the margin, or a field of `Measured`, of every scored answer that has it.
+    """
+    import numpy as np
+
+    cases = run.record.columns
+    scored = np.repeat(cases.scored, np.diff(cases.first))
+    if field == "margin":
+        return list(cases.margins[scored & ~np.isnan(cases.margins)].tolist())
+    found = cases.measured.objects(lambda each: getattr(each, field))[scored].tolist()
+    return [float(each) for each in found if each is not None]
 
 
 def slices(report: Report) -> tuple[Block | Figure, ...]:

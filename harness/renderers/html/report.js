@@ -8,10 +8,21 @@
 
   const byId = (id) => document.getElementById(id);
   const data = JSON.parse(byId("data").textContent);
-  const cases = data.cases;
   const last = data.runs.length - 1;
+  const cases = data.cases.concat(restOf(data.rest || { ids: [] }));
   const labels = data.compared ? ["old", "new"] : data.runs;
   const statusOf = (row, run) => (row.runs[run] ? row.runs[run].status : null);
+
+  // Of a large run, what does not decide is there as columns.
+  function restOf(rest) {
+    return rest.ids.map((id, k) => {
+      const row = { id, brief: true, repeat: rest.repeats ? rest.repeats[k] : 0, tags: rest.tags.values[rest.tags.codes[k]] };
+      if (rest.flips && rest.flips[k]) row.flip = rest.flips[k];
+      row.runs = rest.statuses.map((codes, run) => (codes[k] == null ? null
+        : { status: data.statuses[codes[k]], turns: [run === last && rest.tokens[k] != null ? { tokens: rest.tokens[k] } : {}] }));
+      return row;
+    });
+  }
 
   function make(tag, attributes, ...children) {
     const node = document.createElement(tag);
@@ -148,6 +159,7 @@
     const many = Math.max(asked.length, ...row.runs.map((_, run) => turnsOf(row, run).length));
     const executed = row.runs.some((run) => run && run.outcome);
     const nodes = [];
+    if (row.brief) return [make("p", { class: "meta" }, "This page holds in full what decides. ", make("code", {}, "harness explain"), " shows this case.")];
     if (row.changed) nodes.push(make("p", { class: "meta" }, "The question is not the same in all runs; the newest is shown."));
     for (let turn = 0; turn < many; turn += 1) {
       const here = asked[turn] || {};
@@ -176,10 +188,12 @@
 
   function showFlips() {
     for (const kind of ["broken", "fixed"]) {
-      const rows = cases.filter((row) => row.flip === kind);
+      const all = cases.filter((row) => row.flip === kind);
+      const rows = all.filter((row) => !row.brief);
       const place = byId(kind);
-      place.append(make("h3", {}, `${kind === "broken" ? "Broken" : "Fixed"} (${number(rows.length)})`));
-      if (!rows.length) place.append(make("p", { class: "meta" }, kind === "broken" ? "No case that was correct is wrong now." : "No case was fixed."));
+      place.append(make("h3", {}, `${kind === "broken" ? "Broken" : "Fixed"} (${number(all.length)})`));
+      if (rows.length < all.length) place.append(make("p", { class: "meta" }, `${number(rows.length)} of them are in this page in full.`));
+      if (!all.length) place.append(make("p", { class: "meta" }, kind === "broken" ? "No case that was correct is wrong now." : "No case was fixed."));
       const first = kind === "broken" ? FLIPS : FLIPS / 6;
       place.append(...rows.slice(0, first).map(flipNode));
       if (rows.length > first) {
@@ -274,7 +288,8 @@
   function showRows() {
     const pages = Math.max(1, Math.ceil(shown.length / PAGE));
     body.replaceChildren(...shown.slice(page * PAGE, (page + 1) * PAGE).flatMap(rowNodes));
-    byId("count").textContent = shown.length === cases.length ? `${number(cases.length)} answers` : `${number(shown.length)} of ${number(cases.length)} answers`;
+    const left = data.rest && data.rest.left_out ? `, and ${number(data.rest.left_out)} more that are not listed` : "";
+    byId("count").textContent = `${shown.length === cases.length ? "" : `${number(shown.length)} of `}${number(cases.length)} answers${left}`;
     byId("pages").hidden = pages === 1;
     byId("page").textContent = `Page ${page + 1} of ${pages}`;
     byId("previous").disabled = page === 0;
