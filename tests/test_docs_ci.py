@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from harness.cli import gate, run
+from harness.cli import baseline, gate, run
 from harness.cli.main import make_parser
 from harness.gating.policy import default_policy, read_policy
 
@@ -69,3 +69,24 @@ def test_a_new_project_gets_the_job_that_is_offered_for_copying(name: str):
 
     offered = (CI / name).read_text("utf-8")
     assert job(offered) == job(template.replace("SUITE", "tool-routing"))
+
+
+def test_the_jobs_that_accept_are_ours_and_leave_the_default_branch_alone():
+    job = YAML(typ="safe").load((CI / "accept.yml").read_text("utf-8"))["jobs"]["accept"]
+    steps = [step["run"] for step in job["steps"] if "run" in step]
+    button = YAML(typ="safe").load((CI / "accept-gitlab.yml").read_text("utf-8"))["accept"]
+    (asked,) = (each for each in steps if each.startswith("harness "))
+    (pressed,) = (each for each in button["script"] if each.startswith("harness "))
+
+    parsed = [
+        make_parser().parse_args(shlex.split(each.partition(" ${CASES")[0])[1:])
+        for each in (asked, pressed)
+    ]
+
+    assert [baseline.run_accept] * 2 == [each.handler for each in parsed]
+    assert "$GITHUB_EVENT_PATH" == str(parsed[0].event)
+    # What a comment says is read by the harness, and never by a shell.
+    assert not [each for each in steps if "${{" in each]
+    assert '[ "$BRANCH" != "$DEFAULT" ]' in steps[-1]
+    assert "$CI_MERGE_REQUEST_SOURCE_BRANCH_NAME != $CI_DEFAULT_BRANCH" in button["rules"][0]["if"]
+    assert "permission" in steps[0]

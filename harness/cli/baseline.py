@@ -51,13 +51,19 @@ def add_parser(commands: Commands) -> None:
         help="accept the answers to these cases only; the baseline stays (default: the whole run "
         "takes its place, as with save --replace)",
     )
-    accept.add_argument("--reason", required=True, metavar="TEXT", help="why it is accepted")
+    accept.add_argument("--reason", metavar="TEXT", help="why it is accepted")
     accept.add_argument(
         "--until",
         type=date,
         metavar="DATE",
         help="with --cases: the last day it holds, such as 2027-01-31 (default: until the baseline "
         "is replaced)",
+    )
+    accept.add_argument(
+        "--event",
+        type=path,
+        metavar="FILE",
+        help="take cases, reason and last day from an event of GitHub: a label or a comment",
     )
     add_root(accept)
     remove = add_command(verbs, "rm", run_remove, "remove a baseline; its run is kept")
@@ -140,17 +146,26 @@ def run_accept(arguments: argparse.Namespace) -> int:
     from harness.workflow.baseline import save_baseline
     from harness.workflow.options import Progress
     from harness.workflow.project import open_project
+    from harness.workflow.request import read_request
 
+    cases, reason, until = arguments.cases, arguments.reason, arguments.until
+    if arguments.event is not None:
+        if any(each is not None for each in (cases, reason, until)):
+            raise UsageError("--event says what is accepted and why; drop the rest, or --event")
+        asked = read_request(arguments.event)
+        cases, reason, until = list(asked.cases) or None, asked.reason, asked.until
+    if reason is None:
+        raise UsageError("why is it accepted? say so with --reason TEXT")
     project = open_project(arguments.root)
     stored = project.run(arguments.run)
-    if arguments.cases is None:
-        if arguments.until is not None:
+    if cases is None:
+        if until is not None:
             raise UsageError("--until is for single cases: add --cases, or drop it")
         saved = save_baseline(
             stored,
             project.baselines,
             arguments.name,
-            reason=arguments.reason,
+            reason=reason,
             replace=True,
             policy=project.policy(),
             progress=Progress(notify=say),
@@ -160,10 +175,10 @@ def run_accept(arguments: argparse.Namespace) -> int:
     done = accept_changes(
         stored,
         project.baseline(stored.record, arguments.name),
-        arguments.cases,
-        reason=arguments.reason,
+        cases,
+        reason=reason,
         policy=project.policy(),
-        until=arguments.until,
+        until=until,
     )
     folder = done.baseline.folder
     print(

@@ -305,3 +305,21 @@ def test_a_line_that_cannot_be_read_is_named(capsys: pytest.CaptureFixture[str],
     assert 2 == main(["gate", "new", "--baseline", "shipped"])
 
     assert f"{SHIPPED / ACCEPTED}:2: not an accepted change" in capsys.readouterr().err
+
+
+def test_what_a_comment_asks_for_is_accepted(capsys: pytest.CaptureFixture[str]):
+    run("new", {0: "x", 5: "other"})
+    event = {
+        "issue": {"number": 8, "pull_request": {}},
+        "comment": {"body": "/harness accept c5 until 2099-01-01: as agreed"},
+        "sender": {"login": "octocat"},
+    }
+    Path("event.json").write_text(json.dumps(event), "utf-8")
+
+    words = ["baseline", "accept", "new", "--name", "shipped", "--event", "event.json"]
+    assert 0 == main(words)
+
+    (found,) = read_accepted(SHIPPED)
+    assert ("as agreed (octocat on #8)", date(2099, 1, 1)) == (found.reason, found.until)
+    assert 2 == main([*words, "--reason", "x"])
+    assert "drop the rest, or --event" in capsys.readouterr().err
