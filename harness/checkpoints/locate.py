@@ -62,7 +62,7 @@ def locate(
     if reference.scheme == "embedded":
         folder = embedded_model(target, progress=progress, notify=notify)
         return Located(reference=reference, folder=folder)
-    if reference.scheme == "gguf":
+    if reference.scheme in ("gguf", "llamacpp"):
         file = Path(target).expanduser()
         if not file.is_file():
             raise CheckpointError(f"{reference}: no such file: {file}")

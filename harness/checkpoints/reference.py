@@ -21,6 +21,7 @@ SCHEMES = Family(
         "embedded": "harness.backends.transformers:TransformersBackend.open",
         "gguf": "harness.backends.transformers:TransformersBackend.open",
         "hf": "harness.backends.transformers:TransformersBackend.open",
+        "llamacpp": "harness.backends.llamacpp:LlamaCppBackend.open",
         "openai": "harness.backends.served.chat:ChatBackend.open",
         "python": "harness.backends.python:PythonBackend.open",
         "replay": "harness.backends.replay:ReplayBackend.open",

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 CHECKPOINT = (
     "hf:org/name[@revision] or a local folder (weights, or a PEFT adapter), gguf:FILE, "
-    "embedded:smollm2-135m, replay:FILE, python:package.module:function; vllm: or continuous: "
-    "before one of the first two; openai:MODEL@URL or completions:MODEL@URL for a "
+    "llamacpp:FILE, embedded:smollm2-135m, replay:FILE, python:package.module:function; vllm: "
+    "or continuous: before one of the first two; openai:MODEL@URL or completions:MODEL@URL for a "
     "server; `harness doctor` lists what other packages bring"
 )
 

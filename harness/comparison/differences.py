@@ -160,7 +160,8 @@ def _effect(field: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> 
         return "rejudge"
     if field in ("suite.version", "suite.digest") or block == "selection":
         return "common_cases"
-    if field == "backend.device" or field.startswith("environment.hardware"):
+    timed = ("backend.device", "backend.threads")
+    if field in timed or field.startswith("environment.hardware"):
         return "latency"
     if block == "checkpoint":
         return "compared"

@@ -47,7 +47,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--harness-checkpoint",
         metavar="REF",
-        help="the checkpoint under test: hf:org/name, a folder, gguf:FILE, "
+        help="the checkpoint under test: hf:org/name, a folder, gguf:FILE, llamacpp:FILE, "
         "embedded:smollm2-135m, replay:FILE, python:package.module:function, openai:MODEL@URL "
         "(--checkpoint where nobody else has that option)",
     )

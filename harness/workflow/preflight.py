@@ -67,7 +67,7 @@ def examine(text: str, options: RunOptions) -> Iterator[Finding]:
     """
     reference = parse_reference(text)
     inner = reference.inner or reference
-    if inner.scheme in ("hf", "gguf", "embedded"):
+    if inner.scheme in ("hf", "gguf", "llamacpp", "embedded"):
         tokenizer = load_tokenizer(locate(inner, weights=inner.scheme != "hf"))
         spoken = chosen(options.dialect, chat_template(tokenizer), tokenizer)
         yield Finding(what="dialect", finding=spoken.name)

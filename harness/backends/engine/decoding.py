@@ -126,7 +126,7 @@ def _decode(
     watcher = _Watcher(prompts)
     all_processors: list[Any] = [*processors, watcher]
     if generation.do_sample:
-        all_processors.insert(0, _RowSampler([prompt.key for prompt in prompts], generation))
+        all_processors.insert(0, RowSampler([prompt.key for prompt in prompts], generation))
     with model_errors(prompts), torch.inference_mode():
         rows = model.generate(
             input_ids=ids.to(model.device),
@@ -243,7 +243,7 @@ class _Watcher:
         return scores
 
 
-class _RowSampler:
+class RowSampler:
     """
     Turns the argmax that follows into a sample from the warped distribution.
 
@@ -270,6 +270,9 @@ class _RowSampler:
         ]
 
     def __call__(self, input_ids: Any, scores: Any) -> Any:
+        """
+        Return *scores*, a row for each answer, warped and with its noise.
+        """
         import torch
 
         scores = scores.float()
