@@ -82,7 +82,7 @@ def run(arguments: argparse.Namespace) -> int:
             "progress": progress,
             "api_key_env": arguments.api_key_env,
         }
-        if belongs_to_release(runs, policy):
+        if belongs_to_release([run.record.suite.name for run in runs], policy):
             gated = gate_release(runs, arguments.baseline, policy, **options)
             return _conclude_release(gated, arguments)
         return _conclude(gate(arguments.baseline, runs[0], policy, **options), arguments)

@@ -187,6 +187,12 @@ class Decided(Protocol):
         The exit code that follows.
         """
 
+    @property
+    def reasons(self) -> tuple[Reason, ...]:
+        """
+        Why, the deciding one first.
+        """
+
 
 def let_through(verdict: Decided) -> str | None:
     """

@@ -6,19 +6,21 @@ judging, comparing and gating are steps of `harness.workflow`.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
 from harness.errors import HarnessError
-from harness.pytest_plugin.session import SESSION, SuiteRun
+from harness.pytest_plugin.session import SESSION, PytestSession, SuiteRun
 
 if TYPE_CHECKING:
+    from harness.gating.verdict import Decided
     from harness.suites.suite import Case, Suite
 
 GATE = "gate"
+RELEASE = "release"
 
 # Marks that change how pytest treats a test: a case tagged so must still be judged.
 _PYTEST_MARKS = ("filterwarnings", "parametrize", "skip", "skipif", "usefixtures", "xfail")
@@ -79,23 +81,28 @@ class SuiteItem(pytest.Item):
         """
         Return the run of what is selected of the suite; what prevents it fails the test.
         """
-        try:
-            return self.config.stash[SESSION].run_of(self.path, self.file.suite, self._selected())
-        except HarnessError as exc:
-            raise pytest.fail.Exception(str(exc), pytrace=False) from None
-
-    def _selected(self) -> frozenset[str]:
-        return frozenset(
-            item.case.id
-            for item in self.session.items
-            if isinstance(item, CaseItem) and item.path == self.path
-        )
+        return run_of(self.file)
 
     def reportinfo(self) -> tuple[Path, int | None, str]:
         """
         Return where pytest says the test is.
         """
         return self.path, None, self.name
+
+
+def run_of(file: SuiteFile) -> SuiteRun:
+    """
+    Return the run of what is selected of a suite; what prevents it fails the test.
+    """
+    selected = frozenset(
+        item.case.id
+        for item in file.session.items
+        if isinstance(item, CaseItem) and item.path == file.path
+    )
+    try:
+        return file.config.stash[SESSION].run_of(file.path, file.suite, selected)
+    except HarnessError as exc:
+        raise pytest.fail.Exception(str(exc), pytrace=False) from None
 
 
 class CaseItem(SuiteItem):
@@ -180,9 +187,53 @@ class GateItem(SuiteItem):
         """
         verdict = self.gated.verdict
         if verdict.exit:
-            session = self.config.stash[SESSION]
-            folder = session.shown(self.gated.new.folder)
-            command = f"harness gate {folder} --baseline {session.baseline} --explain"
-            first, *rest = map(str, verdict.reasons)
-            lines = [f"{verdict.verdict}: {first}", *rest, f"in full: {command}"]
-            pytest.fail("\n".join(lines), pytrace=False)
+            _fail(self.config.stash[SESSION], verdict, [self.gated.new.folder])
+
+
+class ReleaseItem(pytest.Item):
+    """
+    The one verdict on the runs of several suites, in place of a gate for each.
+    """
+
+    files: "tuple[SuiteFile, ...]"
+
+    def ask(self, files: Iterable[SuiteFile]) -> None:
+        """
+        Set which suites are gated together. Whoever asks for gates means this one.
+        """
+        self.files = tuple(files)
+        self.extra_keyword_matches.add(GATE)
+
+    def setup(self) -> None:
+        """
+        Gate the runs. What prevents that (a missing baseline, say) is an error.
+        """
+        runs = [(file.path, run_of(file)) for file in self.files]
+        try:
+            self.gated = self.config.stash[SESSION].release(dict(runs))
+        except HarnessError as exc:
+            raise pytest.fail.Exception(str(exc), pytrace=False) from None
+        self.user_properties.append(("verdict", self.gated.release.verdict))
+
+    def runtest(self) -> None:
+        """
+        Fail where `harness gate` would exit with anything but 0.
+        """
+        release = self.gated.release
+        if release.exit:
+            folders = [each.new.folder for each in self.gated.suites.values()]
+            _fail(self.config.stash[SESSION], release, folders)
+
+    def reportinfo(self) -> tuple[Path, int | None, str]:
+        """
+        Return where pytest says the test is.
+        """
+        return self.config.rootpath, None, self.name
+
+
+def _fail(session: PytestSession, found: "Decided", folders: Iterable[Path]) -> None:
+    runs = " ".join(str(session.shown(folder)) for folder in folders)
+    command = f"harness gate {runs} --baseline {session.baseline} --explain"
+    first, *rest = map(str, found.reasons)
+    lines = [f"{found.verdict}: {first}", *rest, f"in full: {command}"]
+    pytest.fail("\n".join(lines), pytrace=False)

@@ -19,7 +19,7 @@ import pytest
 
 from harness.errors import HarnessError
 from harness.pytest_plugin.failures import begin_with_the_message, end_at_the_test
-from harness.pytest_plugin.items import GateItem, SuiteFile, SuiteItem
+from harness.pytest_plugin.items import RELEASE, GateItem, ReleaseItem, SuiteFile, SuiteItem
 from harness.pytest_plugin.session import SESSION, SUITE_FILE, PytestSession
 
 if TYPE_CHECKING:
@@ -212,15 +212,36 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> SuiteFile 
     return SuiteFile.from_parent(parent, path=file_path, nodeid=name)
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(
+    session: pytest.Session, config: pytest.Config, items: list[pytest.Item]
+) -> None:
+    """
+    Gate several suites together: one release item instead of a gate for each.
+    """
+    gates = [item for item in items if isinstance(item, GateItem)]
+    if not gates:
+        return
+    try:
+        together = config.stash[SESSION].belongs_to_release([gate.file.suite for gate in gates])
+    except HarnessError:
+        return  # The gate itself says so, as an error of its test.
+    if together:
+        release = ReleaseItem.from_parent(session, name=RELEASE)
+        release.ask(gate.file for gate in gates)
+        items[:] = [*(item for item in items if not isinstance(item, GateItem)), release]
+
+
 def pytest_collection_finish(session: pytest.Session) -> None:
     """
     End the session where what all tests of its suites need is not there: one error, not one for
     each case.
     """
-    items = [item for item in session.items if isinstance(item, SuiteItem)]
+    items = [item for item in session.items if isinstance(item, SuiteItem | ReleaseItem)]
     if not items or session.testsfailed or session.config.getoption("collectonly"):
         return
     gated = [item.file.suite for item in items if isinstance(item, GateItem)]
+    gated += [file.suite for item in items if isinstance(item, ReleaseItem) for file in item.files]
     try:
         session.config.stash[SESSION].prepare(gated=gated)
     except HarnessError as exc:
@@ -234,7 +255,7 @@ def pytest_runtest_makereport(
     """
     Show a failure of ours by the test's own line, and first of all by its message.
     """
-    ours = isinstance(item, SuiteItem)
+    ours = isinstance(item, SuiteItem | ReleaseItem)
     if not ours and not item.config.getoption("fulltrace"):
         ours = end_at_the_test(call)
     report = yield

@@ -7,7 +7,7 @@ package is imported only when a step is taken.
 
 import shlex
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from datetime import date
 
     from harness.backends.base import Backend, Generation
-    from harness.gating.decision import Gated
+    from harness.gating.decision import Gated, GatedRelease
     from harness.reports.report import RunView
     from harness.runs.store import StoredRun
     from harness.scoring.results import CaseResult
@@ -61,6 +61,7 @@ class PytestSession:
         self._begun: dict[Path, Path] = {}
         self._runs: dict[Path, SuiteRun] = {}
         self._gated: dict[Path, Gated] = {}
+        self._released: GatedRelease | None = None
         self._lent = False
 
     # What was asked for.
@@ -298,6 +299,37 @@ class PytestSession:
         )
         return gated
 
+    def release(self, runs: Mapping[Path, SuiteRun]) -> "GatedRelease":
+        """
+        Return the one verdict on the runs of several collected suites.
+        """
+        from harness.workflow.gate import gate_release
+        from harness.workflow.options import Progress
+
+        assert self.baseline is not None  # or there would be no release item
+        found = self._released = gate_release(
+            [run.stored for run in runs.values()],
+            self.baseline,
+            self._path("--harness-policy", "harness_policy"),
+            project=self.project,
+            recheck=True,
+            today=self.today,
+            progress=Progress(notify=self.say, make_room=self._make_room),
+            api_key_env=self._asked("--harness-api-key-env"),
+        )
+        for file, run in runs.items():
+            self._gated[file] = found.suites[run.stored.record.suite.name]
+        return found
+
+    def belongs_to_release(self, suites: Sequence["Suite"]) -> bool:
+        """
+        Return whether these suites are gated together: there are several, or the policy names more.
+        """
+        from harness.workflow.gate import belongs_to_release
+
+        policy = self.project.policy(self._path("--harness-policy", "harness_policy"))
+        return belongs_to_release([suite.name for suite in suites], policy)
+
     def run(
         self,
         name: str,
@@ -361,6 +393,10 @@ class PytestSession:
                 yield f"  gate against {self.baseline}: {verdict.verdict}"
                 yield from (f"    {reason}" for reason in verdict.reasons)
             yield f"  run: {self.shown(run.stored.folder)}"
+        if self._released is not None:
+            release = self._released.release
+            yield f"release against {self.baseline}: {release.verdict}"
+            yield from (f"  {reason}" for reason in (*release.reasons[:1], *release.notes))
 
     def way_to_continue(self, *, interrupted: bool) -> Iterator[str]:
         """

@@ -149,12 +149,12 @@ def runs_in(given: Sequence[str], project: Project) -> list[StoredRun]:
     return found
 
 
-def belongs_to_release(runs: Sequence[StoredRun], policy: Policy) -> bool:
+def belongs_to_release(suites: Sequence[str], policy: Policy) -> bool:
     """
-    Return whether *runs* are gated as a release: there are several, or *policy* names suites that
-    have to be there, too.
+    Return whether runs of *suites* are gated as a release: there are several, or *policy* names
+    suites that have to be there, too.
     """
-    return len(runs) != 1 or bool(policy.suites.keys() - {runs[0].record.suite.name})
+    return len(suites) != 1 or bool(policy.suites.keys() - {*suites})
 
 
 def _held_by(folder: Path) -> list[Path]:

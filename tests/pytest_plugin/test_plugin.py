@@ -8,6 +8,7 @@ import shlex
 import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
+from importlib import import_module
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,8 @@ import harness.reports.build
 import harness.workflow.run
 from harness.runs.record import RunRecord
 from harness.runs.store import load_run
+
+import_module("numpy")  # The same: it cannot be imported twice.
 
 pytest_plugins = ["pytester"]
 
@@ -623,6 +626,61 @@ def test_the_gate_alone_asks_the_whole_suite(project: Project):
 
     result.assert_outcomes(passed=1, deselected=3)
     assert 3 == len(project.asked())
+
+
+def two_suites(project: Project) -> None:
+    """
+    A second suite with other questions, and the baseline of both.
+    """
+    (project.path / "suites" / "thanking").mkdir()
+    project.suite(SUITE.replace("routing", "thanking"), "thanking")
+    project.cases(THANKS, name="thanking")
+    project.cases({**LEAVE, "must_pass": True}, WEATHER)
+    (project.path / "gate.toml").write_text('[limits]\naccuracy = "-90pp"\n')
+    project.run("suites", "--harness-out", "first")
+    for name in ("routing", "thanking"):
+        stored = load_run(project.path / "first" / name)
+        harness.save_baseline(stored, project.path / "baselines", "shipped", saved="2026-01-01")
+    (project.path / "asked.txt").unlink()
+
+
+def test_several_suites_have_one_release_in_place_of_their_gates(project: Project):
+    two_suites(project)
+    result = project.run("suites", "--harness-baseline", "shipped", "-v")
+
+    result.assert_outcomes(passed=4)
+    result.stdout.no_fnmatch_line("*::gate *")
+    result.stdout.fnmatch_lines(
+        [
+            "*::release PASSED*",
+            "  gate against shipped: pass",
+            "  gate against shipped: pass",
+            "release against shipped: pass",
+            "  2 required suites passed: routing, thanking",
+        ]
+    )
+
+
+def test_a_release_fails_for_one_suite_and_says_which(project: Project):
+    two_suites(project)
+    project.worsen()
+    run = ("suites", "--harness-baseline", "shipped", "-k", "gate")
+    result = project.run(*run, checkpoint="python:other:answer")
+
+    result.assert_outcomes(failed=1, deselected=3)
+    result.stdout.fnmatch_lines(
+        ["*regressed: routing: 1 case that must pass failed: kb-1*", "*in full: harness gate *"]
+    )
+
+
+def test_a_policy_that_names_a_further_suite_makes_a_release_of_one(project: Project):
+    project.cases(LEAVE, WEATHER, THANKS)
+    project.accept()
+    (project.path / "gate.toml").write_text("[suites.missing]\n")
+    result = project.run("suites", "--harness-baseline", "shipped")
+
+    result.assert_outcomes(passed=3, failed=1)
+    result.stdout.fnmatch_lines(["*not_comparable: missing: no run of this suite*"])
 
 
 def test_a_gate_without_its_baseline_ends_the_session_before_a_case_is_asked(project: Project):
