@@ -122,6 +122,8 @@ class Transcript:
     in nats (`harness.backends.margins`); None where that is unknown."""
     results: tuple[ToolResult, ...] | None = None
     """What each call of this answer returned, in their order; None where none was executed."""
+    response: Mapping[str, Any] | None = None
+    """What a server sent beside `output`; a `message` holds that itself."""
 
     def to_json(self) -> dict[str, Any]:
         """
@@ -145,6 +147,8 @@ class Transcript:
                 line["ttft_ms"] = self.timing.ttft_ms
         if self.results is not None:
             line["results"] = [result.to_json() for result in self.results]
+        if self.response is not None:
+            line["response"] = dict(self.response)
         return line
 
     @classmethod
@@ -199,6 +203,7 @@ class Transcript:
             raise ValueError(
                 f"case {case!r}: 'message' is not an assistant message with content or tool_calls"
             )
+        response = row.get("response") if row.get("output") is not None else None
         results = row.get("results")
         if results is not None and not isinstance(results, list):
             raise ValueError(f"case {case!r}: 'results' has the wrong type")
@@ -218,6 +223,7 @@ class Transcript:
             else Timing(latency_ms=latency, ttft_ms=_number(row, "ttft_ms")),
             margin=_margin(row),
             results=None if results is None else tuple(map(ToolResult.from_json, results)),
+            response=response if isinstance(response, Mapping) else None,
         )
 
 

@@ -61,6 +61,8 @@ def as_line(row: Mapping[str, Any]) -> dict[str, Any]:
     if found:
         for name in ANSWERS:
             line.pop(name, None)
+    # What surrounds an answer in somebody's log is none of a run's evidence.
+    line.pop("response", None)
     given = {key: value for key, value in line.items() if value is not None}
     return {**_counted(line), **found, **given}
 

@@ -19,6 +19,7 @@ import pytest
 from harness.backends.base import Backend, BackendOptions, Generation, Request
 from harness.backends.registry import open_backend
 from harness.backends.served import client
+from harness.backends.served.chat import ChatBackend
 from harness.errors import BackendError, HarnessError, UsageError
 from harness.messages import Message, Tool, ToolCall
 from harness.transcript import Key, Transcript
@@ -255,6 +256,30 @@ def test_no_more_requests_are_in_flight_than_asked_for(server: FaultServer):
     answers(opened(server, concurrency=3), asked(30))
 
     assert 3 == most[0]
+
+
+def test_few_prompts_are_made_ahead_of_their_answers(
+    server: FaultServer, monkeypatch: pytest.MonkeyPatch
+):
+    made: list[str] = []
+    plain = ChatBackend._payload
+
+    def counted(self: ChatBackend, request: Request, generation: Generation) -> Any:
+        made.append(request.key.case)
+        return plain(self, request, generation)
+
+    monkeypatch.setattr(ChatBackend, "_payload", counted)
+    backend = opened(server, concurrency=3)
+    running = backend.answer(asked(200), GENERATION)
+    answered = len(next(running))
+
+    # As many again as are in flight are at hand, and no more, however many are asked.
+    assert len(made) <= 2 * 3
+    for group in running:
+        answered += len(group)
+        assert len(made) <= answered + 2 * 3
+    backend.close()
+    assert 200 == answered
 
 
 def test_alone_answers_are_streamed_and_timed(server: FaultServer):
@@ -1123,6 +1148,13 @@ def test_a_raw_prompt_is_sent_as_token_ids(server: FaultServer, tiny_model: Path
     [body] = server.answered
     assert isinstance(body["prompt"], list)
     assert transcript.output == f"echo {len(str(body['prompt']))}"
+    assert {
+        "model": "cand",
+        "system_fingerprint": "fp-1",
+        "usage": {"prompt_tokens": len(body["prompt"]), "completion_tokens": 3},
+        "choices": [{"index": 0, "finish_reason": "stop"}],
+    } == transcript.response
+    assert transcript == Transcript.from_row(transcript.to_json())
     assert ["<|endoftext|>", "<|im_end|>"] == body["stop"]
     assert [0, 2] == body["stop_token_ids"]
     assert body["skip_special_tokens"] is False

@@ -9,6 +9,7 @@ from harness.backends.responses import failure, is_count, unanswered
 from harness.messages import REASONING_KEYS
 
 _OF_THE_MOMENT = ("id", "created", "object")
+_ANSWER = ("message", "text", "prompt_token_ids")
 
 
 def choice_of(body: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -59,13 +60,13 @@ def usage(body: Mapping[str, Any], name: str) -> int | None:
     return value if isinstance(value, int) and is_count(value) else None
 
 
-def around_message(body: Mapping[str, Any], choice: Mapping[str, Any]) -> dict[str, Any]:
+def around_answer(body: Mapping[str, Any], choice: Mapping[str, Any]) -> dict[str, Any]:
     """
-    Return what a response holds beside its message, but for what is new each time, such
-    as its id and its date.
+    Return what a response holds beside its message or text, but for what is new each time, such
+    as its id and its date, and the prompt that was sent.
     """
     around = {name: value for name, value in body.items() if name not in _OF_THE_MOMENT}
-    around["choices"] = [{name: value for name, value in choice.items() if name != "message"}]
+    around["choices"] = [{name: value for name, value in choice.items() if name not in _ANSWER}]
     return around
 
 

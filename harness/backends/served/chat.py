@@ -14,7 +14,7 @@ from typing import Any
 
 from harness.backends.base import BackendOptions, Finding, Generation, Request
 from harness.backends.served.answers import (
-    around_message,
+    around_answer,
     check_answered,
     choice_of,
     finish_reason,
@@ -219,7 +219,7 @@ class ChatBackend(ServedBackend):
         check_answered(message, choice)
         return Transcript(
             key=key,
-            message={**message, "response": around_message(body, choice)},
+            message={**message, "response": around_answer(body, choice)},
             output_tokens=usage(body, "completion_tokens"),
             finish_reason=finish_reason(choice),
             timing=timing,

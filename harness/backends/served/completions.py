@@ -7,12 +7,19 @@ token ids where the server takes them, else as text.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from harness.backends.base import BackendOptions, Generation, Request
 from harness.backends.encoding import PromptEncoding
 from harness.backends.engine.decoding import Answer, Prompt, Stops
-from harness.backends.served.answers import check_answered, choice_of, finish_reason, usage
+from harness.backends.served.answers import (
+    around_answer,
+    check_answered,
+    choice_of,
+    finish_reason,
+    usage,
+)
 from harness.backends.served.backend import REFUSED, ServedBackend, sampling
 from harness.backends.served.client import RequestError
 from harness.checkpoints.chat_template import chat_template, preflight, render
@@ -161,9 +168,10 @@ class CompletionsBackend(ServedBackend):
         ended, ids = finish_reason(choice), choice.get("token_ids")
         check_answered({"content": choice.get("text") or ids}, choice)
         if isinstance(ids, list) and ids and all(type(id_) is int for id_ in ids):
-            return self._encoding.transcript(
+            made = self._encoding.transcript(
                 prompt, Answer(ids=ids, stopped=ended != "length"), timing
             )
+            return replace(made, response=around_answer(body, choice))
         if not isinstance(choice.get("text"), str):
             raise ValueError("the server answered with a choice that has no text")
         return Transcript(
@@ -173,6 +181,7 @@ class CompletionsBackend(ServedBackend):
             output_tokens=usage(body, "completion_tokens"),
             finish_reason=ended,
             timing=timing,
+            response=around_answer(body, choice),
         )
 
 
