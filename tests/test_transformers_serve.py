@@ -110,3 +110,31 @@ def test_the_gate_lets_it_replace_the_run_in_process(
     gated = ("gate", out, "--baseline", here)
     assert 3 == harness(*gated, root=project), "another backend has to be allowed"
     assert 0 == harness(*gated, "--allow-mismatch", *DIFFERENT, root=project)
+
+
+def test_its_stack_loses_nothing_that_these_cases_show(
+    url: str, tiny_model: Path, project: Path, capsys: pytest.CaptureFixture[str]
+):
+    asked = ["--checkpoint", f"openai:{tiny_model}@{url}", "--tokenizer", tiny_model]
+    code = harness("stack", "small-talk", *asked, "--out", project / "stack", root=project)
+
+    shown = capsys.readouterr()
+    assert 0 == code, shown.err
+    assert f"{CASES} and {CASES} of {CASES} right" in shown.out
+    assert "0 answers lost by the stack, 0 gained" in shown.out.splitlines()[-1]
+
+
+def test_it_is_timed_alone_under_load_and_beside_the_same_weights_here(
+    url: str, tiny_model: Path, project: Path, capsys: pytest.CaptureFixture[str]
+):
+    served = f"openai:{tiny_model}@{url}"
+    limit = ("--limit", "6", "--json", "-", "--quiet")
+
+    # What it decides is the machine's: equal times may be told apart by chance.
+    assert 2 != harness("latency", "small-talk", served, served, *limit, "--load", 3, root=project)
+    loaded = json.loads(capsys.readouterr().out)
+    assert loaded["load"]["new"]["answers_per_s"] > 0
+    assert loaded["load"]["new"]["ttft_ms_p50"] > 0
+    assert 0 == loaded["load"]["new"]["failed"]
+    assert 0 == harness("latency", "small-talk", served, tiny_model, *limit, root=project)
+    assert "decide nothing" in json.loads(capsys.readouterr().out)["advisory"]

@@ -11,8 +11,9 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from harness.backends.base import Finding, Stability, Templated
+from harness.backends.base import Finding, Generation, Stability, Templated
 from harness.backends.registry import open_backend
+from harness.backends.served.backend import sampling
 from harness.backends.served.preflight import cures
 from harness.checkpoints.chat_template import chat_template, conversation, render
 from harness.checkpoints.reference import Reference, parse_reference
@@ -178,8 +179,9 @@ def _cost(
 
     advice = cures(kind)
     known: dict[Part, str] = {part: advice[part] for part in PARTS}
-    if isinstance(server, Mapping) and (refused := server.get("refused")):
-        known["sampling"] += f"; it refuses {', '.join(map(str, refused))}"
+    refused = server.get("refused") if isinstance(server, Mapping) else ()
+    if unsaid := [name for name in sampling(Generation(), None) if name in (refused or ())]:
+        known["sampling"] += f"; it refuses {', '.join(unsaid)}"
     return stack_cost(
         raw.suite().cases,
         Asked(results=raw.record.cases, answers=read_transcripts_by_key(raw.folder)),

@@ -257,6 +257,24 @@ def test_a_report_says_the_same_in_every_form(
     assert "and not right in raw completions either" in junit
 
 
+def test_only_what_a_server_refuses_of_sampling_is_named(
+    project: Path, stack: Stack, server: FaultServer, tiny_model: Path
+):
+    def refuses(request: Asked) -> bool:
+        for name in ("return_token_ids", "top_k"):
+            if request.path.endswith("chat/completions") and name in request.body:
+                request.send({"detail": f"Unexpected fields: {name}"}, 422)
+                return True
+        return False
+
+    server.faults.insert(0, refuses)
+    stacked = measured(server, tiny_model)
+
+    assert stacked.cost.cures["sampling"].endswith("; it refuses top_k")
+    assert ["top_k"] == stacked.compared.new.record.backend.extra["server"]["refused"]
+    assert 5 == len(stacked.cost.lost)
+
+
 def test_a_command_that_was_interrupted_is_continued(
     project: Path, stack: Stack, server: FaultServer, tiny_model: Path
 ):

@@ -187,6 +187,10 @@ class ChatBackend(ServedBackend):
             sent["max_completion_tokens"] = payload["max_tokens"]
         return sent
 
+    def _also(self) -> Mapping[str, Any]:
+        # What shows more of an answer changes none: two runs do not differ by it.
+        return {"refused": [name for name in self._refused if name not in self._traces]}
+
     def _optional(self) -> Sequence[str]:
         # Newer models of OpenAI know only `max_completion_tokens`.
         return ("max_tokens", *self._traces)
