@@ -121,6 +121,13 @@ def invents(messages: Messages, tools: Any) -> dict[str, Any]:
     return say("It is 25 days or 4 euros, by rule HR-77.")
 
 
+def reads(messages: Messages, tools: Any) -> dict[str, Any]:
+    """
+    Say what stands before the question.
+    """
+    return say(asked(messages))
+
+
 def breaks(messages: Messages, tools: Any) -> dict[str, Any]:
     """
     Break when it has seen a result about leave.
@@ -134,6 +141,6 @@ AGENTS: Mapping[str, Callable[[Messages, Any], dict[str, Any]]] = {
     agent.__name__: agent
     for agent in (
         *(right, wrong_query, loops, never_stops, unknown_tool, bad_arguments, never_calls),
-        *(invents, breaks),
+        *(invents, reads, breaks),
     )
 }

@@ -76,6 +76,12 @@ def add_parser(commands: Commands) -> None:
     )
     add_tool_names(command)
     add_environment(command)
+    command.add_argument(
+        "--arm",
+        choices=["real", "golden", "closed-book"],
+        help="of a suite of documents: as it is, with the relevant documents put into the "
+        "conversation, or without tools (default: real)",
+    )
     add_opened(command)
     add_detail(command, progress=True)
 

@@ -68,6 +68,22 @@ def add_parser(commands: Commands) -> None:
     _add_vary(
         add_command(verbs, "vary", run_vary, "make a suite of the same cases, asked otherwise")
     )
+    rows = add_command(
+        verbs, "rows", run_rows, "make chat rows of an executed suite's training cases"
+    )
+    add_suite(rows)
+    rows.add_argument(
+        "--cases",
+        type=path,
+        required=True,
+        metavar="FILE",
+        help="the training cases, in the format of cases.jsonl; none may ask what the suite asks",
+    )
+    rows.add_argument(
+        "--out", type=path, required=True, metavar="FILE", help="where the rows are written"
+    )
+    add_environment(rows)
+    add_root(rows)
     take = add_command(verbs, "import", run_import, "make a suite from files in another format")
     take.declare_late(lambda: _add_import(take))
 
@@ -373,6 +389,28 @@ def _how_tools(words: list[str] | None) -> "tuple[Tools | None, int]":
     raise UsageError(
         f"--tools {' '.join(words or [])}: write shuffled, renamed, or distractors and how many"
     )
+
+
+def run_rows(arguments: argparse.Namespace) -> int:
+    """
+    Make chat rows, and name the training cases that made none; exit 1 if any leaks.
+    """
+    from harness.workflow.project import open_project
+    from harness.workflow.rows import make_rows
+
+    made = make_rows(
+        arguments.suite,
+        arguments.cases,
+        project=open_project(arguments.root),
+        out=arguments.out,
+        environment=arguments.environment,
+    )
+    for case, reason in made.left_out.items():
+        print(line(f"left out: {case}: {reason}"))
+    for case, other in made.leaks.items():
+        print(line(f"leak: {case} asks nearly what case {other} of the suite asks; it made no row"))
+    print(f"{arguments.out}: {count(len(made.rows), 'row')}")
+    return ExitCode.REGRESSED if made.leaks else ExitCode.PASS
 
 
 def run_import(arguments: argparse.Namespace) -> int:

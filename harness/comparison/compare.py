@@ -12,12 +12,20 @@ from typing import TYPE_CHECKING, Any
 
 from harness.comparison.accepted import Accepted
 from harness.comparison.differences import Difference, differences
-from harness.comparison.paired import PairedRate, PairedValues, Units, paired_rate
+from harness.comparison.paired import PairedRate, PairedValues, Unit, Units, paired_rate
 from harness.errors import RecordError
 from harness.runs.record import MetricValue, RunRecord
 from harness.scoring.breakdowns import Confusion, confusion_of
 from harness.scoring.columns import Columns, objects
-from harness.scoring.metrics import PERCENTILES, RATES, TURN, Percentile, Rate, applicable
+from harness.scoring.metrics import (
+    PERCENTILES,
+    RATES,
+    TURN,
+    InAllRepeats,
+    Percentile,
+    Rate,
+    applicable,
+)
 from harness.scoring.results import CaseResult
 
 if TYPE_CHECKING:
@@ -367,12 +375,39 @@ def _rates(scored: _Pairs) -> dict[str, PairedRate]:
     groups = scored.after.groups.objects()[scored.new]
     rates = {}
     for name, rate in applicable(RATES, scored.after).items():
+        if isinstance(rate, InAllRepeats):
+            rates[name] = _in_all(rate, scored)
+            continue
         counts = np.array([_counts(rate, *pair) for pair in pairs], np.int64).reshape(-1, 5)[of]
         kept = counts[:, 2] > 0
         rates[name] = paired_rate(
             Units(names=names[kept], groups=groups[kept], counts=counts[kept])
         )
     return rates
+
+
+def _in_all(rate: InAllRepeats, scored: _Pairs) -> PairedRate:
+    """
+    Return a rate of cases, each a unit, over those that both runs answered in all their repeats.
+    """
+    before, after = rate.by_case(scored.before), rate.by_case(scored.after)
+    groups = dict(zip(scored.after.ids, scored.after.groups.objects().tolist(), strict=True))
+    paired = dict.fromkeys(scored.after.ids[place] for place in scored.new.tolist())
+    same = scored.before.repeats.max(initial=0) == scored.after.repeats.max(initial=0)
+    units = [
+        Unit(
+            name=name,
+            broken=int(before[name] and not after[name]),
+            fixed=int(after[name] and not before[name]),
+            pairs=1,
+            old_hits=int(before[name]),
+            new_hits=int(after[name]),
+            group=groups[name],
+        )
+        for name in paired
+        if same and name in before and name in after
+    ]
+    return paired_rate(Units.of(units))
 
 
 def _counts(rate: Rate[Any], old: CaseResult, new: CaseResult) -> tuple[int, int, int, int, int]:

@@ -13,7 +13,7 @@ from datetime import date
 
 from harness.comparison.compare import NOTHING_IN_COMMON, Comparison
 from harness.errors import ExitCode
-from harness.gating.limits import judge_limits, not_comparable
+from harness.gating.limits import judge_limits, limits_on, not_comparable
 from harness.gating.notes import changed, notes
 from harness.gating.policy import Policy
 from harness.gating.shares import Shares, share
@@ -49,7 +49,7 @@ def gate(
     if obstacles:
         metrics = {
             name: not_comparable(name, limit, comparison, obstacles[0])
-            for name, limit in policy.limits.items()
+            for name, limit in limits_on(policy, comparison).items()
         }
         slices = {
             tag: {

@@ -29,7 +29,19 @@ def judge_limits(
         name: _with_budget(
             name, limit, comparison, _judge(name, limit, comparison, policy, shares), shares
         )
+        for name, limit in limits_on(policy, comparison).items()
+    }
+
+
+def limits_on(policy: Policy, comparison: Comparison) -> dict[str, Limit]:
+    """
+    Return the limits of *policy* that say something about *comparison*: those of executed suites do
+    not about others.
+    """
+    return {
+        name: limit
         for name, limit in policy.limits.items()
+        if name in comparison.metrics or not METRICS[name].executed
     }
 
 

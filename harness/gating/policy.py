@@ -37,6 +37,8 @@ accepted_budget = "3pp"           # how many cases `baseline accept` may take as
 accuracy = "-3pp"                 # a non-inferiority margin
 second_call_rate = "+0pp"
 call_after_result_rate = "+0pp"
+unsupported_rate = "+0pp"          # this and the next: of executed suites
+collateral_rate = "+0pp"
 output_tokens_p50 = "+10%"
 latency_ms_p50 = "+10%"           # gated only where measured comparably
 """

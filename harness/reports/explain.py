@@ -18,6 +18,7 @@ from harness.reports.escape import visible
 from harness.reports.format import call
 from harness.reports.prompts import rendered_prompt, tokenizer_of
 from harness.runs.store import StoredRun, read_transcripts_by_key
+from harness.scoring.arms import armed_cases
 from harness.scoring.results import CaseResult, Finding, TurnResult
 from harness.scoring.tool_names import shown_case
 from harness.suites.suite import Case
@@ -48,7 +49,8 @@ def explain_case(
     """
     # As the model saw it, with the names its tools had there.
     suite = run.suite()
-    case = shown_case(suite.case(identity), run.record.backend.tool_names)
+    (asked,) = armed_cases(suite, [suite.case(identity)], run.record.backend.arm)
+    case = shown_case(asked, run.record.backend.tool_names)
     transcripts = read_transcripts_by_key(run.folder)
     others = read_transcripts_by_key(against.folder) if against is not None else {}
     reader = spoken_by(run.record.checkpoint)

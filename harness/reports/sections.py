@@ -52,6 +52,10 @@ def _one_run(report: Report) -> list[Section]:
             ),
             open=True,
         ),
+        Section(
+            title="Right in k of k repeats (pass^k)",
+            blocks=(tables.in_all_repeats(report.runs, ("pass^k",)),),
+        ),
         Section(title="Called, found, answered", blocks=(funnel(report.runs, ("",)),), open=True),
         Section(title="Statuses", blocks=(tables.statuses(report.runs, ("cases",)),), open=True),
         Section(
@@ -110,6 +114,10 @@ def _compared(report: Report, comparison: Comparison) -> list[Section]:
                 *changes.notes(comparison, report.verdict),
             ),
             open=True,
+        ),
+        Section(
+            title="Right in k of k repeats (pass^k)",
+            blocks=(tables.in_all_repeats(report.runs, ("old", "new")),),
         ),
         Section(
             title="Called, found, answered",

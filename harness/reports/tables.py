@@ -21,6 +21,7 @@ from harness.reports.report import RunView
 from harness.runs.record import MetricValue, RunRecord, with_interval
 from harness.scoring.breakdowns import Confusion, second_calls
 from harness.scoring.metrics import METRICS, Counts
+from harness.scoring.repeats import pass_hat
 from harness.scoring.results import PRECEDENCE, SECOND_CALL_KINDS, CaseResult
 
 _MATRIX_COLUMNS = 7
@@ -91,6 +92,21 @@ def metrics_of(record: RunRecord) -> Table:
         ),
         right=frozenset({1, 2, 3}),
     )
+
+
+def in_all_repeats(runs: Sequence[RunView], names: tuple[Inline, ...]) -> Table:
+    """
+    Return pass^k of each run, for k from 1 to the number of repeats; empty without repeats.
+    """
+    columns = [run.record.columns for run in runs]
+    many = min(int(each.repeats.max(initial=0)) + 1 for each in columns)
+    if many < 2:
+        return Table(header=(), rows=())
+    rows: list[tuple[Inline, ...]] = [
+        (f"{k}", *(value("pass_hat_k", pass_hat(each, k)) for each in columns))
+        for k in range(1, many + 1)
+    ]
+    return Table(header=("k", *names), rows=tuple(rows), right=frozenset(range(len(names) + 1)))
 
 
 def without_value(records: Iterable[RunRecord]) -> tuple[Part, ...]:

@@ -11,6 +11,7 @@ from harness.environments.opening import open_environment
 from harness.lazy import Lazily
 from harness.runs.record import make_record
 from harness.runs.store import StoredRun, read_transcripts_by_key
+from harness.scoring.arms import armed_cases
 from harness.scoring.score import judged, only
 from harness.transcript import Key, Transcript
 
@@ -36,6 +37,7 @@ def rejudge(
     )
     cases = only(suite.cases, {case.id for case in stored.record.cases})
     old = stored.record
+    cases = armed_cases(suite, cases, old.backend.arm)
     record = make_record(
         judged(
             cases,

@@ -23,6 +23,9 @@ class Serving:
     attention: str | None = None
     tool_names: str | None = None
     """The style in which the model was shown the names of its tools; None: as they are."""
+    arm: str | None = None
+    """What the model was given of an executed suite (`harness.scoring.arms`); None: the suite as it
+    is."""
     order: int | None = None
     """Which shuffle the cases were asked in; None: as the suite has them."""
     extra: Mapping[str, Any] = field(default_factory=dict)
@@ -48,6 +51,8 @@ class Serving:
         }
         if self.tool_names is not None:
             block["tool_names"] = self.tool_names
+        if self.arm is not None:
+            block["arm"] = self.arm
         if self.order is not None:
             block["order"] = self.order
         return block | dict(self.extra)

@@ -112,6 +112,8 @@ class Metric:
     """The unit of its value: ``rate``, ``tokens``, ``steps``, ``ms`` or ``score``."""
     executed: bool = False
     """Whether it is about executed cases: runs without any do not have it."""
+    repeated: bool = False
+    """Whether it is about all repeats of a case together: runs without repeats do not have it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,6 +156,34 @@ class Rate(Metric, Generic[T]):
         for before, after in zip(self.per.of(old), self.per.of(new), strict=True):
             if eligible(before) and eligible(after) and self.pairs_when(before, after):
                 yield hit(before), hit(after)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InAllRepeats(Rate[CaseResult]):
+    """
+    A share of cases: those that are hits in every repeat, of those that are eligible in every one.
+    """
+
+    repeated: bool = True
+
+    def measure(self, cases: Columns) -> Counts:
+        """
+        Return the count over the cases of which every repeat is scored.
+        """
+        found = self.by_case(cases)
+        return Counts(hits=sum(found.values()), eligible=len(found))
+
+    def by_case(self, cases: Columns) -> dict[str, bool]:
+        """
+        Return for each case of which every repeat is scored whether every repeat is a hit.
+        """
+        scored, hits = cases.scored.tolist(), cases.ways.flags(self.hit).tolist()
+        many = int(cases.repeats.max(initial=0)) + 1
+        return {
+            identity: all(hits[place] for place in places)
+            for identity, places in cases.places.items()
+            if len(places) == many and all(scored[place] for place in places)
+        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -295,6 +325,15 @@ RATES: Mapping[str, Rate[Any]] = _by_name(
         name="accuracy",
         title="accuracy",
         meaning="scored cases with status correct",
+        higher_is_better=True,
+        per=CASE,
+        population=lambda case: True,
+        hit=lambda case: case.status == "correct",
+    ),
+    InAllRepeats(
+        name="pass_hat_k",
+        title="right in all repeats",
+        meaning="cases of which all K repeats are scored: correct in each of them (pass^k)",
         higher_is_better=True,
         per=CASE,
         population=lambda case: True,
@@ -557,6 +596,12 @@ def applicable(metrics: Mapping[str, M], cases: Columns) -> Mapping[str, M]:
     """
     Return those of *metrics* that runs with these *cases* have.
     """
-    if any(way.executed is not None for way in cases.ways.values):
+    executed = any(way.executed is not None for way in cases.ways.values)
+    repeated = bool(cases.repeats.any())
+    if executed and repeated:
         return metrics
-    return {name: metric for name, metric in metrics.items() if not metric.executed}
+    return {
+        name: metric
+        for name, metric in metrics.items()
+        if metric.executed <= executed and metric.repeated <= repeated
+    }

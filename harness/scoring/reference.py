@@ -139,8 +139,7 @@ def _texts(documents: Sequence[str], answer: Answer | None) -> Iterator[str]:
                 break
         if answer is not None and answer.fault(document) is None:
             yield document
-    if not documents:
-        yield _said(answer and answer.spec, _SAYS_NOTHING)
+    yield documents[0] if documents else _said(answer and answer.spec, _SAYS_NOTHING)
 
 
 # Tables

@@ -9,6 +9,7 @@ from harness.backends.base import Backend, BackendOptions, Generation
 from harness.errors import UsageError
 from harness.runs.record import SuiteReference
 from harness.runs.serving import Serving
+from harness.scoring.arms import REAL
 from harness.suites.selection import Choice, Sample
 from harness.suites.suite import Suite
 
@@ -69,6 +70,8 @@ class RunOptions:
     """What the prompts had begun of stored answers that do not say so, such as ``<think>``."""
     environment: str | None = None
     """The code that an executed suite may run, ``package.module:Class``; no other is run."""
+    arm: str | None = None
+    """What the model is given of an executed suite (`harness.scoring.arms`); None: as it is."""
     order: int | None = None
     """Which shuffle the cases are asked in; None: suite order."""
     draft: str | None = None
@@ -138,7 +141,10 @@ def serving(backend: Backend, options: RunOptions) -> Serving:
     Return how *backend* is run with these options.
     """
     return replace(
-        Serving.from_json(backend.describe()), tool_names=options.tool_names, order=options.order
+        Serving.from_json(backend.describe()),
+        tool_names=options.tool_names,
+        arm=None if options.arm == REAL else options.arm,
+        order=options.order,
     )
 
 

@@ -29,6 +29,7 @@ from harness.runs.store import RUN, UNFINISHED, StoredRun, load_run, read_transc
 from harness.runs.verify import verified
 from harness.runs.waves import ended, run_in_waves
 from harness.runs.writer import RunWriter, can_resume, discard_run, start_run
+from harness.scoring.arms import REAL, armed_cases
 from harness.scoring.cases import SCORER_VERSION
 from harness.scoring.executed import playing
 from harness.scoring.score import judged, reading_with
@@ -188,6 +189,7 @@ def run_opened(plan: RunPlan, backend: Backend, progress: Progress) -> StoredRun
     """
     options, whole = plan.options, plan.suite
     world = open_environment(whole, options.environment)
+    plan = replace(plan, cases=armed_cases(whole, plan.cases, options.arm))
     if options.opened is not None and isinstance(backend, Templated):
         raise UsageError(
             "opened is for answers whose prompts are unknown; this checkpoint's own template says "
@@ -205,6 +207,7 @@ def run_opened(plan: RunPlan, backend: Backend, progress: Progress) -> StoredRun
         "repeats": options.repeats,
         "packages": packages(),
         **({"opened": options.opened} if options.opened is not None else {}),
+        **({"arm": options.arm} if options.arm not in (None, REAL) else {}),
         # Some of the first answers are timed: a run that was begun without is not resumed.
         **({"latency": True} if options.latency else {}),
     }

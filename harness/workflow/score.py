@@ -24,6 +24,7 @@ from harness.runs.runner import with_opened
 from harness.runs.store import RUN, StoredRun, gap_in_repeats, read_transcripts_by_key
 from harness.runs.verify import check_how_made
 from harness.runs.writer import discard_run, start_run
+from harness.scoring.arms import armed_cases
 from harness.scoring.score import judged, only
 from harness.suites.files import load_suite
 from harness.suites.suite import Case, Suite
@@ -110,7 +111,7 @@ def score(
     )
     record = make_record(
         judged(
-            cases,
+            armed_cases(whole, cases, old.backend.arm),
             transcripts,
             reader,
             style,

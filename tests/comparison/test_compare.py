@@ -284,12 +284,37 @@ def test_quantiles_are_over_answers_that_have_the_value_in_both_runs():
 
 
 def test_every_metric_is_compared():
-    plain = [name for name, metric in METRICS.items() if not metric.executed]
+    plain = [name for name, metric in METRICS.items() if not (metric.executed or metric.repeated)]
     executed = [builders.executed("a", found=True)]
-    compared = [name for name, metric in METRICS.items() if metric.kind != "mean"]
+    compared = [
+        name for name, metric in METRICS.items() if metric.kind != "mean" and not metric.repeated
+    ]
 
     assert plain == list(compare(record([case("a")]), record([case("a")])).metrics)
     assert compared == list(compare(record(executed), record(executed)).metrics)
+
+
+def test_right_in_all_repeats_is_compared_case_by_case():
+    wrong = {"status": "incorrect"}
+
+    def run(**cases: Sequence[bool]) -> RunRecord:
+        return record(
+            [
+                replace(case(name, turn(**({} if right else wrong))), repeat=repeat)
+                for name, rights in cases.items()
+                for repeat, right in enumerate(rights)
+            ]
+        )
+
+    old = run(a=[True, True], b=[True, True], c=[False, True], d=[False, False])
+    new = run(a=[True, True], b=[True, False], c=[True, True], d=[True, False])
+
+    paired = compare(old, new).rates["pass_hat_k"]
+
+    assert (2, 2, 4) == (paired.old_hits, paired.new_hits, paired.pairs)
+    assert (("b",), ("c",)) == (paired.broken, paired.fixed)
+    once = run(a=[True], b=[True], c=[True], d=[True])
+    assert "pass_hat_k" not in compare(once, once).rates
 
 
 def test_a_metric_over_no_pair_has_no_value():
@@ -554,7 +579,7 @@ def test_rates_and_values_are_those_of_pairing_answer_by_answer(
     executed = any(case.executed is not None for case in new)
     for name, metric in RATES.items():
         assert metric.executed <= executed or name not in comparison.rates
-        if name not in comparison.rates:
+        if name not in comparison.rates or metric.repeated:
             continue
         units = []
         for was, now in scored:

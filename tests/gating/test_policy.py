@@ -18,6 +18,8 @@ def test_the_built_in_policy():
         "accuracy": 0.03,
         "second_call_rate": 0.0,
         "call_after_result_rate": 0.0,
+        "unsupported_rate": 0.0,
+        "collateral_rate": 0.0,
         "output_tokens_p50": 0.10,
         "latency_ms_p50": 0.10,
     } == {name: limit.margin for name, limit in policy.limits.items()}

@@ -2,6 +2,8 @@
 Every metric over its own denominator, with an example worked by hand.
 """
 
+from dataclasses import replace
+
 import pytest
 
 from harness.scoring.breakdowns import confusion, second_calls
@@ -47,7 +49,8 @@ def rate(name: str, *results: CaseResult) -> tuple[int, int]:
 def test_over_nothing_every_metric_is_there_and_has_no_value() -> None:
     measured = measure([])
 
-    assert [name for name, metric in METRICS.items() if not metric.executed] == list(measured)
+    plain = [name for name, each in METRICS.items() if not (each.executed or each.repeated)]
+    assert plain == list(measured)
     for name, found in measured.items():
         nothing = Counts(hits=0, eligible=0) if name in RATES else Quantile(value=None, eligible=0)
         assert nothing == found
@@ -56,7 +59,8 @@ def test_over_nothing_every_metric_is_there_and_has_no_value() -> None:
 def test_metrics_of_executed_cases_are_there_where_any_case_is() -> None:
     step = executed(turn=BROKEN.turns[0])
 
-    assert list(METRICS) == list(measure([step]))
+    assert list(METRICS) == list(measure([step, replace(step, repeat=1)]))
+    assert "pass_hat_k" not in measure([step])
     assert Counts(hits=0, eligible=0) == measure([step])["hit_rate"]
     assert Average(value=None, eligible=0) == measure([step])["ndcg_at_k"]
 
@@ -116,8 +120,15 @@ EXECUTED = [
 
 TIMED = [timed(100.0, 20.0, 5), timed(300.0, 50.0, 9), timed(400.0, None, 7), timed()]
 
+AGAIN = [
+    *(replace(RIGHT, id="both", repeat=repeat) for repeat in (0, 1)),
+    *(replace(each, id="one", repeat=repeat) for repeat, each in enumerate((RIGHT, WRONG))),
+    *(replace(each, id="broke", repeat=repeat) for repeat, each in enumerate((RIGHT, BROKEN))),
+]
+
 EXAMPLES = {
     "accuracy": (MIXED, (2, 11)),  # RIGHT and the first abstention
+    "pass_hat_k": (AGAIN, (1, 2)),
     "tool_accuracy": (MIXED, (3, 8)),  # RIGHT, the wrong value, the misfit
     "argument_accuracy": (MIXED, (1, 3)),  # of these three RIGHT
     "second_call_rate": (MIXED, (1, 9)),  # A, A
@@ -185,8 +196,9 @@ def test_errors_and_quarantined_cases_are_in_no_metric(name: str) -> None:
 
     broken = executed(found=True, answered=True, reached=True, ndcg=1.0, turn=BROKEN.turns[0])
 
-    nothing = measure([executed(turn=BROKEN.turns[0])])[name]
-    assert nothing == measure([broken, BROKEN, QUARANTINED, abstained])[name]
+    again = replace(BROKEN, repeat=1)
+    nothing = measure([executed(turn=BROKEN.turns[0]), again])[name]
+    assert nothing == measure([broken, BROKEN, QUARANTINED, abstained, again])[name]
     assert not nothing.eligible
 
 

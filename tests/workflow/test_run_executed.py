@@ -270,3 +270,24 @@ def test_python_code_runs_only_if_it_is_named(project: Path, capsys: pytest.Capt
     assert 2 == main(["score", "yes", "--out", "again", "--quiet"])
     assert 0 == main(["score", "yes", "--environment", target, "--out", "again", "--quiet"])
     assert Path("again/run.json").exists()
+
+
+def test_arms_are_recorded_judged_again_and_not_comparable_with_the_real_one(
+    project: Path, capsys: pytest.CaptureFixture[str]
+):
+    real = run("right")
+    closed = run("never_calls", "closed", "--arm", "closed-book")
+    golden = run("reads", "golden", "--arm", "golden")
+
+    assert "golden" == load_run(golden).record.backend.arm
+    assert [True, True] == [
+        case.executed is not None and bool(case.executed.answered)
+        for case in load_run(golden).record.cases
+    ]
+    assert ["wrong_answer"] == findings(closed)["leave"]
+    assert 0 == main(["score", str(golden), "--out", "again", "--quiet"])
+    assert load_run(golden).record.cases == load_run(Path("again")).record.cases
+    assert 0 == main(["baseline", "save", str(real), "--name", "main"])
+    capsys.readouterr()
+    assert 3 == main(["gate", str(golden), "--baseline", "main"])
+    assert "backend.arm" in capsys.readouterr().out
