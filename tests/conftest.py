@@ -4,7 +4,7 @@ What many tests share: no network, and two models, a tiny random one and the emb
 
 import os
 from collections.abc import Callable
-from importlib import resources
+from importlib import import_module, resources
 from importlib.metadata import EntryPoint
 from pathlib import Path
 
@@ -27,6 +27,9 @@ os.environ["TOKENIZERS_PARALLELISM"] = "false"
 if workers := os.environ.get("PYTEST_XDIST_WORKER_COUNT"):
     # Threads that wait for each other while they spin would cost more than they bring.
     os.environ["OMP_NUM_THREADS"] = str(max(1, (os.cpu_count() or 1) // int(workers)))
+
+# pytester forgets what a test was the first to import, and numpy cannot be loaded twice.
+import_module("numpy")
 
 # A package of its own, with tests that run where it is installed: test_outside does so.
 collect_ignore = ["outside"]

@@ -4,6 +4,7 @@
 
 import argparse
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from harness.cli.forms import add_forms
@@ -34,6 +35,12 @@ def add_parser(commands: Commands) -> None:
         required=True,
         metavar="NAME",
         help="the baseline of its suite to compare each run with, or a run's folder",
+    )
+    command.add_argument(
+        "--baseline-from",
+        metavar="REV",
+        help="take the baselines of this commit of git, or of the merge-base with the branch that "
+        "a pull request is for (default: those of the work tree)",
     )
     command.add_argument(
         "--anchor",
@@ -67,13 +74,18 @@ def run(arguments: argparse.Namespace) -> int:
     """
     Gate a run against a baseline, or one of each suite, show the verdict and return its exit code.
     """
+    from harness.workflow.at_commit import baselines_at
     from harness.workflow.gate import belongs_to_release, gate, gate_release, runs_in
     from harness.workflow.project import open_project
 
     project = open_project(arguments.root)
     policy = project.policy(arguments.policy)
     runs = runs_in(arguments.runs, project)
-    with watching("batch size 1", quiet=arguments.quiet) as progress:
+    with ExitStack() as held:
+        progress = held.enter_context(watching("batch size 1", quiet=arguments.quiet))
+        if arguments.baseline_from is not None:
+            # What is taken out of git is read until the last report is written.
+            project = held.enter_context(baselines_at(project, arguments.baseline_from))
         options = {
             "project": project,
             "anchor": arguments.anchor,

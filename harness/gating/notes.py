@@ -12,11 +12,12 @@ from harness.comparison.differences import Difference
 from harness.comparison.paired import PairedRate
 from harness.gating.evidence import FEWEST_GROUPS, FEWEST_TO_PASS, effect, few_groups, flipped
 from harness.gating.policy import Policy
+from harness.gating.ranking import told_apart, two_sided
 from harness.gating.slices import losses_by_tag
 from harness.gating.verdict import MetricVerdict
 from harness.runs.record import RunRecord
 from harness.stats import smallest_detectable_drop
-from harness.wording import count, named, points
+from harness.wording import chance, count, named, points
 
 FEWEST_CASES = 60
 """With fewer cases, even a loss of 10 points is missed more than once in 5 tries."""
@@ -64,6 +65,7 @@ def notes(
         yield from _about_size(accuracy, alike, policy.alpha)
         yield from _about_groups(accuracy, alike)
         yield from losses_by_tag(comparison, policy)
+        yield from _about_headroom(accuracy)
     for metric in metrics.values():
         if metric.advisory:
             yield metric.reason
@@ -84,6 +86,20 @@ def noise(old: RunRecord, new: RunRecord) -> Iterator[str]:
                 f"the {name}'s server answered one prompt otherwise {differing} of {asked} times, "
                 "so flips may be chance; `harness aa` measures how many"
             )
+
+
+def _about_headroom(accuracy: PairedRate) -> Iterator[str]:
+    """
+    Yield that the candidate is better beyond chance: against a baseline that stays as it is, a
+    later loss of as much is none.
+    """
+    if accuracy.new_hits > accuracy.old_hits and told_apart(p := two_sided(accuracy)):
+        gained = points((accuracy.new_hits - accuracy.old_hits) / accuracy.pairs)
+        yield (
+            f"better by {gained} points, beyond chance ({chance(p)}): while the baseline stays, a "
+            "later loss of as much goes unseen; `harness baseline save RUN --name NAME --replace` "
+            "makes this run the baseline"
+        )
 
 
 def _about_accepted(comparison: Comparison) -> Iterator[str]:

@@ -6,9 +6,9 @@ may lose a point that no single gate can tell from chance, and after some releas
 the last one is still small while against the anchor it is not.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 from typing import Self
 
@@ -19,8 +19,9 @@ from harness.gating.policy import Policy
 from harness.gating.release import Entrant
 from harness.gating.release import gate_release as judge_release
 from harness.provenance import date_today
+from harness.runs.baselines import REPLACED, baseline_history
 from harness.runs.store import StoredRun, load_run
-from harness.wording import suggest
+from harness.wording import count, suggest
 from harness.workflow.compare import compare
 from harness.workflow.options import Progress
 from harness.workflow.project import Project, holds_run, open_project
@@ -238,6 +239,9 @@ class _Asked:
         gated = decide(
             compare(baseline, new, today=self.today), policy, allow=self.allow, today=self.today
         )
+        said = _about_baseline(baseline, self.project, self.today)
+        verdict = replace(gated.verdict, notes=(*gated.verdict.notes, *said))
+        gated = replace(gated, verdict=verdict)
         if self.recheck is False:
             return gated
         return decide_again(
@@ -250,6 +254,34 @@ class _Asked:
             api_key_env=self.api_key_env,
             ask=policy.recheck if self.recheck is None else self.recheck,
         )
+
+
+_OLD = 30
+"""Days after which it is worth a note how old a baseline is."""
+
+
+def _about_baseline(old: StoredRun, project: Project, today: date) -> Iterator[str]:
+    """
+    Yield where *old* is from, if not from the work tree, and that it is old, or that other runs of
+    its suite were accepted since.
+    """
+    name = old.folder.name
+    if project.baselines_of is not None:
+        yield f"{name} is the baseline of {project.baselines_of}"
+    history = baseline_history(old.folder)
+    if not history:
+        return
+    saved = datetime.fromisoformat(history[-1]["saved"])
+    days = (today - saved.date()).days
+    since = sum(
+        datetime.fromisoformat(entry["saved"]) > saved
+        for folder in old.folder.parent.iterdir()
+        if folder.is_dir() and folder.name not in (REPLACED, name)
+        for entry in baseline_history(folder)
+    )
+    if days >= _OLD or (since and days):
+        others = f", and {count(since, 'other run')} of its suite since" if since else ""
+        yield f"{name} was accepted {count(days, 'day')} ago{others}"
 
 
 def _check_slices(policy: Policy, *runs: StoredRun) -> None:

@@ -42,6 +42,8 @@ class Project:
     suites: Path
     baselines: Path
     reports: Path
+    baselines_of: str | None = None
+    """Where the baselines are from, in words, if not from the work tree."""
 
     def suite(self, text: str) -> Path:
         """
@@ -244,7 +246,12 @@ def open_project(root: Path | None = None) -> Project:
                     f"{config}: {key!r} is not known here; name folders for {', '.join(_KEYS)}"
                 )
             places[key] = root / value
-    return Project(root=root, **places)
+    return Project(
+        root=root,
+        suites=places["suites"],
+        baselines=places["baselines"],
+        reports=places["reports"],
+    )
 
 
 def bundled_suites() -> list[Path]:

@@ -4,6 +4,7 @@ One gate for every surface: Python, the command line, pytest and the demo.
 
 import json
 from dataclasses import replace
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -144,6 +145,38 @@ def test_an_anchor_that_is_the_baseline_is_held_against_once(project: Path):
     shipped = load_run(project / "baselines" / "ask" / "shipped")
 
     assert harness.gate(shipped, new, anchor="shipped").verdict.anchor is None
+
+
+def test_notes_say_how_old_a_baseline_is_and_what_was_accepted_since(project: Path):
+    new = made("new", wrong=cases(0, 12))
+    file = project / "baselines" / "ask" / "v1" / "history.jsonl"
+    entry = json.loads(file.read_text("utf-8"))
+    saved = datetime.fromisoformat(entry["saved"])
+    entry["saved"] = (saved - timedelta(days=9)).isoformat()
+    file.write_text(json.dumps(entry) + "\n", "utf-8")
+
+    def notes(days: int) -> list[str]:
+        day = saved.date() + timedelta(days=days)
+        gated = harness.gate("shipped", new, default_policy(), anchor="v1", today=day)
+        return [note for note in gated.verdict.notes if "accepted" in note]
+
+    anchor = "against the anchor: v1 was accepted {} days ago, and 1 other run of its suite since"
+    assert [anchor.format(38)] == notes(29)
+    assert ["shipped was accepted 30 days ago", anchor.format(39)] == notes(30)
+
+
+def test_a_candidate_that_is_better_beyond_chance_should_become_the_baseline(project: Path):
+    def proposed(wrong: int) -> list[str]:
+        new = made(f"new-{wrong}", wrong=cases(0, wrong))
+        notes = harness.gate("shipped", new).verdict.notes
+        return [note for note in notes if "makes this run the baseline" in note]
+
+    assert [] == proposed(9)
+    assert [] == proposed(12)
+    (note,) = proposed(2)
+    assert note.startswith(
+        "better by 8.3 points, beyond chance (p 0.00098): while the baseline stays"
+    )
 
 
 def test_without_a_recheck_nothing_is_asked_again(project: Path):
