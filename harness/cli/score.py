@@ -14,6 +14,7 @@ from harness.cli.options import (
     add_root,
     add_tool_names,
     path,
+    positive,
 )
 from harness.cli.output import show_judged
 from harness.cli.parser import Commands
@@ -47,6 +48,13 @@ def add_parser(commands: Commands) -> None:
     add_tool_names(command)
     add_opened(command)
     add_environment(command)
+    command.add_argument(
+        "--workers",
+        type=positive,
+        default=1,
+        metavar="N",
+        help="judge in N processes, each at least 2,000 cases (default: 1)",
+    )
     add_out(command, "the new run's folder")
     add_detail(command, progress=True)
 
@@ -75,6 +83,7 @@ def run(arguments: argparse.Namespace) -> int:
             tool_names=arguments.tool_names,
             opened=arguments.opened,
             environment=arguments.environment,
+            workers=arguments.workers,
             out=arguments.out,
             progress=progress,
         )

@@ -73,6 +73,16 @@ class CaseLines(Sequence[CaseResult]):
         del lines[-2:]
         return cls(lines, np.array(ends, dtype=np.int64), columns=columns)
 
+    @classmethod
+    def read(cls, text: bytes | bytearray, source: str = "") -> Self:
+        """
+        Return the cases in *text*, with a comma behind every line but the last.
+        """
+        import numpy as np
+
+        breaks = np.flatnonzero(np.frombuffer(text, np.uint8) == ord("\n")) - 1
+        return cls(text, np.append(breaks, len(text)) if text else breaks, source=source)
+
     def __len__(self) -> int:
         return len(self._ends)
 
@@ -120,15 +130,9 @@ def split(text: bytes, source: str) -> tuple[bytes, CaseLines]:
     Raises:
         ValueError, msgspec.MsgspecError: if they are not laid out as this version would.
     """
-    import numpy as np
-
     start = text.index(_FIRST) + len(_FIRST)
     end = text.index(_LAST, start)
-    lines = text[start:end]
-    # Without the comma that ends every line but the last.
-    breaks = np.flatnonzero(np.frombuffer(lines, np.uint8) == ord("\n")) - 1
-    ends = np.append(breaks, len(lines)) if lines else breaks
-    return text[:start] + text[end:], CaseLines(lines, ends, source=source)
+    return text[:start] + text[end:], CaseLines.read(text[start:end], source)
 
 
 # What is counted, decoded by itself: calls and what is said of them are skipped.

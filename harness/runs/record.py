@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cache
 from importlib import resources
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import jsonschema
 
@@ -31,6 +31,9 @@ from harness.scoring.metrics import METRICS, Average, Counts, Quantile, measure
 from harness.scoring.results import CaseResult
 from harness.stats import wilson
 from harness.suites.selection import Choice
+
+if TYPE_CHECKING:
+    from harness.runs.cases import CaseLines
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -378,7 +381,7 @@ def _validator() -> jsonschema.Draft202012Validator:
 
 
 def make_record(
-    results: Iterable[CaseResult],
+    results: "Iterable[CaseResult] | CaseLines",
     *,
     suite: SuiteReference,
     selection: Selection,
@@ -395,7 +398,7 @@ def make_record(
     """
     from harness.runs.cases import CaseLines
 
-    cases = CaseLines.of(results)
+    cases = results if isinstance(results, CaseLines) else CaseLines.of(results)
     measured = measure(cases.columns)
     return RunRecord(
         harness_version=harness_version(),

@@ -14,7 +14,7 @@ and the first calls do not have the expected tools, whatever follows is extra. W
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from harness.canonical import canonical_json
@@ -69,11 +69,22 @@ class _Judgement:
         return "incorrect" if codes - WARNINGS else "correct"
 
 
+Known = dict[tuple[Any, ...], TurnResult]
+"""What was judged of an answer to a turn of a case with a digest."""
+
+
 def score_case(
-    case: Case, transcripts: Sequence[Transcript | None], read: Read, *, repeat: int = 0
+    case: Case,
+    transcripts: Sequence[Transcript | None],
+    read: Read,
+    *,
+    repeat: int = 0,
+    known: Known | None = None,
 ) -> CaseResult:
     """
     Judge one repeat of *case*: *transcripts* has one entry per turn, None where there is no answer.
+
+    An answer that is *known*, an equal one to an equal case, is not judged again.
     """
     return CaseResult(
         id=case.id,
@@ -90,8 +101,25 @@ def score_case(
         ),
         turns=tuple(
             score_turn(turn, case.tools, transcript, read)
-            for turn, transcript in zip(case.turns, transcripts, strict=True)
+            if known is None or transcript is None or transcript.output is None
+            else _once(known, case, place, transcript, read)
+            for place, (turn, transcript) in enumerate(zip(case.turns, transcripts, strict=True))
         ),
+    )
+
+
+def _once(known: Known, case: Case, place: int, transcript: Transcript, read: Read) -> TurnResult:
+    said = transcript.output, transcript.opened, transcript.finish_reason
+    key = (case.digest, place, *said)
+    if (judged := known.get(key)) is None:
+        judged = known[key] = score_turn(case.turns[place], case.tools, transcript, read)
+    timing = transcript.timing
+    return replace(
+        judged,
+        output_tokens=transcript.output_tokens,
+        latency_ms=timing.latency_ms if timing else None,
+        ttft_ms=timing.ttft_ms if timing else None,
+        margin=transcript.margin,
     )
 
 

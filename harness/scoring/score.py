@@ -2,6 +2,7 @@
 Cases x transcripts -> results: each case judged by what was answered.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import takewhile
 
@@ -9,7 +10,7 @@ from harness.dialects.base import Dialect, Reading
 from harness.dialects.reading import read
 from harness.environments.base import Environment
 from harness.messages import Tool
-from harness.scoring.cases import Read, score_case
+from harness.scoring.cases import Known, Read, score_case
 from harness.scoring.executed import score_executed
 from harness.scoring.results import CaseResult
 from harness.scoring.tool_names import shown_case, taken_back
@@ -56,7 +57,11 @@ def judged(
     """
     reader = reading_with(dialect)
     repeats = 1 + max((key.repeat for key in transcripts), default=0)
+    cases = tuple(cases)
+    times = Counter(case.digest for case in cases)
+    known: Known = {}
     for case in cases:
+        again = repeats > 1 or times[case.digest] > 1
         shown = shown_case(case, tool_names)
         for repeat in range(repeats):
             if environment is not None:
@@ -73,8 +78,12 @@ def judged(
             answers = [
                 transcripts.get(Key(case.id, repeat, turn)) for turn in range(len(case.turns))
             ]
-            result = score_case(shown, answers, reader, repeat=repeat)
+            result = score_case(
+                shown, answers, reader, repeat=repeat, known=known if again else None
+            )
             yield taken_back(result, case, tool_names)
+        if times[case.digest] == 1:
+            known.clear()  # nobody is asked this again
 
 
 def _steps(

@@ -42,6 +42,8 @@ class RunOptions:
     device: str | None = None
     dtype: str | None = None
     batch_size: int | None = None
+    workers: int = 1
+    """How many processes judge the answers."""
     tokenizer: str | None = None
     """The reference whose tokenizer and chat template write the prompts for a served model."""
     concurrency: int | None = None

@@ -21,6 +21,7 @@ from harness.environments.loop import Playing
 from harness.environments.opening import open_environment
 from harness.errors import BackendError, StoreError, UsageError
 from harness.provenance import Environment, date_today, environment, hardware, now, packages
+from harness.runs.judging import judged_lines
 from harness.runs.record import RunRecord, Selection, make_record
 from harness.runs.runner import keys, latency_sample
 from harness.runs.runner import run as ask
@@ -32,7 +33,7 @@ from harness.runs.writer import RunWriter, can_resume, discard_run, start_run
 from harness.scoring.arms import REAL, armed_cases
 from harness.scoring.cases import SCORER_VERSION
 from harness.scoring.executed import playing
-from harness.scoring.score import judged, reading_with
+from harness.scoring.score import reading_with
 from harness.scoring.tool_names import shown_suite
 from harness.suites.files import load_suite
 from harness.suites.selection import select
@@ -243,13 +244,14 @@ def run_opened(plan: RunPlan, backend: Backend, progress: Progress) -> StoredRun
         made_with["backend"] = _changed(made_with["backend"], backend, progress)
         # Judged as stored, so that judging the stored text again finds the same.
         transcripts = read_transcripts_by_key(folder)
-        results = judged(
+        results = judged_lines(
             plan.cases,
             transcripts,
             dialect,
             options.tool_names,
             environment=world,
             max_steps=whole.max_steps,
+            workers=options.workers,
         )
         return writer.finish(
             make_record(

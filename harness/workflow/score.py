@@ -19,13 +19,14 @@ from harness.environments.opening import open_environment
 from harness.errors import StoreError, TranscriptError, UsageError
 from harness.lazy import Lazily
 from harness.provenance import date_today
+from harness.runs.judging import judged_lines
 from harness.runs.record import make_record
 from harness.runs.runner import with_opened
 from harness.runs.store import RUN, StoredRun, gap_in_repeats, read_transcripts_by_key
 from harness.runs.verify import check_how_made
 from harness.runs.writer import discard_run, start_run
 from harness.scoring.arms import armed_cases
-from harness.scoring.score import judged, only
+from harness.scoring.score import only
 from harness.suites.files import load_suite
 from harness.suites.suite import Case, Suite
 from harness.transcript import Key, Transcript
@@ -48,6 +49,7 @@ def score(
     tool_names: str | None = None,
     opened: str | None = None,
     environment: str | None = None,
+    workers: int = 1,
     out: Path | None = None,
     progress: Progress | None = None,
     today: date | None = None,
@@ -61,7 +63,8 @@ def score(
     (`harness.workflow.join`). *tool_names* says in which style the model was shown its tools, and
     *opened* with which text the prompts had begun the answers (``"<think>\\n"``), where the run or
     the file does not say so itself. The calls of an executed suite are run again; *environment*
-    names the code that may be run for it.
+    names the code that may be run for it. At most so many *workers*, processes, judge
+    (`harness.runs.judging`).
 
     Raises:
         UsageError: if a case now asks something else than its stored answer replied to, a file of
@@ -76,7 +79,11 @@ def score(
             raise UsageError(f"{source} does not say of which suite it is; add --suite SUITE")
         whole = load_suite(project.suite(suite), today=today)
         options = RunOptions(
-            dialect=dialect, tool_names=tool_names, opened=opened, environment=environment
+            dialect=dialect,
+            tool_names=tool_names,
+            opened=opened,
+            environment=environment,
+            workers=workers,
         )
         return _replayed(source, whole, options, match, project, out, progress or Progress())
     if match is not None:
@@ -110,13 +117,14 @@ def score(
         response_template=own_template(reader),
     )
     record = make_record(
-        judged(
+        judged_lines(
             armed_cases(whole, cases, old.backend.arm),
             transcripts,
             reader,
             style,
             environment=open_environment(whole, environment),
             max_steps=whole.max_steps,
+            workers=workers,
         ),
         suite=suite_reference(whole),
         selection=replace(
