@@ -18,10 +18,17 @@ from typing import Any
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
-# Made once: of a short value, making an encoder takes longer than encoding.
-_AS_WRITTEN = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+# Made once: of a short value, making an encoder takes longer than encoding. Looking for values that
+# hold themselves would take as long again, and there are none in JSON.
+_AS_WRITTEN = json.JSONEncoder(
+    ensure_ascii=False, separators=(",", ":"), allow_nan=False, check_circular=False
+)
 _CANONICAL = json.JSONEncoder(
-    ensure_ascii=False, separators=(",", ":"), allow_nan=False, sort_keys=True
+    ensure_ascii=False,
+    separators=(",", ":"),
+    allow_nan=False,
+    check_circular=False,
+    sort_keys=True,
 )
 
 
