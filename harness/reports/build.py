@@ -76,7 +76,9 @@ def view(
 def _raw(transcript: Transcript) -> str:
     if transcript.output is not None:
         return transcript.output
-    return canonical_json(transcript.message)
+    # What a server sent around its message is evidence that hides the answer.
+    message = transcript.message or {}
+    return canonical_json({name: each for name, each in message.items() if name != "response"})
 
 
 def _asked(copied: CopiedCase) -> tuple[Asked, ...]:

@@ -250,6 +250,8 @@ def test_a_report_says_the_same_in_every_form(
         assert "Lost by its tool parser (3)" in text
         assert "5 answers of 37 right raw were lost in chat" in text
         assert "start vLLM with --enable-auto-tool-choice" in text
+    # What the model said, and not what the server sent around it.
+    assert "prompt_tokens" not in Path("out.markdown").read_text("utf-8")
     told = json.loads(Path("out.json").read_text())["stack"]
     assert {"template": 1, "parser": 3, "sampling": 1} == told["lost"]
     junit = Path("out.junit").read_text("utf-8")
