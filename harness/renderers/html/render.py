@@ -20,7 +20,7 @@ from harness.renderers.html.svg import SERIES
 from harness.reports import escape as safe
 from harness.reports.blocks import Block, Inline, Quote, parts, plain
 from harness.reports.changes import MOODS, REASON, summary
-from harness.reports.release import suites
+from harness.reports.release import head
 from harness.reports.report import Report
 
 
@@ -37,6 +37,9 @@ def render(report: Report) -> str:
             title=safe.line(safe.cut(report.title)),
             verdict=decided,
             mood=MOODS[decided.verdict] if decided else "title",
+            # Of a release the table of suites comes first, and then what else speaks for it.
+            reasons=decided.reasons[1:] if decided and not report.release else (),
+            notes=decided.notes if decided and not report.release else (),
             summary=_summary(report),
             before=page.before_cases(report),
             after=page.after_cases(report),
@@ -55,7 +58,7 @@ def render(report: Report) -> str:
 
 def _summary(report: Report) -> tuple[Block, ...]:
     if report.release is not None:
-        return (suites(report.release),)
+        return head(report.release)[1:]
     if report.comparison is None:
         return ()
     blocks = summary(report, report.comparison)
