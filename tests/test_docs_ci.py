@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from harness.cli import baseline, gate, run
+from harness.cli import baseline, comment, gate, run
 from harness.cli.main import make_parser
 from harness.gating.policy import default_policy, read_policy
 
@@ -39,12 +39,17 @@ def readme() -> list[str]:
 
 @pytest.mark.parametrize("commands", [github(), gitlab()], ids=["github", "gitlab"])
 def test_the_commands_are_ours(commands: list[str]):
-    ours = [shlex.split(each) for each in commands if each.startswith("harness ")]
+    filled_in = (each.replace("$NUMBER", "7") for each in commands)
+    ours = [shlex.split(each) for each in filled_in if each.startswith("harness ")]
 
     parsed: list[Any] = [make_parser().parse_args(each[1:]) for each in ours]
 
-    assert [run.run, gate.run] == [each.handler for each in parsed]
+    assert [run.run, gate.run] == [each.handler for each in parsed[:2]]
     assert {"html", "junit", "markdown"} <= {name for name, _ in parsed[1].forms}
+    forms = dict(parsed[1].forms)
+    for each in parsed[2:]:
+        assert comment.run == each.handler
+        assert (forms["comment"], forms["json"]) == (str(each.file), str(each.checks))
 
 
 @pytest.mark.parametrize(

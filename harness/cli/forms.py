@@ -13,6 +13,7 @@ from harness.cli.parser import Parser
 from harness.errors import UsageError
 
 _PURPOSES = {
+    "comment": "for the one comment on a pull request that `harness comment` keeps up to date",
     "html": "one page with everything",
     "json": "for programs",
     "junit": "for a CI server",

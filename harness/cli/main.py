@@ -13,6 +13,7 @@ from typing import Protocol
 from harness.cli import (
     aa,
     baseline,
+    comment,
     compare,
     completion,
     demo,
@@ -65,7 +66,7 @@ class Command(Protocol):
 COMMANDS: dict[str, tuple[Command, ...]] = {
     "everyday": (demo, init, run, score, baseline, gate, compare, report, finetune),
     "suites": (suite,),
-    "analysis": (explain, need, aa, latency, stack, doctor, completion),
+    "analysis": (explain, need, aa, latency, stack, comment, doctor, completion),
 }
 """Every command, in the groups and the order of ``harness --help``."""
 

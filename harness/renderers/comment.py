@@ -1,0 +1,92 @@
+"""
+A report as the one comment on a pull request that is kept up to date: what decided in an alert,
+the suites or limits, ten broken cases with both answers; the rest is folded.
+
+It begins with a marker that nobody sees, by which `harness comment` finds it again. Alerts are
+GitHub's
+(https://docs.github.com/get-started/writing-on-github/getting-started-with-writing-and-formatting-on-github/basic-writing-and-formatting-syntax#alerts);
+where they are unknown, they are shown as a quotation.
+"""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from harness.gating.release import Release
+from harness.gating.verdict import Decided, Word
+from harness.reports import changes, evidence
+from harness.reports import escape as safe
+from harness.reports.blocks import Entry, Listing, Paragraph, Section, Table
+from harness.reports.fitted import LIMIT, fitted
+from harness.reports.format import plural
+from harness.reports.release import suites
+from harness.reports.report import Report
+from harness.reports.sections import sections
+from harness.workflow.comment import MARKER
+
+FIRST = 10
+"""How many broken cases are shown unfolded."""
+
+_ALERTS: dict[Word, str] = {
+    "regressed": "CAUTION",
+    "still_failing": "CAUTION",
+    "not_comparable": "WARNING",
+    "inconclusive": "WARNING",
+    "pass": "NOTE",
+}
+
+
+def render(report: Report, *, limit: int = LIMIT) -> str:
+    """
+    Return *report* as GitHub-flavoured Markdown in at most *limit* characters.
+    """
+    decided = report.release or report.verdict
+    word = "none" if decided is None else decided.verdict
+    head = [f"{MARKER} verdict={word} -->"]
+    if decided is None:
+        return fitted([*head, f"### {safe.prose(safe.cut(report.title))}"], sections(report), limit)
+    head.append(_alert(decided))
+    return fitted(head, [*_first(report), *_folded(report)], limit)
+
+
+def _alert(decided: Decided) -> str:
+    word = decided.verdict.replace("_", " ")
+    reason = safe.prose(safe.cut(decided.reasons[0].text, changes.REASON))
+    return f"> [!{_ALERTS[decided.verdict]}]\n> **{word}**: {reason}"
+
+
+def _first(report: Report) -> Iterator[Section]:
+    yield Section(title="", blocks=(_table(report, report.release),), open=True)
+    found = list(_broken(report))
+    if found:
+        shown = f", {FIRST} of them shown" if len(found) > FIRST else ""
+        yield Section(
+            title=f"Broken ({plural(len(found), 'case')}{shown})",
+            blocks=(Listing(entries=tuple(found[:FIRST])),),
+            open=True,
+        )
+
+
+def _table(report: Report, release: Release | None) -> Table:
+    if release is not None:
+        return suites(release)
+    assert report.comparison is not None  # or there would be no verdict
+    return changes.metrics(report.comparison, report.verdict)
+
+
+def _broken(report: Report) -> Iterator[Entry]:
+    for part in report.parts or (report,):
+        if part.comparison is None:
+            continue
+        suite = f"{part.new.record.suite.name}: " if report.parts else ""
+        for entry in evidence.broken(part, part.comparison):
+            yield replace(entry, name=f"{suite}{entry.name}")
+
+
+def _folded(report: Report) -> Iterator[Section]:
+    for section in sections(report):
+        blocks = section.blocks
+        if not section.title:
+            # The alert has said the first sentence.
+            blocks = tuple(each for each in blocks if not isinstance(each, Paragraph))
+        title = section.title or "All reasons and notes"
+        yield Section(title=title, blocks=blocks)
