@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from harness.backends.base import BackendOptions, Generation, Request
-from harness.backends.replay import ReplayBackend
+from harness.backends.replay import ReplayBackend, read_transcripts
 from harness.checkpoints.reference import Reference
 from harness.errors import DialectError, HarnessError, TranscriptError
 from harness.messages import Message
@@ -148,3 +150,29 @@ def test_two_files_are_two_checkpoints_and_a_copy_is_the_same(tmp_path: Path):
 
     assert opened(one).checkpoint.weights == opened(same).checkpoint.weights
     assert opened(one).checkpoint.weights != opened(other).checkpoint.weights
+
+
+@pytest.fixture(scope="module")
+def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("packed") / "a.jsonl.gz"
+    lines = (json.dumps({"case": name, "output": name * 40}) + "\n" for name in "abcdefgh")
+    path.write_bytes(gzip.compress("".join(lines).encode(), mtime=0))
+    return path
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.floats(0, 1, exclude_max=True), st.integers(0, 255))
+def test_a_damaged_byte_of_a_gzipped_file_is_an_error_that_names_it_or_changes_nothing(
+    packed: Path, place: float, byte: int
+):
+    whole = packed.read_bytes()
+    read = read_transcripts(packed)
+    position = int(place * len(whole))
+    damaged = packed.with_name("damaged.jsonl.gz")
+    damaged.write_bytes(whole[:position] + bytes([byte]) + whole[position + 1 :])
+    found: dict[Key, Transcript] | str
+    try:
+        found = read_transcripts(damaged)
+    except HarnessError as error:
+        found = str(error)
+    assert str(damaged) in found if isinstance(found, str) else read == found

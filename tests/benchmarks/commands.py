@@ -158,6 +158,20 @@ def measure(cases: int, group: int = 1) -> dict[str, tuple[Spent, Spent]]:
         return found
 
 
+def scored(cases: int) -> tuple[Spent, Spent]:
+    """
+    Return what ``harness score FILE`` alone takes on so many cases, and what reading its files
+    takes.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        project(root, cases, 1)
+        words = ("score", "--suite", SUITE, "--dialect", "hermes", "--out", "old", "old.jsonl")
+        files = ("old.jsonl", f"suites/{SUITE}/cases.jsonl")
+        took = spent(sys.executable, "-m", "harness", *words, cwd=root)
+        return took, spent(sys.executable, "-c", READ, *files, cwd=root)
+
+
 def table(sizes: Sequence[int], group: int) -> str:
     """
     Return the table of all commands at these *sizes*.
@@ -179,11 +193,18 @@ def table(sizes: Sequence[int], group: int) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sizes", type=int, nargs="+", default=[1_000, 10_000, 100_000])
+    parser.add_argument("--score", type=int, help="score so many cases, too", metavar="N")
     parser.add_argument("--write", type=Path)
     given = parser.parse_args()
     text = ""
     for group, what in ((1, "Each case by itself"), (5, "In groups of five")):
         text += f"{what}:\n\n{table(given.sizes, group)}\n\n"
+    if given.score:
+        took, read = scored(given.score)
+        text += (
+            f"`harness score FILE` of {given.score:,} cases: {took.seconds:.0f} s, "
+            f"{took.megabytes / 1e3:.1f} GB, {took.seconds / read.seconds:.1f} times json.loads.\n"
+        )
     print(text)
     if given.write:
         write(given.write, text, "commands")

@@ -10,7 +10,7 @@ from .commands import measure
 
 
 @pytest.mark.parametrize("group", [1, 5], ids=["alone", "in groups"])
-@pytest.mark.parametrize("cases", [1_000, 10_000])
+@pytest.mark.parametrize("cases", [1_000, 10_000, 100_000])
 def test_commands_on_stored_text(benchmark: Any, cases: int, group: int):
     found = benchmark.pedantic(measure, (cases, group), rounds=1)
 
