@@ -125,6 +125,24 @@ class Transcript:
     response: Mapping[str, Any] | None = None
     """What a server sent beside `output`; a `message` holds that itself."""
 
+    @property
+    def said(self) -> str | Mapping[str, Any] | None:
+        """
+        What the model wrote: `output`, or `message` without what its server makes anew each time or
+        sends around it, the ids of calls and ``response``. None of an error.
+        """
+        if self.message is None:
+            return self.output
+        said = {name: each for name, each in self.message.items() if name != "response"}
+        if isinstance(calls := said.get("tool_calls"), list):
+            said["tool_calls"] = [
+                {name: each for name, each in call.items() if name != "id"}
+                if isinstance(call, Mapping)
+                else call
+                for call in calls
+            ]
+        return said
+
     def to_json(self) -> dict[str, Any]:
         """
         Return the line of transcripts.jsonl as a dictionary, without what is unknown.

@@ -137,3 +137,16 @@ def test_a_line_that_is_not_json_is_refused() -> None:
 def test_a_number_nothing_can_be_done_with_is_refused(line: str):
     with pytest.raises(ValueError, match=r"whole number|not JSON|too large"):
         Transcript.from_json(line)
+
+
+def test_what_a_model_said_is_without_what_its_server_makes_anew():
+    def answered(number: int) -> Transcript:
+        call = {"id": f"call-{number}", "function": {"name": "f", "arguments": "{}"}}
+        message = {"content": None, "tool_calls": [call], "response": {"usage": {"n": number}}}
+        return Transcript(key=Key("a"), message=message)
+
+    function = {"name": "f", "arguments": "{}"}
+    assert {"content": None, "tool_calls": [{"function": function}]} == answered(1).said
+    assert answered(1).said == answered(2).said
+    assert "text" == Transcript(key=Key("a"), output="text").said
+    assert None is Transcript(key=Key("a"), error="broke").said

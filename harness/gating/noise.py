@@ -219,7 +219,7 @@ def _fields(value: Any) -> dict[str, Any]:
     return {name: to_json(getattr(value, name)) for name in value.__slots__}
 
 
-_Texts = list[tuple[Any, Any]]
+_Texts = list[str | Mapping[str, Any] | None]
 _Pair = tuple[CaseResult, CaseResult, _Texts, _Texts]
 
 
@@ -234,7 +234,7 @@ def _pairs(first: Answered, other: Answered) -> Iterable[_Pair]:
 def _texts(run: Answered, case: CaseResult) -> _Texts:
     keys = (Key(case.id, case.repeat, turn) for turn in range(len(case.turns)))
     found = (run.transcripts[key] for key in keys)
-    return [(answer.output, answer.message) for answer in found]
+    return [answer.said for answer in found]
 
 
 def _calls(case: CaseResult) -> list[Any]:

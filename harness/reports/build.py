@@ -74,11 +74,8 @@ def view(
 
 
 def _raw(transcript: Transcript) -> str:
-    if transcript.output is not None:
-        return transcript.output
-    # What a server sent around its message is evidence that hides the answer.
-    message = transcript.message or {}
-    return canonical_json({name: each for name, each in message.items() if name != "response"})
+    said = transcript.said
+    return said if isinstance(said, str) else canonical_json(said)
 
 
 def _asked(copied: CopiedCase) -> tuple[Asked, ...]:

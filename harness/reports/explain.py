@@ -205,7 +205,7 @@ def _departure(here: Transcript, there: Transcript | None, tokenizer: Any) -> st
     if there is None or there.error is not None:
         return "it has no answer to this turn"
     if here.message is not None or there.message is not None:
-        new, old = (canonical_json(one.message or one.output) for one in (here, there))
+        new, old = (canonical_json(one.said) for one in (here, there))
     else:
         new, old = str(here.output), str(there.output)
     if new == old:

@@ -89,7 +89,7 @@ def raw_text(run: StoredRun) -> Callable[[Key], str]:
 
     def text(key: Key) -> str:
         answer = answers()[key]
-        return answer.output if answer.output is not None else canonical_json(answer.message)
+        return answer.said if isinstance(answer.said, str) else canonical_json(answer.said)
 
     return text
 

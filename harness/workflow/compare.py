@@ -186,7 +186,7 @@ def _same_text(old: StoredRun, new: StoredRun) -> bool:
     asked = {(identity, repeat) for identity, repeat, _ in scored & again}
     was, now = (
         {
-            each.key: (each.output, each.message)
+            each.key: each.said
             for each in run.transcripts()
             if (each.key.case, each.key.repeat) in asked
         }

@@ -8,7 +8,7 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -268,6 +268,16 @@ def test_noise_of_a_server_is_kept_and_said_where_cases_flip(project: Path, serv
 
 
 def test_a_self_test_asks_in_other_numbers(project: Path, server: FaultServer):
+    numbers = iter(range(10**6))
+    plain = server.model
+
+    def with_ids(body: Mapping[str, Any]) -> dict[str, Any]:
+        message = plain(body)
+        # As vLLM does, which makes an id for each call.
+        message["tool_calls"][0]["id"] = f"call-{next(numbers)}"
+        return message
+
+    server.model = with_ids
     found = run_self_test("ask", f"openai:cand@{server.url}", out=project / "aa")
 
     assert {0} == {noise.text.differing for noise in found.noises}
