@@ -3,6 +3,7 @@ A stand-in for vLLM that takes what vLLM 0.33 takes and answers by `generate` of
 """
 
 import sys
+from dataclasses import dataclass
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
@@ -36,6 +37,8 @@ class LLM:
 
     opened: dict[str, Any]
     sampled: list[SamplingParams]
+    stopped: list[str]
+    adapters: list[Any]
 
     def __init__(
         self,
@@ -49,21 +52,35 @@ class LLM:
         from transformers import AutoModelForCausalLM
 
         LLM.opened = {"dtype": dtype, "trust_remote_code": trust_remote_code, **engine}
-        LLM.sampled = []
+        LLM.sampled, LLM.stopped, LLM.adapters = [], [], []
         self.model = AutoModelForCausalLM.from_pretrained(model)
         self.model_config = SimpleNamespace(max_model_len=512)
-        self.llm_engine = SimpleNamespace(model_config=self.model_config)
+        layer = SimpleNamespace(attn_backend=SimpleNamespace(get_name=lambda: "CPU_ATTN"))
+        layers = SimpleNamespace(static_forward_context={"layers.0.attn": layer})
+        self.llm_engine = SimpleNamespace(
+            model_config=self.model_config,
+            vllm_config=SimpleNamespace(
+                device_config=SimpleNamespace(device_type="cpu"), compilation_config=layers
+            ),
+            engine_core=SimpleNamespace(shutdown=lambda: LLM.stopped.append(model)),
+        )
 
     def reset_prefix_cache(self) -> bool:
         return True
 
     def generate(
-        self, prompts: list[dict[str, Any]], params: list[SamplingParams], *, use_tqdm: bool
+        self,
+        prompts: list[dict[str, Any]],
+        params: list[SamplingParams],
+        *,
+        use_tqdm: bool,
+        lora_request: Any = None,
     ) -> list[SimpleNamespace]:
         import torch
         from transformers import GenerationConfig
 
         assert not use_tqdm
+        LLM.adapters.append(lora_request)
         outputs = []
         for prompt, each in zip(prompts, params, strict=True):
             LLM.sampled.append(each)
@@ -86,10 +103,29 @@ class LLM:
         return outputs
 
 
+@dataclass
+class LoRARequest:
+    name: str
+    number: int
+    path: str
+
+
 def install(monkeypatch: pytest.MonkeyPatch) -> None:
     """
     Let ``import vllm`` give the stand-in.
     """
-    module = ModuleType("vllm")
-    module.LLM, module.SamplingParams = LLM, SamplingParams  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "vllm", module)
+    for name in ("VLLM_LOGGING_LEVEL", "VLLM_ENABLE_V1_MULTIPROCESSING"):
+        # What the backend sets is put back after the test.
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+    parts: dict[str, dict[str, Any]] = {
+        "vllm": {"LLM": LLM, "SamplingParams": SamplingParams},
+        "vllm.platforms": {"current_platform": SimpleNamespace(device_type="cpu")},
+        "vllm.lora": {},
+        "vllm.lora.request": {"LoRARequest": LoRARequest},
+    }
+    modules = {name: ModuleType(name) for name in parts}
+    for name, module in modules.items():
+        vars(module).update(parts[name])
+        monkeypatch.setitem(sys.modules, name, module)
+    vars(modules["vllm"])["platforms"] = modules["vllm.platforms"]

@@ -89,6 +89,8 @@ class BackendOptions:
     """The environment variable that holds a server's key."""
     request_timeout: float | None = None
     """Seconds that a server has for one answer."""
+    tensor_parallel: int | None = None
+    """Over how many devices vLLM splits the weights."""
     traced: bool = False
     """Whether a server is asked for the token ids of its prompts and answers."""
     progress: bool = False

@@ -17,14 +17,16 @@ def open_backend(text: str, options: BackendOptions) -> Backend:
         CheckpointError, DialectError, TranscriptError: as the backend says.
     """
     reference = parse_reference(text)
-    _check_served(reference, options)
+    _check_options(reference, options)
     opener = SCHEMES.load(reference.scheme)
     with boundary(BackendError, f"{reference} cannot be opened"):
         backend: Backend = opener(reference, options)
         return backend
 
 
-def _check_served(reference: Reference, options: BackendOptions) -> None:
+def _check_options(reference: Reference, options: BackendOptions) -> None:
+    if options.tensor_parallel is not None and reference.scheme != "vllm":
+        raise UsageError(f"--tensor-parallel is for vllm:; drop it for {reference}")
     if reference.scheme in SERVED or reference.scheme in SCHEMES.added():
         return
     for name in ("tokenizer", "concurrency", "api_key_env", "request_timeout"):

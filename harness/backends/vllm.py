@@ -5,10 +5,16 @@ Prompts are rendered and tokenized, and answers read, here, as for every other c
 token ids, so its own chat templates and tool parsers play no part in what is measured. Prefix
 caching is on, so the tools of a suite are computed once. In half precision a greedy answer may
 depend on what else is in its batch; `harness aa` shows how often it does.
+
+Its builds for GPUs and for CPUs do. On one device it runs in this process, without processes of its
+own to wait for or to kill; its log shows errors only, unless VLLM_LOGGING_LEVEL says otherwise.
 """
 
+import json
+import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Self
 
 from harness.backends.base import BackendOptions, Generation, Request
@@ -18,16 +24,21 @@ from harness.checkpoints.chat_template import chat_template, preflight
 from harness.checkpoints.checkpoint import Checkpoint
 from harness.checkpoints.digests import digests
 from harness.checkpoints.loading import load_tokenizer
-from harness.checkpoints.locate import locate
+from harness.checkpoints.locate import ADAPTER_CONFIG, locate
 from harness.checkpoints.reference import Reference
 from harness.dialects.registry import chosen, own_template
 from harness.errors import BackendError, MissingDependencyError, UsageError, boundary
 from harness.transcript import Timing, Transcript
 
-_DEVICE = "cuda"
+_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
+"""The ranks of adapters that vLLM makes room for."""
 
 GROUP = 1024
 """Prompts handed over at once: a killed run loses at most this many answers."""
+
+_open: list[Any] = []
+_closed: list[Any] = []
+# The engines of this process that are in use, and those that wait for them to end.
 
 
 class VllmBackend:
@@ -44,6 +55,8 @@ class VllmBackend:
         stops: Stops,
         dtype: str,
         batch_size: int | None,
+        devices: int = 1,
+        adapter: Any = None,
     ) -> None:
         self._checkpoint = checkpoint
         self._engine = engine
@@ -51,6 +64,12 @@ class VllmBackend:
         self._stops = stops
         self._dtype = dtype
         self._batch_size = batch_size
+        self._devices = devices
+        self._adapter = adapter
+        config = engine.llm_engine.vllm_config
+        self._device = str(config.device_config.device_type)
+        self._attention = _attention(config)
+        _open.append(engine)
 
     @classmethod
     def open(cls, reference: Reference, options: BackendOptions) -> Self:
@@ -61,30 +80,30 @@ class VllmBackend:
             MissingDependencyError: where vLLM is not installed.
             CheckpointError: if it cannot be found, read or trusted, or its template drops tools.
             DialectError: if the dialect is not given and cannot be found from the chat template.
-            UsageError: for an adapter, which has to be merged first, a GGUF file, or a device other
-                than cuda.
+            UsageError: for a GGUF file, or a device that this build of vLLM does not use.
             BackendError: if vLLM cannot serve it.
         """
-        llm = _vllm().LLM
-        # "cuda" is the device in a stored run, which is run again with the same settings.
-        if options.device not in (None, _DEVICE):
-            raise UsageError("vLLM chooses its device by itself; drop --device")
+        vllm = _vllm()
+        device = str(vllm.platforms.current_platform.device_type)
+        # A stored run is run again with the device that it names.
+        if options.device not in (None, device):
+            raise UsageError(f"this build of vLLM runs on {device}; drop --device")
         located = locate(reference, progress=options.progress, notify=options.notify)
         if located.gguf is not None:
             raise UsageError(f"{reference}: vLLM cannot serve GGUF files; drop vllm:")
-        if located.adapter is not None:
-            raise UsageError(
-                f"{reference} is an adapter; merge it into its base (peft's merge_and_unload, then "
-                "save_pretrained) and give that folder, or drop vllm:"
-            )
         tokenizer = load_tokenizer(located)
         spoken = chosen(options.dialect, chat_template(tokenizer), tokenizer)
         preflight(tokenizer, tools=options.declares_tools)
-        options.notify(f"loading {reference} with vLLM")
-        dtype = options.dtype or "bfloat16"
-        batch = {} if options.batch_size is None else {"max_num_seqs": options.batch_size}
+        dtype = options.dtype or ("float32" if device == "cpu" else "bfloat16")
+        devices = options.tensor_parallel or 1
+        options.notify(f"loading {reference} in {dtype} on {device} with vLLM")
+        more: dict[str, Any] = {}
+        if options.batch_size is not None:
+            more["max_num_seqs"] = options.batch_size
+        if located.adapter is not None:
+            more |= {"enable_lora": True, "max_lora_rank": _rank(located.adapter)}
         with boundary(BackendError, f"vLLM cannot serve {reference}"):
-            engine = llm(
+            engine = vllm.LLM(
                 model=str(located.folder),
                 dtype=dtype,
                 enable_prefix_caching=True,
@@ -92,9 +111,19 @@ class VllmBackend:
                 seed=0,
                 # Otherwise the checkpoint's own sampling settings would be used.
                 generation_config="vllm",
-                **batch,
+                tensor_parallel_size=devices,
+                distributed_executor_backend="uni" if devices == 1 else "mp",
+                use_tqdm_on_load=False,
+                # Compiling for a CPU takes longer than a suite.
+                enforce_eager=device == "cpu",
+                **more,
             )
             context = int(engine.llm_engine.model_config.max_model_len)
+            adapter = None
+            if located.adapter is not None:
+                from vllm.lora.request import LoRARequest
+
+                adapter = LoRARequest("adapter", 1, str(located.adapter))
         encoding = PromptEncoding(tokenizer, spoken, context)
         return cls(
             checkpoint=Checkpoint(
@@ -109,6 +138,8 @@ class VllmBackend:
             stops=encoding.stops(_settings(str(located.folder))),
             dtype=dtype,
             batch_size=options.batch_size,
+            devices=devices,
+            adapter=adapter,
         )
 
     @property
@@ -127,15 +158,16 @@ class VllmBackend:
 
     def describe(self) -> Mapping[str, Any]:
         """
-        Return the ``backend`` block of run.json; ``batch`` is the requested size, and vLLM chooses
-        the attention itself.
+        Return the ``backend`` block of run.json; ``batch`` is the requested size, and ``attention``
+        what vLLM chose.
         """
         return {
             "name": "vllm",
             "dtype": self._dtype,
-            "device": _DEVICE,
+            "device": self._device,
             "batch": self._batch_size or "auto",
-            "attention": "vllm",
+            "attention": self._attention,
+            **({} if self._devices == 1 else {"tensor_parallel": self._devices}),
         }
 
     def answer(
@@ -184,9 +216,17 @@ class VllmBackend:
 
     def close(self) -> None:
         """
-        Free the model. The backend must not be used afterwards.
+        Free the model and end vLLM's processes, once no other model of this process is open with
+        vLLM. The backend must not be used afterwards.
         """
+        _open.remove(self._engine)
+        _closed.append(self._engine)
         del self._engine
+        if not _open:
+            # The first engine to end takes along what all of them in a process share.
+            for engine in _closed:
+                engine.llm_engine.engine_core.shutdown()
+            _closed.clear()
         free_memory()
 
     def _generate(self, prompts: Sequence[Prompt], generation: Generation) -> list[Answer]:
@@ -212,6 +252,7 @@ class VllmBackend:
                     for prompt in prompts
                 ],
                 use_tqdm=False,
+                lora_request=self._adapter,
             )
             return [
                 Answer(ids=list(only.token_ids), stopped=only.finish_reason == "stop")
@@ -220,13 +261,34 @@ class VllmBackend:
 
 
 def _vllm() -> Any:
+    # Read when it is imported; what the environment says holds.
+    os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
+    os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
     try:
         import vllm
+        import vllm.platforms
     except ImportError:
         raise MissingDependencyError(
             "vllm: needs vLLM; pip install 'toolcall-harness[vllm]'"
         ) from None
     return vllm
+
+
+def _attention(config: Any) -> str:
+    """
+    Return the names of the attention that the layers use; ``vllm`` where other processes have them.
+    """
+    layers = config.compilation_config.static_forward_context.values()
+    names = {layer.attn_backend.get_name() for layer in layers if hasattr(layer, "attn_backend")}
+    return ", ".join(sorted(names)) or "vllm"
+
+
+def _rank(adapter: Path) -> int:
+    """
+    Return the smallest of vLLM's ranks that has room for an adapter.
+    """
+    rank = int(json.loads((adapter / ADAPTER_CONFIG).read_text(encoding="utf-8"))["r"])
+    return next((size for size in _RANKS if size >= rank), rank)
 
 
 def _seed(generation: Generation, prompt: Prompt) -> int | None:

@@ -178,6 +178,12 @@ def add_asking(command: Parser) -> None:
         help="float32, bfloat16 or float16 (default: bfloat16 on cuda, else float32)",
     )
     command.add_argument(
+        "--tensor-parallel",
+        type=positive,
+        metavar="N",
+        help="how many devices vllm: splits the weights over (default: 1)",
+    )
+    command.add_argument(
         "--max-new-tokens",
         type=positive,
         metavar="N",

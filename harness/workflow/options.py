@@ -52,6 +52,8 @@ class RunOptions:
     """The environment variable that holds a server's key."""
     request_timeout: float | None = None
     """Seconds that a server has for one answer."""
+    tensor_parallel: int | None = None
+    """Over how many devices vLLM splits the weights."""
     preflight: bool = True
     """Whether a server is checked before it is asked."""
     max_new_tokens: int | None = None
@@ -112,6 +114,7 @@ class RunOptions:
             concurrency=self.concurrency,
             api_key_env=self.api_key_env,
             request_timeout=self.request_timeout,
+            tensor_parallel=self.tensor_parallel,
             declares_tools=not suites or any(suite.declare_tools for suite in suites),
             cases=frozenset(case.id for suite in suites for case in suite.cases) or None,
             progress=progress.bar,

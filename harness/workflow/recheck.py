@@ -349,6 +349,7 @@ def _ask(run: StoredRun, cases: set[str], folder: Path, asking: _Asking) -> Stor
         device=record.backend.device,
         dtype=record.backend.dtype,
         batch_size=1,
+        tensor_parallel=record.backend.extra.get("tensor_parallel"),
         preflight=False,
         tokenizer=record.checkpoint.extra.get("tokenizer_of"),
         api_key_env=asking.api_key_env if is_served(record.checkpoint.reference) else None,
