@@ -18,6 +18,7 @@ from harness.cli import (
     completion,
     demo,
     doctor,
+    drift,
     explain,
     finetune,
     gate,
@@ -66,7 +67,7 @@ class Command(Protocol):
 COMMANDS: dict[str, tuple[Command, ...]] = {
     "everyday": (demo, init, run, score, baseline, gate, compare, report, finetune),
     "suites": (suite,),
-    "analysis": (explain, need, aa, latency, stack, comment, doctor, completion),
+    "analysis": (explain, need, drift, aa, latency, stack, comment, doctor, completion),
 }
 """Every command, in the groups and the order of ``harness --help``."""
 
