@@ -355,6 +355,7 @@ def _ask(run: StoredRun, cases: set[str], folder: Path, asking: _Asking) -> Stor
         api_key_env=asking.api_key_env if is_served(record.checkpoint.reference) else None,
         repeats=1 + int(record.columns.repeats.max()),
         tool_names=record.backend.tool_names,
+        arm=record.backend.arm,
     )
     plan = RunPlan(
         project=asking.project,
