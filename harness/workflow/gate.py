@@ -8,12 +8,12 @@ the last one is still small while against the anchor it is not.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Self
 
 from harness.comparison.differences import names_of_fields
-from harness.errors import PolicyError, UsageError
+from harness.errors import PolicyError, StoreError, UsageError
 from harness.gating.decision import Gated, GatedRelease, decide
 from harness.gating.policy import Policy
 from harness.gating.release import Entrant
@@ -268,20 +268,32 @@ def _about_baseline(old: StoredRun, project: Project, today: date) -> Iterator[s
     name = old.folder.name
     if project.baselines_of is not None:
         yield f"{name} is the baseline of {project.baselines_of}"
-    history = baseline_history(old.folder)
-    if not history:
+    accepted = _accepted(old.folder)
+    if not accepted:
         return
-    saved = datetime.fromisoformat(history[-1]["saved"])
+    saved = accepted[-1]
     days = (today - saved.date()).days
     since = sum(
-        datetime.fromisoformat(entry["saved"]) > saved
+        other > saved
         for folder in old.folder.parent.iterdir()
         if folder.is_dir() and folder.name not in (REPLACED, name)
-        for entry in baseline_history(folder)
+        for other in _accepted(folder)
     )
     if days >= _OLD or (since and days):
         others = f", and {count(since, 'other run')} of its suite since" if since else ""
         yield f"{name} was accepted {count(days, 'day')} ago{others}"
+
+
+def _accepted(folder: Path) -> list[datetime]:
+    """
+    Return when the runs of a baseline were accepted; none where that cannot be read, which is
+    nothing to a verdict.
+    """
+    try:
+        saved = [datetime.fromisoformat(each["saved"]) for each in baseline_history(folder)]
+    except (StoreError, ValueError, TypeError):
+        return []
+    return [each if each.tzinfo is not None else each.replace(tzinfo=UTC) for each in saved]
 
 
 def _check_slices(policy: Policy, *runs: StoredRun) -> None:

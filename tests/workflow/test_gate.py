@@ -165,6 +165,18 @@ def test_notes_say_how_old_a_baseline_is_and_what_was_accepted_since(project: Pa
     assert ["shipped was accepted 30 days ago", anchor.format(39)] == notes(30)
 
 
+@pytest.mark.parametrize("name", ["v1", "shipped"])
+@pytest.mark.parametrize("text", ["{", '"saved": 7', "2026-01-01"])
+def test_a_history_that_cannot_be_read_is_nothing_to_a_verdict(project: Path, name: str, text: str):
+    new = made("new", wrong=cases(0, 12))
+    file = project / "baselines" / "ask" / name / "history.jsonl"
+    entry = json.loads(file.read_text("utf-8"))
+    whole = json.dumps({**entry, "saved": text}) if text[0] == "2" else text
+    file.write_text(whole + "\n", "utf-8")
+
+    assert "pass" == harness.gate("shipped", new).verdict.verdict
+
+
 def test_a_candidate_that_is_better_beyond_chance_should_become_the_baseline(project: Path):
     def proposed(wrong: int) -> list[str]:
         new = made(f"new-{wrong}", wrong=cases(0, wrong))
