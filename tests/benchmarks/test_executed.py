@@ -1,5 +1,5 @@
 """
-Executed suites: what a run costs per case, from a hundred cases to ten thousand.
+Executed suites: what a run costs per case, from a hundred cases to ten thousand; a step of GRPO.
 """
 
 from pathlib import Path
@@ -7,7 +7,11 @@ from typing import Any
 
 import pytest
 
+from harness.checkpoints.locate import locate
+from harness.checkpoints.reference import parse_reference
 from harness.cli.main import main
+from harness.suites.files import load_suite
+from harness.workflow.reinforcement import environment_factory, prompts, reward_function
 from tests import agents
 
 
@@ -29,3 +33,38 @@ def test_cost_per_case_with_a_python_function(
 
     benchmark.pedantic(run, rounds=1)
     benchmark.extra_info["ms_per_case"] = 1000 * benchmark.stats.stats.mean / count
+
+
+@pytest.mark.model
+@pytest.mark.filterwarnings("ignore")
+def test_a_short_grpo_run_on_what_the_gate_measures(benchmark: Any, tmp_path: Path):
+    from datasets import Dataset
+    from transformers import AutoTokenizer
+    from trl import GRPOConfig, GRPOTrainer
+    from trl.chat_template_utils import qwen3_template
+
+    folder = str(locate(parse_reference("embedded:smollm2-135m")).folder)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    tokenizer.response_template = qwen3_template  # of Hermes calls, as the embedded model's are
+    suite = load_suite(agents.write_suite(tmp_path))
+    trainer = GRPOTrainer(
+        model=folder,
+        processing_class=tokenizer,
+        reward_funcs=reward_function(suite, suite.cases),
+        train_dataset=Dataset.from_list(prompts(suite.cases)),
+        environment_factory=environment_factory(suite, suite.cases),
+        args=GRPOConfig(
+            output_dir=str(tmp_path / "grpo"),
+            max_steps=1,
+            per_device_train_batch_size=2,
+            num_generations=2,
+            max_completion_length=32,
+            report_to=[],
+            use_cpu=True,
+            save_strategy="no",
+        ),
+    )
+
+    benchmark.pedantic(trainer.train, rounds=1)
+
+    assert any("rewards/correct/mean" in entry for entry in trainer.state.log_history)
