@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from harness.suites.suite import Abstention, Calls, Expectation, Suite
+from harness.suites.outcome import KEYS
+from harness.suites.suite import Abstention, Calls, Case, Expectation, Suite
 
 SAMPLES = 3
 
@@ -74,10 +75,19 @@ def summarize(suite: Suite) -> SuiteSummary:
         counted=sum(case.counts for case in suite.cases),
         proposed=sum(case.proposed for case in suite.cases),
         samples=tuple(
-            (case.id, case.prompt, expected(case.turns[0].expectation))
-            for case in suite.cases[::step][:SAMPLES]
+            (case.id, case.prompt, _wanted(case)) for case in suite.cases[::step][:SAMPLES]
         ),
     )
+
+
+def _wanted(case: Case) -> str:
+    """
+    Return what is expected of a case's first answer, and which outcomes of an executed one.
+    """
+    first = expected(case.turns[0].expectation)
+    asked = case.outcome
+    outcomes = [] if asked is None else [k for k in KEYS if getattr(asked, k) is not None]
+    return ", then ".join(filter(None, [first, " and ".join(outcomes)]))
 
 
 def expected(expectation: Expectation) -> str:

@@ -12,6 +12,7 @@ from harness.errors import SuiteError
 from harness.suites.copies import load_suite_copy
 from harness.suites.files import load_suite
 from harness.suites.suite import Suite
+from harness.suites.summary import summarize
 
 SEARCH = {
     "name": "search",
@@ -182,3 +183,13 @@ def test_a_suite_without_environment_has_no_steps(tmp_path: Path):
 
     assert "max_steps is for suites" in problem(tmp_path, None, plain, max_steps=3)
     assert read(tmp_path, None, plain).cases[0].outcome is None
+
+
+def test_what_an_executed_case_must_come_to_is_summed_up(tmp_path: Path):
+    both = {**CASE, "id": "2", "expect": {"calls": [{"tool": "search"}]}}
+
+    samples = summarize(read(tmp_path, DOCUMENTS, CASE, both)).samples
+
+    assert ["relevant and answer", "search(), then relevant and answer"] == [
+        wanted for _, _, wanted in samples
+    ]
