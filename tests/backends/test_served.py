@@ -486,7 +486,7 @@ def test_a_server_that_never_loads_its_model_is_given_up(
 
 def test_a_server_that_loads_is_not_waited_for_after_an_interrupt(server: FaultServer):
     def loads(request: Asked) -> bool:
-        request.send({}, 503, Retry_After="5")
+        request.send({}, 503, Retry_After="60")
         return True
 
     server.faults.append(loads)
@@ -497,7 +497,7 @@ def test_a_server_that_loads_is_not_waited_for_after_an_interrupt(server: FaultS
     with pytest.raises(KeyboardInterrupt):
         opened(server)
 
-    assert time.monotonic() - began < 4
+    assert time.monotonic() - began < 30
 
 
 # What goes wrong: one fault, one message
