@@ -71,8 +71,12 @@ def vary(suite: Suite, variation: Variation) -> dict[str, Any]:
         raise UsageError(f"{suite.name} is a variant itself; vary {of}, all at once")
     if variation.tools is not None and not suite.declare_tools:
         raise UsageError(f"{suite.name} shows no tools (declare_tools: false); drop --tools")
-    if variation.tools == "renamed" and "environment" in suite.document:
-        raise UsageError(f"{suite.name} names its tools in its environment; drop --tools renamed")
+    if variation.tools in ("renamed", "distractors") and "environment" in suite.document:
+        raise UsageError(
+            f"{suite.name} names its tools in its environment; drop --tools {variation.tools}"
+        )
+    if variation.tools == "shuffled" and all(len(case.tools) < 2 for case in suite.cases):
+        raise UsageError(f"no case of {suite.name} has two tools to shuffle; drop --tools")
     document: Mapping[str, Any] = suite.document
     if variation.tools == "shuffled":
         document = shuffled(document, variation.seed)
