@@ -199,10 +199,9 @@ class ReleaseItem(pytest.Item):
 
     def ask(self, files: Iterable[SuiteFile]) -> None:
         """
-        Set which suites are gated together. Whoever asks for gates means this one.
+        Set which suites are gated together.
         """
         self.files = tuple(files)
-        self.extra_keyword_matches.add(GATE)
 
     def setup(self) -> None:
         """

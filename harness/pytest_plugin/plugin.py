@@ -212,12 +212,12 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> SuiteFile 
     return SuiteFile.from_parent(parent, path=file_path, nodeid=name)
 
 
-@pytest.hookimpl(tryfirst=True)
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(
     session: pytest.Session, config: pytest.Config, items: list[pytest.Item]
 ) -> None:
     """
-    Gate several suites together: one release item instead of a gate for each.
+    Gate several suites together: one release item instead of a gate for each that is selected.
     """
     gates = [item for item in items if isinstance(item, GateItem)]
     if not gates:
