@@ -75,4 +75,8 @@ def _limit(metric: Metric, limit: str) -> str:
 def _tables(key: str, example: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
     for name, settings in example.items():
         yield f"#[{key}.{name}]"
-        yield from (f"#{setting} = {json.dumps(value)}" for setting, value in settings.items())
+        within = {each: value for each, value in settings.items() if isinstance(value, Mapping)}
+        for setting, value in settings.items():
+            if setting not in within:
+                yield f"#{setting} = {json.dumps(value)}"
+        yield from _tables(f"{key}.{name}", within)
