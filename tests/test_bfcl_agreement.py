@@ -31,6 +31,7 @@ from harness.backends.replay import read_transcripts
 from harness.dialects.registry import dialect
 from harness.importers.writing.convert import import_suite
 from harness.scoring.breakdowns import second_calls
+from harness.scoring.columns import Columns
 from harness.scoring.metrics import Counts, measure
 from harness.scoring.results import SECOND_CALL_KINDS, CaseResult
 from harness.scoring.score import judge
@@ -285,7 +286,7 @@ def _second_calls(suite: Suite) -> Iterator[list[Any]]:
         results = [row.result for row in judged(suite, model)]
         rate = measure(results)["second_call_rate"]
         assert isinstance(rate, Counts)
-        kinds = second_calls(results)
+        kinds = second_calls(Columns(results))
         share = f"{rate.hits / rate.eligible:.2%}"
         yield [
             model,

@@ -30,7 +30,7 @@ def add_parser(commands: Commands) -> None:
     """
     Declare the options of the command.
     """
-    purpose = "measure what a serving stack costs: raw completions against chat"
+    purpose = "measure what a serving stack costs: raw against chat"
     command = add_command(commands, "stack", run, purpose)
     add_suite(command)
     add_checkpoint(command)

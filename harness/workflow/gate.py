@@ -145,7 +145,8 @@ def runs_in(given: Sequence[str], project: Project) -> list[StoredRun]:
     found: list[StoredRun] = []
     for text in given:
         folder = Path(text)
-        within = [] if holds_run(folder) or not folder.is_dir() else _held_by(folder)
+        # An empty text is no folder, though its path would be the current one.
+        within = [] if holds_run(folder) or not text.strip() else _held_by(folder)
         found += map(load_run, within) if within else [project.run(text)]
     return found
 
@@ -159,7 +160,8 @@ def belongs_to_release(suites: Sequence[str], policy: Policy) -> bool:
 
 
 def _held_by(folder: Path) -> list[Path]:
-    return sorted(each for each in folder.iterdir() if each.is_dir() and holds_run(each))
+    within = folder.iterdir() if folder.is_dir() else ()
+    return sorted(each for each in within if each.is_dir() and holds_run(each))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -125,7 +125,7 @@ def test_what_would_block_is_decided_again_as_it_was_run(scheme: str, model: Pat
     )
     new = run(f"{scheme}:{other}", "new")
 
-    found = gate("shipped", new)
+    found = gate("shipped", new, recheck=True)
 
     assert "regressed" == found.verdict.verdict
     assert "decided again at batch size 1: 5 flips" in found.verdict.notes[0]
