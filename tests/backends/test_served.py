@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -697,6 +698,14 @@ FAULTS: dict[str, tuple[Any, str]] = {
         "gave the answer to another request",
     ),
 }
+
+
+def test_the_id_of_a_request_is_a_uuid_as_some_servers_take_no_other(server: FaultServer):
+    answers(opened(server), asked(2))
+
+    sent = [headers["X-Request-Id"] for _, _, headers in server.seen]
+    assert {4} == {UUID(id_).version for id_ in sent}
+    assert len(sent) == len(set(sent))
 
 
 @pytest.mark.parametrize("name", FAULTS)

@@ -14,6 +14,7 @@ import random
 import re
 import ssl
 import time
+import uuid
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -125,7 +126,6 @@ class Client:
         self._timeout = timeout
         self._notify = notify
         self._library = _library()
-        self._sent = 0
         self._waits = False
         self._pending: set[Future[Reply]] = set()
         self.unanswered: set[str] = set()
@@ -352,9 +352,8 @@ class Client:
             _AgainError: for a failure that may pass; RequestError for one that will not.
         """
         http, place = self._library, _place(url)
-        self._sent += 1
         # A server that passes it on shows that its answer is ours.
-        mark = f"{_MARK}{id(self):x}-{self._sent}"
+        mark = _MARK + str(uuid.uuid4())[len(_MARK) :]
         headers = {"Accept-Encoding": "identity", "X-Request-Id": mark}
         if content is not None:
             headers["Content-Type"] = "application/json"
@@ -585,4 +584,5 @@ def _retry_after(text: str | None) -> float | None:
         return None
 
 
-_MARK = "toolcall-harness-"
+_MARK = "746f6f6c-6361-4c6c-"
+# How each of our requests begins its id: a UUID, as llama-cpp-python's server refuses any other.
