@@ -1173,10 +1173,19 @@ def test_a_raw_prompt_is_sent_as_token_ids(server: FaultServer, tiny_model: Path
     assert backend.checkpoint.weights is None
 
 
-def test_a_server_that_takes_no_token_ids_gets_text(server: FaultServer, tiny_model: Path):
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [
+        (400, "prompt must be a string"),
+        (500, "2 validation errors: {'loc': ('prompt',), 'msg': 'Input should be a valid string'}"),
+    ],
+)
+def test_a_server_that_takes_no_token_ids_gets_text(
+    server: FaultServer, tiny_model: Path, status: int, said: str
+):
     def only_text(request: Asked) -> bool:
         if request.body is not None and isinstance(request.body["prompt"], list):
-            request.send({"error": "prompt must be a string"}, 400)
+            request.send({"error": {"message": said}}, status)
             return True
         return False
 

@@ -97,7 +97,8 @@ class CompletionsBackend(ServedBackend):
         try:
             super()._settle(options)
         except RequestError as exc:
-            if exc.status not in REFUSED:
+            # llama-cpp-python's server says with 500 what others say with 422.
+            if exc.status not in REFUSED and "Input should be a valid string" not in str(exc):
                 raise
             self._as_ids = False
             super()._settle(options)
