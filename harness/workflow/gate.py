@@ -281,7 +281,7 @@ def _about_baseline(old: StoredRun, project: Project, today: date) -> Iterator[s
         if folder.is_dir() and folder.name not in (REPLACED, name)
         for other in _accepted(folder)
     )
-    if days >= _OLD or (since and days):
+    if days >= _OLD or (since and days > 0):
         others = f", and {count(since, 'other run')} of its suite since" if since else ""
         yield f"{name} was accepted {count(days, 'day')} ago{others}"
 
