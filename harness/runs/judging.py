@@ -73,13 +73,14 @@ def judged_lines(
     for process, here in started:
         try:
             error = here.recv()
-        except EOFError:
+            part_of_text = b"" if error is not None else here.recv_bytes()
+        except (EOFError, OSError):
             process.join()
             raise StoreError(
                 f"a process that judged ended by itself ({process.exitcode}); use fewer --workers"
             ) from None
         if error is not None:
             raise error
-        text += (b",\n" if text else b"") + here.recv_bytes()
+        text += (b",\n" if text else b"") + part_of_text
         process.join()
     return CaseLines.read(text)

@@ -2,6 +2,7 @@
 Judging in several processes: the same lines, and the same errors.
 """
 
+import os
 from dataclasses import replace
 
 import pytest
@@ -95,3 +96,10 @@ def test_equal_answers_to_equal_cases_are_judged_once(monkeypatch: pytest.Monkey
     monkeypatch.undo()
     alone = [score.judge([one], answers, dialect("hermes")) for one in equal]
     assert results == [result for some in alone for result in some]
+
+
+def test_a_process_that_is_killed_while_it_answers_is_an_error(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(judging.Connection, "send_bytes", lambda *_: os._exit(9))
+
+    with pytest.raises(StoreError, match="ended by itself"):
+        judged_lines(CASES, ANSWERS, dialect("hermes"), workers=2)
