@@ -127,8 +127,12 @@ def gate_release(
         verdict = suites[suite].verdict
         assert verdict is not None
         # What was decided again, or could be, was noted on the suite's own verdict.
-        notes = [note for note in each.last.verdict.notes if note not in verdict.notes]
-        verdict = replace(verdict, notes=(*notes, *verdict.notes))
+        notes = [*each.last.verdict.notes]
+        if each.anchored is not None:
+            notes += (f"against the anchor: {note}" for note in each.anchored.verdict.notes)
+        known = {*verdict.notes, *(f"against the anchor: {note}" for note in verdict.notes)}
+        added = [note for note in notes if note not in known]
+        verdict = replace(verdict, notes=(*added, *verdict.notes))
         gated[suite] = replace(each.last, verdict=verdict)
         suites[suite] = replace(suites[suite], verdict=verdict)
     return GatedRelease(release=replace(release, suites=suites), suites=gated)

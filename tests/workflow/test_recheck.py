@@ -17,7 +17,7 @@ from harness.runs.baselines import save_baseline
 from harness.runs.store import StoredRun, load_run
 from harness.transcript import Key
 from harness.workflow import run as workflow
-from harness.workflow.gate import gate
+from harness.workflow.gate import gate, gate_release
 from harness.workflow.options import Progress, RunOptions
 from harness.workflow.project import open_project
 
@@ -423,3 +423,25 @@ def test_the_command_rechecks_if_told_to(project: Path, capsys: pytest.CaptureFi
     out, err = capsys.readouterr()
     assert "10 of 10 were not confirmed" in " ".join(out.split())
     assert "to be decided again at batch size 1" in err
+
+
+def test_a_release_says_of_both_baselines_what_was_decided_again(project: Path):
+    checkpoint(project, "first")
+    pinned = [
+        "baseline",
+        "save",
+        str(run("first").folder),
+        "--name",
+        "pinned",
+        "--reason",
+        "a test",
+    ]
+    assert 0 == main(pinned)
+    checkpoint(project, "new", wrong_batched=cases(0, 10))
+    found = gate_release([run("new")], "shipped", anchor="pinned", recheck=True)
+
+    assert "pass" == found.release.verdict
+    notes = found.suites["ask"].verdict.notes
+    again = "decided again at batch size 1: 10 flips"
+    assert 1 == sum(note.startswith(again) for note in notes)
+    assert 1 == sum(note.startswith(f"against the anchor: {again}") for note in notes)
