@@ -58,10 +58,10 @@ def share(suites: Mapping[str, tuple[Policy, Comparison]]) -> dict[str, Shares]:
             # Metrics of executed cases are not there where there are none.
             paired = comparison.rates.get(name)
             if paired is not None and paired.pairs:
-                if limit.margin:
-                    margins.setdefault(name, {})[suite] = paired
-                else:
+                if not limit.margin:
                     zero[suite, name] = paired
+                elif len(suites) > 1:
+                    margins.setdefault(name, {})[suite] = paired
         for tag, of_tag in policy.slices.items():
             for name in of_tag:
                 if (paired := of_slice(comparison, tag, name)).pairs:
@@ -69,15 +69,16 @@ def share(suites: Mapping[str, tuple[Policy, Comparison]]) -> dict[str, Shares]:
     alpha = min((policy.alpha for policy, _ in suites.values()), default=0.05)
     adjusted = {name: _adjusted(of_suites, alpha) for name, of_suites in margins.items()}
     of_slices = _adjusted(slices, alpha)
-    rises = [Rise.of(paired) for paired in zero.values()]
-    chance = {key for key, stays in zip(zero, beyond_all(rises, alpha), strict=True) if not stays}
+    chance: set[tuple[str, str]] = set()
+    if len(zero) > 1:  # One by itself is judged by its own rule.
+        rises = [Rise.of(paired) for paired in zero.values()]
+        stay = beyond_all(rises, alpha)
+        chance = {key for key, stays in zip(zero, stay, strict=True) if not stays}
     return {
         suite: Shares(
             suites=len(suites),
             margins={
-                name: of_suites[suite]
-                for name, of_suites in adjusted.items()
-                if suite in of_suites and len(suites) > 1
+                name: of_suites[suite] for name, of_suites in adjusted.items() if suite in of_suites
             },
             slices={key[1:]: p for key, p in of_slices.items() if key[0] == suite},
             of_slices=len(slices),
