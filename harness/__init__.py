@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from harness.suites.files import load_suite as load_suite
     from harness.workflow.baseline import save_baseline as save_baseline
     from harness.workflow.compare import compare as compare
+    from harness.workflow.finetune import check_training_rows as check_training_rows
     from harness.workflow.finetune import finetune as finetune
     from harness.workflow.gate import gate as gate
     from harness.workflow.gate import gate_release as gate_release
@@ -50,6 +51,7 @@ _HOME = {
     "RunOptions": "harness.workflow.options",
     "ToolCalls": "harness.pytest_plugin.assertions",
     "absent": "harness.constraints.constraint",
+    "check_training_rows": "harness.workflow.finetune",
     "close_to": "harness.constraints.constraint",
     "compare": "harness.workflow.compare",
     "contains_all": "harness.constraints.constraint",

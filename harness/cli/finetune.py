@@ -3,18 +3,22 @@
 """
 
 import argparse
+import os
 import shlex
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.cli.options import add_command, add_quiet, add_root, path, positive
-from harness.cli.output import table
+from harness.cli.output import coloured, no_workflow_commands, table
 from harness.cli.parser import Commands
 from harness.cli.progress import watching
-from harness.errors import ExitCode
+from harness.errors import ExitCode, UsageError
+from harness.reports.escape import line
 
 if TYPE_CHECKING:
     from harness.finetuning import Finetuned
+    from harness.finetuning.check import CheckedRows
 
 
 def add_parser(commands: Commands) -> None:
@@ -50,9 +54,14 @@ def add_parser(commands: Commands) -> None:
     command.add_argument(
         "--out",
         type=path,
-        required=True,
         metavar="DIR",
         help="the folder to write the checkpoint to",
+    )
+    command.add_argument(
+        "--check",
+        action="store_true",
+        help="train nothing: show what would be learned of three rows, and list what is wrong with "
+        "the rows; exit 1 if anything is",
     )
     add_root(command)
     command.add_argument(
@@ -111,7 +120,7 @@ def run(arguments: argparse.Namespace) -> int:
     Train a checkpoint and print its losses.
     """
     from harness.finetuning.recipe import LORA_RANK, Recipe
-    from harness.workflow.finetune import finetune
+    from harness.workflow.finetune import check_training_rows, finetune
     from harness.workflow.project import open_project
 
     project = open_project(arguments.root)
@@ -126,6 +135,20 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.lora or arguments.lora_rank:
         given["lora_rank"] = arguments.lora_rank or LORA_RANK
     recipe = Recipe(**{name: value for name, value in given.items() if value is not None})
+    if arguments.check:
+        with watching("checking", quiet=arguments.quiet) as progress:
+            checked = check_training_rows(
+                project=project,
+                base=arguments.base,
+                suite=arguments.suite,
+                train=arguments.train,
+                valid=arguments.valid,
+                recipe=recipe,
+                progress=progress,
+            )
+        return _show_checked(checked)
+    if arguments.out is None:
+        raise UsageError("say where the result goes: --out DIR")
     with watching("fine-tuning", quiet=arguments.quiet) as progress:
         trained = finetune(
             project=project,
@@ -146,6 +169,28 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"warning: {trained.warning}")
     print(f"next: {_next_command(trained.folder, arguments)}")
     return ExitCode.PASS
+
+
+def _show_checked(checked: "CheckedRows") -> int:
+    """
+    Print what would be learned and what is wrong with the rows; exit 1 if anything is.
+    """
+    from harness.reports.learned import facts, spelled
+
+    colour = coloured(sys.stdout.isatty(), os.environ)
+    with no_workflow_commands():
+        for text in spelled(checked, colour=colour):
+            print(text, end="\n\n")
+    head = ["", "training rows", "validation rows", "turns of the suite"]
+    cells = [[each.name, each.train, each.valid, each.expected] for each in checked.kinds]
+    table(head, cells)
+    print()
+    for fact in facts(checked):
+        print(line(fact))
+    for finding in checked.findings:
+        print(line(str(finding)))
+    print(f"{len(checked.findings) or 'no'} finding{'' if len(checked.findings) == 1 else 's'}")
+    return ExitCode.REGRESSED if checked.findings else ExitCode.PASS
 
 
 def _losses(trained: "Finetuned") -> list[list[Any]]:

@@ -85,12 +85,7 @@ def encode_rows(
         TrainingError: if a row is longer than *max_length* tokens, or what the assistant writes in
             it cannot be told from the rest or does not end in a stop token.
     """
-    if not tokenizer.is_fast:
-        raise TrainingError(
-            f"the tokenizer of {tokenizer.name_or_path} has no fast version, so the assistant's "
-            "tokens cannot be told from the rest"
-        )
-    each = [_encode(tokenizer, row) for row in rows]
+    each = [encode_row(tokenizer, row) for row in rows]
     split = [row.source for row, made in zip(rows, each, strict=True) if len(made) > 1]
     if split:
         notify(
@@ -118,7 +113,18 @@ def _named(sources: Sequence[str]) -> str:
     return ", ".join(sources[:3]) + (f" and {len(sources) - 3} more" if len(sources) > 3 else "")
 
 
-def _encode(tokenizer: Any, row: Row) -> list[Encoded]:
+def encode_row(tokenizer: Any, row: Row) -> list[Encoded]:
+    """
+    Return one row as the sequences that it becomes, as `encode_rows` does.
+
+    Raises:
+        TrainingError: as `encode_rows`, but for its length.
+    """
+    if not tokenizer.is_fast:
+        raise TrainingError(
+            f"the tokenizer of {tokenizer.name_or_path} has no fast version, so the assistant's "
+            "tokens cannot be told from the rest"
+        )
     turns = _learned_turns(row)
     whole = _sequence(tokenizer, row, turns)
     if whole is not None:

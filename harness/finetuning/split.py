@@ -104,14 +104,21 @@ def _by_kind(rows: Sequence[Row]) -> dict[str, dict[tuple[str, ...], list[int]]]
     return dict(sorted(kinds.items()))
 
 
-def _kind(rows: Iterable[Row]) -> str:
+def kinds_of(row: Row) -> frozenset[str]:
+    """
+    Return the tools that a row teaches to call, or `NO_CALL` alone.
+    """
     called = {
         call.name
-        for row in rows
         for index, message in enumerate(row.messages)
         if index not in row.history
         for call in message.tool_calls
     }
+    return frozenset(called or {NO_CALL})
+
+
+def _kind(rows: Iterable[Row]) -> str:
+    called = {kind for row in rows for kind in kinds_of(row)} - {NO_CALL}
     return " + ".join(sorted(called)) or NO_CALL
 
 

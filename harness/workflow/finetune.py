@@ -21,16 +21,13 @@ from harness.finetuning import (
     check_installed,
     discard,
     finished,
-    read_rows,
     recipe_digest,
-    split_off,
 )
 from harness.finetuning import finetune as train_checkpoint
-from harness.provenance import date_today
-from harness.suites.files import load_suite
-from harness.workflow.declarations import declarations_of
+from harness.finetuning.check import CheckedRows, check_rows
 from harness.workflow.options import Progress
-from harness.workflow.project import Project, open_project
+from harness.workflow.project import Project
+from harness.workflow.training_data import training_data
 
 
 def finetune(
@@ -77,17 +74,22 @@ def finetune(
         "push_to_hub": push_to_hub,
         "notify": progress.notify,
     }
-    if suite is not None:
-        folder = (project or open_project()).suite(suite)
-        arguments |= _suite_rows(folder, train, valid, today or date_today())
-    elif train is not None:
-        arguments |= {"train": read_rows(train), "valid": valid and read_rows(valid)}
-    else:
-        raise UsageError("say what to train on: --suite SUITE, or --train FILE")
-    if arguments["valid"] is None:
-        kept, taken, split = split_off(arguments["train"], seed=recipe.seed)
-        progress.notify(f"no validation rows given: {split}")
-        arguments |= {"train": kept, "valid": taken, "split": split}
+    data = training_data(
+        project=project,
+        suite=suite,
+        train=train,
+        valid=valid,
+        seed=recipe.seed,
+        today=today,
+        notify=progress.notify,
+    )
+    arguments |= {
+        "train": data.train,
+        "valid": data.valid,
+        "split": data.split,
+        "heldout_prompts": data.heldout_prompts,
+        "asked": data.asked,
+    }
     if out is None:
         return _train_once(arguments)
     if not reuse:
@@ -100,27 +102,39 @@ def finetune(
         return train_checkpoint(out=out, **arguments)
 
 
-def _suite_rows(
-    folder: Path, train: Path | None, valid: Path | None, today: date
-) -> dict[str, Any]:
+def check_training_rows(
+    *,
+    base: str,
+    project: Project | None = None,
+    suite: str | None = None,
+    train: Path | None = None,
+    valid: Path | None = None,
+    recipe: Recipe | None = None,
+    progress: Progress | None = None,
+    today: date | None = None,
+) -> CheckedRows:
     """
-    Return a suite's rows, or those of the files given, and what the suite will ask.
+    Return what `finetune` would train *base* on, and all that is wrong with it; train nothing.
+
+    Raises:
+        UsageError: if it is not clear what to train on.
+        HarnessError: if a suite, file or base cannot be read.
     """
-    suite = load_suite(folder, today=today)
-    defaults: dict[str, Any] = {
-        "tools": suite.tools,
-        "system": suite.system,
-        "system_role": suite.system_role,
-        "declare_tools": suite.declare_tools,
-    }
-    if valid is None and (folder / "valid.jsonl").is_file():
-        valid = folder / "valid.jsonl"
-    return {
-        "train": read_rows(train or folder / "train.jsonl", **defaults),
-        "valid": valid and read_rows(valid, **defaults),
-        "heldout_prompts": {case.prompt for case in suite.cases},
-        "asked": declarations_of(suite),
-    }
+    progress, recipe = progress or Progress(), recipe or Recipe()
+    data = training_data(
+        project=project, suite=suite, train=train, valid=valid, seed=recipe.seed, today=today
+    )
+    located = locate(parse_reference(base), progress=progress.bar, notify=progress.notify)
+    return check_rows(
+        load_tokenizer(located),
+        train=data.train,
+        valid=data.valid,
+        recipe=recipe,
+        heldout_prompts=data.heldout_prompts,
+        asked=data.asked,
+        expected=data.expected,
+        split=data.split,
+    )
 
 
 def _train_once(arguments: Mapping[str, Any]) -> Finetuned:

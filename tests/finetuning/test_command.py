@@ -171,3 +171,42 @@ def test_a_missing_package_is_said_before_anything_is_shown_or_loaded(
     assert f"needs {package}, which is not installed" in said
     assert f'pip install "toolcall-harness[{flag.removeprefix("--")}]"' in said
     assert not (project / "made").exists()
+
+
+def test_rows_are_checked_without_training(
+    project: Path, base: Path, capsys: pytest.CaptureFixture[str]
+):
+    command = ["finetune", "--check", "--suite", "find", "--base", str(base)]
+
+    assert 0 == main([*command, "--max-length", "2048"])
+    said = capsys.readouterr().out
+    assert "‹s›‹e›‹a›‹r›‹c›‹h›" in said
+    assert "\x1b" not in said
+    assert "stop token: '<|im_end|>' is learned in 6 of 6 rows" in said
+    assert said.endswith("no findings\n")
+
+    rows = project / "suites" / "find" / "train.jsonl"
+    rows.write_text(rows.read_text() + row("the harbour"))
+    assert 1 == main([*command, "--max-length", "2048"])
+    said = capsys.readouterr().out
+    assert "train.jsonl:5: leak: its prompt is a case of the suite: 'find the harbour'" in said
+    assert said.endswith("\n1 finding\n")
+    assert not (project / "made").exists()
+
+
+def test_what_is_learned_is_coloured_where_colour_is_asked_for(
+    project: Path, base: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    main(["finetune", "--check", "--suite", "find", "--base", str(base)])
+
+    said = capsys.readouterr().out
+    assert "\x1b[4;32me\x1b[0m\x1b[32ma\x1b[0m" in said
+    assert "‹" not in said
+
+
+def test_a_training_without_a_folder_for_its_result_is_refused(
+    project: Path, base: Path, capsys: pytest.CaptureFixture[str]
+):
+    assert 2 == main(["finetune", "--suite", "find", "--base", str(base)])
+    assert "--out DIR" in capsys.readouterr().err
