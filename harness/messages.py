@@ -18,6 +18,9 @@ ROLES = ("system", "developer", "user", "assistant", "tool")
 REASONING_KEYS = ("reasoning_content", "reasoning", "thinking")
 """The names under which servers and chat templates know an assistant's thinking."""
 
+LEARNED_KEYS = ("weight", "train", "trainable")
+"""Keys of a message that say whether it is learned: 0 or false, 1 or true."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tool:
@@ -251,6 +254,25 @@ def to_chat(messages: Sequence[Message]) -> list[dict[str, Any]]:
     Return a whole conversation in the Hugging Face chat format.
     """
     return [message.to_chat() for message in messages]
+
+
+def learned(message: Mapping[str, Any]) -> bool | None:
+    """
+    Return whether a chat message is marked as learned or as history; None where it is not marked.
+
+    Raises:
+        ValueError: for a mark other than 0, 1, false and true, or marks that contradict each other.
+    """
+    found = {key: message[key] for key in LEARNED_KEYS if message.get(key) is not None}
+    for key, value in found.items():
+        if not isinstance(value, bool | int | float) or value not in (0, 1):
+            raise ValueError(
+                f"{key} {value!r} of a message is not 0 or 1; weights between are not supported"
+            )
+    marks = {bool(value) for value in found.values()}
+    if len(marks) > 1:
+        raise ValueError(f"{' and '.join(found)} of a message contradict each other")
+    return marks.pop() if marks else None
 
 
 def _reasoning(message: Mapping[str, Any]) -> str | None:

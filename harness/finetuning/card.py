@@ -1,5 +1,5 @@
 """
-The record of how a checkpoint was trained: training.json, README.md, loss.png.
+The record of how a checkpoint was trained: training.json, README.md, curves.png.
 """
 
 import json
@@ -8,12 +8,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from harness.finetuning.curves import training_panels, write_picture
 from harness.finetuning.declarations import DECLARATIONS
 from harness.finetuning.recipe import Recipe
 from harness.finetuning.result import TRAINING, Finetuned
 from harness.finetuning.split import Split
 
-PICTURE = "loss.png"
+PICTURE = "curves.png"
 
 
 def training_document(
@@ -49,11 +50,12 @@ def training_document(
     }
 
 
-def write_card(folder: Path, document: Mapping[str, Any], example: str) -> None:
+def write_card(folder: Path, result: Finetuned, document: Mapping[str, Any], example: str) -> None:
     """
-    Write the card and the numbers into *folder*, training.json last.
+    Write the card, the curves and the numbers into *folder*, training.json last.
     """
-    draw_losses(folder / PICTURE, document)
+    panels = training_panels(result)
+    write_picture(folder / PICTURE, panels, title=document["base"], kept=result.kept_epoch)
     (folder / "README.md").write_text(card(document, example), encoding="utf-8")
     text = json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
     (folder / TRAINING).write_text(text, encoding="utf-8")
@@ -144,25 +146,3 @@ def _validated(data: Mapping[str, Any]) -> str:
     """
     stored = data["split"]
     return f"{data['valid_rows']} rows" if stored is None else str(Split.from_json(stored))
-
-
-def draw_losses(file: Path, document: Mapping[str, Any]) -> None:
-    """
-    Draw training and validation loss by epoch.
-    """
-    # Not pyplot: its state is global and may hold a user's own figures and backend.
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    losses = document["losses"]
-    epochs = [loss["epoch"] for loss in losses]
-    figure = Figure(figsize=(7, 4), dpi=120, layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
-    for name, label in (("train", "training"), ("valid", "validation")):
-        axes.plot(epochs, [loss[name] for loss in losses], marker="o", label=label)
-    axes.axvline(document["kept_epoch"], color="grey", linestyle=":", label="kept")
-    axes.set(xlabel="epoch", ylabel="loss", title=document["base"], xticks=epochs)
-    axes.set_ylim(bottom=0)
-    axes.legend()
-    figure.savefig(file)

@@ -136,7 +136,7 @@ def finetune(
     )
     with quiet(), boundary(TrainingError, f"the result cannot be written to {out}"):
         _save(trainer, tokenizer, located, [*train_rows, *validation_rows], recipe, work / "result")
-        write_card(work / "result", document, example)
+        write_card(work / "result", result, document, example)
         _publish(work / "result", out)
     if push_to_hub is not None:
         push(out, push_to_hub, notify)

@@ -9,7 +9,7 @@ Every message of the assistant is learned except those marked ``"weight": 0`` (O
 follows the last learned message is left out.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,12 +18,9 @@ from harness.canonical import digest
 from harness.diagnostics import Problem, raise_problems
 from harness.documents import read_document
 from harness.errors import SuiteError, TrainingError
-from harness.messages import Message, Tool, to_chat
+from harness.messages import Message, Tool, learned, to_chat
 
 _KEYS = frozenset({"id", "messages", "tags", "tools"})
-
-LEARNED_KEYS = ("weight", "train", "trainable")
-"""Keys of a message that say whether it is learned: 0 or false, 1 or true."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,25 +113,6 @@ def _row(value: Any, tools: Sequence[Tool], source: str) -> Row:
         source=source,
         history=frozenset(index for index in history if index < len(messages)),
     )
-
-
-def learned(message: Mapping[str, Any]) -> bool | None:
-    """
-    Return whether a chat message is marked as learned or as history; None where it is not marked.
-
-    Raises:
-        ValueError: for a mark other than 0, 1, false and true, or marks that contradict each other.
-    """
-    found = {key: message[key] for key in LEARNED_KEYS if message.get(key) is not None}
-    for key, value in found.items():
-        if not isinstance(value, bool | int | float) or value not in (0, 1):
-            raise ValueError(
-                f"{key} {value!r} of a message is not 0 or 1; weights between are not supported"
-            )
-    marks = {bool(value) for value in found.values()}
-    if len(marks) > 1:
-        raise ValueError(f"{' and '.join(found)} of a message contradict each other")
-    return marks.pop() if marks else None
 
 
 def _completed(row: Row, system: str | None, system_role: str, declare_tools: bool) -> Row:

@@ -60,7 +60,7 @@ def test_a_candidate_is_trained_told_of_and_run(
     assert "\r" not in said.err, "a bar where there is no terminal"
     recipe = json.loads((project / "made" / "training.json").read_text("utf-8"))["recipe"]
     assert (2, 3, "best") == (recipe["epochs"], recipe["seed"], recipe["keep"])
-    assert (project / "made" / "loss.png").read_bytes().startswith(b"\x89PNG")
+    assert (project / "made" / "curves.png").read_bytes().startswith(b"\x89PNG")
 
     assert 0 == main(["run", "find", "--checkpoint", "made", "--out", "run", "--quiet"])
     assert "hermes" == load_run(project / "run").record.checkpoint.dialect

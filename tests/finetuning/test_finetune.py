@@ -215,7 +215,7 @@ def test_the_card_says_base_data_seed_recipe_and_versions(trained, base):
 def test_the_loss_is_drawn(trained):
     result, _ = trained
 
-    assert (result.folder / "loss.png").read_bytes().startswith(b"\x89PNG")
+    assert (result.folder / "curves.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_a_finished_fine_tune_is_read_back(trained):

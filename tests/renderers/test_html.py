@@ -287,7 +287,7 @@ def test_a_training_shows_its_curves(gate_report: Report, tmp_path: Any):
 
     source = render(replace(gate_report, runs=(gate_report.old, new)))
 
-    assert 'aria-label="Training and validation loss by epoch"' in source
+    assert 'aria-label="Training by epoch"' in source
     assert "the weights are those after epoch 2" in source
 
 

@@ -21,10 +21,9 @@ from harness.dialects.reading import marked
 from harness.dialects.registry import dialect
 from harness.dialects.registry import names as dialects
 from harness.documents import decode_json
-from harness.finetuning.rows import LEARNED_KEYS, learned
 from harness.importers.base import ImportedCase
 from harness.importers.readers.rows import Row
-from harness.messages import REASONING_KEYS, Message, Tool, ToolCall
+from harness.messages import LEARNED_KEYS, REASONING_KEYS, Message, Tool, ToolCall, learned
 
 _MESSAGE_KEYS = ("role", "content", "tool_calls", "name", "tool_call_id", *REASONING_KEYS)
 

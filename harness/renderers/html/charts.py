@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from math import ceil
 from typing import Any
 
+from harness.finetuning.curves import HEIGHT, Inks, training_panels
+from harness.finetuning.curves import draw as draw_panels
 from harness.finetuning.result import Finetuned
 from harness.gating.policy import allowed_change
 from harness.gating.verdict import MetricVerdict
@@ -180,26 +182,17 @@ def slices(rows: Sequence[tuple[str, Sequence[float | None]]]) -> str:
     return _drawn(draw, 0.5 + 0.45 * len(rows), "Accuracy of each tag", texts)
 
 
-def losses(training: Finetuned) -> str:
+def training(trained: Finetuned) -> str:
     """
-    Return a chart of training and validation loss by epoch.
+    Return a chart of the losses by epoch, and of what was measured of each.
     """
-    epochs = [loss.epoch for loss in training.losses]
+    panels = training_panels(trained)
 
     def draw(figure: Any) -> None:
-        axes = figure.add_subplot()
-        for name, colour, values in (
-            ("training", PALETTE[0], [loss.train for loss in training.losses]),
-            ("validation", PALETTE[1], [loss.valid for loss in training.losses]),
-        ):
-            axes.plot(epochs, values, color=colour, marker="o", markersize=4, label=name)
-        axes.axvline(training.kept_epoch, color=MUTED, linestyle=":", label="kept")
-        axes.set(xlabel="epoch", ylabel="loss")
-        axes.xaxis.get_major_locator().set_params(integer=True)
-        axes.set_ylim(bottom=0)
-        axes.legend(frameon=False, labelcolor=INK)
+        inks = Inks(curves=PALETTE, text=INK, aside=MUTED)
+        draw_panels(figure, panels, kept=trained.kept_epoch, inks=inks)
 
-    return _drawn(draw, 2.7, "Training and validation loss by epoch")
+    return _drawn(draw, len(panels) * HEIGHT, "Training by epoch")
 
 
 def _drawn(

@@ -178,7 +178,7 @@ def training(report: Report) -> Iterator[Figure | Paragraph]:
         if run.training is not None and run.training.digest not in shown:
             shown.add(run.training.digest)
             yield Figure(
-                svg=charts.losses(run.training),
+                svg=charts.training(run.training),
                 caption=f"{plural(len(run.training.losses), 'epoch')}, "
                 f"{run.training.seconds:,.0f} seconds; the weights are those after epoch "
                 f"{run.training.kept_epoch}.",
