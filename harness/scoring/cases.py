@@ -27,7 +27,7 @@ from harness.scoring.tool_schema import violations
 from harness.suites.suite import Abstention, Calls, Case, ExpectedCall, Turn
 from harness.transcript import Transcript
 
-SCORER_VERSION = 5
+SCORER_VERSION = 6
 """Incremented whenever the same text may be judged differently: stored runs are then judged
 again."""
 

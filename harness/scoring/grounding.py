@@ -47,8 +47,10 @@ def _facts(text: str) -> Iterator[Token]:
 
 
 def _supported(fact: Token, known: Iterable[Token], whole: str) -> bool:
-    if fact.kind == "identifier":
-        return re.search(rf"(?<!\w){re.escape(str(fact.value))}(?!\w)", whole) is not None
+    if fact.kind == "identifier" and re.search(
+        rf"(?<!\w){re.escape(str(fact.value))}(?!\w)", whole
+    ):
+        return True
     return any(same(fact, token) or _part_of(fact, token) for token in known)
 
 

@@ -46,7 +46,7 @@ def test_numbers_are_read_with_their_signs_and_points(text: str, expected: list[
     [
         ("HR-204 and COVID-19", ["hr-204", "covid-19"]),
         ("v2.1, A4, 2024-Q3", ["v2.1", "a4", "2024-q3"]),
-        ("call 555-0134 or +49 30 901820", ["555-0134", "+49 30 901820"]),
+        ("call 555-0134 or +49 30 901820", ["5550134", "+4930901820"]),
         (
             "ada@mail.example, https://x.example/a?b=1.",
             ["ada@mail.example", "https://x.example/a?b=1"],
@@ -57,6 +57,67 @@ def test_numbers_are_read_with_their_signs_and_points(text: str, expected: list[
 )
 def test_letters_and_digits_that_belong_together_are_one_identifier(text: str, expected: list[str]):
     assert [("identifier", value) for value in expected] == facts(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["07700 900733", "07700900733", "07700-900-733", "(07700) 900733", "0770 090 0733"]
+)
+def test_a_phone_number_is_its_digits_however_they_are_grouped(text: str):
+    assert [("identifier", "07700900733")] == facts(f"Ring {text}, please.")
+
+
+@pytest.mark.parametrize("text", ["room 012 from 9", "in 0.5 or 1 000 000", "at 007 30 times"])
+def test_numbers_beside_each_other_are_not_one_phone_number(text: str):
+    assert {"number"} == {kind for kind, _ in facts(text)}
+
+
+@pytest.mark.parametrize(
+    "text", ["10 o'clock", "10 o’clock", "ten o'clock", "10 oclock", "10 O'Clock"]
+)
+@pytest.mark.parametrize("other", ["10:00", "22:00", "10 pm", "10am", "10"])
+def test_an_hour_by_the_clock_is_of_either_half_of_the_day(text: str, other: str):
+    (hour,) = tokens(text)
+
+    assert same(hour, tokens(other)[0])
+    assert same(tokens(other)[0], hour)
+
+
+@pytest.mark.parametrize(
+    ("text", "other"),
+    [
+        ("10 o'clock", "10:30"),
+        ("10 o'clock", "11:00"),
+        ("10 o'clock", "34"),
+        ("10 o'clock pm", "10:00"),
+    ],
+)
+def test_another_hour_is_not_the_hour_by_the_clock(text: str, other: str):
+    (hour,) = tokens(text)
+
+    assert not same(hour, tokens(other)[0])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "No one knows.",
+        "no-one knows",
+        "the new one, please",
+        "one's own",
+        "one must ask",
+        "one another",
+    ],
+)
+def test_the_pronoun_one_is_no_number(text: str):
+    assert [] == facts(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["one day", "You get one.", "One may be carried over.", "the one-day trip", "one of them"],
+)
+def test_one_that_counts_is_a_number(text: str):
+    assert [("number", "1")] == facts(text)
 
 
 @pytest.mark.parametrize("text", ["14:30", "2:30 pm", "2:30 p.m."])

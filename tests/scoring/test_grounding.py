@@ -54,6 +54,35 @@ def test_what_no_source_holds_is_named(text: str, facts: tuple[str, ...]):
     assert facts == unsupported(text, SOURCES)
 
 
+@pytest.mark.parametrize(
+    ("text", "source"),
+    [
+        ("Ring 07700 900733.", "Out of hours: 07700-900733"),
+        ("Ring 0770 090 0733.", "phone 07700900733"),
+        ("At 10 o'clock.", "It opens at 10:00."),
+        ("At ten o'clock.", "It opens at 10 am."),
+        ("At 22:00.", "It closes at ten o'clock."),
+    ],
+)
+def test_phone_numbers_and_hours_are_supported_in_any_spelling(text: str, source: str):
+    assert () == unsupported(text, [source])
+
+
+@pytest.mark.parametrize(
+    ("text", "fact", "source"),
+    [
+        ("Ring 07700 900734.", "07700 900734", "Out of hours: 07700 900733"),
+        ("Ring 07700 900733.", "07700 900733", "7700 people, 900733 pumps"),
+        ("At 10 o'clock.", "10 o'clock", "It opens at 9:00, for 10.5 hours."),
+        ("1 alarm is set.", "1", "No one has set an alarm."),
+    ],
+)
+def test_other_numbers_and_hours_and_the_pronoun_one_support_nothing(
+    text: str, fact: str, source: str
+):
+    assert (fact,) == unsupported(text, [source])
+
+
 def test_a_part_of_an_identifier_supports_nothing():
     assert ("204",) == unsupported("Form 204.", ["Form HR-204."])
     assert ("R-20",) == unsupported("Form R-20.", ["Form HR-204."])
