@@ -13,6 +13,7 @@ a number                     the answer holds this number
 ``contains_all: [..]``       it holds all of them
 ``close_to``, ``tolerance``  it holds a number within the tolerance
 ``same_moment_as: t``        it holds this date, time or both; the year may be left out
+``max_words: n``             the answer has no more words, as white space parts them
 ``pattern``                  a regular expression (ECMA-262) matches somewhere
 ``anyOf``, ``allOf``,        as in JSON Schema, of the above
 ``not``
@@ -35,8 +36,8 @@ from harness.constraints.keywords import exact, finite, json_type
 from harness.constraints.patterns import compile_pattern, matches
 
 KEYWORDS = (
-    *("contains_any", "contains_all", "close_to", "tolerance", "same_moment_as", "pattern"),
-    *("anyOf", "allOf", "not"),
+    *("contains_any", "contains_all", "close_to", "tolerance", "same_moment_as", "max_words"),
+    *("pattern", "anyOf", "allOf", "not"),
 )
 
 
@@ -90,6 +91,9 @@ def _check_keyword(name: str, value: Any, spec: Mapping[str, Any]) -> None:
             check_answer(part)
     elif name == "not":
         check_answer(value)
+    elif name == "max_words":
+        if json_type(value) != "number" or value != int(value) or value < 1:
+            raise ValueError('"max_words" must be a whole number from 1')
     elif name == "pattern":
         if not isinstance(value, str):
             raise ValueError('"pattern" must be text')
@@ -195,6 +199,11 @@ def _is_day(token: Token, day: Sequence[int | None]) -> bool:
     return all(None in (one, two) or one == two for one, two in zip(token.value, day, strict=True))
 
 
+def _max_words(spec: Mapping[str, Any], text: str) -> str | None:
+    most, many = int(spec["max_words"]), len(text.split())
+    return None if many <= most else f"it has {many} words; {most} at most are wanted"
+
+
 def _pattern(spec: Mapping[str, Any], text: str) -> str | None:
     pattern = spec["pattern"]
     return None if matches(pattern, text) else f"it does not match {pattern!r}"
@@ -219,6 +228,7 @@ _CHECKS: Mapping[str, Callable[[Mapping[str, Any], str], str | None]] = {
     "close_to": _close,
     "tolerance": lambda spec, text: None,
     "same_moment_as": _moment,
+    "max_words": _max_words,
     "pattern": _pattern,
     "anyOf": _any_of,
     "allOf": _all_of,

@@ -3,9 +3,9 @@ The reference of an executed case, played: the calls and the text that the case 
 
 Nothing is known here that the case does not say. Of a search the query is the prompt, or what is
 expected of the query, or the title of a relevant document: the first by which one is found; the
-final text is the sentence of that document that meets ``answer``. Of tables the calls are those
-that bring about each change of the goal, in an order in which none is refused; a question is
-answered after the read whose result holds the answer.
+final text is the sentence of that document that meets ``answer``, or a part of it. Of tables the
+calls are those that bring about each change of the goal, in an order in which none is refused; a
+question is answered after the read whose result holds the answer.
 """
 
 import re
@@ -25,6 +25,7 @@ from harness.suites.outcome import Outcome, Row, TableGoal
 from harness.suites.suite import Abstention, Calls, Case, Suite
 
 _SENTENCE = re.compile(r"(?<=[.!?])\s+")
+_CLAUSE = re.compile(r"(?<=[,;:])\s+")
 _SMALL = """
 a an and are at be by can do does for from have how i in is it many me much my of on or our the to
 was we what when where which who why with you your
@@ -136,6 +137,10 @@ def _texts(documents: Sequence[str], answer: Answer | None) -> Iterator[str]:
         for sentence in sentences:
             if answer is None or answer.fault(sentence) is None:
                 yield sentence
+                break
+        for clause in (part for sentence in sentences for part in _CLAUSE.split(sentence)):
+            if answer is not None and answer.fault(clause) is None:
+                yield clause
                 break
         if answer is not None and answer.fault(document) is None:
             yield document

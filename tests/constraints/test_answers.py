@@ -41,6 +41,8 @@ from harness.constraints.answers import check_answer, holds, make_answer
         ({"anyOf": [25, "none"]}, "There are some.", False),
         ({"allOf": [25, {"not": "hours"}]}, "25 days", True),
         ({"allOf": [25, {"not": "hours"}]}, "25 hours", False),
+        ({"contains_any": [25], "max_words": 3}, "You get\n25.", True),
+        ({"contains_any": [25], "max_words": 3}, "You get 25 days.", False),
     ],
 )
 def test_an_answer_is_searched_for_numbers_and_whole_words(spec: Any, text: str, met: bool):
@@ -54,6 +56,7 @@ def test_an_answer_is_searched_for_numbers_and_whole_words(spec: Any, text: str,
     [
         *(True, None, [], {}, "", "?!", float("nan")),
         {"contains": ["x"]},
+        *({"max_words": 0}, {"max_words": 2.5}, {"max_words": "3"}, {"max_words": True}),
         {"contains_any": []},
         {"contains_any": "x"},
         {"contains_all": [{"close_to": 1, "tolerance": 1}]},

@@ -72,6 +72,24 @@ def test_the_others_pass_what_is_worth_nothing(tmp_path: Path):
     assert [] == passed(suite, "repeating")
 
 
+def test_repeating_what_came_back_is_not_an_answer_of_a_few_words(tmp_path: Path):
+    answers = ({"contains_any": [25], "max_words": 8}, {"contains_any": [4], "max_words": 5})
+    brief = [{**case, "answer": answer} for case, answer in zip(agents.CASES, answers, strict=True)]
+    suite = load_suite(agents.write_suite(tmp_path, brief))
+
+    assert [] == passed(suite, "first-tool")
+    assert ["leave", "lunch"] == reached(suite)
+
+
+def test_the_oracle_says_a_part_of_a_sentence_that_is_too_long(tmp_path: Path):
+    text = "Whoever parks here pays at the gate: it is 30 euros a month, or 400 a year, in cash."
+    case = {"id": "parking", "prompt": "What does parking cost?", "relevant": {"parking": 1}}
+    brief = [{**case, "answer": {"contains_any": ["30 euros"], "max_words": 8}}]
+    corpus = [{"id": "parking", "title": "Parking", "text": text}]
+
+    assert ["parking"] == reached(load_suite(agents.write_suite(tmp_path, brief, corpus=corpus)))
+
+
 def tool(name: str, /, *required: str, **properties: Any) -> dict[str, Any]:
     return {
         "name": name,

@@ -15,6 +15,7 @@ import pytest
 
 from harness.suites.files import find_suites, load_suite
 from harness.suites.lint.check import check
+from harness.workflow.audit import audit
 from harness.workflow.options import RunOptions
 from harness.workflow.run import run
 
@@ -75,6 +76,14 @@ def test_its_readme_counts_the_cases_there_are(folder: Path):
     for tag, count in Counter(tag for case in cases for tag in case["tags"]).items():
         assert tag in readme, tag
         assert count >= 15, tag
+
+
+def test_echoing_what_the_search_returns_answers_nothing_of_rag_kb():
+    found = audit(TREE / "suites" / "rag-kb", DAY)
+
+    assert found is not None
+    assert () == found.passed["first-tool"]
+    assert found.cases == len(found.passed["oracle"])
 
 
 def test_the_demo_has_120_cases_of_its_own():
