@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from harness.finetuning.recipe import Recipe as Recipe
     from harness.gating.policy import default_policy as default_policy
     from harness.gating.policy import read_policy as read_policy
+    from harness.gating.verdict import Override as Override
     from harness.messages import tools_from_functions as tools_from_functions
     from harness.pytest_plugin.assertions import ToolCalls as ToolCalls
     from harness.renderers.registry import render as render
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from harness.workflow.score import score as score
 
 _HOME = {
+    "Override": "harness.gating.verdict",
     "Progress": "harness.workflow.options",
     "Recipe": "harness.finetuning.recipe",
     "RunOptions": "harness.workflow.options",

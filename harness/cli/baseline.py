@@ -295,6 +295,8 @@ def run_show(arguments: argparse.Namespace) -> int:
             print()
             reason = entry["reason"] or "no reason"
             print(line(f"saved {entry['saved']} from {entry['from']}: {reason}"))
+            for each in entry.get("overrides", ()):
+                print(line(f"  overridden by {each['by']} on {each['when']}: {each['reason']}"))
         for each in read_accepted(stored.folder):
             until = "" if each.until is None else f" until {each.until}"
             print(line(f"accepted {each.accepted}{until}: {each.case}: {each.reason}"))
@@ -326,7 +328,7 @@ def run_history(arguments: argparse.Namespace) -> int:
             each.checkpoint,
             each.suite_version,
             *(each.spell(name) for name in names),
-            each.reason,
+            each.why,
         ]
         for each in found
     ]

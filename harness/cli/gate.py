@@ -8,13 +8,15 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from harness.cli.forms import add_forms
-from harness.cli.options import add_api_key, add_command, add_detail, add_policy, add_root
+from harness.cli.options import add_api_key, add_command, add_detail, add_policy, add_root, path
 from harness.cli.output import conclude, deliver
 from harness.cli.parser import Commands
 from harness.cli.progress import watching
+from harness.errors import UsageError
 
 if TYPE_CHECKING:
     from harness.gating.decision import Gated, GatedRelease
+    from harness.gating.verdict import Override
     from harness.reports.report import Report
 
 
@@ -67,6 +69,25 @@ def add_parser(commands: Commands) -> None:
     add_api_key(command)
     add_detail(command)
     add_root(command)
+    override = command.add_argument_group(
+        "override",
+        "Let a regression through: the verdict stays, the exit code is 0 instead of 1, and every "
+        "form, the run and the history of a baseline that it becomes say who, when and why.",
+    )
+    override.add_argument("--override", metavar="REASON", help="let it through, and why")
+    override.add_argument("--override-by", metavar="NAME", help="who says so")
+    override.add_argument(
+        "--override-event",
+        type=path,
+        metavar="FILE",
+        help="take both from an event of GitHub: a label was set",
+    )
+    override.add_argument(
+        "--override-label",
+        default="harness-override",
+        metavar="NAME",
+        help="which label, with --override-event (default: %(default)s)",
+    )
     add_forms(command)
 
 
@@ -93,11 +114,29 @@ def run(arguments: argparse.Namespace) -> int:
             "allow": arguments.allow_mismatch,
             "progress": progress,
             "api_key_env": arguments.api_key_env,
+            "override": _override(arguments),
         }
         if belongs_to_release([run.record.suite.name for run in runs], policy):
             gated = gate_release(runs, arguments.baseline, policy, **options)
             return _conclude_release(gated, arguments)
         return _conclude(gate(arguments.baseline, runs[0], policy, **options), arguments)
+
+
+def _override(arguments: argparse.Namespace) -> "Override | None":
+    from harness.gating.verdict import Override
+    from harness.provenance import now
+    from harness.workflow.request import read_override
+
+    reason, by = arguments.override, arguments.override_by
+    if arguments.override_event is not None:
+        if reason is not None or by is not None:
+            raise UsageError("--override-event says who overrides and why; drop the rest, or it")
+        return read_override(arguments.override_event, arguments.override_label)
+    if reason is None and by is None:
+        return None
+    if not (reason or "").strip() or not (by or "").strip():
+        raise UsageError("who overrides the gate, and why? say --override TEXT --override-by NAME")
+    return Override(by=by.strip(), reason=" ".join(reason.split()), when=now())
 
 
 def _conclude(gated: "Gated", arguments: argparse.Namespace) -> int:

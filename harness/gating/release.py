@@ -16,7 +16,15 @@ from harness.errors import ExitCode
 from harness.gating.gate import exit_code, gate, obstacles_to
 from harness.gating.policy import Policy, Tier
 from harness.gating.shares import Shares, share
-from harness.gating.verdict import WORST_FIRST, Reason, Verdict, Word, limit_by_limit
+from harness.gating.verdict import (
+    WORST_FIRST,
+    Override,
+    Reason,
+    Verdict,
+    Word,
+    limit_by_limit,
+    to_json,
+)
 from harness.wording import count, named
 
 
@@ -76,6 +84,8 @@ class Release:
     """The required ones first, and of these the worst."""
     policy: str
     date: date
+    override: Override | None = None
+    """Why it does not block although it would."""
 
     def to_json(self) -> dict[str, Any]:
         """
@@ -100,6 +110,7 @@ class Release:
             },
             "policy": self.policy,
             "date": self.date.isoformat(),
+            "override": to_json(self.override),
         }
 
 
@@ -154,6 +165,7 @@ def explain(release: Release) -> list[str]:
     """
     lines = [
         f"{release.verdict} (exit {int(release.exit)}), {release.policy}: {release.reasons[0]}",
+        *([str(release.override)] if release.override else []),
         f"rule: the worst of the required suites decides, in the order {', '.join(WORST_FIRST)}",
         *release.notes,
     ]

@@ -5,7 +5,7 @@ The verdict of a policy on a comparison, and the rule that decided it.
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import date
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, TypeVar
 
 from harness.comparison.accepted import Accepted
 from harness.comparison.differences import Difference
@@ -85,6 +85,21 @@ class Reason:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Override:
+    """
+    Somebody's decision to let a regression through. The verdict stays what it is.
+    """
+
+    by: str
+    reason: str
+    when: str
+    """ISO 8601."""
+
+    def __str__(self) -> str:
+        return f"overridden by {self.by} on {self.when[:10]}: {self.reason}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
     """
     The verdict of a policy on a comparison, or on two: with the last release and with an anchor.
@@ -120,6 +135,8 @@ class Verdict:
     """The name of the baseline that everything above except verdict and reasons is about."""
     anchor: "Verdict | None" = None
     """The verdict against the pinned baseline alone, if there is one."""
+    override: Override | None = None
+    """Why it does not block although it would."""
 
     def to_json(self) -> dict[str, Any]:
         """
@@ -193,11 +210,47 @@ class Decided(Protocol):
         Why, the deciding one first.
         """
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """
+        What else to know.
+        """
+
+    @property
+    def override(self) -> Override | None:
+        """
+        Why it does not block although it would; None if it is as decided.
+        """
+
+
+_Decided = TypeVar("_Decided", bound=Decided)
+
+
+def overridden(verdict: _Decided, override: Override) -> _Decided:
+    """
+    Return *verdict* with exit code 0 where it would block for a regression, and who said so.
+
+    Nothing else is overridden: where nothing was compared there is nothing to let through, so a
+    release of which another suite is not comparable still blocks, with exit code 3.
+    """
+    if verdict.exit == ExitCode.REGRESSED:
+        left = any(reason.verdict == "not_comparable" for reason in verdict.reasons)
+        exit_code = ExitCode.UNDECIDED if left else ExitCode.PASS
+        changes: dict[str, Any] = {"exit": exit_code, "override": override}
+    else:
+        said = f"nothing to override: {verdict.verdict.replace('_', ' ')}"
+        changes = {"notes": (f"{said} ({override.reason}, {override.by})", *verdict.notes)}
+    replaced: _Decided = replace(verdict, **changes)  # type: ignore[type-var]
+    return replaced
+
 
 def let_through(verdict: Decided) -> str | None:
     """
-    Return a warning if nothing was shown and the policy lets that through; else None.
+    Return a warning if a regression was overridden, or nothing was shown and the policy lets that
+    through; else None.
     """
+    if verdict.override is not None and verdict.exit == ExitCode.PASS:
+        return f"exit 0: {verdict.override}"
     if verdict.verdict != "inconclusive" or verdict.exit != ExitCode.PASS:
         return None
     return 'exit 0: inconclusive only warns here; on_inconclusive = "block" stops it'
@@ -216,6 +269,7 @@ def explain(verdict: Verdict) -> list[str]:
     """
     lines = [
         f"{verdict.verdict} (exit {int(verdict.exit)}), {verdict.policy}: {verdict.reasons[0]}",
+        *([str(verdict.override)] if verdict.override else []),
         f"rule: the worst decides, in the order {', '.join(WORST_FIRST)}",
         _MANY,
     ]
@@ -271,7 +325,7 @@ def to_json(value: Any) -> Any:
         return [to_json(item) for item in value]
     if isinstance(value, Verdict):
         return value.to_json()
-    if isinstance(value, MetricVerdict | Difference | Accepted):
+    if isinstance(value, MetricVerdict | Difference | Accepted | Override):
         return {name: to_json(getattr(value, name)) for name in value.__slots__}
     if isinstance(value, ExitCode):
         return int(value)

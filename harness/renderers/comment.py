@@ -15,13 +15,13 @@ from harness.gating.release import Release
 from harness.gating.verdict import Decided, Word
 from harness.reports import changes, evidence
 from harness.reports import escape as safe
-from harness.reports.blocks import Entry, Listing, Paragraph, Section, Table
+from harness.reports.blocks import Entry, Listing, Paragraph, Section, Table, plain
 from harness.reports.fitted import LIMIT, fitted
 from harness.reports.format import plural
 from harness.reports.release import suites
 from harness.reports.report import Report
 from harness.reports.sections import sections
-from harness.workflow.comment import MARKER
+from harness.workflow.comment import KEPT, MARKER
 
 FIRST = 10
 """How many broken cases are shown unfolded."""
@@ -44,14 +44,19 @@ def render(report: Report, *, limit: int = LIMIT) -> str:
     head = [f"{MARKER} verdict={word} -->"]
     if decided is None:
         return fitted([*head, f"### {safe.prose(safe.cut(report.title))}"], sections(report), limit)
-    head.append(_alert(decided))
+    head += (_alert(decided), *_override(decided))
     return fitted(head, [*_first(report), *_folded(report)], limit)
 
 
 def _alert(decided: Decided) -> str:
-    word = decided.verdict.replace("_", " ")
+    kind = _ALERTS[decided.verdict] if decided.override is None else "WARNING"
     reason = safe.prose(safe.cut(decided.reasons[0].text, changes.REASON))
-    return f"> [!{_ALERTS[decided.verdict]}]\n> **{word}**: {reason}"
+    return f"> [!{kind}]\n> **{changes.word(decided)}**: {reason}"
+
+
+def _override(decided: Decided) -> Iterator[str]:
+    for said in changes.override(decided):
+        yield f"{safe.prose(plain(said.text))} {KEPT}"
 
 
 def _first(report: Report) -> Iterator[Section]:

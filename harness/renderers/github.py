@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from typing import Literal
 
 from harness.errors import ExitCode
+from harness.reports import changes
 from harness.reports import escape as safe
 from harness.reports.blocks import Entry, plain
-from harness.reports.changes import ACCEPTED
 from harness.reports.evidence import broken
 from harness.reports.report import Report
 from harness.reports.stack import outcome
@@ -48,6 +48,8 @@ def outputs(report: Report) -> str:
             f"exit={int(decided.exit)}",
             f"reason={_line(decided.reasons[0].text)}",
         ]
+        if decided.override is not None:
+            lines.append(f"override={_line(str(decided.override))}")
     compared = [part.comparison for part in report.parts if part.comparison is not None]
     if compared:
         rates = [each.rates["accuracy"] for each in compared]
@@ -74,15 +76,16 @@ def _annotations(report: Report) -> Iterator[str]:
         yield _command("notice", "harness", report.title)
     else:
         doubtful: Level = "notice" if decided.verdict == "pass" else "warning"
-        said = f"harness gate: {decided.verdict.replace('_', ' ')}"
-        yield _command("error" if blocked else doubtful, said, decided.reasons[0].text)
+        why = "".join(f"\n{plain(each.text)}" for each in changes.override(decided))
+        said = f"harness gate: {changes.word(decided)}"
+        yield _command("error" if blocked else doubtful, said, decided.reasons[0].text + why)
     compared = [
         (f"{part.new.record.suite.name}: " if report.parts else "", part, part.comparison)
         for part in report.parts or (report,)
         if part.comparison is not None
     ]
     listed = [
-        f"{suite}{each.case} ({ACCEPTED[each.state]}): {each.reason}"
+        f"{suite}{each.case} ({changes.ACCEPTED[each.state]}): {each.reason}"
         for suite, _, comparison in compared
         for each in comparison.accepted
     ]

@@ -17,7 +17,7 @@ from xml.etree.ElementTree import Element, SubElement
 
 from harness.errors import ExitCode
 from harness.gating.release import Release
-from harness.gating.verdict import Verdict
+from harness.gating.verdict import Decided, Verdict
 from harness.reports.conversation import key_of
 from harness.reports.escape import cut, line, xml
 from harness.reports.format import call
@@ -68,7 +68,7 @@ def _release(suite: Element, release: Release) -> None:
     if release.exit != ExitCode.PASS:
         _outcome(tested, "failure", release.verdict, release.reasons[0].text, body)
     else:
-        SubElement(tested, "system-out").text = xml(f"{release.verdict}\n{body}")
+        SubElement(tested, "system-out").text = xml(f"{_passed(release)}\n{body}")
 
 
 def _excuse(report: Report, case: CaseResult, earlier: CaseResult | None) -> str | None:
@@ -138,7 +138,16 @@ def _gate(suite: Element, run: RunView, verdict: Verdict) -> None:
     if verdict.exit != ExitCode.PASS:
         _outcome(tested, "failure", verdict.verdict, verdict.reasons[0].text, reasons)
     else:
-        SubElement(tested, "system-out").text = xml(f"{verdict.verdict}\n{reasons}")
+        SubElement(tested, "system-out").text = xml(f"{_passed(verdict)}\n{reasons}")
+
+
+def _passed(decided: Decided) -> str:
+    """
+    Return the word of a verdict that does not block, and who overrode it if somebody did.
+    """
+    if decided.override is None:
+        return decided.verdict
+    return cut(f"{decided.verdict}\n{decided.override}", _ANSWER)
 
 
 def _outcome(tested: Element, tag: str, kind: str, message: str, body: str) -> None:

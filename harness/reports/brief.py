@@ -69,7 +69,7 @@ def outcome(report: Report) -> str:
     """
     decided = report.release or report.verdict
     if decided is not None:
-        return decided.verdict.replace("_", " ")
+        return changes.word(decided)
     if report.stack is not None:
         return stack.outcome(report.stack)
     if report.comparison is not None:
@@ -99,11 +99,12 @@ def _compared(report: Report, comparison: Comparison) -> Iterator[Section]:
     if verdict is not None:
         decisive = _decisive(verdict)
         first, *further = decisive[:_REASONS]
-        word = verdict.verdict.replace("_", " ")
         head: list[Block] = [
             Paragraph(
-                text=f"{word}: {_shortened(first.text)}", mood=changes.MOODS[verdict.verdict]
+                text=f"{changes.word(verdict)}: {_shortened(first.text)}",
+                mood=changes.MOODS[verdict.verdict],
             ),
+            *changes.override(verdict),
             Points(texts=tuple(_shortened(reason.text) for reason in further)),
             changes.summary(report, comparison)[-1],
         ]
@@ -149,13 +150,13 @@ def _stack(report: Report, cost: StackCost) -> Iterator[Section]:
 
 
 def _release(report: Report, found: Release) -> Iterator[Section]:
-    said, table, further = release.head(found)
+    said, *between, further = release.head(found)
     if isinstance(said, Paragraph):
         said = replace(said, text=_shortened(plain(said.text)))
     points: list[Inline] = []
     if isinstance(further, Points):
         points = [_shortened(plain(text)) for text in further.texts[: _REASONS - 1]]
-    yield Section(title="", blocks=(said, table, Points(texts=tuple(points))))
+    yield Section(title="", blocks=(said, *between, Points(texts=tuple(points))))
     hidden = 0
     for part in report.parts:
         blocked = found.suites[part.new.record.suite.name].word in ("regressed", "still_failing")

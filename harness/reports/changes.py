@@ -12,7 +12,7 @@ from harness.comparison.differences import Effect
 from harness.comparison.paired import PairedRate, PairedValues
 from harness.gating import intervals
 from harness.gating.ranking import told_apart, two_sided
-from harness.gating.verdict import MetricVerdict, Verdict
+from harness.gating.verdict import Decided, MetricVerdict, Verdict
 from harness.reports.blocks import Block, Inline, Mood, Names, Paragraph, Part, Points, Quote, Table
 from harness.reports.escape import cut
 from harness.reports.format import ABSENT, change, plural, title, unit, value
@@ -45,6 +45,24 @@ _EFFECTS: dict[Effect, str] = {
     "latency": "times are not comparable",
     "noted": "",
 }
+
+
+def word(decided: Decided) -> str:
+    """
+    Return a verdict in a word, or two if it was overridden.
+    """
+    said = decided.verdict.replace("_", " ")
+    return said if decided.override is None else f"{said}, overridden"
+
+
+def override(decided: Decided) -> tuple[Paragraph, ...]:
+    """
+    Return who overrode a verdict, when and why; nothing if nobody did.
+    """
+    if decided.override is None:
+        return ()
+    said = cut(str(decided.override), REASON)
+    return (Paragraph(text=f"{said[0].upper()}{said[1:]}", mood="doubtful"),)
 
 
 def margins(comparison: Comparison) -> Table:
@@ -141,10 +159,10 @@ def summary(report: Report, comparison: Comparison) -> tuple[Block, ...]:
             apart = "tells" if told_apart(p) else "does not tell"
             counts += f": the paired test {apart} them apart ({chance(p)})"
         return (Paragraph(text=f"{counts}.", mood="title"), Paragraph(text=names))
-    word = verdict.verdict.replace("_", " ")
     first, *rest = map(str, verdict.reasons)
     return (
-        Paragraph(text=f"{word}: {cut(first, REASON)}", mood=MOODS[verdict.verdict]),
+        Paragraph(text=f"{word(verdict)}: {cut(first, REASON)}", mood=MOODS[verdict.verdict]),
+        *override(verdict),
         Points(
             texts=(
                 *(cut(reason, REASON) for reason in rest),

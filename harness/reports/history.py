@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import StoreError, UsageError, boundary
+from harness.gating.verdict import Override
 from harness.runs.baselines import baseline_history
 from harness.runs.store import HISTORY, StoredRun
 from harness.scoring.metrics import METRICS, RATES
@@ -31,6 +32,16 @@ class Acceptance:
     metrics: Mapping[str, float | None]
     intervals: Mapping[str, Sequence[float]]
     """Low and high of the rates; version 0.1.0 stored none."""
+    overrides: Sequence[Override] = ()
+    """Who let which regression of it through."""
+
+    @property
+    def why(self) -> str | None:
+        """
+        Why it was accepted, and who overrode the gate on it; None if nobody said.
+        """
+        said = ([self.reason] if self.reason else []) + [str(each) for each in self.overrides]
+        return "; ".join(said) or None
 
     def spell(self, name: str) -> str | None:
         """
@@ -143,6 +154,10 @@ def _acceptance(stored: StoredRun, entry: Mapping[str, Any]) -> Acceptance:
             name: (float(low), float(high))
             for name, (low, high) in entry.get("intervals", {}).items()
         },
+        overrides=tuple(
+            Override(by=row["by"], reason=row["reason"], when=row["when"])
+            for row in entry.get("overrides", ())
+        ),
     )
 
 

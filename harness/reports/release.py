@@ -18,13 +18,14 @@ def head(release: Release) -> tuple[Block, ...]:
     """
     Return the verdict in one sentence, the table of suites, and what else speaks for the verdict.
     """
-    word = release.verdict.replace("_", " ")
     first, *rest = release.reasons
     further = [reason for reason in rest if reason.verdict != "pass"]
     return (
         Paragraph(
-            text=f"{word}: {cut(first.text, changes.REASON)}", mood=changes.MOODS[release.verdict]
+            text=f"{changes.word(release)}: {cut(first.text, changes.REASON)}",
+            mood=changes.MOODS[release.verdict],
         ),
+        *changes.override(release),
         suites(release),
         Points(
             texts=(

@@ -17,6 +17,7 @@ from typing import Any
 from harness.canonical import canonical_json, digest_bytes, parse_json
 from harness.errors import StoreError, boundary
 from harness.runs.accepted import ACCEPTED
+from harness.runs.overrides import OVERRIDES, read_overrides
 from harness.runs.store import HISTORY, RUN, SUITE, TRANSCRIPTS, StoredRun, load_run
 from harness.runs.swap import heal, lock_folder, put_back, remove, set_aside
 from harness.runs.verify import verified
@@ -84,7 +85,7 @@ def save_baseline(
         history = _history_text(before)
         if history and not history.endswith("\n"):
             history += "\n"
-        entry = {
+        entry: dict[str, Any] = {
             "saved": saved,
             "from": os.path.relpath(run.folder, baselines.parent),
             "reason": reason,
@@ -98,6 +99,8 @@ def save_baseline(
                 if metric.low is not None
             },
         }
+        if overrides := read_overrides(run.folder):
+            entry["overrides"] = overrides
         with tempfile.TemporaryDirectory(dir=target.parent, prefix=_new(target)) as work:
             fresh = Path(work) / "baseline"
             fresh.mkdir()
@@ -236,12 +239,13 @@ def _retire(folder: Path, target: Path, when: str) -> Path:
 
 def _carry_over(old: Path, new: Path, *, same: bool) -> None:
     """
-    Copy the files in *old* that are not part of a run; what was accepted for it, only where the
-    run is the *same*.
+    Copy the files in *old* that are not part of a run; what was accepted for it or overridden, only
+    where the run is the *same*.
     """
     for path in old.iterdir() if old.is_dir() else ():
         target = new / path.name
-        if path.name in (*_PARTS, HISTORY) or (path.name == ACCEPTED and not same):
+        of_run = path.name in (ACCEPTED, OVERRIDES)
+        if path.name in (*_PARTS, HISTORY) or (of_run and not same):
             continue
         if path.is_dir() and not path.is_symlink():
             shutil.copytree(path, target, symlinks=True)

@@ -14,12 +14,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from harness.errors import UsageError
+from harness.errors import ExitCode, UsageError
 
 MARKER = "<!-- toolcall-harness"
 """How the comment begins, whatever it says."""
 
+KEPT = "<!-- toolcall-harness: kept -->"
+"""How a line ends that stays in the comment whatever it says later: one about an override."""
+
 Done = Literal["created", "updated", "left out"]
+
+_LONGEST = 65_000
+"""GitHub takes 65,536 characters."""
 
 _PASSED = re.compile(re.escape(MARKER) + r" verdict=pass -->")
 _REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
@@ -39,7 +45,8 @@ class Place:
 
 def put_comment(text: str, place: Place, *, only_on_alert: bool = False) -> Done:
     """
-    Make the comment *text* at *place*, or replace the one that is there.
+    Make the comment *text* at *place*, or replace the one that is there, but for its lines that are
+    kept.
 
     With *only_on_alert*, a pass makes no comment; one that is there is updated all the same, so
     that no old alarm stays.
@@ -56,6 +63,7 @@ def put_comment(text: str, place: Place, *, only_on_alert: bool = False) -> Done
     listed = _gh(f"{base}/{place.number}/comments", "--paginate", "--jq", ".[] | {id, body}")
     ours = [row for row in map(json.loads, listed.splitlines()) if _is_ours(row)]
     if ours:
+        text = _with_kept(text, ours[0]["body"])
         _gh(f"{base}/comments/{int(ours[0]['id'])}", "--method", "PATCH", sent={"body": text})
         return "updated"
     if only_on_alert and _PASSED.match(text):
@@ -75,27 +83,44 @@ def put_checks(verdict: dict[str, Any], repository: str, commit: str) -> list[st
         UsageError: if ``gh`` is missing or fails.
     """
     found = verdict.get("suites") or {"gate": verdict}
+    override = verdict.get("override")
+    said_first = [f"overridden by {override['by']}: {override['reason']}"] if override else []
     for name, each in found.items():
         advisory = each.get("tier") == "advisory"
         said = {
             "name": f"harness: {name}",
             "head_sha": commit,
             "status": "completed",
-            "conclusion": "neutral" if advisory else _conclusion(each),
+            "conclusion": "neutral" if advisory else _conclusion(each, overridden=bool(override)),
             "output": {
                 "title": str(each["verdict"]).replace("_", " "),
-                "summary": "\n".join(f"- {reason}" for reason in each["reasons"])[:60_000],
+                "summary": "\n".join(f"- {reason}" for reason in [*said_first, *each["reasons"]])[
+                    :60_000
+                ],
             },
         }
         _gh(f"repos/{repository}/check-runs", "--method", "POST", sent=said)
     return [f"harness: {name}" for name in found]
 
 
-def _conclusion(each: dict[str, Any]) -> str:
+def _conclusion(each: dict[str, Any], *, overridden: bool) -> str:
     if each["verdict"] == "pass":
         return "success"
+    if overridden and each.get("exit") == ExitCode.REGRESSED:
+        return "neutral"
     # A suite without a run has no exit code of its own.
     return "neutral" if each.get("exit", 3) == 0 else "failure"
+
+
+def _with_kept(text: str, before: str) -> str:
+    """
+    Return *text* and the kept lines of the comment as it was *before*, the last ones that fit.
+    """
+    now = text.splitlines()
+    kept = [line for line in before.splitlines() if line.endswith(KEPT) and line not in now]
+    while kept and len(text) + sum(len(line) + 2 for line in kept) > _LONGEST:
+        del kept[0]
+    return "".join([text, *(f"\n{line}\n" for line in kept)])
 
 
 def _is_ours(row: Any) -> bool:

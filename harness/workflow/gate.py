@@ -18,8 +18,10 @@ from harness.gating.decision import Gated, GatedRelease, decide
 from harness.gating.policy import Policy
 from harness.gating.release import Entrant
 from harness.gating.release import gate_release as judge_release
+from harness.gating.verdict import Override, Verdict, overridden
 from harness.provenance import date_today
 from harness.runs.baselines import REPLACED, baseline_history
+from harness.runs.overrides import add_override
 from harness.runs.store import StoredRun, load_run
 from harness.wording import count, suggest
 from harness.workflow.compare import compare
@@ -40,6 +42,7 @@ def gate(
     today: date | None = None,
     progress: Progress | None = None,
     api_key_env: str | None = None,
+    override: Override | None = None,
 ) -> Gated:
     """
     Gate the run *new* against the baseline *old*, and against an anchor if one is named.
@@ -56,7 +59,8 @@ def gate(
     made before are used, and a note says which cases could be decided again. If it is false,
     nothing is decided again.
     Runs that differ in a field in *allow* are compared all the same. The verdict bears the date
-    *today* (default: today's).
+    *today* (default: today's). *override* lets a regression through: the verdict stays, its exit
+    code becomes 0, and the folder of *new* has it noted in ``overrides.jsonl``.
 
     Raises:
         StoreError: if a run or baseline is missing: a gate without its anchor never passes.
@@ -65,9 +69,13 @@ def gate(
     """
     asked = _Asked.of(policy, project, anchor, recheck, allow, today, progress, api_key_env)
     held = asked.held(old, new)
-    if held.anchored is None:
-        return held.last
-    return replace(held.last, verdict=held.last.verdict.with_anchor(held.anchored.verdict))
+    verdict = held.last.verdict
+    if held.anchored is not None:
+        verdict = verdict.with_anchor(held.anchored.verdict)
+    if override is not None:
+        verdict = overridden(verdict, override)
+        _note_override(verdict, held.last)
+    return replace(held.last, verdict=verdict)
 
 
 def gate_release(
@@ -82,11 +90,13 @@ def gate_release(
     today: date | None = None,
     progress: Progress | None = None,
     api_key_env: str | None = None,
+    override: Override | None = None,
 ) -> GatedRelease:
     """
     Gate one run of each of several suites against the baselines of one name: one verdict.
 
     The parameters are those of `gate`. What would block in one suite is decided again by itself.
+    *override* is about the release; the verdicts on its suites stay as they are.
 
     Raises:
         UsageError: if no run is given, or two of one suite.
@@ -135,7 +145,30 @@ def gate_release(
         verdict = replace(verdict, notes=(*added, *verdict.notes))
         gated[suite] = replace(each.last, verdict=verdict)
         suites[suite] = replace(suites[suite], verdict=verdict)
-    return GatedRelease(release=replace(release, suites=suites), suites=gated)
+    release = replace(release, suites=suites)
+    if override is not None:
+        release = overridden(release, override)
+        for of_suite in gated.values():
+            _note_override(replace(of_suite.verdict, override=release.override), of_suite)
+    return GatedRelease(release=release, suites=gated)
+
+
+def _note_override(verdict: Verdict, gated: Gated) -> None:
+    """
+    Note in the candidate's folder that a verdict on it was overridden, if it was and it blocked.
+    """
+    override = verdict.override
+    if override is None or verdict.verdict not in ("regressed", "still_failing"):
+        return
+    add_override(
+        gated.new.folder,
+        by=override.by,
+        reason=override.reason,
+        when=override.when,
+        verdict=verdict.verdict,
+        because=verdict.reasons[0].text,
+        baseline=gated.old.folder.name,
+    )
 
 
 def runs_in(given: Sequence[str], project: Project) -> list[StoredRun]:

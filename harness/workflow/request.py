@@ -1,5 +1,6 @@
 """
-What somebody asks for on a pull request: accepting a candidate, or single changes of it.
+What somebody asks for on a pull request: accepting a candidate, or single changes of it, or
+letting a regression through.
 
 A label asks for the whole run, a comment for what it says::
 
@@ -19,8 +20,12 @@ from typing import Any
 
 from harness.canonical import parse_json
 from harness.errors import UsageError, boundary
+from harness.gating.verdict import Override
+from harness.provenance import now
 
 LABEL = "accept-baseline"
+OVERRIDE = "harness-override"
+"""The label that lets a regression through, unless a workflow names another one."""
 
 _ASKED = re.compile(
     r"/harness\s+accept(?P<cases>(?:\s+(?!until\b)[^\s:]+)*)(?:\s+until\s+(?P<until>\S+?))?"
@@ -53,6 +58,32 @@ def read_request(path: Path) -> Request:
         event = parse_json(path.read_text("utf-8"))
     with boundary(UsageError, f"{path}: not an event of a label or a comment of GitHub"):
         return _label(event) if "label" in event else _comment(event)
+
+
+def read_override(path: Path, label: str = OVERRIDE) -> Override:
+    """
+    Return the override that the event in the file *path* asks for: *label* was set, by somebody, on
+    a pull request.
+
+    It is the event of a workflow, or the row of GitHub's list of a pull request's events, with or
+    without ``pull_request``. (https://docs.github.com/rest/issues/events)
+
+    Raises:
+        UsageError: if it cannot be read, or is not about *label* being set.
+    """
+    with boundary(UsageError, f"{path}: cannot be read"):
+        event = parse_json(path.read_text("utf-8"))
+    with boundary(UsageError, f"{path}: not an event of a label of GitHub"):
+        done, name = event.get("event") or event["action"], str(event["label"]["name"])
+        if done != "labeled" or name != label:
+            raise UsageError(f"the label {name!r} was {done}; {label!r} overrides the gate")
+        pull = event.get("pull_request") or {}
+        title = " ".join(str(pull.get("title") or "").split())
+        of = f" on #{pull['number']}" if "number" in pull else ""
+        who = event.get("actor") or event["sender"]
+        when = event.get("created_at") or pull.get("updated_at") or now()
+        reason = f"{title} (label {label}{of})" if title else f"label {label}{of}"
+        return Override(by=str(who["login"]), reason=reason, when=str(when))
 
 
 def _label(event: Mapping[str, Any]) -> Request:

@@ -13,7 +13,7 @@ from harness.cli.main import main
 from harness.errors import UsageError
 from harness.renderers.comment import render
 from harness.testing.reports import REPORTS, hostile_reports
-from harness.workflow.comment import MARKER, Place, put_comment
+from harness.workflow.comment import KEPT, MARKER, Place, put_comment
 
 GH = """\
 #!{python}
@@ -84,6 +84,27 @@ def test_there_is_one_comment_and_it_is_updated(pull: Pull):
     assert ["Looks good\nto me", PASS] == pull.bodies
 
 
+def test_what_was_overridden_stays_in_the_comment(pull: Pull):
+    said = f"Overridden by ann on 2026-11-30: agreed {KEPT}"
+    put_comment(f"{ALERT}\n\n{said}\n", PLACE)
+    put_comment(PASS, PLACE)
+    put_comment(ALERT, PLACE)
+
+    assert f"{ALERT}\n{said}\n" == pull.bodies[-1]
+    put_comment(f"{PASS}\n\n{said}\n", PLACE)
+    assert 1 == pull.bodies[-1].count(said)
+
+
+def test_what_is_kept_leaves_room_for_what_is_new(pull: Pull):
+    lines = [f"Overridden {number}: {'x' * 20_000} {KEPT}" for number in range(3)]
+    put_comment("\n".join([ALERT, *lines]), PLACE)
+    put_comment(f"{PASS}{'y' * 30_000}", PLACE)
+
+    assert 65_536 > len(pull.bodies[-1])
+    assert "Overridden 2" in pull.bodies[-1]
+    assert "Overridden 1" not in pull.bodies[-1]
+
+
 def test_only_on_alert_a_pass_makes_none_but_takes_an_old_alarm_back(pull: Pull):
     assert "left out" == put_comment(PASS, PLACE, only_on_alert=True)
     assert 1 == len(pull.bodies)
@@ -141,6 +162,16 @@ def test_each_suite_has_a_check_of_its_own(
         "harness: aside": "neutral",
     } == {check["name"]: check["conclusion"] for check in checks}
     assert {"abc"} == {check["head_sha"] for check in checks}
+
+    override = {"by": "ann", "reason": "agreed", "when": "2026-11-30T14:00:00Z"}
+    Path("v.json").write_text(json.dumps({**verdict, "exit": 0, "override": override}))
+    assert 0 == main(asked)
+    last = [sent for path, sent in pull.state["calls"] if path.endswith("check-runs")][5:]
+    checked = {check["name"].removeprefix("harness: "): check for check in last}
+    assert ["success", "neutral", "failure"] == [
+        checked[name]["conclusion"] for name in ("good", "bad", "gone")
+    ]
+    assert "- overridden by ann: agreed\n- because" == checked["bad"]["output"]["summary"]
 
 
 def test_without_a_pull_request_the_comment_is_printed(

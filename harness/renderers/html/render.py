@@ -17,9 +17,9 @@ from markupsafe import Markup, escape
 from harness.renderers.html import page
 from harness.renderers.html.case_data import embedded_cases
 from harness.renderers.html.svg import SERIES
+from harness.reports import changes
 from harness.reports import escape as safe
 from harness.reports.blocks import Block, Inline, Quote, parts, plain
-from harness.reports.changes import MOODS, REASON, summary
 from harness.reports.release import head
 from harness.reports.report import Report
 
@@ -36,7 +36,9 @@ def render(report: Report) -> str:
         .render(
             title=safe.line(safe.cut(report.title)),
             verdict=decided,
-            mood=MOODS[decided.verdict] if decided else "title",
+            word=changes.word(decided) if decided else "",
+            override=changes.override(decided) if decided else (),
+            mood=changes.MOODS[decided.verdict] if decided else "title",
             # Of a release the table of suites comes first, and then what else speaks for it.
             reasons=decided.reasons[1:] if decided and not report.release else (),
             notes=decided.notes if decided and not report.release else (),
@@ -58,10 +60,11 @@ def render(report: Report) -> str:
 
 def _summary(report: Report) -> tuple[Block, ...]:
     if report.release is not None:
-        return head(report.release)[1:]
+        # The page shows the sentence and the override in its own way.
+        return head(report.release)[1 + (report.release.override is not None) :]
     if report.comparison is None:
         return ()
-    blocks = summary(report, report.comparison)
+    blocks = changes.summary(report, report.comparison)
     # The page shows the verdict in its own way.
     return blocks if report.verdict is None else blocks[-1:]
 
@@ -92,7 +95,7 @@ def _environment() -> Environment:
     environment.filters["inline"] = inline
     environment.filters["plain"] = lambda text: safe.line(plain(text))
     environment.filters["harmless"] = lambda text: safe.line(safe.cut(text))
-    environment.filters["reason"] = lambda text: safe.line(safe.cut(text, REASON))
+    environment.filters["reason"] = lambda text: safe.line(safe.cut(text, changes.REASON))
     environment.filters["kind"] = lambda item: type(item).__name__
     return environment
 
