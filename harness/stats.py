@@ -8,8 +8,9 @@ n paired answers *broken* were right before and are wrong now, *fixed* the rever
 
 import math
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain, repeat
 from statistics import NormalDist
 
 _NORMAL = NormalDist()
@@ -141,26 +142,29 @@ def design_effect(sums: Sequence[int], sizes: Sequence[int], changed: int) -> fl
     return max(1.0, (m * (n - 1) * spread) / ((m - 1) * n * n * independent))
 
 
-def intraclass(units: Sequence[Sequence[float]]) -> float:
+def intraclass(units: Mapping[Sequence[float], int]) -> float:
     """
     Return the correlation of values within their units; 0 where nothing can be estimated.
 
-    (MSB - MSW) / (MSB + (a - 1) MSW) of the one-way analysis of variance, a the size of a unit
-    adjusted for unequal sizes; Donner 1986, Int Stat Rev 54:67.
+    *units* is how many units have these values: few differ. (MSB - MSW) / (MSB + (a - 1) MSW) of
+    the one-way analysis of variance, a the size of a unit adjusted for unequal sizes; Donner 1986,
+    Int Stat Rev 54:67.
     """
-    n, m = sum(map(len, units)), len(units)
+    m = sum(units.values())
+    n = sum(many * len(unit) for unit, many in units.items())
     if not 1 < m < n:
         return 0.0
-    # fsum rounds once, so that the order of units cannot change a digit.
-    mean = math.fsum(value for unit in units for value in unit) / n
-    means = [math.fsum(unit) / len(unit) for unit in units]
-    between = math.fsum(
-        len(unit) * (own - mean) ** 2 for unit, own in zip(units, means, strict=True)
-    ) / (m - 1)
-    within = math.fsum(
-        (value - own) ** 2 for unit, own in zip(units, means, strict=True) for value in unit
-    ) / (n - m)
-    size = (n - sum(len(unit) ** 2 for unit in units) / n) / (m - 1)
+
+    def total(of: Callable[[Sequence[float]], Iterable[float]]) -> float:
+        # fsum rounds once, so that the order of units cannot change a digit.
+        every = (repeat(value, many) for unit, many in units.items() for value in of(unit))
+        return math.fsum(chain.from_iterable(every))
+
+    mean = total(lambda unit: unit) / n
+    means = {unit: math.fsum(unit) / len(unit) for unit in units}
+    between = total(lambda unit: [len(unit) * (means[unit] - mean) ** 2]) / (m - 1)
+    within = total(lambda unit: [(value - means[unit]) ** 2 for value in unit]) / (n - m)
+    size = (n - sum(many * len(unit) ** 2 for unit, many in units.items()) / n) / (m - 1)
     spread = between + (size - 1) * within
     return (between - within) / spread if spread > 1e-12 else 0.0
 

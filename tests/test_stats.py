@@ -471,10 +471,10 @@ def test_correlation_within_units_by_hand():
     Means 1, 0.5 and 0 of units of two: between 2 * 0.5 / 2 = 0.5, within 0.5 / 3; (1/2 - 1/6) /
     (1/2 + 1/6) = 1/2.
     """
-    assert 0.5 == pytest.approx(intraclass([[1, 1], [1, 0], [0, 0]]))
-    assert 1 == intraclass([[1, 1], [0, 0]])
-    assert 0 == intraclass([[1, 1], [1, 1]])
-    assert 0 == intraclass([[1], [0]])
+    assert 0.5 == pytest.approx(intraclass({(1, 1): 1, (1, 0): 1, (0, 0): 1}))
+    assert 1 == intraclass({(1, 1): 1, (0, 0): 1})
+    assert 0 == intraclass({(1, 1): 2})
+    assert 0 == intraclass({(1,): 1, (0,): 1})
 
 
 def test_a_studentised_loss_by_hand():

@@ -6,7 +6,7 @@ neighbours.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, overload
 
 from harness.scoring.columns import objects
@@ -112,9 +112,10 @@ class Units(Sequence[Unit]):
         """
         return Units(names=self.names[flags], groups=self.groups[flags], counts=self.counts[flags])
 
-    def summed(self, keys: Sequence[object], names: "Objects") -> "Units":
+    def summed(self, keys: Sequence[object], names: "Objects") -> "tuple[Units, Ints]":
         """
-        Return one unit for each of *keys*, in the order they first come; *names* are the units'.
+        Return one unit for each of *keys*, in the order they first come, and the place among these
+        of each unit here; *names* are the units'.
         """
         import numpy as np
 
@@ -124,7 +125,7 @@ class Units(Sequence[Unit]):
         np.add.at(counts, codes, self.counts)
         last = np.zeros(len(places), dtype=np.int64)
         last[codes] = np.arange(len(codes))
-        return Units(names=names[last], groups=self.groups[last], counts=counts)
+        return Units(names=names[last], groups=self.groups[last], counts=counts), codes
 
     def __len__(self) -> int:
         return len(self.names)
@@ -179,6 +180,8 @@ class PairedRate:
     """One for each case: its repeats and, where the metric counts turns, its turns."""
     groups: Units
     """The same pairs, one unit for each group; a case without a group is its own."""
+    places: "Ints" = field(compare=False, repr=False)
+    """The place of each case's group in `groups`."""
 
     @property
     def old(self) -> float | None:
@@ -282,16 +285,25 @@ def paired_rate(answers: Units) -> PairedRate:
     """
     Return what `rate_of` does of columns.
     """
+    import numpy as np
+
     cases = answers
     names = cases.names.tolist()
     if len(set(names)) < len(names):
-        cases = answers.summed(names, answers.names)
-    groups = cases
+        cases, _ = answers.summed(names, answers.names)
+    groups, places = cases, np.arange(len(cases), dtype=np.int64)
     of = cases.groups.tolist()
     if any(group is not None for group in of):
         names = cases.names.tolist()
         # A group and a case may have the same name.
         keys = [(group is None, group or name) for group, name in zip(of, names, strict=True)]
-        groups = cases.summed(keys, objects([name for _, name in keys]))
+        groups, places = cases.summed(keys, objects([name for _, name in keys]))
     _, _, pairs, old_hits, new_hits = cases.counts.sum(axis=0).tolist()
-    return PairedRate(old_hits=old_hits, new_hits=new_hits, pairs=pairs, cases=cases, groups=groups)
+    return PairedRate(
+        old_hits=old_hits,
+        new_hits=new_hits,
+        pairs=pairs,
+        cases=cases,
+        groups=groups,
+        places=places,
+    )

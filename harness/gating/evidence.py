@@ -7,6 +7,7 @@ estimated from how alike they were answered, as a few changes cannot tell; every
 computed with that. How often the rules built on it are wrong: docs/gate-simulation.md.
 """
 
+from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -188,7 +189,7 @@ def correlation(paired: PairedRate) -> float:
     """
     cases = paired.cases
     changes = _by_group(paired, cases.net / cases.pairs)
-    moved = sum(any(group) for group in changes)
+    moved = sum(many for group, many in changes.items() if any(group))
     right, told = _answered_alike(paired)
     return max(0.0, _shrunk(right, told), _shrunk(intraclass(changes), moved))
 
@@ -203,7 +204,11 @@ def _answered_alike(paired: PairedRate) -> tuple[float, float]:
         _by_group(paired, cases.new_hits / cases.pairs),
     ]
     told = [
-        min(sum(any(group) for group in run), sum(min(group) < 1 for group in run)) for run in runs
+        min(
+            sum(many for group, many in run.items() if any(group)),
+            sum(many for group, many in run.items() if min(group) < 1),
+        )
+        for run in runs
     ]
     if not any(told):
         return 0.0, 0.0
@@ -261,7 +266,7 @@ def _unseen(paired: PairedRate, gained: "Ints") -> float:
     that gains come singly, none show nothing, and then they are as alike as `ALIKE`.
     """
     gains = _by_group(paired, gained / paired.cases.pairs)
-    told = sum(any(group) for group in gains)
+    told = sum(many for group, many in gains.items() if any(group))
     alike = (told * max(0.0, intraclass(gains)) + ALIKE) / (told + 1)
     answers = paired.pairs / len(paired.cases) * _seen(paired, paired.cases)
     return UNSEEN * answers * (_weighted_size(paired) - 1) * alike
@@ -290,19 +295,22 @@ def _weighted_size(paired: PairedRate) -> float:
     """
     Return how many cases are in the group of a case.
     """
-    sizes = [len(group) for group in _by_group(paired, paired.cases.pairs)]
+    import numpy as np
+
+    sizes = np.bincount(paired.places).tolist()
     return sum(size * size for size in sizes) / sum(sizes)
 
 
-def _by_group(paired: PairedRate, values: "Numbers") -> list[list[float]]:
+def _by_group(paired: PairedRate, values: "Numbers") -> Counter[tuple[float, ...]]:
     """
-    Return *values*, one for each case, group by group.
+    Return how many groups have these *values*, in rising order; there is one value a case.
     """
-    found: dict[tuple[bool, str], list[float]] = {}
-    cases = paired.cases
-    for group, name, value in zip(cases.groups, cases.names, values.tolist(), strict=True):
-        found.setdefault((group is None, group or name), []).append(value)
-    return list(found.values())
+    import numpy as np
+
+    order = np.lexsort((values, paired.places))
+    ends = np.cumsum(np.bincount(paired.places)).tolist()
+    by_group = values[order].tolist()
+    return Counter(tuple(by_group[start:end]) for start, end in zip([0, *ends], ends, strict=False))
 
 
 def _without_fixes(paired: PairedRate) -> PairedRate:
