@@ -142,7 +142,7 @@ def design_effect(sums: Sequence[int], sizes: Sequence[int], changed: int) -> fl
     return max(1.0, (m * (n - 1) * spread) / ((m - 1) * n * n * independent))
 
 
-def intraclass(units: Mapping[Sequence[float], int]) -> float:
+def intraclass(units: Mapping[tuple[float, ...], int]) -> float:
     """
     Return the correlation of values within their units; 0 where nothing can be estimated.
 
@@ -155,7 +155,7 @@ def intraclass(units: Mapping[Sequence[float], int]) -> float:
     if not 1 < m < n:
         return 0.0
 
-    def total(of: Callable[[Sequence[float]], Iterable[float]]) -> float:
+    def total(of: Callable[[tuple[float, ...]], Iterable[float]]) -> float:
         # fsum rounds once, so that the order of units cannot change a digit.
         every = (repeat(value, many) for unit, many in units.items() for value in of(unit))
         return math.fsum(chain.from_iterable(every))

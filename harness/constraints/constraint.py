@@ -44,15 +44,12 @@ refers to a part of the same constraint, never to an address.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, cast
-
-from jsonschema.exceptions import SchemaError, ValidationError
-from jsonschema.validators import extend
-from referencing import Registry
+from functools import cache
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from harness.constraints.datetimes import read_moment
 from harness.constraints.formats import FORMATS
-from harness.constraints.keywords import CHECKS, finite, json_type
+from harness.constraints.keywords import CHECKS, finite, json_type, wrong
 from harness.constraints.references import (
     SCHEMA_LISTS,
     SCHEMA_MAPS,
@@ -61,7 +58,10 @@ from harness.constraints.references import (
     missing_reference,
     subschemas,
 )
-from harness.constraints.schema import SchemaValidator, check_schema
+from harness.constraints.schema import check_schema, validator_class
+
+if TYPE_CHECKING:
+    from jsonschema.exceptions import ValidationError
 
 FaultCode = Literal["wrong_type", "wrong_value"]
 
@@ -109,8 +109,10 @@ class Constraint:
         """
         A validator of values by `schema`, made anew: most constraints never need one.
         """
+        from referencing import Registry
+
         # The empty registry keeps a "$ref" from being fetched.
-        return _Validator(self.schema, registry=Registry())
+        return _validator_class()(self.schema, registry=Registry())
 
     def check(self, value: Any) -> list[Fault]:
         """
@@ -154,6 +156,8 @@ def check_constraint(spec: Any) -> None:
     schema = {name: value for name, value in spec.items() if name not in _FLAGS}
     if spec.get("absent") and (schema or spec.get("optional")):
         raise ValueError('"absent" must stand alone: an absent argument has nothing else to meet')
+    from jsonschema.exceptions import SchemaError
+
     try:
         check_schema(schema)
     except SchemaError as exc:
@@ -288,17 +292,21 @@ def _check_extras(schema: Mapping[str, Any]) -> None:
 def _format(_: Any, name: str, instance: Any, schema: Mapping[str, Any]) -> Iterator[Any]:
     if not isinstance(instance, str):
         if not {"type", "const", "enum"} & schema.keys():
-            yield ValidationError(f"{instance!r} is not text, as format {name!r} is")
+            yield wrong(f"{instance!r} is not text, as format {name!r} is")
     elif not FORMATS[name](instance):
-        yield ValidationError(f"{instance!r} is not of format {name!r}")
+        yield wrong(f"{instance!r} is not of format {name!r}")
 
 
-_Validator: Any = extend(  # type: ignore[no-untyped-call]
-    SchemaValidator, {**CHECKS, "format": _format}
-)
+@cache
+def _validator_class() -> Any:
+    from jsonschema.validators import extend
+
+    return extend(  # type: ignore[no-untyped-call]
+        validator_class(), {**CHECKS, "format": _format}
+    )
 
 
-def _code(error: ValidationError) -> FaultCode:
+def _code(error: "ValidationError") -> FaultCode:
     """
     A fault is one of type where no value of this JSON type could have been right.
     """

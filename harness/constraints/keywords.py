@@ -8,12 +8,13 @@ import math
 import re
 from collections.abc import Callable, Iterator, Mapping
 from fractions import Fraction
-from typing import Any
-
-from jsonschema.exceptions import ValidationError
+from typing import TYPE_CHECKING, Any
 
 from harness.constraints.datetimes import read_moment
 from harness.constraints.text import fold
+
+if TYPE_CHECKING:
+    from jsonschema.exceptions import ValidationError
 
 
 def json_type(value: Any) -> str:
@@ -63,17 +64,27 @@ def _short(value: Any) -> str:
     return text if len(text) <= 120 else f"{text[:117]}..."
 
 
+def wrong(message: str) -> "ValidationError":
+    """
+    Return what jsonschema takes for a keyword that does not hold.
+    """
+    # Imported where something is wrong or a validator is needed: commands on stored runs need none.
+    from jsonschema.exceptions import ValidationError
+
+    return ValidationError(message)
+
+
 # Keywords, in the form jsonschema calls them: (validator, keyword's value, instance, schema).
 
 
 def _const(_: Any, value: Any, instance: Any, schema: Mapping[str, Any]) -> Iterator[Any]:
     if not _equal(value, instance, schema):
-        yield ValidationError(f"{_short(instance)} is not {_short(value)}")
+        yield wrong(f"{_short(instance)} is not {_short(value)}")
 
 
 def _enum(_: Any, values: Any, instance: Any, schema: Mapping[str, Any]) -> Iterator[Any]:
     if not any(_equal(value, instance, schema) for value in values):
-        yield ValidationError(f"{_short(instance)} is not one of {_short(values)}")
+        yield wrong(f"{_short(instance)} is not one of {_short(values)}")
 
 
 def _equal(value: Any, instance: Any, schema: Mapping[str, Any]) -> bool:
@@ -84,43 +95,41 @@ def _equal(value: Any, instance: Any, schema: Mapping[str, Any]) -> bool:
 
 def _contains_any(_: Any, parts: Any, instance: Any, schema: Any) -> Iterator[Any]:
     if not isinstance(instance, str):
-        yield ValidationError(f"{_short(instance)} is not text")
+        yield wrong(f"{_short(instance)} is not text")
     elif not any(fold(part) in fold(instance) for part in parts):
-        yield ValidationError(f"{_short(instance)} contains none of {_short(parts)}")
+        yield wrong(f"{_short(instance)} contains none of {_short(parts)}")
 
 
 def _contains_all(_: Any, parts: Any, instance: Any, schema: Any) -> Iterator[Any]:
     if not isinstance(instance, str):
-        yield ValidationError(f"{_short(instance)} is not text")
+        yield wrong(f"{_short(instance)} is not text")
     elif missing := [part for part in parts if fold(part) not in fold(instance)]:
-        yield ValidationError(f"{_short(instance)} does not contain {_short(missing)}")
+        yield wrong(f"{_short(instance)} does not contain {_short(missing)}")
 
 
 def _equals_ignoring_case(_: Any, text: Any, instance: Any, schema: Any) -> Iterator[Any]:
     if not isinstance(instance, str):
-        yield ValidationError(f"{_short(instance)} is not text")
+        yield wrong(f"{_short(instance)} is not text")
     elif fold(text) != fold(instance):
-        yield ValidationError(f"{_short(instance)} is not {_short(text)} (letter case ignored)")
+        yield wrong(f"{_short(instance)} is not {_short(text)} (letter case ignored)")
 
 
 def _close_to(_: Any, target: Any, instance: Any, schema: Mapping[str, Any]) -> Iterator[Any]:
     if json_type(instance) != "number":
-        yield ValidationError(f"{_short(instance)} is not a number")
+        yield wrong(f"{_short(instance)} is not a number")
     elif not finite(instance) or abs(exact(instance) - exact(target)) > exact(schema["tolerance"]):
-        yield ValidationError(
-            f"{_short(instance)} is not within {schema['tolerance']} of {_short(target)}"
-        )
+        yield wrong(f"{_short(instance)} is not within {schema['tolerance']} of {_short(target)}")
 
 
 def _same_moment_as(_: Any, text: Any, instance: Any, schema: Any) -> Iterator[Any]:
     if not isinstance(instance, str):
-        yield ValidationError(f"{_short(instance)} is not text")
+        yield wrong(f"{_short(instance)} is not text")
         return
     expected, found = read_moment(text), read_moment(instance)
     if found is None:
-        yield ValidationError(f"{_short(instance)} is not an unambiguous date or time")
+        yield wrong(f"{_short(instance)} is not an unambiguous date or time")
     elif expected != found:
-        yield ValidationError(f"{_short(instance)} is not the moment {_short(text)}")
+        yield wrong(f"{_short(instance)} is not the moment {_short(text)}")
 
 
 def finite(number: float) -> bool:

@@ -7,10 +7,6 @@ Nothing is fetched: a reference to an address outside of the schema leads nowher
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from referencing import Registry
-from referencing.exceptions import Unresolvable
-from referencing.jsonschema import DRAFT202012
-
 MAX_STEPS = 32
 """How many parts of a schema may ask something of one value, each by way of the one before; what
 validates values nested 64 levels deep needs Python's stack for more than that."""
@@ -47,6 +43,8 @@ def missing_reference(schema: Mapping[str, Any]) -> str | None:
     """
     if not _refers(schema):
         return None
+    from referencing.exceptions import Unresolvable
+
     for part, resolver in _parts(schema, _resolver(schema)):
         for reference in _references(part):
             try:
@@ -80,6 +78,9 @@ def _refers(schema: Any) -> bool:
 
 
 def _resolver(schema: Mapping[str, Any]) -> Any:
+    from referencing import Registry
+    from referencing.jsonschema import DRAFT202012
+
     return Registry().with_resource("", DRAFT202012.create_resource(schema)).resolver()
 
 
@@ -95,6 +96,8 @@ def _parts(schema: Any, resolver: Any) -> Iterator[tuple[Mapping[str, Any], Any]
     """
     if not isinstance(schema, Mapping):
         return
+    from referencing.jsonschema import DRAFT202012
+
     yield schema, resolver
     for inner in subschemas(schema):
         resource = DRAFT202012.create_resource(inner)

@@ -12,19 +12,19 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from typing import Any
 
-from jsonschema import Draft202012Validator, FormatChecker
-from jsonschema.exceptions import SchemaError, ValidationError
-from jsonschema.validators import extend
-from referencing import Registry
-
-from harness.constraints.keywords import exact, finite, json_type
+from harness.constraints.keywords import exact, finite, json_type, wrong
 from harness.constraints.patterns import compile_pattern, matches
 from harness.constraints.references import subschemas
 
 Check = Callable[[Any, Any, Any, Any], Iterator[Any] | None]
 """A keyword in the form jsonschema calls it: (validator, keyword's value, instance, schema)."""
 
-_KEYWORDS: Mapping[str, Check] = Draft202012Validator.VALIDATORS
+
+@cache
+def _keywords() -> Mapping[str, Check]:
+    from jsonschema import Draft202012Validator
+
+    return Draft202012Validator.VALIDATORS
 
 
 def _multiple_of(_: Any, factor: Any, instance: Any, schema: Any) -> Iterator[Any]:
@@ -32,12 +32,12 @@ def _multiple_of(_: Any, factor: Any, instance: Any, schema: Any) -> Iterator[An
         finite(instance) and exact(instance) % exact(factor) == 0
     )
     if not whole:
-        yield ValidationError(f"{instance!r} is not a multiple of {factor!r}")
+        yield wrong(f"{instance!r} is not a multiple of {factor!r}")
 
 
 def _pattern(_: Any, pattern: str, instance: Any, schema: Any) -> Iterator[Any]:
     if isinstance(instance, str) and not matches(pattern, instance):
-        yield ValidationError(f"{instance!r} does not match {pattern!r}")
+        yield wrong(f"{instance!r} does not match {pattern!r}")
 
 
 def _pattern_properties(
@@ -61,7 +61,7 @@ def _additional_properties(
             if not any(matches(pattern, name) for pattern in patterns)
         }
         schema = {"properties": schema.get("properties", {})}
-    yield from _KEYWORDS["additionalProperties"](validator, allowed, instance, schema) or ()
+    yield from _keywords()["additionalProperties"](validator, allowed, instance, schema) or ()
 
 
 def _or_null(check: Check) -> Check:
@@ -77,32 +77,51 @@ def _or_null(check: Check) -> Check:
 _REFUSING_NULL = ("type", "enum", "const", "allOf", "anyOf", "oneOf", "not", "$ref", "if")
 """The keywords that can refuse null; all others look at values of a type of their own."""
 
-SchemaValidator: Any = extend(  # type: ignore[no-untyped-call]
-    Draft202012Validator,
-    {
+
+@cache
+def validator_class() -> Any:
+    """
+    Return the class of the validators that `schema_validator` makes.
+    """
+    from jsonschema import Draft202012Validator
+    from jsonschema.validators import extend
+
+    own = {
         "multipleOf": _multiple_of,
         "pattern": _pattern,
         "patternProperties": _pattern_properties,
         "additionalProperties": _additional_properties,
-        **{name: _or_null(_KEYWORDS[name]) for name in _REFUSING_NULL},
-    },
-)
-"""The class of the validators that `schema_validator` makes."""
+        **{name: _or_null(_keywords()[name]) for name in _REFUSING_NULL},
+    }
+    return extend(Draft202012Validator, own)  # type: ignore[no-untyped-call]
 
 
 def schema_validator(schema: Any) -> Any:
     """
     Return a validator of values by *schema*, which `check_schema` has found sound.
     """
-    return SchemaValidator(schema, registry=Registry())
+    from referencing import Registry
+
+    # The empty registry keeps a "$ref" from being fetched.
+    return validator_class()(schema, registry=Registry())
 
 
-FORMAT_CHECKER = FormatChecker(formats=())
-FORMAT_CHECKER.checkers = {
-    **Draft202012Validator.FORMAT_CHECKER.checkers,
-    "regex": (lambda text: not isinstance(text, str) or bool(compile_pattern(text)), ValueError),
-}
-"""jsonschema's, with the regular expressions of ECMA-262."""
+@cache
+def format_checker() -> Any:
+    """
+    Return jsonschema's, with the regular expressions of ECMA-262.
+    """
+    from jsonschema import Draft202012Validator, FormatChecker
+
+    checker = FormatChecker(formats=())
+    checker.checkers = {
+        **Draft202012Validator.FORMAT_CHECKER.checkers,
+        "regex": (
+            lambda text: not isinstance(text, str) or bool(compile_pattern(text)),
+            ValueError,
+        ),
+    }
+    return checker
 
 
 def check_schema(schema: Any) -> None:
@@ -113,13 +132,17 @@ def check_schema(schema: Any) -> None:
         SchemaError: saying what is wrong, and where.
     """
     if not _surely_sound(schema):
-        Draft202012Validator.check_schema(schema, format_checker=FORMAT_CHECKER)
+        from jsonschema import Draft202012Validator
+
+        Draft202012Validator.check_schema(schema, format_checker=format_checker())
     parts = list(_parts(schema))
     if any("unevaluatedProperties" in part for part in parts):
         for pattern in (name for part in parts for name in part.get("patternProperties", {})):
             try:
                 re.compile(pattern)  # jsonschema itself looks for properties that were evaluated
             except re.error as exc:
+                from jsonschema.exceptions import SchemaError
+
                 raise SchemaError(
                     f"with unevaluatedProperties the pattern {pattern!r} cannot be read: {exc}"
                 ) from exc
@@ -140,6 +163,7 @@ def _surely_sound(schema: Any) -> bool:
 @cache
 def _quick() -> Any:
     import jsonschema_rs
+    from jsonschema import Draft202012Validator
 
     # Not its own function for schemas, which follows "$schema" to wherever it leads.
     return jsonschema_rs.Draft202012Validator(Draft202012Validator.META_SCHEMA, offline=True)

@@ -297,7 +297,7 @@ def _weighted_size(paired: PairedRate) -> float:
     """
     import numpy as np
 
-    sizes = np.bincount(paired.places).tolist()
+    sizes: list[int] = np.bincount(paired.places).tolist()
     return sum(size * size for size in sizes) / sum(sizes)
 
 

@@ -15,8 +15,6 @@ from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING, Any, Literal, Self
 
-import jsonschema
-
 from harness.backends.base import Generation
 from harness.canonical import canonical_json, digest_bytes, parse_json
 from harness.checkpoints.checkpoint import Checkpoint
@@ -33,6 +31,8 @@ from harness.stats import wilson
 from harness.suites.selection import Choice
 
 if TYPE_CHECKING:
+    import jsonschema
+
     from harness.runs.cases import CaseLines
 
 
@@ -285,6 +285,8 @@ def decode(text: str | bytes, source: str) -> RunRecord:
         )
     if form < FORMAT and "digests" in data:
         raise RecordError(f"{source}: at digests: format {int(form)} has none; restore the file")
+    import jsonschema
+
     if error := jsonschema.exceptions.best_match(_validator().iter_errors(data)):
         where = "/".join(str(part) for part in error.absolute_path) or "the top level"
         raise RecordError(f"{source}: at {where}: {error.message[:200]}")
@@ -375,7 +377,9 @@ def _fields(value: Any) -> dict[str, Any]:
 
 
 @cache
-def _validator() -> jsonschema.Draft202012Validator:
+def _validator() -> "jsonschema.Draft202012Validator":
+    import jsonschema
+
     schema = json.loads((resources.files("harness") / "schemas" / "run.json").read_text("utf-8"))
     return jsonschema.Draft202012Validator(schema)
 

@@ -12,16 +12,18 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
-
-from jsonschema.exceptions import ValidationError
+from typing import TYPE_CHECKING, Any
 
 from harness.canonical import canonical_json
+from harness.constraints.keywords import wrong
 from harness.constraints.schema import schema_validator
 from harness.messages import Tool
 
+if TYPE_CHECKING:
+    from jsonschema.exceptions import ValidationError
 
-def violations(tool: Tool, arguments: Mapping[str, Any]) -> list[ValidationError]:
+
+def violations(tool: Tool, arguments: Mapping[str, Any]) -> list["ValidationError"]:
     """
     Return where *arguments* depart from what *tool* declares; empty if they do not.
     """
@@ -31,7 +33,7 @@ def violations(tool: Tool, arguments: Mapping[str, Any]) -> list[ValidationError
     try:
         return list(declared.validator.iter_errors(arguments))
     except RecursionError:
-        return [ValidationError("nested too deeply to be checked")]
+        return [wrong("nested too deeply to be checked")]
 
 
 def misfit(tool: Tool, arguments: Mapping[str, Any]) -> list[str]:

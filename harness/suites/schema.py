@@ -12,16 +12,15 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from importlib import resources
-from typing import Any
-
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import ValidationError
-from referencing import Registry, Resource
-from referencing.jsonschema import DRAFT202012
+from typing import TYPE_CHECKING, Any
 
 from harness.constraints.keywords import json_type
 from harness.diagnostics import Flaw, Steps
 from harness.wording import suggest
+
+if TYPE_CHECKING:
+    from jsonschema import Draft202012Validator
+    from jsonschema.exceptions import ValidationError
 
 
 def shape_flaws(document: Any) -> Iterator[Flaw]:
@@ -84,7 +83,7 @@ def spell(document: Any, steps: Steps) -> str:
     return " ".join(part for part in (lead, path.lstrip(".")) if part)
 
 
-def _reasons(error: ValidationError) -> Iterator[tuple[Steps, str]]:
+def _reasons(error: "ValidationError") -> Iterator[tuple[Steps, str]]:
     """
     Yield what follows the name of the part, with the steps to the wrong key.
     """
@@ -137,7 +136,11 @@ def _found(value: Any) -> str:
 
 
 @cache
-def _validator() -> Draft202012Validator:
+def _validator() -> "Draft202012Validator":
+    from jsonschema import Draft202012Validator
+    from referencing import Registry, Resource
+    from referencing.jsonschema import DRAFT202012
+
     registry: Registry[Any] = Registry().with_resources(
         (f"{name}.json", Resource.from_contents(_schema(name), default_specification=DRAFT202012))
         for name in ("case", "environment", "corpus", "state", "operations")

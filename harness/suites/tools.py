@@ -5,8 +5,6 @@ The tools a suite declares and those a case offers: what is wrong with them, and
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from jsonschema.exceptions import SchemaError
-
 from harness.constraints.constraint import KEYWORDS
 from harness.constraints.references import MAX_STEPS, endless_reference, missing_reference
 from harness.constraints.schema import check_schema
@@ -74,6 +72,8 @@ def _declaration_flaws(entry: Any, steps: Steps) -> Iterator[Flaw]:
         steps = (*steps, "function")
         entry = entry["function"]
     steps = (*steps, schema_key(entry))
+    from jsonschema.exceptions import SchemaError
+
     try:
         check_schema(tool.parameters)
     except SchemaError as exc:

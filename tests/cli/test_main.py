@@ -102,6 +102,27 @@ def test_the_help_of_a_command_imports_names_and_not_what_they_name(words: list[
     assert set() == {"harness.importers.bfcl", "harness.workflow.run", "torch"} & modules
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["compare", "one", "one"],
+        ["gate", "one", "--baseline", "shipped"],
+        ["baseline", "save", "one", "--name", "next"],
+    ],
+    ids=" ".join,
+)
+def test_commands_on_stored_runs_import_no_model_and_no_validator_of_strange_files(
+    project: Path, words: list[str]
+):
+    """
+    Each of these packages takes a tenth of a second or more.
+    """
+    run(project, "one", answers())
+    save("one")
+
+    assert set() == {"jsonschema", "referencing", "torch", "transformers", "scipy"} & loaded(*words)
+
+
 COMMANDS = [
     ["--help"],
     ["gate", "--help"],

@@ -10,7 +10,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from jsonschema.exceptions import SchemaError
 
-from harness.constraints.schema import SchemaValidator, check_schema
+from harness.constraints.schema import check_schema, validator_class
 from harness.messages import Tool
 from harness.scoring.tool_schema import violations
 
@@ -121,7 +121,7 @@ def test_a_call_is_judged_as_the_validator_judges_it(
     parameters: dict[str, Any], arguments: dict[str, Any]
 ) -> None:
     declared = tool(**parameters)
-    wanted = SchemaValidator(declared.parameters).iter_errors(arguments)
+    wanted = validator_class()(declared.parameters).iter_errors(arguments)
 
     assert sorted(error.message for error in wanted) == sorted(
         error.message for error in violations(declared, arguments)
@@ -141,7 +141,7 @@ def test_what_is_taken_at_once_the_validator_takes_as_well(schema: Any, value: A
         assume(False)
 
     declared = Tool.from_schema({"name": "f", "parameters": parameters})
-    wanted = SchemaValidator(parameters).iter_errors({"a": value})
+    wanted = validator_class()(parameters).iter_errors({"a": value})
 
     def places(errors: Iterable[Any]) -> list[tuple[str, str]]:
         return sorted((error.json_path, str(error.validator)) for error in errors)
@@ -180,7 +180,7 @@ def test_a_plain_call_needs_no_validator(monkeypatch: pytest.MonkeyPatch) -> Non
     declared = tool(properties={"q": {"type": "string"}}, required=["q"])
     assert [] == violations(declared, {"q": "x"})
 
-    monkeypatch.setattr(SchemaValidator, "iter_errors", None)
+    monkeypatch.setattr(validator_class(), "iter_errors", None)
 
     assert [] == violations(declared, {"q": "y"})
 

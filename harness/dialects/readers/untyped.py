@@ -12,7 +12,7 @@ Formats made of tags give a value no type: ``5`` may be a number or a string. Th
 
 A schema is read as a validator reads it, together with the whole schema of the tool: ``$ref`` is
 followed, ``allOf`` narrows, ``anyOf`` and ``oneOf`` widen, and ``nullable: true`` (OpenAPI's word)
-adds null, here as in `harness.constraints.schema.SchemaValidator`.
+adds null, here as in `harness.constraints.schema`.
 """
 
 import re
