@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from harness.workflow.finetune import finetune as finetune
     from harness.workflow.gate import gate as gate
     from harness.workflow.gate import gate_release as gate_release
+    from harness.workflow.merge import merge as merge
     from harness.workflow.options import Progress as Progress
     from harness.workflow.options import RunOptions as RunOptions
     from harness.workflow.project import open_project as open_project
@@ -65,6 +66,7 @@ _HOME = {
     "gate_release": "harness.workflow.gate",
     "load_run": "harness.runs.store",
     "load_suite": "harness.suites.files",
+    "merge": "harness.workflow.merge",
     "open_project": "harness.workflow.project",
     "optional": "harness.constraints.constraint",
     "read_policy": "harness.gating.policy",

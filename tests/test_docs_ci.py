@@ -6,6 +6,7 @@ The jobs that docs/ci offers for copying: they parse, and their commands are com
 
 import re
 import shlex
+import subprocess
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from harness.cli import baseline, comment, gate, run
+from harness.cli import baseline, comment, gate, merge, run
 from harness.cli.main import make_parser
 from harness.gating.policy import default_policy, read_policy
 
@@ -35,6 +36,15 @@ def words(command: str) -> list[str]:
     """
     filled_in = command.replace("$NUMBER", "7")
     return shlex.split(re.sub(r"\$\{\w+:\+([^}]*)\}", r"\1", filled_in))
+
+
+def slurm() -> list[str]:
+    """
+    Return the commands of ours in the script for an array of Slurm, comments included.
+    """
+    text = (CI / "slurm.sh").read_text("utf-8").replace("\\\n", " ").replace("&&\n#", "&&")
+    found = re.findall(r"harness (?:run|merge|gate)\b[^\n\"&]*(?:\"[^\"]*\"[^\n\"&]*)?", text)
+    return [each.strip() for each in found]
 
 
 README = (CI.parent.parent / "README.md").read_text("utf-8")
@@ -59,6 +69,16 @@ def test_the_commands_are_ours(commands: list[str]):
     for each in parsed[2:]:
         assert comment.run == each.handler
         assert (forms["comment"], forms["json"]) == (str(each.file), str(each.checks))
+
+
+def test_the_script_for_slurm_makes_parts_merges_and_gates():
+    merging, gating, running = (make_parser().parse_args(shlex.split(each)[1:]) for each in slurm())
+
+    assert [merge.run, gate.run, run.run] == [each.handler for each in (merging, gating, running)]
+    assert ("auto", True) == (running.shard, running.resume)
+    assert [str(merging.out)] == gating.runs
+    done = subprocess.run(["bash", "-n", str(CI / "slurm.sh")], check=False)
+    assert 0 == done.returncode
 
 
 @pytest.mark.parametrize(

@@ -151,7 +151,7 @@ def test_links_between_pages_lead_somewhere(page: Path):
 
 def test_the_index_of_the_documentation_lists_every_page_once():
     index = DOCS / "README.md"
-    pages = [*DOCS.rglob("*.md"), *DOCS.rglob("*.yml")]
+    pages = [*DOCS.rglob("*.md"), *DOCS.rglob("*.yml"), *DOCS.rglob("*.sh")]
     wanted = sorted(page.relative_to(DOCS).as_posix() for page in pages if page != index)
 
     assert wanted == sorted(link for link in links(index) if not link.startswith("../"))

@@ -24,6 +24,7 @@ from harness.cli import (
     gate,
     init,
     latency,
+    merge,
     need,
     report,
     run,
@@ -65,7 +66,7 @@ class Command(Protocol):
 
 
 COMMANDS: dict[str, tuple[Command, ...]] = {
-    "everyday": (demo, init, run, score, baseline, gate, compare, report, finetune),
+    "everyday": (demo, init, run, merge, score, baseline, gate, compare, report, finetune),
     "suites": (suite,),
     "analysis": (explain, need, drift, aa, latency, stack, comment, doctor, completion),
 }

@@ -4,6 +4,7 @@ Printing and writing: reports, tables, and what was just judged.
 
 import argparse
 import os
+import shlex
 import shutil
 import sys
 import time
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from harness.reports.report import Report
     from harness.runs.store import StoredRun
+    from harness.workflow.project import Project
 
 PRINTED = "-"
 """The name of the file that is standard output."""
@@ -127,6 +129,16 @@ def show_judged(
     if nothing:
         say("harness: nothing was judged: every case is an error; see `error` in transcripts.jsonl")
     return code
+
+
+def following(stored: "StoredRun", project: "Project") -> str | None:
+    """
+    Return the command that accepts a run of a suite that has no baseline yet.
+    """
+    suite = stored.record.suite.name
+    if not stored.record.selection.complete or project.baseline_names(suite):
+        return None
+    return f"harness baseline save {shlex.quote(str(stored.folder))} --name NAME"
 
 
 @contextmanager

@@ -3,7 +3,6 @@
 """
 
 import argparse
-import shlex
 from typing import TYPE_CHECKING
 
 from harness.cli.options import (
@@ -23,13 +22,12 @@ from harness.cli.options import (
     positive,
     run_options,
 )
-from harness.cli.output import show_judged
+from harness.cli.output import following, show_judged
 from harness.cli.parser import Commands
 from harness.cli.progress import watching
 from harness.errors import UsageError
 
 if TYPE_CHECKING:
-    from harness.runs.store import StoredRun
     from harness.workflow.project import Project
 
 
@@ -65,6 +63,12 @@ def add_parser(commands: Commands) -> None:
     add_served(command)
     add_preflight(command)
     add_choice(command)
+    command.add_argument(
+        "--shard",
+        metavar="I/N",
+        help="ask only part I of N, for `harness merge`; auto: as a Slurm array, a CI matrix or "
+        "HARNESS_SHARD says",
+    )
     command.add_argument(
         "--draft",
         metavar="BASELINE",
@@ -108,7 +112,7 @@ def run(arguments: argparse.Namespace) -> int:
             stored = list(workflow.run_each(suites, arguments.checkpoint, **asked))
         else:
             stored = [workflow.run(suites[0], arguments.checkpoint, **asked)]
-    codes = [show_judged(each, arguments, following=_following(each, project)) for each in stored]
+    codes = [show_judged(each, arguments, following=following(each, project)) for each in stored]
     return max(codes)
 
 
@@ -130,13 +134,3 @@ def _suites(arguments: argparse.Namespace, project: "Project") -> list[str]:
         where = f"there is none in {project.suites}" if arguments.all else "name one, or use --all"
         raise UsageError(f"no suite to run: {where}")
     return suites
-
-
-def _following(stored: "StoredRun", project: "Project") -> str | None:
-    """
-    Return the command that accepts a run of a suite that has no baseline yet.
-    """
-    suite = stored.record.suite.name
-    if not stored.record.selection.complete or project.baseline_names(suite):
-        return None
-    return f"harness baseline save {shlex.quote(str(stored.folder))} --name NAME"

@@ -371,4 +371,7 @@ def selected(record: RunRecord) -> tuple[Part, ...]:
         chosen.append(f", a sample of {sample.size:,} (seed {sample.seed})")
     if record.selection.limit is not None:
         chosen.append(f", limited to {record.selection.limit:,}")
+    if (shard := record.selection.shard) is not None:
+        parts = "part" if len(shard.parts) == 1 else "parts"
+        chosen.append(f", {parts} {', '.join(map(str, shard.parts))} of {shard.of}")
     return tuple(chosen)

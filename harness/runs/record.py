@@ -22,6 +22,7 @@ from harness.errors import RecordError
 from harness.provenance import Environment, harness_version
 from harness.runs.migrations import FORMAT, FORMAT_WITHOUT_DIGESTS, migrated
 from harness.runs.serving import Serving
+from harness.runs.shards import Shard
 from harness.scoring.breakdowns import Confusion, confusion
 from harness.scoring.cases import SCORER_VERSION
 from harness.scoring.columns import Columns
@@ -68,15 +69,24 @@ class Selection(Choice):
 
     complete: bool = True
     """Whether it was all of them."""
+    shard: Shard | None = None
+    """Which part of the run this is; None if it is the whole one."""
 
     @classmethod
-    def of(cls, choice: Choice, *, complete: bool) -> Self:
+    def of(cls, choice: Choice, *, complete: bool, shard: Shard | None = None) -> Self:
         """
         Return *choice* with what it left.
         """
-        return cls(
-            **{each.name: getattr(choice, each.name) for each in fields(Choice)}, complete=complete
-        )
+        chosen = {each.name: getattr(choice, each.name) for each in fields(Choice)}
+        return cls(**chosen, complete=complete, shard=shard)
+
+    def to_json(self) -> dict[str, Any]:
+        """
+        Return it in JSON types, without `complete`; what does nothing is left out, but for limit
+        and tags.
+        """
+        shard = {} if self.shard is None else {"shard": self.shard.to_json()}
+        return Choice.to_json(self) | shard
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -350,9 +360,7 @@ def _record(
         harness_version=data["harness_version"],
         scorer_version=data["scorer_version"],
         suite=suite,
-        selection=Selection.of(
-            Choice.from_json(data["selection"]), complete=data["selection"]["complete"]
-        ),
+        selection=_selection(data["selection"]),
         checkpoint=Checkpoint.from_json(data["checkpoint"]),
         backend=Serving.from_json(data["backend"]),
         generation=Generation.from_json(data["generation"]),
@@ -363,6 +371,15 @@ def _record(
         started=data["started"],
         finished=data["finished"],
         digests=_read_digests(data["digests"]),
+    )
+
+
+def _selection(data: Mapping[str, Any]) -> Selection:
+    shard = data.get("shard")
+    return Selection.of(
+        Choice.from_json(data),
+        complete=data["complete"],
+        shard=None if shard is None else Shard.from_json(shard),
     )
 
 

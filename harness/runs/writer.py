@@ -185,6 +185,25 @@ def discard_run(folder: Path) -> None:
         _remove_drafts(folder)
 
 
+@contextlib.contextmanager
+def all_or_nothing(folder: Path) -> Iterator[None]:
+    """
+    Remove what the block began in *folder* and did not finish: doing it again makes it again.
+    """
+    there = folder.exists()
+    empty = not there or (folder.is_dir() and not any(folder.iterdir()))
+    try:
+        yield
+    except BaseException:
+        # What was there before is somebody's, and a run with its run.json is finished.
+        if empty and not (folder / RUN).is_file():
+            discard_run(folder)
+            if not there:
+                with contextlib.suppress(OSError):
+                    folder.rmdir()
+        raise
+
+
 def _remove_drafts(folder: Path) -> None:
     for path in drafts(folder, _FILES):
         path.unlink()

@@ -66,6 +66,8 @@ class RunOptions:
     """A run or baseline; the cases that failed in it are asked."""
     sample: int | None = None
     sample_seed: int = 0
+    shard: str | None = None
+    """Which part of the cases is asked: ``2/8``, or ``auto`` for what a scheduler says."""
     repeats: int = 1
     latency: bool = False
     tool_names: str | None = None

@@ -2,6 +2,7 @@
 A checkpoint asked, its answers judged and the run stored: ``harness run``.
 """
 
+import os
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
@@ -26,6 +27,7 @@ from harness.runs.record import RunRecord, Selection, make_record
 from harness.runs.runner import keys, latency_sample
 from harness.runs.runner import run as ask
 from harness.runs.serving import Serving
+from harness.runs.shards import Shard, part_of, read_shard
 from harness.runs.store import RUN, UNFINISHED, StoredRun, load_run, read_transcripts_by_key
 from harness.runs.verify import verified
 from harness.runs.waves import ended, run_in_waves
@@ -155,6 +157,8 @@ class RunPlan:
     options: RunOptions
     out: Path | None = None
     """The run's folder; None: a fresh one of the project."""
+    shard: Shard | None = None
+    """Which part these are of all that the options choose."""
     drafts: Mapping[Key, str] = field(default_factory=dict)
     """Earlier answers for the backend to verify. They change how long a run takes and nothing of
     what it gives, so no record names them."""
@@ -167,16 +171,24 @@ class RunPlan:
         Return the plan for the cases and the generation settings that *options* choose.
 
         Raises:
-            UsageError: for an unknown tag, case or generation setting, or if no case is chosen.
+            UsageError: for an unknown tag, case, shard or generation setting, or if no case is
+                chosen.
             StoreError: if the run whose failures are asked is missing.
         """
+        cases = select(suite, options.choice, _failed(project, suite.name, options))
+        shard = None
+        if options.shard is not None:
+            part, of = read_shard(options.shard, os.environ)
+            shard = Shard.of_run(part, of, cases)
+            cases = part_of(cases, part, of)
         return cls(
             project=project,
             suite=suite,
-            cases=select(suite, options.choice, _failed(project, suite.name, options)),
+            cases=cases,
             generation=generation_for(suite, options),
             options=options,
             out=out,
+            shard=shard,
         )
 
 
@@ -347,7 +359,9 @@ def _made_with(plan: RunPlan, backend: Backend, checkpoint: Checkpoint) -> dict[
     return {
         "suite": suite_reference(plan.suite),
         "selection": Selection.of(
-            options.choice, complete=len(plan.cases) == len(plan.suite.cases)
+            options.choice,
+            complete=len(plan.cases) == len(plan.suite.cases),
+            shard=plan.shard,
         ),
         "checkpoint": checkpoint,
         "backend": serving(backend, options),

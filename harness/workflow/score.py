@@ -2,8 +2,8 @@
 Judging stored text again with another suite, dialect or scorer: ``harness score``.
 """
 
-from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import replace
 from datetime import date
 from itertools import islice
@@ -22,9 +22,9 @@ from harness.provenance import date_today
 from harness.runs.judging import judged_lines
 from harness.runs.record import make_record
 from harness.runs.runner import with_opened
-from harness.runs.store import RUN, StoredRun, gap_in_repeats, read_transcripts_by_key
+from harness.runs.store import StoredRun, gap_in_repeats, read_transcripts_by_key
 from harness.runs.verify import check_how_made
-from harness.runs.writer import discard_run, start_run
+from harness.runs.writer import all_or_nothing, start_run
 from harness.scoring.arms import armed_cases
 from harness.scoring.score import only
 from harness.suites.files import load_suite
@@ -139,30 +139,11 @@ def score(
     )
     folder = out or project.fresh_folder(whole.name, old.checkpoint.reference)
     plan = {"score": digest(str(stored.folder))}
-    with _all_or_nothing(folder), start_run(folder, suite=whole.text, plan=plan) as new:
+    with all_or_nothing(folder), start_run(folder, suite=whole.text, plan=plan) as new:
         waiting = iter(transcripts.values())
         while group := list(islice(waiting, _GROUP)):
             new.append(group)
         return new.finish(record)
-
-
-@contextmanager
-def _all_or_nothing(folder: Path) -> Iterator[None]:
-    """
-    Remove what the block began in *folder* and did not finish: judging again makes it again.
-    """
-    there = folder.exists()
-    empty = not there or (folder.is_dir() and not any(folder.iterdir()))
-    try:
-        yield
-    except BaseException:
-        # What was there before is somebody's, and a run with its run.json is finished.
-        if empty and not (folder / RUN).is_file():
-            discard_run(folder)
-            if not there:
-                with suppress(OSError):
-                    folder.rmdir()
-        raise
 
 
 def _replayed(
@@ -198,7 +179,7 @@ def _replayed(
     plan = RunPlan.of(suite, options, project=project, out=folder)
     with (
         closing(replay) as backend,
-        _all_or_nothing(folder),
+        all_or_nothing(folder),
     ):
         return run_opened(plan, backend, progress)
 

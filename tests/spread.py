@@ -1,0 +1,88 @@
+"""
+A suite, and a Python function in the place of a model, for runs that are made in parts or by many.
+"""
+
+import json
+from collections.abc import Mapping
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from harness.cli.main import main
+
+from .builders import INSIDE_OUTSIDE, question, write_suite
+
+TIMES = ('"started"', '"finished"', '"digests"')
+"""The lines of run.json that hold times, or a digest of the whole."""
+
+
+def write(root: Path, count: int, **settings: Any) -> None:
+    """
+    Write a suite of *count* cases of one and two turns, some in groups, with three lists of tools.
+    """
+    inside, outside = INSIDE_OUTSIDE
+    cases = []
+    for number in range(count):
+        tools = ([inside, outside], [inside], [outside, inside])[number * 7 % 3]
+        case = question(f"c{number:03}", prompt=f"Ask about {number}.", tools=tools)
+        if number % 5 == 0:
+            case["group"] = f"g{number % 4}"
+        if number % 11 == 0:
+            wanted = {"calls": [{"tool": "inside"}]}
+            then = [{"role": "assistant", "content": "So?"}, {"role": "user", "content": "Again."}]
+            del case["expect"]
+            case["turns"] = [{"expect": wanted, "then": then}, {"expect": {"abstain": True}}]
+        cases.append(case)
+    write_suite(root, cases, **settings)
+
+
+def answer(messages: list[dict[str, Any]], tools: list[dict[str, Any]]) -> Mapping[str, Any]:
+    """
+    Answer by what was asked: mostly with a call, sometimes with two or none, and seldom break.
+    """
+    kind = sha256(json.dumps([messages, tools]).encode()).digest()[0]
+    if kind < 8:
+        raise RuntimeError(f"broken by {kind}")
+    names = [tools[kind % len(tools)]["function"]["name"]] * (0 if kind < 40 else 1 + (kind > 240))
+    asked = messages[-1]["content"].removeprefix("Ask about ").removesuffix(".")
+    given = json.dumps({"q": f"c{asked:>03}" if kind % 3 else asked})
+    calls = [{"type": "function", "function": {"name": name, "arguments": given}} for name in names]
+    return {"role": "assistant", "content": f"{kind}", "tool_calls": calls}
+
+
+def interrupted(messages: list[dict[str, Any]], tools: list[dict[str, Any]]) -> Mapping[str, Any]:
+    """
+    Answer as `answer`, and be interrupted at a case once.
+    """
+    if messages[-1]["content"] == "Ask about 30." and not Path("interrupted").exists():
+        Path("interrupted").touch()
+        raise KeyboardInterrupt
+    return answer(messages, tools)
+
+
+def interrupted_never(
+    messages: list[dict[str, Any]], tools: list[dict[str, Any]]
+) -> Mapping[str, Any]:
+    """
+    Answer as `answer`.
+    """
+    return answer(messages, tools)
+
+
+def run(out: str, *more: str, checkpoint: str = "answer") -> Path:
+    """
+    Run the suite ask and return the run's folder.
+    """
+    reference = f"python:tests.spread:{checkpoint}"
+    assert 0 == main(["run", "ask", "--checkpoint", reference, "--out", out, "--quiet", *more])
+    return Path(out)
+
+
+def timeless(folder: Path) -> dict[str, bytes]:
+    """
+    Return every file of a run, without the lines that hold times.
+    """
+    files = {path.name: path.read_bytes() for path in folder.iterdir() if path.name != ".lock"}
+    lines = files["run.json"].decode().split("\n")
+    files["run.json"] = "\n".join(each for each in lines if not each.startswith(TIMES)).encode()
+    return files
