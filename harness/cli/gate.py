@@ -51,6 +51,13 @@ def add_parser(commands: Commands) -> None:
     )
     add_policy(command)
     command.add_argument(
+        "--export",
+        action="store_true",
+        help="the run is of an export, quantised or on another engine, of the checkpoint that the "
+        "baseline ran: these may differ, and the limits are those of exports (default: the "
+        "policy's kind)",
+    )
+    command.add_argument(
         "--allow-mismatch",
         action="extend",
         nargs="+",
@@ -115,6 +122,7 @@ def run(arguments: argparse.Namespace) -> int:
             "progress": progress,
             "api_key_env": arguments.api_key_env,
             "override": _override(arguments),
+            "export": arguments.export,
         }
         if belongs_to_release([run.record.suite.name for run in runs], policy):
             gated = gate_release(runs, arguments.baseline, policy, **options)

@@ -3,7 +3,7 @@ What two runs were made with, field by field, and what a difference means for co
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, Literal
 
 from harness.backends.base import Generation
@@ -13,7 +13,14 @@ from harness.runs.record import RunRecord
 from harness.runs.serving import Serving
 
 Effect = Literal[
-    "compared", "rejudge", "rejudged", "common_cases", "not_comparable", "latency", "noted"
+    "compared",
+    "rejudge",
+    "rejudged",
+    "common_cases",
+    "not_comparable",
+    "exported",
+    "latency",
+    "noted",
 ]
 """
 What a difference between two runs means:
@@ -23,6 +30,7 @@ What a difference between two runs means:
 - ``rejudged``: that was done, and the comparison is of what it gave;
 - ``common_cases``: only the common cases are compared;
 - ``not_comparable``: the runs were made differently, unless the caller allows it;
+- ``exported``: it would be not comparable, and an export differs in it on purpose;
 - ``latency``: times cannot be compared, the rest can;
 - ``noted``: listed, without effect.
 """
@@ -76,6 +84,27 @@ class Difference:
             or self.field.rpartition(".")[2] == name
             for name in names
         )
+
+
+_ASKED = ("tool_names", "arm", "order", "changed")
+"""What the block ``backend`` says of the questions, or of a server that is not one any more."""
+
+
+def exported(found: Iterable[Difference]) -> Iterator[Difference]:
+    """
+    Yield differences as they are between a checkpoint and an export of it, which another engine
+    serves in another precision on purpose. What was asked, and with which settings, may not differ.
+    """
+    for each in found:
+        block, _, name = each.field.rpartition(".")
+        on_purpose = (
+            each.effect == "not_comparable"
+            and block.partition(".")[0] == "backend"
+            and name not in _ASKED
+            # Settings that a server refused did not hold.
+            and not (name == "refused" and each.new)
+        )
+        yield replace(each, effect="exported") if on_purpose else each
 
 
 def differences(old: RunRecord, new: RunRecord) -> Iterator[Difference]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import date
 
 from harness.comparison.compare import Comparison
+from harness.comparison.differences import exported
 from harness.gating.gate import gate
 from harness.gating.notes import noise
 from harness.gating.policy import Policy
@@ -58,19 +59,21 @@ def decide(
     today: date,
 ) -> Gated:
     """
-    Return the verdict of *policy* on two compared runs; fields in *allow* may differ.
+    Return the verdict of *policy* on two compared runs; fields in *allow* may differ, and for an
+    export those in which it differs on purpose.
     """
+    comparison = compared.comparison
+    if policy.kind == "export":
+        comparison = replace(comparison, differences=tuple(exported(comparison.differences)))
     verdict = gate(
         policy,
-        compared.comparison,
+        comparison,
         today,
         allow=allow,
         baseline=compared.old.folder.name,
     )
-    rate = compared.comparison.rates["accuracy"]
+    rate = comparison.rates["accuracy"]
     if rate.broken or rate.fixed:
         said = noise(compared.old.record, compared.new.record)
         verdict = replace(verdict, notes=(*verdict.notes, *said))
-    return Gated(
-        old=compared.old, new=compared.new, comparison=compared.comparison, verdict=verdict
-    )
+    return Gated(old=compared.old, new=compared.new, comparison=comparison, verdict=verdict)

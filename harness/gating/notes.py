@@ -43,6 +43,7 @@ def notes(
             yield f"{changed(difference)}; both runs were judged again from their stored text"
         elif difference.effect == "not_comparable" and difference.allowed_by(allow):
             yield f"{changed(difference)}; this was allowed"
+    yield from _about_export(comparison, policy)
     yield from _about_accepted(comparison)
     for what, ids in (
         ("not in the baseline", comparison.added),
@@ -86,6 +87,20 @@ def noise(old: RunRecord, new: RunRecord) -> Iterator[str]:
                 f"the {name}'s server answered one prompt otherwise {differing} of {asked} times, "
                 "so flips may be chance; `harness aa` measures how many"
             )
+
+
+def _about_export(comparison: Comparison, policy: Policy) -> Iterator[str]:
+    """
+    Yield in what an export differs on purpose, and that it may not be asked as its parent is.
+    """
+    if on_purpose := [each for each in comparison.differences if each.effect == "exported"]:
+        yield f"an export differs on purpose in: {'; '.join(map(changed, on_purpose))}"
+    fields = {each.field for each in comparison.differences}
+    if policy.kind == "export" and "checkpoint.template" in fields:
+        yield (
+            "the chat templates differ, so the export may be asked otherwise than what it was made "
+            "of: what changed may be the prompt's"
+        )
 
 
 def _about_headroom(accuracy: PairedRate) -> Iterator[str]:

@@ -26,10 +26,14 @@ if TYPE_CHECKING:
     import jsonschema
 
 OnInconclusive = Literal["warn", "block"]
+Kind = Literal["release", "export"]
+"""What is gated: a new checkpoint, or one that ships another way, quantised or on another engine,
+against what it was made of."""
 Tier = Literal["required", "advisory"]
 """Whether a suite decides about a release, or is only judged and shown."""
 
 DEFAULT_TEXT = """\
+kind = "release"                  # "export": as it ships, against what it was made of
 alpha = 0.05
 on_inconclusive = "warn"          # "warn" exits 0, "block" exits 3
 recheck = false                   # true: load the model again before a flip blocks
@@ -44,6 +48,17 @@ output_tokens_p50 = "+10%"
 latency_ms_p50 = "+10%"           # gated only where measured comparably
 """
 """The policy used if there is no gate.toml."""
+
+EXPORT_TEXT = """\
+[limits]
+accuracy = "-1pp"
+second_call_rate = "+0pp"
+call_after_result_rate = "+0pp"
+unsupported_rate = "+0pp"
+collateral_rate = "+0pp"
+"""
+"""The limits of an export: it is to be the checkpoint that was accepted, so less may be lost than
+by a new one, and its lengths and times are those of another engine."""
 
 _LEAST_ALPHA = 1e-12
 """Far smaller values are lost in rounding."""
@@ -93,6 +108,7 @@ class Policy:
     """
     on_inconclusive: OnInconclusive
     limits: Mapping[str, Limit]
+    kind: Kind = "release"
     slices: Mapping[str, Mapping[str, Limit]]
     """Tag -> rate -> how much worse it may get among the cases with that tag."""
     anchor: str | None
@@ -114,6 +130,25 @@ class Policy:
         """
         found = self.suites.get(suite)
         return "required" if found is None else found.tier
+
+    def of_export(self) -> "Policy":
+        """
+        Return the policy for an export: this one if it is one, else this one with the limits of
+        exports, and without the slices and the anchor of releases.
+        """
+        if self.kind == "export":
+            return self
+        return replace(
+            self,
+            kind="export",
+            limits=_export_limits(),
+            slices={},
+            anchor=None,
+            suites={
+                name: replace(each, limits=None, slices=None) for name, each in self.suites.items()
+            },
+            source=f"{self.source}, for an export",
+        )
 
     def of_suite(self, suite: str) -> "Policy":
         """
@@ -168,6 +203,8 @@ def read_policy(text: str, source: str) -> Policy:
         where = ".".join(str(part) for part in error.absolute_path) or "the file"
         raise PolicyError(f"{source}: {where}: {_expected(error)}")
     built_in = tomllib.loads(DEFAULT_TEXT)
+    if data.get("kind") == "export":
+        built_in |= tomllib.loads(EXPORT_TEXT)
     data = {**built_in, **data}
     if not 0 < data["alpha"] <= 0.5:
         # NaN, which TOML has and no schema keyword refuses.
@@ -181,6 +218,7 @@ def read_policy(text: str, source: str) -> Policy:
         alpha=float(data["alpha"]),
         on_inconclusive=data["on_inconclusive"],
         limits=_limits(data["limits"], source),
+        kind=data["kind"],
         slices=_slices(data.get("slices", {}), source),
         anchor=data.get("anchor"),
         recheck=data["recheck"],
@@ -199,6 +237,10 @@ def read_policy(text: str, source: str) -> Policy:
         },
         source=source,
     )
+
+
+def _export_limits() -> dict[str, Limit]:
+    return _limits(tomllib.loads(EXPORT_TEXT)["limits"], "the limits of exports")
 
 
 def _limits(given: Mapping[str, str], source: str, *within: str) -> dict[str, Limit]:

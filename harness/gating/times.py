@@ -24,7 +24,7 @@ def apart(comparison: Comparison) -> str | None:
     fields = [
         difference.field
         for difference in comparison.differences
-        if difference.effect in ("latency", "not_comparable")
+        if difference.effect in ("latency", "not_comparable", "exported")
     ]
     if not fields and comparison.same_hardware:
         return None

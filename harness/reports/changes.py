@@ -42,6 +42,7 @@ _EFFECTS: dict[Effect, str] = {
     "rejudged": "judged again",
     "common_cases": "common cases only",
     "not_comparable": "not comparable",
+    "exported": "an export differs in it on purpose",
     "latency": "times are not comparable",
     "noted": "",
 }

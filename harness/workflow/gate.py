@@ -43,6 +43,7 @@ def gate(
     progress: Progress | None = None,
     api_key_env: str | None = None,
     override: Override | None = None,
+    export: bool = False,
 ) -> Gated:
     """
     Gate the run *new* against the baseline *old*, and against an anchor if one is named.
@@ -58,16 +59,17 @@ def gate(
     it is None, the policy says so; where it does not, no checkpoint is opened, answers that were
     made before are used, and a note says which cases could be decided again. If it is false,
     nothing is decided again.
-    Runs that differ in a field in *allow* are compared all the same. The verdict bears the date
-    *today* (default: today's). *override* lets a regression through: the verdict stays, its exit
-    code becomes 0, and the folder of *new* has it noted in ``overrides.jsonl``.
+    Runs that differ in a field in *allow* are compared all the same. With *export*, *new* is an
+    export of *old*, whatever kind of gate the policy is for (`Policy.of_export`). The verdict bears
+    the date *today* (default: today's). *override* lets a regression through: the verdict stays,
+    its exit code becomes 0, and the folder of *new* has it noted in ``overrides.jsonl``.
 
     Raises:
         StoreError: if a run or baseline is missing: a gate without its anchor never passes.
         PolicyError: if the policy is not valid, or limits a slice that neither run has a case of.
         UsageError: if no runs can differ in a field in *allow*.
     """
-    asked = _Asked.of(policy, project, anchor, recheck, allow, today, progress, api_key_env)
+    asked = _Asked.of(policy, project, anchor, recheck, allow, today, progress, api_key_env, export)
     held = asked.held(old, new)
     verdict = held.last.verdict
     if held.anchored is not None:
@@ -91,6 +93,7 @@ def gate_release(
     progress: Progress | None = None,
     api_key_env: str | None = None,
     override: Override | None = None,
+    export: bool = False,
 ) -> GatedRelease:
     """
     Gate one run of each of several suites against the baselines of one name: one verdict.
@@ -102,7 +105,7 @@ def gate_release(
         UsageError: if no run is given, or two of one suite.
         HarnessError: as `gate`.
     """
-    asked = _Asked.of(policy, project, anchor, recheck, allow, today, progress, api_key_env)
+    asked = _Asked.of(policy, project, anchor, recheck, allow, today, progress, api_key_env, export)
     loaded = [
         asked.project.run(str(run)) if not isinstance(run, StoredRun) else run for run in runs
     ]
@@ -237,6 +240,7 @@ class _Asked:
         today: date | None,
         progress: Progress | None,
         api_key_env: str | None,
+        export: bool,
     ) -> Self:
         """
         Return what was asked for, with the defaults of `gate`.
@@ -244,6 +248,8 @@ class _Asked:
         project = project or open_project()
         if not isinstance(policy, Policy):
             policy = project.policy(policy)
+        if export:
+            policy = policy.of_export()
         return cls(
             project=project,
             policy=policy,

@@ -96,7 +96,7 @@ def test_every_rate_may_be_limited(name: str):
     [
         ("alpha 0.05", "gate.toml: not valid TOML"),
         ("alpah = 0.05", "gate.toml: unknown key 'alpah'; did you mean 'alpha'?"),
-        ("nonsense = 1", "gate.toml: unknown key 'nonsense'; known: alpha, on_inconclusive"),
+        ("nonsense = 1", "gate.toml: unknown key 'nonsense'; known: kind, alpha"),
         ("alpha = 0", "gate.toml: alpha: 0 is not a number above 0"),
         ("alpha = 0.6", "gate.toml: alpha: 0.6 is not"),
         (
@@ -129,6 +129,7 @@ def test_every_rate_may_be_limited(name: str):
         ('[limits]\naccuracy = "-3pp, <=85%"', "here '>='"),
         ('[limits]\naccuracy = "-3pp, >=850%"', "at most 100%"),
         ('[limits]\noutput_tokens_p50 = "+10%, <=20%"', "a budget is only for rates"),
+        ('kind = "ship"', 'gate.toml: kind: \'ship\' is not "release" or "export"'),
         ("anchor = 3", "gate.toml: anchor: 3 is not the name of a baseline"),
         ('anchor = "../v1"', "gate.toml: anchor: '../v1' is not the name"),
         ('[limits]\naccuracy = "-3pp"\nanchor = "v1"', "anchor belongs above [limits]"),
@@ -165,7 +166,7 @@ def test_the_schema_ships_with_the_package():
     schema = json.loads((resources.files("harness") / "schemas" / "policy.json").read_text("utf-8"))
 
     keys = {
-        *("alpha", "on_inconclusive", "recheck", "accepted_budget"),
+        *("kind", "alpha", "on_inconclusive", "recheck", "accepted_budget"),
         *("anchor", "limits", "slices", "suites"),
     }
     assert keys == set(schema["properties"])

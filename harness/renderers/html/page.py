@@ -331,8 +331,8 @@ def _not_compared(comparison: Comparison) -> tuple[Block, ...]:
                 Paragraph(text=f"{plural(len(cases), 'case')} {said}"),
                 Names(names=cases),
             ]
-    effects: tuple[Effect, ...] = ("not_comparable", "latency", "common_cases", "rejudge")
-    table = changes.differences(comparison, effects)
+    decide: tuple[Effect, ...] = ("not_comparable", "exported", "latency", "common_cases")
+    table = changes.differences(comparison, (*decide, "rejudge"))
     return (*blocks, table)
 
 
