@@ -21,7 +21,9 @@ class SamplingParams:
         stop_token_ids: list[int] | None = None,
         max_tokens: int | None = 16,
         detokenize: bool = True,
+        logprob_token_ids: list[int] | None = None,
     ) -> None:
+        self.logprob_token_ids = logprob_token_ids
         self.temperature, self.top_p, self.top_k, self.seed = temperature, top_p, top_k, seed
         self.stop_token_ids, self.max_tokens, self.detokenize = (
             stop_token_ids,
@@ -85,6 +87,16 @@ class LLM:
         for prompt, each in zip(prompts, params, strict=True):
             LLM.sampled.append(each)
             ids = torch.tensor([prompt["prompt_token_ids"]])
+            if each.logprob_token_ids is not None:
+                # As with logprobs_mode="raw_logits", which the backend asks for.
+                assert "raw_logits" == LLM.opened["logprobs_mode"]
+                last = self.model(input_ids=ids).logits[0, -1].detach()
+                found = {
+                    token: SimpleNamespace(logprob=float(last[token]))
+                    for token in each.logprob_token_ids
+                }
+                outputs.append(SimpleNamespace(outputs=[SimpleNamespace(logprobs=[found])]))
+                continue
             row = self.model.generate(
                 input_ids=ids,
                 attention_mask=torch.ones_like(ids),

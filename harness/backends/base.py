@@ -180,6 +180,25 @@ class Loadable(Protocol):
         """
 
 
+@runtime_checkable
+class WithLogits(Templated, Protocol):
+    """
+    A backend that can say how near the model was to another token.
+    """
+
+    def logits(
+        self, request: Request, begun: Sequence[int], tokens: Sequence[int]
+    ) -> Sequence[float]:
+        """
+        Return the logits of *tokens* for what follows the prompt of *request* and *begun*, the ids
+        of an answer's first tokens.
+
+        Raises:
+            TemplateError: if the request cannot be rendered.
+            BackendError: if the model fails.
+        """
+
+
 class Backend(Protocol):
     """
     One opened checkpoint.

@@ -96,6 +96,20 @@ class PromptEncoding:
             )
         return prompts, failed
 
+    def begun(self, request: Request, begun: Sequence[int]) -> list[int]:
+        """
+        Return the ids of the prompt of *request* and of *begun*, an answer's first tokens.
+
+        Raises:
+            TemplateError: if it cannot be rendered.
+            BackendError: if it is longer than the context.
+        """
+        rows = conversation(request.messages, self._template)
+        ids = [*render(self.tokenizer, rows, [tool.schema for tool in request.tools]), *begun]
+        if self._context is not None and len(ids) >= self._context:
+            raise BackendError(f"{len(ids)} tokens; the model's context is {self._context}")
+        return ids
+
     def transcript(
         self, prompt: Prompt, answer: Answer, timing: Timing | None = None
     ) -> Transcript:

@@ -164,6 +164,23 @@ class LlamaCppBackend:
             answer, timing = self._answered(prompt, generation)
             yield self._encoding.transcript(prompt, answer, timing)
 
+    def logits(
+        self, request: Request, begun: Sequence[int], tokens: Sequence[int]
+    ) -> Sequence[float]:
+        """
+        Return the logits of *tokens* after the prompt and *begun*, computed as an answer's are.
+
+        Raises:
+            TemplateError: if the request cannot be rendered.
+            BackendError: if llama.cpp fails.
+        """
+        prompt = self._encoding.begun(request, ())
+        with boundary(BackendError, f"case {request.key.case}: no logits"):
+            found = self._model.prompt(prompt)
+            for id_ in begun:
+                found = self._model.read([id_])
+        return [float(found[token]) for token in tokens]
+
     def close(self) -> None:
         """
         Free the model. The backend must not be used afterwards.

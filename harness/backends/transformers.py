@@ -35,7 +35,7 @@ from harness.checkpoints.locate import locate
 from harness.checkpoints.reference import Reference
 from harness.dialects.base import Dialect
 from harness.dialects.registry import chosen, own_template
-from harness.errors import BackendError, UsageError
+from harness.errors import BackendError, UsageError, boundary
 from harness.transcript import Transcript
 
 ROWS = 256
@@ -370,6 +370,24 @@ class TransformersBackend:
             else:
                 self._answered = True
                 yield self._encoding.transcript(prompt, answer, timing)
+
+    def logits(
+        self, request: Request, begun: Sequence[int], tokens: Sequence[int]
+    ) -> Sequence[float]:
+        """
+        Return the logits of *tokens* after the prompt and *begun*, computed in one forward pass.
+
+        Raises:
+            TemplateError: if the request cannot be rendered.
+            BackendError: if the model fails.
+        """
+        import torch
+
+        ids = self._encoding.begun(request, begun)
+        with boundary(BackendError, f"case {request.key.case}: no logits"), torch.inference_mode():
+            given = torch.tensor([ids], device=self._model.device)
+            last = self._model(input_ids=given, use_cache=False, logits_to_keep=1).logits[0, -1]
+            return [float(last[token]) for token in tokens]
 
     def close(self) -> None:
         """

@@ -111,6 +111,8 @@ class VllmBackend:
                 seed=0,
                 # Otherwise the checkpoint's own sampling settings would be used.
                 generation_config="vllm",
+                # What it calls log probabilities are then logits, as those of the other engines.
+                logprobs_mode="raw_logits",
                 tensor_parallel_size=devices,
                 distributed_executor_backend="uni" if devices == 1 else "mp",
                 use_tqdm_on_load=False,
@@ -213,6 +215,27 @@ class VllmBackend:
             [answer] = self._generate([prompt], generation)
             took = (time.perf_counter() - began) * 1000
             yield self._encoding.transcript(prompt, answer, Timing(latency_ms=took, ttft_ms=None))
+
+    def logits(
+        self, request: Request, begun: Sequence[int], tokens: Sequence[int]
+    ) -> Sequence[float]:
+        """
+        Return the logits of *tokens* after the prompt and *begun*, as vLLM computes them.
+
+        Raises:
+            TemplateError: if the request cannot be rendered.
+            BackendError: if vLLM fails.
+        """
+        ids = self._encoding.begun(request, begun)
+        asked = _vllm().SamplingParams(
+            max_tokens=1, temperature=0.0, detokenize=False, logprob_token_ids=list(tokens)
+        )
+        with boundary(BackendError, f"case {request.key.case}: no logits"):
+            [output] = self._engine.generate(
+                [{"prompt_token_ids": ids}], [asked], use_tqdm=False, lora_request=self._adapter
+            )
+            [found] = output.outputs[0].logprobs
+            return [float(found[token].logprob) for token in tokens]
 
     def close(self) -> None:
         """

@@ -8,6 +8,7 @@ import json
 from typing import Any
 
 from harness.comparison.compare import Comparison
+from harness.comparison.divergence import Divergences, Logits
 from harness.comparison.paired import PairedRate, PairedValues
 from harness.gating.ranking import ALPHA, Ranking
 from harness.reports.report import Report
@@ -25,6 +26,8 @@ def render(report: Report) -> str:
         data = report.verdict.to_json()
     elif report.comparison is not None:
         data = compared(report.comparison)
+        if report.divergences is not None:
+            data["divergences"] = _diverged(report.divergences)
         if report.stack is not None:
             data["stack"] = report.stack.to_json()
     elif len(report.runs) == 1:
@@ -70,6 +73,28 @@ def compared(comparison: Comparison) -> dict[str, Any]:
             for each in comparison.differences
         ],
     }
+
+
+def _diverged(found: Divergences) -> dict[str, Any]:
+    return {
+        "answers": found.answers,
+        "differing": found.differing,
+        "first": [
+            {
+                **each.key._asdict(),
+                "token": each.token,
+                "before": each.before,
+                "old": {"text": each.old, "logits": _logits(each.by_old)},
+                "new": {"text": each.new, "logits": _logits(each.by_new)},
+            }
+            for each in found.first
+        ],
+        "logits_unknown": found.unknown,
+    }
+
+
+def _logits(found: Logits | None) -> dict[str, float] | None:
+    return None if found is None else {"old": found.old, "new": found.new}
 
 
 def _ranked(ranking: Ranking) -> dict[str, Any]:

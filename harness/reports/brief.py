@@ -135,6 +135,11 @@ def _compared(report: Report, comparison: Comparison) -> Iterator[Section]:
     yield Section(
         title=f"Accepted ({len(comparison.accepted)})", blocks=(changes.accepted(comparison),)
     )
+    apart = report.divergences
+    looked = apart is not None and any(each.token for each in apart.first)
+    yield Section(
+        title="Answers that differ", blocks=changes.divergences(apart, _ROWS if looked else 0)
+    )
     fixed = len(comparison.rates["accuracy"].fixed)
     said = [plural(fixed, "fixed case")] if fixed else []
     yield _rest([*left_out, *said, "every metric", "the answers"])

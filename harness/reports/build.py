@@ -10,6 +10,7 @@ from harness.canonical import canonical_json
 from harness.checkpoints.checkpoint import Checkpoint
 from harness.checkpoints.digests import holds_weights
 from harness.checkpoints.reference import parse_reference
+from harness.comparison.divergence import Divergences
 from harness.comparison.stack import StackCost
 from harness.errors import HarnessError
 from harness.finetuning import Finetuned, finished
@@ -22,6 +23,7 @@ from harness.runs.store import StoredRun
 from harness.suites.copies import CopiedCase
 from harness.transcript import Key, Transcript
 from harness.wording import count
+from harness.workflow.divergence import diverging
 
 Subject = Report | StoredRun | Compared | GatedRelease
 """What a report can be made of: a run, two compared runs, a verdict on one suite or several, or a
@@ -187,12 +189,14 @@ def report_stack(compared: Compared, cost: StackCost) -> Report:
     )
 
 
-def report_comparison(compared: Compared) -> Report:
+def report_comparison(compared: Compared, divergences: Divergences | None = None) -> Report:
     """
-    Return the report on two runs compared.
+    Return the report on two runs compared; *divergences* are where their answers differ, looked
+    for where they say what an engine does if none are given.
     """
     return Report(
         title="two checkpoints compared",
         runs=(view(compared.old), view(compared.new)),
         comparison=compared.comparison,
+        divergences=divergences or diverging(compared),
     )

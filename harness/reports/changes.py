@@ -9,6 +9,7 @@ from statistics import median
 from harness.canonical import canonical_json
 from harness.comparison.compare import NOTHING_IN_COMMON, Comparison
 from harness.comparison.differences import Effect
+from harness.comparison.divergence import Divergences, Logits
 from harness.comparison.paired import PairedRate, PairedValues
 from harness.gating import intervals
 from harness.gating.ranking import told_apart, two_sided
@@ -19,12 +20,15 @@ from harness.reports.format import ABSENT, change, plural, title, unit, value
 from harness.reports.report import Report
 from harness.reports.tables import short
 from harness.scoring.metrics import RATES
+from harness.transcript import Key
 from harness.wording import chance
 
 REASON = 600
 """How much of a reason of the verdict a report shows, in characters: it names cases."""
 _SETTING = 60
 _LEAST_SURE = 5
+_BEFORE = 24
+# Characters that both wrote before the token that differs.
 _DIGEST = re.compile("sha256:[0-9a-f]{64}")
 _DIGEST_SHOWN = len("sha256:") + 12
 
@@ -87,6 +91,80 @@ def margins(comparison: Comparison) -> Table:
         rows=tuple((name, f"{a:.2f}", f"{b:.2f}", f"{b - a:+.2f}") for name, a, b in rows),
         right=frozenset({1, 2, 3}),
     )
+
+
+def divergences(found: Divergences | None, most: int | None = None) -> tuple[Block, ...]:
+    """
+    Return where answers differ, at most *most* of them: the first token, and how near each
+    checkpoint was to the other.
+
+    Empty if that was not looked for, or they are all the same.
+    """
+    if found is None or not found.differing:
+        return ()
+    weighed = any(each.by_old or each.by_new for each in found.first)
+    shown = found.first[:most]
+    said = f"{found.differing:,} of {plural(found.answers, 'answer')} differ"
+    if found.differing > len(shown) > 0:
+        said += f"; the first {len(shown)}:"
+    rows: list[tuple[Inline, ...]] = []
+    for each in shown:
+        row: list[Inline] = [
+            _answer_name(each.key),
+            ABSENT if each.token is None else f"{each.token:,}",
+            Quote(_end(each.before)),
+            _piece(each.old),
+            _piece(each.new),
+        ]
+        row += [_logits(each.by_old), _logits(each.by_new)] if weighed else []
+        rows.append(tuple(row))
+    header = ["answer", "token", "after", "old", "new"]
+    if weighed:
+        header += ["old: logits", "new: logits"]
+    said_more: tuple[Inline, ...] = tuple(
+        ("Logits unknown: ", Quote(cut(reason, REASON))) for reason in found.unknown
+    )
+    if not weighed and not found.unknown:
+        said_more = ("`harness compare OLD NEW --logits` says how near the two tokens were.",)
+    return (
+        Paragraph(text=said if said.endswith(":") else f"{said}."),
+        Table(header=tuple(header), rows=tuple(rows), right=frozenset({1})),
+        Points(texts=said_more),
+    )
+
+
+def _answer_name(key: Key) -> Inline:
+    more = "".join(
+        f", {name} {number}"
+        for name, number in (
+            ("repeat", key.repeat and key.repeat + 1),
+            ("turn", key.turn and key.turn + 1),
+            ("step", key.step),
+        )
+        if number
+    )
+    return (short(key.case), more) if more else short(key.case)
+
+
+def _end(text: str) -> str:
+    """
+    Return the end of *text*: the token that differs follows it.
+    """
+    line = text.replace("\n", "⏎")
+    return line if len(line) <= _BEFORE else f"…{line[1 - _BEFORE :]}"
+
+
+def _piece(text: str) -> Inline:
+    return Quote(cut(text.replace("\n", "⏎").replace(" ", "␣"), _SETTING)) if text else "(end)"
+
+
+def _logits(found: Logits | None) -> str:
+    """
+    Return the logits of the old and the new token, and how far they are apart.
+    """
+    if found is None:
+        return ABSENT
+    return f"{found.old:.4f}, {found.new:.4f} ({found.new - found.old:+.4f})"
 
 
 def by_tag(comparison: Comparison) -> Table:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from harness.comparison.compare import Comparison
+from harness.comparison.divergence import Divergences
 from harness.comparison.stack import StackCost
 from harness.finetuning.result import Finetuned
 from harness.gating.ranking import Ranking
@@ -70,6 +71,8 @@ class Report:
     verdict: Verdict | None = None
     ranking: Ranking | None = None
     """Of the runs, which are in its order."""
+    divergences: Divergences | None = None
+    """Where the two runs answered otherwise, if that was looked for."""
     stack: StackCost | None = None
     """What a serving stack costs: the old run is raw, the new one through chat."""
     release: Release | None = None

@@ -151,6 +151,7 @@ def _compared(report: Report, comparison: Comparison) -> list[Section]:
             blocks=(tables.confusion(comparison.old_confusion, comparison.new_confusion),),
         ),
         Section(title="Accuracy by tag", blocks=(changes.by_tag(comparison),)),
+        Section(title="Answers that differ", blocks=changes.divergences(report.divergences)),
         Section(title="Margins", blocks=(changes.margins(comparison),)),
         Section(title="Statuses", blocks=(tables.statuses(report.runs, ("old", "new")),)),
         Section(

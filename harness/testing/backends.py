@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import pytest
 
-from harness.backends.base import Backend, BackendOptions, Generation, Request
+from harness.backends.base import Backend, BackendOptions, Generation, Request, WithLogits
 from harness.backends.registry import open_backend
 from harness.dialects.registry import dialect
 from harness.errors import UsageError
@@ -109,6 +109,22 @@ class BackendContract:
             assert transcript.timing.latency_ms > 0
             assert plain[transcript.key].output == transcript.output
             assert plain[transcript.key].message == transcript.message
+
+    def test_the_tokens_of_an_answer_have_the_largest_logits_where_it_tells_logits(
+        self, backend: Backend
+    ) -> None:
+        if not isinstance(backend, WithLogits):
+            return
+        for key, transcript in answers(backend, REQUESTS).items():
+            [request] = [each for each in REQUESTS if each.key == key]
+            # Of bytes that are no text the tokens cannot be told.
+            text = str(transcript.output).partition("\ufffd")[0]
+            tokens = backend.tokenizer.encode(text, add_special_tokens=False)
+            for place, token in enumerate(tokens):
+                others = sorted({0, 1, *tokens} - {token})
+                best, *rest = backend.logits(request, tokens[:place], [token, *others])
+
+                assert best > max(rest)
 
 
 def answers(backend: Backend, requests: Sequence[Request]) -> dict[Key, Transcript]:

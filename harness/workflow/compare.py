@@ -172,18 +172,7 @@ def _same_text(old: StoredRun, new: StoredRun) -> bool:
     digests = old.record.digests, new.record.digests
     if all(digests) and len({each.transcripts for each in digests if each}) == 1:
         return True
-    columns = [run.record.columns for run in (old, new)]
-    scored, again = (
-        {
-            (*key, digest)
-            for key, digest, counts in zip(
-                each.keys, each.digests, each.scored.tolist(), strict=True
-            )
-            if counts
-        }
-        for each in columns
-    )
-    asked = {(identity, repeat) for identity, repeat, _ in scored & again}
+    asked = scored_in_both(old.record, new.record)
     was, now = (
         {
             each.key: each.said
@@ -193,6 +182,23 @@ def _same_text(old: StoredRun, new: StoredRun) -> bool:
         for run in (old, new)
     )
     return was == now
+
+
+def scored_in_both(old: RunRecord, new: RunRecord) -> set[tuple[str, int]]:
+    """
+    Return case id and repeat of the answers to the same question that both runs scored.
+    """
+    scored, again = (
+        {
+            (*key, digest)
+            for key, digest, counts in zip(
+                each.keys, each.digests, each.scored.tolist(), strict=True
+            )
+            if counts
+        }
+        for each in (old.columns, new.columns)
+    )
+    return {(identity, repeat) for identity, repeat, _ in scored & again}
 
 
 def _judged_by(record: RunRecord, other: RunRecord) -> dict[str, Any]:

@@ -18,15 +18,11 @@ and says which cases could be decided again.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 
-from harness.backends.base import Backend
-from harness.backends.registry import open_backend
 from harness.checkpoints.checkpoint import Checkpoint
-from harness.checkpoints.reference import is_served
 from harness.comparison.compare import Comparison
 from harness.errors import CheckpointError, ExitCode, HarnessError, UsageError
 from harness.gating.decision import Compared, Gated, decide
@@ -34,7 +30,6 @@ from harness.gating.policy import Policy
 from harness.gating.verdict import MetricVerdict, Verdict
 from harness.runs.record import RunRecord
 from harness.runs.rescore import rejudge
-from harness.runs.serving import Serving
 from harness.runs.store import RUN, StoredRun, load_run, read_transcripts_by_key
 from harness.runs.verify import verified
 from harness.scoring.metrics import RATES
@@ -42,15 +37,14 @@ from harness.scoring.score import only
 from harness.transcript import Key, Transcript
 from harness.wording import count, named
 from harness.workflow.compare import paired
-from harness.workflow.options import Progress, RunOptions, serving
+from harness.workflow.options import Progress
 from harness.workflow.project import Project
+from harness.workflow.reopen import WEIGHTS, at_batch_1, options_of, reopened, weights_of
 from harness.workflow.run import RunPlan, run_opened
 
 FEW, SHARE = 32, 0.10
 """Batching alone never makes more flips than both of these (a number, and a share of the answers):
 measured noise is a few per cent at most. More are a change, and are not asked again."""
-
-_WEIGHTS = ("weights", "adapter", "tokenizer", "template")
 
 
 def decide_again(
@@ -251,7 +245,7 @@ def _alone_already(run: StoredRun, asked: set[str], project: Project) -> _Alone:
         raise UsageError(
             f"{reference} cannot be asked as it was: generation.{unknown[0]} is unknown here"
         )
-    if _weights(run.record.checkpoint, run.record.backend) is None:
+    if weights_of(run.record.checkpoint, run.record.backend) is None:
         # A server may have other weights by now, under the same URL and name.
         raise CheckpointError(
             f"{reference} has no digest of weights to tell whether the run was made with it"
@@ -323,40 +317,21 @@ def _same(record: RunRecord, again: RunRecord) -> bool:
     return (
         again.suite == record.suite
         and _identity(again.checkpoint) == _identity(record.checkpoint)
-        and again.backend == _alone(record.backend)
+        and again.backend == at_batch_1(record.backend)
         and again.generation == record.generation
         and set(again.columns.repeats.tolist()) == set(record.columns.repeats.tolist())
     )
 
 
 def _identity(checkpoint: Checkpoint) -> list[str | None]:
-    return [getattr(checkpoint, name) for name in (*_WEIGHTS, "dialect")]
-
-
-def _alone(backend: Serving) -> Serving:
-    """
-    Return how the same is run at batch size 1, where the order has no effect.
-    """
-    return replace(backend, batch=1, order=None)
+    return [getattr(checkpoint, name) for name in (*WEIGHTS, "dialect")]
 
 
 def _ask(run: StoredRun, cases: set[str], folder: Path, asking: _Asking) -> StoredRun:
     record = run.record
     whole = run.suite()
     whole = replace(whole, released=record.suite.released)
-    options = RunOptions(
-        dialect=record.checkpoint.dialect,
-        device=record.backend.device,
-        dtype=record.backend.dtype,
-        batch_size=1,
-        tensor_parallel=record.backend.extra.get("tensor_parallel"),
-        preflight=False,
-        tokenizer=record.checkpoint.extra.get("tokenizer_of"),
-        api_key_env=asking.api_key_env if is_served(record.checkpoint.reference) else None,
-        repeats=1 + int(record.columns.repeats.max()),
-        tool_names=record.backend.tool_names,
-        arm=record.backend.arm,
-    )
+    options = options_of(record, api_key_env=asking.api_key_env)
     plan = RunPlan(
         project=asking.project,
         suite=whole,
@@ -365,33 +340,5 @@ def _ask(run: StoredRun, cases: set[str], folder: Path, asking: _Asking) -> Stor
         options=options,
         out=folder,
     )
-    opening = options.backend_options(whole, progress=asking.progress)
-    asking.progress.make_room()
-    with closing(open_backend(record.checkpoint.reference, opening)) as backend:
-        _check_same(record, backend, options)
+    with reopened(record, whole, options, asking.progress) as backend:
         return run_opened(plan, backend, asking.progress)
-
-
-def _weights(checkpoint: Checkpoint, backend: Serving) -> str | None:
-    """
-    Return the digest of a checkpoint's weights, which a served one has from its server, if at all.
-    """
-    server = backend.extra.get("server")
-    said = server.get("weights") if isinstance(server, Mapping) else None
-    return checkpoint.weights or (said if isinstance(said, str) else None)
-
-
-def _check_same(record: RunRecord, backend: Backend, options: RunOptions) -> None:
-    reference = record.checkpoint.reference
-    now, then = backend.checkpoint, record.checkpoint
-    served = serving(backend, options)
-    if _weights(now, served) != _weights(then, record.backend):
-        raise CheckpointError(f"{reference} is another checkpoint now: its weights differ")
-    if changed := [name for name in _WEIGHTS if getattr(now, name) != getattr(then, name)]:
-        raise CheckpointError(f"{reference} is another checkpoint now: its {changed[0]} differ")
-    was, here = _alone(record.backend).to_json(), served.to_json()
-    if apart := sorted(name for name in {*was, *here} if was.get(name) != here.get(name)):
-        raise UsageError(
-            f"{reference} cannot be run here as it was: backend.{apart[0]} was "
-            f"{was.get(apart[0])} and is {here.get(apart[0])}"
-        )

@@ -71,6 +71,7 @@ def test_the_prefix_is_cached_and_nothing_of_the_checkpoint_samples(tiny_model: 
         "enable_prefix_caching": True,
         "enforce_eager": True,
         "generation_config": "vllm",
+        "logprobs_mode": "raw_logits",
         "max_num_seqs": 8,
         "tensor_parallel_size": 1,
         "trust_remote_code": False,

@@ -127,6 +127,12 @@ def after_cases(report: Report) -> tuple[Panel, ...]:
                 layout="beside",
             ),
             Panel(
+                id="divergences",
+                title="Answers that differ",
+                link="Differ",
+                items=changes.divergences(report.divergences),
+            ),
+            Panel(
                 id="margins",
                 title="Margins",
                 link="Margins",
