@@ -6,11 +6,12 @@ nothing and stores nothing.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, Protocol, Self, runtime_checkable
 
 from harness.canonical import fields_from
 from harness.checkpoints.checkpoint import Checkpoint
+from harness.errors import UsageError
 from harness.messages import Message, Tool
 from harness.transcript import Key, Transcript
 
@@ -44,6 +45,21 @@ class Generation:
     seed: int = 0
     extra: Mapping[str, Any] = field(default_factory=dict)
     """What another version of the harness, or another program, says of it in run.json."""
+
+    @classmethod
+    def of(cls, settings: Mapping[str, Any]) -> Self:
+        """
+        Return the settings of a suite.
+
+        Raises:
+            UsageError: for an unknown one.
+        """
+        known = {entry.name for entry in fields(cls)} - {"extra"}
+        if unknown := sorted(set(settings) - known):
+            raise UsageError(
+                f"unknown generation setting {unknown[0]!r}; there are: {', '.join(sorted(known))}"
+            )
+        return cls(**settings)
 
     @classmethod
     def from_json(cls, block: Mapping[str, Any]) -> Self:

@@ -3,6 +3,7 @@ Fine-tuning: chat rows in, a trained checkpoint out that any backend loads.
 """
 
 from harness.finetuning.declarations import Declaration
+from harness.finetuning.evaluation import ToolCallEvaluation
 from harness.finetuning.finetune import finetune
 from harness.finetuning.recipe import Recipe, recipe_digest
 from harness.finetuning.result import EpochLoss, Finetuned, discard, finished
@@ -18,6 +19,7 @@ __all__ = [
     "Recipe",
     "Row",
     "Split",
+    "ToolCallEvaluation",
     "check_installed",
     "discard",
     "finetune",

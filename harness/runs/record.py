@@ -30,6 +30,7 @@ from harness.scoring.metrics import METRICS, Average, Counts, Quantile, measure
 from harness.scoring.results import CaseResult
 from harness.stats import wilson
 from harness.suites.selection import Choice
+from harness.suites.suite import Suite
 
 if TYPE_CHECKING:
     import jsonschema
@@ -50,6 +51,19 @@ class SuiteReference:
     environment: str | None = None
     """The digest of what answered its calls (`harness.suites.environment.EnvironmentSpec`); None if
     they were only judged."""
+
+    @classmethod
+    def of(cls, suite: Suite) -> Self:
+        """
+        Return the reference by which a record names *suite*.
+        """
+        return cls(
+            name=suite.name,
+            version=suite.version,
+            digest=suite.digest,
+            released=suite.released,
+            environment=suite.environment.digest if suite.environment is not None else None,
+        )
 
     def to_json(self) -> dict[str, Any]:
         """

@@ -40,6 +40,7 @@ from harness.gating.gate import exit_code
 from harness.gating.policy import Policy
 from harness.gating.verdict import MetricVerdict, Word, to_json, worst
 from harness.provenance import date_today, hardware, now
+from harness.runs.record import SuiteReference
 from harness.runs.runner import latency_sample, request
 from harness.scoring.tool_names import shown_suite
 from harness.suites.files import load_suite
@@ -52,7 +53,6 @@ from harness.workflow.options import (
     RunOptions,
     generation_for,
     serving,
-    suite_reference,
 )
 from harness.workflow.project import Project, open_project
 
@@ -225,7 +225,7 @@ def time_checkpoints(
             else _under_load(shown, before, after, generation, load, rounds, progress)
         )
         return Alternation(
-            suite=suite_reference(whole),
+            suite=SuiteReference.of(whole),
             old=before.checkpoint.to_json(),
             new=after.checkpoint.to_json(),
             backend=_alone(after, options),

@@ -3,11 +3,9 @@ The settings of a run, and how they are written to its record.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 
 from harness.backends.base import Backend, BackendOptions, Generation
-from harness.errors import UsageError
-from harness.runs.record import SuiteReference
 from harness.runs.serving import Serving
 from harness.scoring.arms import REAL
 from harness.suites.selection import Choice, Sample
@@ -135,12 +133,7 @@ def generation_for(suite: Suite, options: RunOptions) -> Generation:
     for name in ("max_new_tokens", "seed"):
         if getattr(options, name) is not None:
             settings[name] = getattr(options, name)
-    known = {entry.name for entry in fields(Generation)} - {"extra"}
-    if unknown := sorted(set(settings) - known):
-        raise UsageError(
-            f"unknown generation setting {unknown[0]!r}; there are: {', '.join(sorted(known))}"
-        )
-    return Generation(**settings)
+    return Generation.of(settings)
 
 
 def serving(backend: Backend, options: RunOptions) -> Serving:
@@ -152,17 +145,4 @@ def serving(backend: Backend, options: RunOptions) -> Serving:
         tool_names=options.tool_names,
         arm=None if options.arm == REAL else options.arm,
         order=options.order,
-    )
-
-
-def suite_reference(suite: Suite) -> SuiteReference:
-    """
-    Return the reference by which a record names its suite.
-    """
-    return SuiteReference(
-        name=suite.name,
-        version=suite.version,
-        digest=suite.digest,
-        released=suite.released,
-        environment=suite.environment.digest if suite.environment is not None else None,
     )

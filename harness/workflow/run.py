@@ -15,28 +15,19 @@ from harness.backends.base import Backend, Generation, Stability, Templated, Wat
 from harness.backends.registry import open_backend
 from harness.canonical import digest
 from harness.checkpoints.checkpoint import Checkpoint
-from harness.dialects.base import Dialect
 from harness.dialects.registry import spoken_by
-from harness.environments.base import Environment as World
-from harness.environments.loop import Playing
 from harness.environments.opening import open_environment
 from harness.errors import BackendError, StoreError, UsageError
 from harness.provenance import Environment, date_today, environment, hardware, now, packages
-from harness.runs.judging import judged_lines
-from harness.runs.record import RunRecord, Selection, make_record
-from harness.runs.runner import keys, latency_sample
-from harness.runs.runner import run as ask
+from harness.runs.asking import Questions, ask, judge
+from harness.runs.record import RunRecord, Selection, SuiteReference, make_record
 from harness.runs.serving import Serving
 from harness.runs.shards import Shard, part_of, read_shard
-from harness.runs.store import RUN, UNFINISHED, StoredRun, load_run, read_transcripts_by_key
+from harness.runs.store import RUN, UNFINISHED, StoredRun, load_run
 from harness.runs.verify import verified
-from harness.runs.waves import ended, run_in_waves
-from harness.runs.writer import RunWriter, can_resume, discard_run, start_run
+from harness.runs.writer import can_resume, discard_run, start_run
 from harness.scoring.arms import REAL, armed_cases
 from harness.scoring.cases import SCORER_VERSION
-from harness.scoring.executed import playing
-from harness.scoring.score import reading_with
-from harness.scoring.tool_names import shown_suite
 from harness.suites.files import load_suite
 from harness.suites.selection import select
 from harness.suites.suite import Case, Suite
@@ -47,7 +38,6 @@ from harness.workflow.options import (
     RunOptions,
     generation_for,
     serving,
-    suite_reference,
 )
 from harness.workflow.preflight import check
 from harness.workflow.project import Project, open_project
@@ -208,7 +198,19 @@ def run_opened(plan: RunPlan, backend: Backend, progress: Progress) -> StoredRun
             "opened is for answers whose prompts are unknown; this checkpoint's own template says "
             "how they end"
         )
-    shown = shown_suite(whole.with_cases(plan.cases), options.tool_names)
+    questions = Questions(
+        suite=whole,
+        cases=plan.cases,
+        generation=plan.generation,
+        world=world,
+        tool_names=options.tool_names,
+        repeats=options.repeats,
+        latency=options.latency,
+        order=options.order,
+        opened=options.opened,
+        drafts=plan.drafts,
+    )
+    shown = questions.shown
     checkpoint = replace(backend.checkpoint, not_shown=left_out(backend, shown))
     made_with = _made_with(plan, backend, checkpoint)
     begun_with = {
@@ -249,22 +251,17 @@ def run_opened(plan: RunPlan, backend: Backend, progress: Progress) -> StoredRun
     started = now()
     with start_run(folder, suite=whole.text, plan=begun_with, resume=resume) as writer:
         dialect = spoken_by(checkpoint)
-        if world is None:
-            _answer(plan, shown, backend, writer, progress)
-        else:
-            _execute(plan, backend, world, dialect, writer, progress)
-        made_with["backend"] = _changed(made_with["backend"], backend, progress)
-        # Judged as stored, so that judging the stored text again finds the same.
-        transcripts = read_transcripts_by_key(folder)
-        results = judged_lines(
-            plan.cases,
-            transcripts,
+        ask(
+            questions,
+            backend,
             dialect,
-            options.tool_names,
-            environment=world,
-            max_steps=whole.max_steps,
-            workers=options.workers,
+            writer,
+            notify=progress.notify,
+            expect=progress.expect,
+            advance=progress.advance,
         )
+        made_with["backend"] = _changed(made_with["backend"], backend, progress)
+        results = judge(questions, writer, dialect, workers=options.workers)
         return writer.finish(
             make_record(
                 results,
@@ -284,80 +281,13 @@ def _environment(plan: RunPlan, noise: Stability | None) -> Environment:
     return here if noise is None else replace(here, extra={"noise": noise.to_json()})
 
 
-def _answer(
-    plan: RunPlan, shown: Suite, backend: Backend, writer: RunWriter, progress: Progress
-) -> None:
-    """
-    Have every answer made that *writer* does not have yet.
-    """
-    options = plan.options
-    if writer.done:
-        progress.notify(f"resuming {writer.folder}: {len(writer.done)} answers are there")
-    missing = sum(key not in writer.done for key in keys(plan.cases, options.repeats))
-    alone = latency_sample(plan.cases) if options.latency else ()
-    progress.expect(missing + sum(Key(case.id) not in writer.done for case in alone))
-    ask(
-        shown,
-        backend,
-        plan.generation,
-        writer.append,
-        repeats=options.repeats,
-        done=writer.done,
-        latency=options.latency,
-        order=options.order,
-        drafts=plan.drafts,
-        opened=options.opened,
-        progress=progress.advance,
-    )
-
-
-def _execute(
-    plan: RunPlan,
-    backend: Backend,
-    world: World,
-    dialect: Dialect,
-    writer: RunWriter,
-    progress: Progress,
-) -> None:
-    """
-    Have every step of every case made that *writer* does not have yet.
-    """
-    options, suite = plan.options, plan.suite.with_cases(plan.cases)
-    reader = reading_with(dialect)
-
-    def begin(case: Case) -> Playing:
-        return playing(
-            case, world, reader, max_steps=suite.max_steps, tool_names=options.tool_names
-        )
-
-    done = read_transcripts_by_key(writer.folder) if writer.done else {}
-    if done:
-        progress.notify(f"resuming {writer.folder}: {len(done)} answers are there")
-    over = sum(1 for _ in ended(suite, begin, options.repeats, done))
-    progress.expect(len(plan.cases) * options.repeats - over)
-    run_in_waves(
-        suite,
-        backend,
-        plan.generation,
-        writer.append,
-        begin=begin,
-        repeats=options.repeats,
-        done=done,
-        latency=options.latency,
-        order=options.order,
-        drafts=plan.drafts,
-        opened=options.opened,
-        progress=progress.advance,
-    )
-
-
 def _made_with(plan: RunPlan, backend: Backend, checkpoint: Checkpoint) -> dict[str, Any]:
     """
     Return what of a record is known before anything is answered.
     """
     options = plan.options
     return {
-        "suite": suite_reference(plan.suite),
+        "suite": SuiteReference.of(plan.suite),
         "selection": Selection.of(
             options.choice,
             complete=len(plan.cases) == len(plan.suite.cases),

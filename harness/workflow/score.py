@@ -20,7 +20,7 @@ from harness.errors import StoreError, TranscriptError, UsageError
 from harness.lazy import Lazily
 from harness.provenance import date_today
 from harness.runs.judging import judged_lines
-from harness.runs.record import make_record
+from harness.runs.record import SuiteReference, make_record
 from harness.runs.runner import with_opened
 from harness.runs.store import StoredRun, gap_in_repeats, read_transcripts_by_key
 from harness.runs.verify import check_how_made
@@ -31,7 +31,7 @@ from harness.suites.files import load_suite
 from harness.suites.suite import Case, Suite
 from harness.transcript import Key, Transcript
 from harness.workflow.join import join
-from harness.workflow.options import Progress, RunOptions, suite_reference
+from harness.workflow.options import Progress, RunOptions
 from harness.workflow.project import Project, open_project
 from harness.workflow.run import RunPlan, run_opened
 
@@ -126,7 +126,7 @@ def score(
             max_steps=whole.max_steps,
             workers=workers,
         ),
-        suite=suite_reference(whole),
+        suite=SuiteReference.of(whole),
         selection=replace(
             old.selection, complete=old.selection.complete and len(cases) == len(whole.cases)
         ),

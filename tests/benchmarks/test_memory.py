@@ -20,7 +20,7 @@ from harness.canonical import canonical_json
 from harness.checkpoints.checkpoint import Checkpoint
 from harness.dialects.native import NATIVE
 from harness.provenance import Environment
-from harness.runs.record import Selection, encode, make_record
+from harness.runs.record import Selection, SuiteReference, encode, make_record
 from harness.runs.runner import run
 from harness.runs.serving import Serving
 from harness.runs.store import TRANSCRIPTS, read_transcripts_by_key
@@ -28,7 +28,6 @@ from harness.scoring.score import judge
 from harness.suites.parse import parse_suite
 from harness.suites.suite import Suite
 from harness.transcript import Transcript
-from harness.workflow.options import suite_reference
 
 TOOLS = [
     {
@@ -119,7 +118,7 @@ def test_a_record_of_many_cases(benchmark, tmp_path: Path, function: str):
     def spelled() -> int:
         record = make_record(
             judge(whole.cases, answers, NATIVE),
-            suite=suite_reference(whole),
+            suite=SuiteReference.of(whole),
             selection=Selection(),
             checkpoint=Checkpoint(reference="hf:a", dialect="native", dialect_version=1),
             backend=Serving(name="replay"),
