@@ -3,6 +3,10 @@ A suite, and a Python function in the place of a model, for runs that are made i
 """
 
 import json
+import os
+import re
+import signal
+import time
 from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
@@ -69,6 +73,37 @@ def interrupted_never(
     return answer(messages, tools)
 
 
+def slowly(messages: list[dict[str, Any]], tools: list[dict[str, Any]]) -> Mapping[str, Any]:
+    """
+    Answer as `answer`, at most a hundred times a second, and say which process did.
+    """
+    time.sleep(0.01)
+    with Path("processes").open("a") as stream:
+        stream.write(f"{os.getpid()}\n")
+    return answer(messages, tools)
+
+
+def dies_once(messages: list[dict[str, Any]], tools: list[dict[str, Any]]) -> Mapping[str, Any]:
+    """
+    Answer as `answer`, and take the process down at three cases, once at each.
+    """
+    asked = messages[-1]["content"]
+    mark = Path(f"died-{asked}")
+    if asked in ("Ask about 9.", "Ask about 21.", "Ask about 40.") and not mark.exists():
+        mark.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return answer(messages, tools)
+
+
+def dies_always(messages: list[dict[str, Any]], tools: list[dict[str, Any]]) -> Mapping[str, Any]:
+    """
+    Answer as `answer`, and take the process down at one case, always.
+    """
+    if messages[-1]["content"] == "Ask about 9.":
+        os._exit(3)
+    return answer(messages, tools)
+
+
 def run(out: str, *more: str, checkpoint: str = "answer") -> Path:
     """
     Run the suite ask and return the run's folder.
@@ -80,9 +115,11 @@ def run(out: str, *more: str, checkpoint: str = "answer") -> Path:
 
 def timeless(folder: Path) -> dict[str, bytes]:
     """
-    Return every file of a run, without the lines that hold times.
+    Return every file of a run, without the lines that hold times, nor the number of threads, which
+    is said where a test before this one has loaded torch.
     """
     files = {path.name: path.read_bytes() for path in folder.iterdir() if path.name != ".lock"}
     lines = files["run.json"].decode().split("\n")
-    files["run.json"] = "\n".join(each for each in lines if not each.startswith(TIMES)).encode()
+    kept = "\n".join(each for each in lines if not each.startswith(TIMES))
+    files["run.json"] = re.sub(r',"threads":\d+', "", kept).encode()
     return files

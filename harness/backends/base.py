@@ -183,6 +183,21 @@ class Watched(Protocol):
 
 
 @runtime_checkable
+class Spread(Protocol):
+    """
+    A backend whose answers are made by other processes, on this machine or on others.
+    """
+
+    at_once: int
+    """How many requests it is best given at once."""
+
+    def hardware(self) -> Mapping[str, Any]:
+        """
+        Return where they are made, as `harness.provenance.hardware`; empty where places differ.
+        """
+
+
+@runtime_checkable
 class Loadable(Protocol):
     """
     A backend whose answers can be timed while it makes many at once, such as a server.

@@ -352,6 +352,16 @@ def target(text: str) -> str:
     return "-" if text in _PRINTED else str(path(text))
 
 
+def listed(text: str) -> list[str]:
+    """
+    Return the parts of an argument such as cuda:0,cuda:1.
+    """
+    parts = [part.strip() for part in text.split(",")]
+    if not all(parts):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a list such as cuda:0,cuda:1")
+    return parts
+
+
 def positive(text: str) -> int:
     """
     Return an argument as a whole number of at least 1.

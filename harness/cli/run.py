@@ -19,6 +19,7 @@ from harness.cli.options import (
     add_root,
     add_served,
     add_tool_names,
+    listed,
     positive,
     run_options,
 )
@@ -68,6 +69,20 @@ def add_parser(commands: Commands) -> None:
         metavar="I/N",
         help="ask only part I of N, for `harness merge`; auto: as a Slurm array, a CI matrix or "
         "HARNESS_SHARD says",
+    )
+    command.add_argument(
+        "--workers",
+        type=positive,
+        default=1,
+        metavar="N",
+        help="answer in N processes, each on a GPU of its own where there are some (default: 1)",
+    )
+    command.add_argument(
+        "--devices",
+        type=listed,
+        default=[],
+        metavar="LIST",
+        help="answer in a process on each of these devices, such as cuda:0,cuda:1",
     )
     command.add_argument(
         "--draft",

@@ -12,7 +12,7 @@ from dataclasses import replace
 from itertools import islice
 from types import MappingProxyType
 
-from harness.backends.base import Backend, Generation, Request
+from harness.backends.base import Backend, Generation, Request, Spread
 from harness.canonical import digest
 from harness.errors import BackendError
 from harness.suites.suite import Case, Suite
@@ -105,7 +105,7 @@ def run(
     pending: Iterator[tuple[Case, Key]] = (
         (case, key) for case in suite.cases for key in keys([case], repeats) if key not in done
     )
-    size = WINDOW
+    size = window_of(backend)
     if order is not None:
         cases = {case.id: case for case in suite.cases}
         mixed = shuffled((key for _, key in pending), order)
@@ -116,6 +116,13 @@ def run(
         for group in exchange(backend, asked, generation, timings=timings, opened=opened):
             sink(group)
             progress(len(group))
+
+
+def window_of(backend: Backend) -> int:
+    """
+    Return how many requests *backend* gets at once.
+    """
+    return backend.at_once if isinstance(backend, Spread) else WINDOW
 
 
 def timed_alone(

@@ -16,7 +16,7 @@ from types import MappingProxyType
 
 from harness.backends.base import Backend, Generation, Request
 from harness.environments.loop import Playing
-from harness.runs.runner import SHUFFLED_WINDOW, WINDOW, Sink, exchange, shuffled, timed_alone
+from harness.runs.runner import SHUFFLED_WINDOW, Sink, exchange, shuffled, timed_alone, window_of
 from harness.suites.suite import Case, Suite
 from harness.transcript import Key, Timing, Transcript
 
@@ -68,7 +68,7 @@ def run_in_waves(
     if latency:
         timings = timed_alone(suite, backend, generation, done, lambda _: None)
     pending = _cases(suite, repeats, order)
-    size = WINDOW if order is None else SHUFFLED_WINDOW
+    size = window_of(backend) if order is None else SHUFFLED_WINDOW
     while window := list(islice(pending, size)):
         under_way = []
         for case, repeat in window:

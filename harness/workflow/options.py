@@ -41,7 +41,9 @@ class RunOptions:
     dtype: str | None = None
     batch_size: int | None = None
     workers: int = 1
-    """How many processes judge the answers."""
+    """How many processes open the checkpoint and answer; of stored answers, how many judge."""
+    devices: tuple[str, ...] = ()
+    """The devices of those processes, one each, such as ``cuda:0``."""
     tokenizer: str | None = None
     """The reference whose tokenizer and chat template write the prompts for a served model."""
     concurrency: int | None = None

@@ -11,8 +11,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any, Self
 
-from harness.backends.base import Backend, Generation, Stability, Templated, Watched
-from harness.backends.registry import open_backend
+from harness.backends.base import Backend, Generation, Spread, Stability, Templated, Watched
 from harness.canonical import digest
 from harness.checkpoints.checkpoint import Checkpoint
 from harness.dialects.registry import spoken_by
@@ -41,6 +40,7 @@ from harness.workflow.options import (
 )
 from harness.workflow.preflight import check
 from harness.workflow.project import Project, open_project
+from harness.workflow.spread import open_spread
 
 
 def run(
@@ -66,7 +66,7 @@ def run(
     options, progress = options or RunOptions(), progress or Progress()
     plan = _plan(suite, options, project, out, today)
     opening = options.backend_options(plan.suite, progress=progress)
-    with closing(open_backend(checkpoint, opening)) as backend:
+    with closing(open_spread(checkpoint, opening, options)) as backend:
         return _run(plan, backend, progress)
 
 
@@ -106,7 +106,7 @@ def run_each(
     if not plans:
         raise UsageError("no suite to run")
     opening = options.backend_options(*(plan.suite for plan in plans), progress=progress)
-    with closing(open_backend(checkpoint, opening)) as backend:
+    with closing(open_spread(checkpoint, opening, options)) as backend:
         for plan in plans:
             yield _run(plan, backend, progress)
 
@@ -241,7 +241,7 @@ def run_opened(plan: RunPlan, backend: Backend, progress: Progress) -> StoredRun
     if resume and (folder / RUN).is_file():
         return _complete(folder, made_with, options, progress)
     if options.reuse:
-        if (kept := _reusable(folder, made_with, options)) is not None:
+        if (kept := _reusable(folder, made_with, options, backend)) is not None:
             progress.notify(f"{folder}: still valid, used again")
             return kept
         resume = can_resume(folder, suite=whole.text, plan=begun_with)
@@ -261,23 +261,27 @@ def run_opened(plan: RunPlan, backend: Backend, progress: Progress) -> StoredRun
             advance=progress.advance,
         )
         made_with["backend"] = _changed(made_with["backend"], backend, progress)
-        results = judge(questions, writer, dialect, workers=options.workers)
+        # Forked, they would hold this process's ends of the pipes to those who answer.
+        judges = 1 if isinstance(backend, Spread) else options.workers
+        results = judge(questions, writer, dialect, workers=judges)
         return writer.finish(
             make_record(
                 results,
                 **made_with,
-                environment=_environment(plan, noise),
+                environment=_environment(plan, backend, noise),
                 started=started,
                 finished=now(),
             )
         )
 
 
-def _environment(plan: RunPlan, noise: Stability | None) -> Environment:
+def _environment(plan: RunPlan, backend: Backend, noise: Stability | None) -> Environment:
     """
     Return where a run is made, with how stable the answers of its server were just before.
     """
     here = environment(plan.project.root)
+    if isinstance(backend, Spread):
+        here = replace(here, hardware=backend.hardware())
     return here if noise is None else replace(here, extra={"noise": noise.to_json()})
 
 
@@ -375,7 +379,9 @@ def _apart(record: RunRecord, made_with: Mapping[str, Any], options: RunOptions)
     return apart
 
 
-def _reusable(folder: Path, made_with: Mapping[str, Any], options: RunOptions) -> StoredRun | None:
+def _reusable(
+    folder: Path, made_with: Mapping[str, Any], options: RunOptions, backend: Backend
+) -> StoredRun | None:
     """
     Return the complete run in *folder* if running again would only make it again.
     """
@@ -387,6 +393,7 @@ def _reusable(folder: Path, made_with: Mapping[str, Any], options: RunOptions) -
         not _apart(record, made_with, options)
         and record.scorer_version == SCORER_VERSION
         and record.environment.packages == packages()
-        and record.environment.hardware == hardware()
+        and record.environment.hardware
+        == (backend.hardware() if isinstance(backend, Spread) else hardware())
     )
     return verified(stored) if same else None
