@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from harness.workflow.project import open_project as open_project
     from harness.workflow.run import run as run
     from harness.workflow.score import score as score
+    from harness.workflow.training_checkpoints import judge_checkpoints as judge_checkpoints
 
 _HOME = {
     "Override": "harness.gating.verdict",
@@ -64,6 +65,7 @@ _HOME = {
     "finetune": "harness.workflow.finetune",
     "gate": "harness.workflow.gate",
     "gate_release": "harness.workflow.gate",
+    "judge_checkpoints": "harness.workflow.training_checkpoints",
     "load_run": "harness.runs.store",
     "load_suite": "harness.suites.files",
     "merge": "harness.workflow.merge",

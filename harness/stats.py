@@ -75,6 +75,26 @@ def clopper_pearson(hits: int, n: int, confidence: float = 0.95) -> tuple[float,
     return low, high
 
 
+def median_interval(
+    values: Sequence[float], confidence: float = 0.95
+) -> tuple[float, float] | None:
+    """
+    Return an interval of a median between two order statistics, whatever the distribution; None
+    where there are too few values for one.
+
+    The r-th smallest and r-th largest, with the largest r that P(B < r) <= (1 - confidence) / 2
+    allows, B ~ Binomial(n, 1/2) (Conover, Practical Nonparametric Statistics, section 3.2).
+    """
+    n, tail = len(values), (1 - confidence) / 2
+    rank = 0
+    while rank < n // 2 and binomial_at_most(rank, n, 0.5) <= tail:
+        rank += 1
+    if not rank:
+        return None
+    ordered = sorted(values)
+    return ordered[rank - 1], ordered[n - rank]
+
+
 def mid_p(broken: int, fixed: int) -> float:
     """
     Return the one-sided McNemar mid-p for the alternative that more were broken than fixed.

@@ -7,9 +7,13 @@ from collections.abc import Callable
 from importlib import import_module, resources
 from importlib.metadata import EntryPoint
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
+
+if TYPE_CHECKING:
+    from .saved import Training
 
 # How many examples a property is tried on: few where every change waits for it, more in a nightly
 # job (``tox -e deep``), many by --hypothesis-profile thorough. A property that every member of a
@@ -125,3 +129,15 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory, hermes_template: str) -
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
+
+
+@pytest.fixture
+def training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> "Training":
+    """
+    An empty training beside a project with the suite routing, in the current folder.
+    """
+    from .saved import Training, project
+
+    project(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    return Training(tmp_path / "trained", monkeypatch)

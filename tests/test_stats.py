@@ -19,6 +19,7 @@ from harness.stats import (
     holm,
     holm_tarone,
     intraclass,
+    median_interval,
     mid_p,
     sign_flip_mid_p,
     smallest_detectable_drop,
@@ -53,6 +54,19 @@ def test_wilson_agrees_with_scipy(hits: int, n: int, confidence: float) -> None:
 
     assert expected.low == pytest.approx(low, abs=1e-12)
     assert expected.high == pytest.approx(high, abs=1e-12)
+
+
+@pytest.mark.parametrize("n", [6, 7, 20, 41, 300])
+def test_the_interval_of_a_median_agrees_with_scipy(n: int) -> None:
+    values = [random.Random(n + place).random() for place in range(n)]
+    expected = scipy_stats.quantile_test(values, p=0.5).confidence_interval(0.95)
+
+    assert (expected.low, expected.high) == median_interval(values)
+
+
+def test_five_values_have_no_interval_of_their_median_and_equal_ones_a_narrow_one() -> None:
+    assert None is median_interval([1, 2, 3, 4, 5])
+    assert (7, 7) == median_interval([7] * 30)
 
 
 def test_wilson_over_a_design_effect_is_that_of_fewer_answers() -> None:

@@ -13,6 +13,7 @@ from typing import Protocol
 from harness.cli import (
     aa,
     baseline,
+    checkpoints,
     comment,
     compare,
     completion,
@@ -66,7 +67,19 @@ class Command(Protocol):
 
 
 COMMANDS: dict[str, tuple[Command, ...]] = {
-    "everyday": (demo, init, run, merge, score, baseline, gate, compare, report, finetune),
+    "everyday": (
+        demo,
+        init,
+        run,
+        merge,
+        score,
+        baseline,
+        gate,
+        compare,
+        report,
+        finetune,
+        checkpoints,
+    ),
     "suites": (suite,),
     "analysis": (explain, need, drift, aa, latency, stack, comment, doctor, completion),
 }

@@ -28,6 +28,7 @@ from harness.reports.brief import FIRST, brief
 from harness.reports.escape import cut, line
 from harness.reports.report import Report
 from harness.reports.sections import sections
+from harness.reports.sheet import Sheet
 
 WIDTH = 100
 HEIGHT = 36
@@ -66,6 +67,14 @@ def render_brief(
         if text.count("\n") <= height:
             break
     return text
+
+
+def render_sheet(sheet: Sheet, *, width: int = WIDTH, colour: bool = False) -> str:
+    """
+    Return the words and tables of *sheet*, as `render` does a report; its curves need a page.
+    """
+    head = Section(title="", blocks=sheet.summary)
+    return _render(sheet.title, (head, *sheet.sections), width, _paint if colour else _leave)
 
 
 def _listing_first(section: Section, first: int) -> Section:

@@ -11,8 +11,11 @@ from typing import Any
 import pytest
 
 from harness.cli.main import main
-from harness.renderers.html.render import render
+from harness.finetuning.curves import Curve, Panel, Point
+from harness.renderers.html.render import render, render_sheet
+from harness.reports.blocks import Paragraph, Quote, Section, Table
 from harness.reports.report import Report
+from harness.reports.sheet import Sheet
 from harness.testing.reports import REPORTS
 from harness.testing.texts import HOSTILE
 
@@ -31,6 +34,59 @@ QUIET = (
     "--headless --no-sandbox --disable-gpu --disable-background-networking "
     "--disable-component-update --disable-sync --no-first-run"
 ).split()
+
+
+SHEET = Sheet(
+    title="Checkpoints of <b>one</b> training",
+    summary=(Paragraph(text=("keep ", Quote("checkpoint-40")), mood="title"),),
+    panels=(
+        Panel(
+            label="loss",
+            curves=(
+                Curve(
+                    label="training loss",
+                    points=tuple(Point(at=10 * n, value=5 - n) for n in range(5)),
+                ),
+            ),
+        ),
+        Panel(
+            label="share of cases",
+            curves=(
+                Curve(
+                    label="accuracy",
+                    points=tuple(
+                        Point(at=10 * n, value=n / 5, low=n / 6, high=n / 4) for n in range(5)
+                    ),
+                    level=0.5,
+                ),
+            ),
+            share=True,
+        ),
+    ),
+    along="step",
+    marked=40,
+    marked_as="the checkpoint to keep",
+    caption="Bands are 95% intervals.",
+    sections=(
+        Section(
+            title="Each checkpoint",
+            blocks=(
+                Table(
+                    header=("checkpoint", "accuracy", "second calls", "malformed", "loss", "gate"),
+                    rows=tuple(
+                        (
+                            Quote(f"checkpoint-{10 * n}"),
+                            *["92.5% (80.1–97.4%)"] * 3,
+                            "0.1234",
+                            "inconclusive",
+                        )
+                        for n in range(5)
+                    ),
+                ),
+            ),
+        ),
+    ),
+)
 
 
 @pytest.fixture(scope="module")
@@ -345,8 +401,12 @@ def serious(page: Any) -> list[tuple[str, str]]:
     """
     Return what axe-core finds serious on *page*, everything opened.
     """
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright")
     open_all(page)
+    return serious_as_it_is(page)
+
+
+def serious_as_it_is(page: Any) -> list[tuple[str, str]]:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright")
     found = axe.Axe().run(page).response["violations"]
     return [
         (each["id"], each["nodes"][0]["html"][:200])
@@ -395,6 +455,21 @@ def test_every_table_fits_its_screen(
 
     assert page.locator("#rows tr.case").count() > 10
     assert [] == page.evaluate(OUT_OF_SIGHT)
+
+
+@SIZES
+def test_a_page_of_curves_fits_its_screen_and_says_what_it_draws(
+    visit: Callable[..., Any], size: dict[str, int]
+):
+    page = visit(render_sheet(SHEET), viewport=size, bypass_csp=True)
+
+    picture = page.locator("#curves svg").first
+    assert "loss by step" == picture.get_attribute("aria-label")
+    assert picture.bounding_box()["width"] <= size["width"]
+    assert "training loss" in picture.text_content()
+    assert page.get_by_role("heading", level=1).text_content() == SHEET.title
+    assert [] == page.evaluate(OUT_OF_SIGHT)
+    assert [] == serious_as_it_is(page)
 
 
 def test_a_table_on_a_phone_says_what_each_number_is(gated: Path, visit: Callable[..., Any]):

@@ -2,6 +2,6 @@
 The HTML page.
 """
 
-from harness.renderers.html.render import render
+from harness.renderers.html.render import render, render_sheet
 
-__all__ = ["render"]
+__all__ = ["render", "render_sheet"]

@@ -9,6 +9,7 @@ from math import ceil
 from typing import Any
 
 from harness.finetuning.curves import HEIGHT, Inks, training_panels
+from harness.finetuning.curves import Panel as Curves
 from harness.finetuning.curves import draw as draw_panels
 from harness.finetuning.result import Finetuned
 from harness.gating.policy import allowed_change
@@ -27,6 +28,7 @@ from harness.renderers.html.svg import (
     themed,
 )
 from harness.reports.format import change, unit
+from harness.reports.sheet import Sheet
 from harness.runs.record import MetricValue
 from harness.scoring.metrics import METRICS
 
@@ -193,6 +195,20 @@ def training(trained: Finetuned) -> str:
         draw_panels(figure, panels, kept=trained.kept_epoch, inks=inks)
 
     return _drawn(draw, len(panels) * HEIGHT, "Training by epoch")
+
+
+def curves(sheet: Sheet, panels: Sequence[Curves]) -> str:
+    """
+    Return a chart of some panels of *sheet*, one below the other.
+    """
+
+    def draw(figure: Any) -> None:
+        # The first colour is that of a run that others are compared with.
+        inks = Inks(curves=PALETTE[1:], text=INK, aside=MUTED)
+        draw_panels(figure, panels, along=sheet.along, kept=sheet.marked, inks=inks)
+
+    drawn = ", ".join(dict.fromkeys(panel.label for panel in panels))
+    return _drawn(draw, len(panels) * HEIGHT, f"{drawn} by {sheet.along}")
 
 
 def _drawn(

@@ -19,6 +19,7 @@ from harness.reports.escape import cut
 from harness.reports.format import ABSENT, plural
 from harness.reports.report import Report, RunView
 from harness.reports.sections import says_something
+from harness.reports.sheet import Sheet
 
 _CAPTION = (
     "Dot: the change from old to new. Bar: its interval. "
@@ -165,6 +166,37 @@ def after_cases(report: Report) -> tuple[Panel, ...]:
             ),
         ]
     )
+
+
+def of_sheet(sheet: Sheet) -> tuple[Panel, ...]:
+    """
+    Return the parts of a page about the points of a curve.
+    """
+    half = (len(sheet.panels) + 1) // 2
+    curves = Panel(
+        id="curves",
+        title=f"By {sheet.along}",
+        link="Curves",
+        items=tuple(
+            figures.Figure(svg=charts.curves(sheet, panels), caption=caption)
+            for panels, caption in (
+                (sheet.panels[:half], sheet.caption),
+                (sheet.panels[half:], _marked(sheet)),
+            )
+            if panels
+        ),
+        absent="There is nothing to draw.",
+        layout="beside",
+    )
+    parts = (
+        Panel(id=f"part-{number}", title=part.title, link=part.title, items=part.blocks)
+        for number, part in enumerate(sheet.sections)
+    )
+    return _kept([curves, *parts])
+
+
+def _marked(sheet: Sheet) -> str:
+    return f"The dotted line is {sheet.marked_as}." if sheet.marked is not None else ""
 
 
 def _suites(report: Report, found: Release) -> Iterator[Panel]:

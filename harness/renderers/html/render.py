@@ -10,6 +10,7 @@ import base64
 import hashlib
 from functools import cache
 from importlib import resources
+from typing import Any
 
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup, escape
@@ -22,37 +23,63 @@ from harness.reports import escape as safe
 from harness.reports.blocks import Block, Inline, Quote, parts, plain
 from harness.reports.release import head
 from harness.reports.report import Report
+from harness.reports.sheet import Sheet
 
 
 def render(report: Report) -> str:
     """
     Return *report* as an HTML document.
     """
-    style, code = _file("report.css"), _file("report.js")
     decided = report.release or report.verdict
+    return _document(
+        title=safe.line(safe.cut(report.title)),
+        verdict=decided,
+        word=changes.word(decided) if decided else "",
+        override=changes.override(decided) if decided else (),
+        mood=changes.MOODS[decided.verdict] if decided else "title",
+        # Of a release the table of suites comes first, and then what else speaks for it.
+        reasons=decided.reasons[1:] if decided and not report.release else (),
+        notes=decided.notes if decided and not report.release else (),
+        summary=_summary(report),
+        before=page.before_cases(report),
+        after=page.after_cases(report),
+        # A release shows of each suite what decides; its own report has all of its cases.
+        data="" if report.release else embedded_cases(report),
+    )
+
+
+def render_sheet(sheet: Sheet) -> str:
+    """
+    Return *sheet* as an HTML document.
+    """
+    return _document(
+        title=safe.line(safe.cut(sheet.title)),
+        verdict=None,
+        word="",
+        override=(),
+        mood="title",
+        reasons=(),
+        notes=(),
+        summary=sheet.summary,
+        before=page.of_sheet(sheet),
+        after=(),
+        data="",
+    )
+
+
+def _document(**parts: Any) -> str:
+    style, code = _file("report.css"), _file("report.js")
     return (
         _environment()
         .get_template("report.html.jinja")
         .render(
-            title=safe.line(safe.cut(report.title)),
-            verdict=decided,
-            word=changes.word(decided) if decided else "",
-            override=changes.override(decided) if decided else (),
-            mood=changes.MOODS[decided.verdict] if decided else "title",
-            # Of a release the table of suites comes first, and then what else speaks for it.
-            reasons=decided.reasons[1:] if decided and not report.release else (),
-            notes=decided.notes if decided and not report.release else (),
-            summary=_summary(report),
-            before=page.before_cases(report),
-            after=page.after_cases(report),
+            **parts,
             style=style,
             code=code,
             policy=(
                 f"default-src 'none'; script-src {_digest(code)}; style-src {_digest(style)}; "
                 "base-uri 'none'; form-action 'none'"
             ),
-            # A release shows of each suite what decides; its own report has all of its cases.
-            data="" if report.release else embedded_cases(report),
             series=SERIES,
         )
     )
