@@ -67,7 +67,7 @@ def parse_json(text: str) -> Any:
         ValueError: if it is not JSON, or holds NaN or a number too large for a float.
         RecursionError: if it is nested too deep.
     """
-    return json.loads(text, parse_constant=_refuse, parse_float=_finite)
+    return _DECODER.decode(text)
 
 
 def fields_from(block: Mapping[str, Any], cls: type) -> dict[str, Any]:
@@ -90,6 +90,10 @@ def _finite(text: str) -> float:
     if not math.isfinite(value):
         raise ValueError(f"{text} is too large to be stored")
     return value
+
+
+# Made once, as the encoders are.
+_DECODER = json.JSONDecoder(parse_constant=_refuse, parse_float=_finite)
 
 
 def digest(value: Any) -> str:

@@ -190,9 +190,7 @@ def _read_at_once(text: str) -> Any:
     Return the value of JSON in which surely nothing is wrong; None if that takes a closer look.
     """
     try:
-        value = json.loads(
-            text, object_pairs_hook=_keys_once, parse_float=_finite, parse_constant=_finite
-        )
+        value = _AT_ONCE.decode(text)
     except (ValueError, RecursionError, _DoubtfulError):
         return None
     openers = text.count("{") + text.count("[")
@@ -215,6 +213,12 @@ def _finite(digits: str) -> float:
     if not math.isfinite(value):
         raise _DoubtfulError
     return value
+
+
+# Made once: making a decoder takes longer than reading a short row.
+_AT_ONCE = json.JSONDecoder(
+    object_pairs_hook=_keys_once, parse_float=_finite, parse_constant=_finite
+)
 
 
 def deeper_than(levels: int, value: Any) -> bool:

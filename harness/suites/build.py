@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from typing import Any
 
-from harness.canonical import as_written, canonical_json, digest_bytes
+from harness.canonical import as_written, canonical_json
 from harness.messages import Tool, to_chat
 from harness.suites.environment import DEFAULT_STEPS, EnvironmentSpec, environment
 from harness.suites.outcome import KEYS, outcome
@@ -115,8 +115,13 @@ def case_builder(document: Mapping[str, Any]) -> Callable[[Mapping[str, Any]], C
     document = {**_DEFAULTS, **document}
     declared = tools(document["tools"], {})
     known = by_name(declared)
-    spelled = _spelled(declared)
     executed = "environment" in document
+    shown = "" if document["declare_tools"] else '"declare_tools":false,'
+
+    def beginning(offered: Sequence[Tool]) -> bytes:
+        return f'{{{shown}"tools":{_spelled(offered)},'.encode()
+
+    begun = hashlib.sha256(beginning(declared))
 
     def make(row: Mapping[str, Any]) -> Case:
         offered = tools(row["tools"], known) if "tools" in row else declared
@@ -128,15 +133,14 @@ def case_builder(document: Mapping[str, Any]) -> Callable[[Mapping[str, Any]], C
             ],
             **({"outcome": {key: row[key] for key in KEYS if key in row}} if executed else {}),
         }
-        shown = "" if document["declare_tools"] else '"declare_tools":false,'
-        names = spelled if offered is declared else _spelled(offered)
-        # The canonical JSON of all three, in which the tools come once a case.
-        text = f'{{{shown}"tools":{names},{canonical_json(content)[1:]}'
+        # The canonical JSON of all three; most cases offer the same tools.
+        counted = begun.copy() if offered is declared else hashlib.sha256(beginning(offered))
+        counted.update(canonical_json(content)[1:].encode())
         return Case(
             id=row["id"],
             turns=tuple(turn for turn, _ in asked),
             tools=offered,
-            digest=digest_bytes([text.encode()]),
+            digest=f"sha256:{counted.hexdigest()}",
             tags=tuple(row.get("tags", ())),
             group=row.get("group"),
             must_pass=row.get("must_pass", False),
