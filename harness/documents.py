@@ -48,6 +48,8 @@ class Document:
     """None if nothing could be read; the problems say why."""
     places: Places
     problems: tuple[Problem, ...] = ()
+    levels: int = MAX_DEPTH
+    """Lists and objects are nested at most so many levels deep."""
 
 
 def read_document(file: Path, *, ending: str | None = None) -> Document:
@@ -151,6 +153,7 @@ def decode_json(text: str) -> Any:
 
 def _read_lines(text: str, file: str) -> Document:
     rows: list[Any] = []
+    levels = 0
     places = Places.of(file, 1)
     problems: list[Problem] = []
     # Not splitlines: a JSON string may hold U+2028 and the like, which do not end a line of a file.
@@ -164,8 +167,9 @@ def _read_lines(text: str, file: str) -> Document:
         if row.value is not None:
             places.known[(len(rows),)] = (file, number)
             rows.append(row.value)
+            levels = max(levels, row.levels)
     value = None if problems and not rows else rows
-    return Document(value=value, places=places, problems=tuple(problems))
+    return Document(value=value, places=places, problems=tuple(problems), levels=1 + levels)
 
 
 def _read_json(text: str, file: str, *, first: int = 1) -> Document:
@@ -175,7 +179,7 @@ def _read_json(text: str, file: str, *, first: int = 1) -> Document:
             known={(): (file, first + text.count("\n", 0, _start(text)))},
             later=[((), lambda: _walked(text, file, first).known)] if "\n" in text.strip() else [],
         )
-        return Document(value=value, places=places)
+        return Document(value=value, places=places, levels=min(_openers(text), MAX_DEPTH))
     return _read_closely(text, file, first)
 
 
@@ -193,11 +197,17 @@ def _read_at_once(text: str) -> Any:
         value = _AT_ONCE.decode(text)
     except (ValueError, RecursionError, _DoubtfulError):
         return None
-    openers = text.count("{") + text.count("[")
-    if openers > MAX_DEPTH and deeper_than(MAX_DEPTH, value):
+    if _openers(text) > MAX_DEPTH and deeper_than(MAX_DEPTH, value):
         return None
     # A half of a surrogate pair can only be escaped in a text that was read as UTF-8.
     return None if "\\ud" in text or "\\uD" in text else value
+
+
+def _openers(text: str) -> int:
+    """
+    Return how many levels the JSON *text* has at most.
+    """
+    return text.count("{") + text.count("[")
 
 
 def _keys_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -77,6 +77,8 @@ contentEncoding contentMediaType $ref $comment
 KEYWORDS = frozenset((*SCHEMA_MAPS, *SCHEMA_LISTS, *SCHEMAS, *_PLAIN, *EXTRA_KEYWORDS))
 """Every keyword a constraint may use, ``optional`` and ``absent`` aside."""
 _FLAGS = ("optional", "absent")
+_OWN = frozenset(("const", *EXTRA_KEYWORDS))
+"""JSON Schema says nothing about these, or takes any value, and no schema is nested in them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,6 +158,9 @@ def check_constraint(spec: Any) -> None:
     schema = {name: value for name, value in spec.items() if name not in _FLAGS}
     if spec.get("absent") and (schema or spec.get("optional")):
         raise ValueError('"absent" must stand alone: an absent argument has nothing else to meet')
+    if schema.keys() <= _OWN:
+        _check_extras(schema)
+        return
     from jsonschema.exceptions import SchemaError
 
     try:

@@ -130,6 +130,7 @@ def _read_folder(folder: Path) -> Document:
     if not isinstance(head.value, dict):
         return head
     value, problems = dict(head.value), [*head.problems]
+    deep = False
     for part in ("tools", "cases"):
         if isinstance(name := value.get(part), str):
             inner = _read_part(folder, (part,), name, head.places, list)
@@ -137,6 +138,7 @@ def _read_folder(folder: Path) -> Document:
             head.places.graft(inner.places, (part,))
             if inner.value is not None:
                 value[part] = inner.value
+                deep |= _deeper(inner, 1)
     if isinstance(world := value.get("environment"), dict):
         value["environment"] = world = dict(world)
         for key, name in world.items():
@@ -147,8 +149,9 @@ def _read_folder(folder: Path) -> Document:
             head.places.graft(inner.places, ("environment", key))
             if inner.value is not None:
                 world[key] = inner.value
+                deep |= _deeper(inner, 2)
         value["environment"] = complete(world)
-    if deeper_than(MAX_DEPTH, value):  # though none of the files was
+    if deep:  # though none of the files was
         return as_document(value, head.places, problems)
     return Document(value=value, places=head.places, problems=tuple(problems))
 
@@ -165,6 +168,14 @@ def _read_part(
         what = "a list" if kind is list else "a list or an object"
         return _refused(inner.places, f"{spelled}: the file must hold {what}")
     return inner
+
+
+def _deeper(part: Document, above: int) -> bool:
+    """
+    Return whether *part* is nested too deep below so many levels.
+    """
+    left = MAX_DEPTH - above
+    return part.levels > left and deeper_than(left, part.value)
 
 
 def _refused(places: Places, message: str) -> Document:
