@@ -4,7 +4,7 @@
 """
 
 import argparse
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from harness.cli.options import add_command, add_group, add_json, add_root, date, path
 from harness.cli.output import percent, show, table, wrote_json
@@ -13,6 +13,13 @@ from harness.cli.progress import say
 from harness.errors import ExitCode, UsageError
 from harness.reports.escape import line
 from harness.wording import count
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from harness.gating.policy import Policy
+    from harness.runs.store import StoredRun
 
 
 def add_parser(commands: Commands) -> None:
@@ -102,6 +109,12 @@ def add_parser(commands: Commands) -> None:
         help="which metrics to show (default: accuracy second_call_rate)",
     )
     history.add_argument("--png", type=path, metavar="FILE", help="also draw them over time")
+    history.add_argument(
+        "--html",
+        type=path,
+        metavar="DIR",
+        help="also write a page for each baseline, with every case over all releases, and a badge",
+    )
     add_root(history)
 
 
@@ -321,6 +334,8 @@ def run_history(arguments: argparse.Namespace) -> int:
     found = acceptances(runs)
     if arguments.png is not None:
         draw_history(arguments.png, found, names)
+    if arguments.html is not None:
+        _write_pages(arguments.html, runs, names, project.policy())
     rows = [
         [
             each.baseline,
@@ -334,3 +349,24 @@ def run_history(arguments: argparse.Namespace) -> int:
     ]
     table(["baseline", "saved", "checkpoint", "suite", *head, "reason"], rows)
     return ExitCode.PASS
+
+
+def _write_pages(
+    folder: "Path", baselines: "Sequence[StoredRun]", metrics: "Sequence[str]", policy: "Policy"
+) -> None:
+    from harness.files import write_text
+    from harness.provenance import date_today
+    from harness.renderers.html import badge
+    from harness.renderers.html.history import render_history, render_index
+    from harness.reports.timeline import timeline
+
+    listed = []
+    for baseline in baselines:
+        found = timeline(baseline, policy)
+        place = folder / found.suite / found.name
+        write_text(place / "index.html", render_history(found, metrics, today=date_today()))
+        write_text(place / "badge.svg", badge.svg(found))
+        write_text(place / "badge.json", badge.shields(found))
+        listed.append((f"{found.suite}/{found.name}/index.html", found))
+    write_text(folder / "index.html", render_index(listed))
+    say(line(f"wrote: {folder / 'index.html'}"))

@@ -4,7 +4,7 @@ The page as a person meets it in headless Chromium, from stored answers to click
 
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,21 +19,11 @@ from harness.reports.sheet import Sheet
 from harness.testing.reports import REPORTS
 from harness.testing.texts import HOSTILE
 
-sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-pytestmark = pytest.mark.skipif(
-    CHROMIUM is None, reason="there is no chromium (apt-get install it)"
-)
-
 TREE = Path(__file__).parents[2]
 DESKTOP, TABLET, PHONE = (
     {"width": width, "height": height} for width, height in ((1280, 900), (1024, 768), (390, 844))
 )
 SIZES = pytest.mark.parametrize("size", [DESKTOP, TABLET, PHONE], ids=["1280", "1024", "390"])
-QUIET = (
-    "--headless --no-sandbox --disable-gpu --disable-background-networking "
-    "--disable-component-update --disable-sync --no-first-run"
-).split()
 
 
 SHEET = Sheet(
@@ -87,46 +77,6 @@ SHEET = Sheet(
         ),
     ),
 )
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with sync_api.sync_playwright() as playwright:
-        launched = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
-        yield launched
-        launched.close()
-
-
-@pytest.fixture
-def visit(browser: Any, tmp_path: Path) -> Iterator[Callable[..., Any]]:
-    """
-    Open a page from disk; afterwards nothing must have been loaded, logged, alerted or thrown.
-    """
-    seen: list[str] = []
-    contexts = []
-
-    def go(source: str | Path, **options: Any) -> Any:
-        file = source
-        if isinstance(source, str):
-            file = tmp_path / f"page{len(contexts)}.html"
-            file.write_text(source, "utf-8")
-        context = browser.new_context(**{"viewport": DESKTOP, **options})
-        contexts.append(context)
-        page = context.new_page()
-        page.on("console", lambda message: seen.append(f"console: {message.text}"))
-        page.on("pageerror", lambda error: seen.append(f"error: {error}"))
-        page.on("dialog", lambda dialog: (seen.append(f"dialog: {dialog}"), dialog.dismiss()))
-        page.on(
-            "request",
-            lambda request: request.url != file.as_uri() and seen.append(f"load: {request.url}"),
-        )
-        page.goto(file.as_uri())
-        return page
-
-    yield go
-    for context in contexts:
-        context.close()
-    assert [] == seen
 
 
 @pytest.fixture(scope="module")

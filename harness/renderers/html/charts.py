@@ -5,6 +5,7 @@ Each is as wide as a phone, so that its text is readable there.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from math import ceil
 from typing import Any
 
@@ -182,6 +183,56 @@ def slices(rows: Sequence[tuple[str, Sequence[float | None]]]) -> str:
 
     texts = {place: name for place, (name, _) in enumerate(rows)}
     return _drawn(draw, 0.5 + 0.45 * len(rows), "Accuracy of each tag", texts)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Point:
+    """
+    A metric in one release.
+    """
+
+    place: int
+    """From 1."""
+    value: float
+    low: float | None
+    high: float | None
+
+
+def trend(name: str, stretches: Sequence[tuple[str, Sequence[Point]]], releases: int) -> str:
+    """
+    Return a chart of a metric over *releases* with its interval as a band; empty if it was never
+    measured. Each stretch, of at least one point, has a name: the line is broken between two.
+    """
+    if not stretches:
+        return ""
+
+    def draw(figure: Any) -> None:
+        axes = figure.add_subplot()
+        for number, (_, points) in enumerate(stretches):
+            _stretch(axes, points)
+            first = points[0].place
+            if number:
+                axes.axvline(first - 0.5, color=MUTED, linewidth=1, linestyle=(0, (3, 3)))
+            above = axes.get_xaxis_transform()
+            axes.text(first - 0.4, 1.01, mark(number), color=MUTED, fontsize=9, transform=above)
+        axes.set(xlim=(0.4, releases + 0.6), xlabel="release")
+        axes.xaxis.get_major_locator().set_params(integer=True, nbins=10)
+        if unit(name) == "rate":
+            axes.yaxis.set_major_formatter(_percent)
+
+    texts = {number: version for number, (version, _) in enumerate(stretches)}
+    return _drawn(draw, 2.4, f"{_title(name)} by release", texts)
+
+
+def _stretch(axes: Any, points: Sequence[Point]) -> None:
+    banded = [each for each in points if each.low is not None and each.high is not None]
+    # A band has a width where there is only one release.
+    ends = [(each.place + side, each.low, each.high) for each in banded for side in (-0.3, 0.3)]
+    if ends:
+        places, lows, highs = zip(*ends, strict=True)
+        axes.fill_between(places, lows, highs, color=PALETTE[1], alpha=0.18, linewidth=0)
+    shown = [(each.place, each.value) for each in points]
+    axes.plot(*zip(*shown, strict=True), color=PALETTE[1], marker="o", markersize=4, linewidth=1.6)
 
 
 def training(trained: Finetuned) -> str:

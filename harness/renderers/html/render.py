@@ -68,17 +68,17 @@ def render_sheet(sheet: Sheet) -> str:
 
 
 def _document(**parts: Any) -> str:
-    style, code = _file("report.css"), _file("report.js")
+    style, code = file_text("report.css"), file_text("report.js")
     return (
-        _environment()
+        environment()
         .get_template("report.html.jinja")
         .render(
             **parts,
             style=style,
             code=code,
             policy=(
-                f"default-src 'none'; script-src {_digest(code)}; style-src {_digest(style)}; "
-                "base-uri 'none'; form-action 'none'"
+                f"default-src 'none'; script-src {digest_for_policy(code)}; "
+                f"style-src {digest_for_policy(style)}; base-uri 'none'; form-action 'none'"
             ),
             series=SERIES,
         )
@@ -110,29 +110,35 @@ def inline(text: Inline) -> Markup:
 
 
 @cache
-def _environment() -> Environment:
-    environment = Environment(
-        loader=FunctionLoader(_file),
+def environment() -> Environment:
+    """
+    Return what makes pages of templates.
+    """
+    made = Environment(
+        loader=FunctionLoader(file_text),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters["inline"] = inline
-    environment.filters["plain"] = lambda text: safe.line(plain(text))
-    environment.filters["harmless"] = lambda text: safe.line(safe.cut(text))
-    environment.filters["reason"] = lambda text: safe.line(safe.cut(text, changes.REASON))
-    environment.filters["kind"] = lambda item: type(item).__name__
-    return environment
+    made.filters["inline"] = inline
+    made.filters["plain"] = lambda text: safe.line(plain(text))
+    made.filters["harmless"] = lambda text: safe.line(safe.cut(text))
+    made.filters["reason"] = lambda text: safe.line(safe.cut(text, changes.REASON))
+    made.filters["kind"] = lambda item: type(item).__name__
+    return made
 
 
 @cache
-def _file(name: str) -> str:
+def file_text(name: str) -> str:
+    """
+    Return a file of this package.
+    """
     return (resources.files("harness.renderers.html") / name).read_text("utf-8")
 
 
-def _digest(text: str) -> str:
+def digest_for_policy(text: str) -> str:
     """
     Return the hash of an inlined text for a content security policy (CSP 3, section 2.3.1).
     """
