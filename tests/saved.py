@@ -26,7 +26,7 @@ class Training:
         self.folder = folder
         self.opened: list[str] = []
         folder.mkdir()
-        monkeypatch.setattr("harness.workflow.run.open_backend", self._open)
+        monkeypatch.setattr("harness.workflow.spread.open_backend", self._open)
 
     def _open(self, text: str, options: BackendOptions) -> Backend:
         self.opened.append(Path(text).name)
