@@ -25,6 +25,8 @@ _OUTER = {
     "model.embed_tokens.weight": "token_embd.weight",
     "model.norm.weight": "output_norm.weight",
 }
+_HEAD = 64
+# The width of one head of attention.
 _WRITTEN = ("general.architecture", "general.file_type", "tokenizer.chat_template")
 
 
@@ -58,17 +60,10 @@ def export(model: Path, like: Path, target: Path, kind: str) -> Path:
     file_type = "ALL_F32" if kind == "F32" else f"MOSTLY_{kind}"
     writer.add_file_type(gguf.LlamaFileType[file_type])
     writer.add_chat_template((model / "chat_template.jinja").read_text("utf-8"))
-    heads = {
-        "attn_q": int(source.fields["llama.attention.head_count"].contents()),
-        "attn_k": int(source.fields["llama.attention.head_count_kv"].contents()),
-    }
     with safe_open(model / "model.safetensors", framework="np") as weights:
         for name in weights.keys():  # noqa: SIM118 - not a mapping
-            ours = _name(name)
-            data = weights.get_tensor(name).astype("float32")
-            part = ours.split(".")[-2]
-            if part in heads:
-                data = _rotated(data, heads[part])
+            ours = gguf_name(name)
+            data = in_order(ours, weights.get_tensor(name).astype("float32"))
             # The embeddings are the output layer too: they are kept better, as is usual.
             chosen = "Q8_0" if ours == "token_embd.weight" and kind == "Q4_1" else kind
             form = gguf.GGMLQuantizationType[chosen if data.ndim > 1 else "F32"]
@@ -80,16 +75,24 @@ def export(model: Path, like: Path, target: Path, kind: str) -> Path:
     return target
 
 
-def _name(name: str) -> str:
+def gguf_name(name: str) -> str:
+    """
+    Return the name that a GGUF file has for a tensor of transformers.
+    """
     if name in _OUTER:
         return _OUTER[name]
     _, _, layer, *inner, last = name.split(".")
     return f"blk.{layer}.{_NAMES['.'.join(inner)]}.{last}"
 
 
-def _rotated(data: Any, heads: int) -> Any:
+def in_order(name: str, data: Any) -> Any:
     """
-    Put the rows of each head in the order in which llama.cpp rotates them: pairs beside each other.
+    Return the tensor that a GGUF file calls *name* with its rows as they are there: those of each
+    head in the order in which llama.cpp rotates them, pairs beside each other.
     """
-    half = data.shape[0] // heads // 2
+    part = name.split(".")[-2]
+    if part not in ("attn_q", "attn_k"):
+        return data
+    half = _HEAD // 2
+    heads = data.shape[0] // _HEAD
     return data.reshape(heads, 2, half, data.shape[1]).swapaxes(1, 2).reshape(data.shape)

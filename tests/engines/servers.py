@@ -4,8 +4,9 @@ Real servers against the same weights in process: the table in docs/served.md.
     python -m tests.engines.servers --checkpoint DIR [--cases 120] [--write docs/served.md]
 
 Each server is asked by ``harness stack``: raw, which must agree with the run in process but for
-numerics, and through chat. DIR is a fine-tuned checkpoint of the embedded model's family, such as
-that of the demo.
+numerics, and through chat. Where raw answers differ, ``harness compare --logits`` says how near the
+model was to the other one. DIR is a fine-tuned checkpoint of the embedded model's family, such as
+that of the demo. With ``--work DIR`` what is already there is not asked again.
 """
 
 import argparse
@@ -14,7 +15,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,8 +29,6 @@ from tests.real_servers import HOST, free_port, serving, transformers_serve
 
 TREE = Path(__file__).parent.parent.parent
 MARK = "real servers"
-_SHOWN = 3
-# Differences that are listed for each server.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +43,9 @@ class Asked:
     raw_right: int
     chat_right: int
     lost: dict[str, int]
+    gained: int
     differences: list[str]
+    """The first tokens that differ, and how near the model was to the other one."""
 
 
 @contextmanager
@@ -64,18 +65,44 @@ def vllm(model: Path) -> Iterator[str]:
 
 
 @contextmanager
-def llama_cpp(model: Path) -> Iterator[str]:
+def llama_cpp_python(model: Path) -> Iterator[str]:
     """
     Serve *model*, as a float GGUF file, with the server of llama-cpp-python and yield the URL.
     """
     port = free_port()
-    with tempfile.TemporaryDirectory(prefix="harness-gguf-") as folder:
-        file = export(model, embedded_gguf(Path(folder)), Path(folder) / "cand.gguf", "F32")
+    with _as_gguf(model) as file:
         command = [sys.executable, "-m", "llama_cpp.server", "--model", str(file)]
         command += ["--model_alias", "cand", "--n_ctx", "2048", "--logits_all", "false"]
+        command += ["--n_threads", str(_threads()), "--n_threads_batch", str(_threads())]
         command += ["--host", HOST, "--port", str(port)]
         with serving(command, port, "/v1/models", 300):
             yield f"cand@http://{HOST}:{port}/v1"
+
+
+@contextmanager
+def llama_server(model: Path) -> Iterator[str]:
+    """
+    Serve *model*, as a float GGUF file, with llama.cpp's own server and yield the URL.
+    """
+    port = free_port()
+    with _as_gguf(model) as file:
+        command = [sys.executable, "-m", "tests.engines.llama_server", str(file)]
+        command += ["--alias", "cand", "--host", HOST, "--port", str(port)]
+        with serving([*command, "--threads", str(_threads())], port, "/health", 300):
+            yield f"cand@http://{HOST}:{port}/v1"
+
+
+@contextmanager
+def _as_gguf(model: Path) -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="harness-gguf-") as folder:
+        yield export(model, embedded_gguf(Path(folder)), Path(folder) / "cand.gguf", "F32")
+
+
+def _threads() -> int:
+    import torch
+
+    # What the environment allows this process.
+    return torch.get_num_threads()
 
 
 @contextmanager
@@ -89,44 +116,52 @@ def transformers(model: Path) -> Iterator[str]:
 
 SERVERS: dict[str, Callable[[Path], AbstractContextManager[str]]] = {
     "vLLM 0.32 (CPU build)": vllm,
-    "llama-cpp-python's server (F32)": llama_cpp,
+    "llama.cpp's llama-server (F32)": llama_server,
+    "llama-cpp-python's server (F32)": llama_cpp_python,
     "`transformers serve`": transformers,
 }
 
 
-def measure(model: Path, cases: int, chosen: Sequence[str]) -> list[Asked]:
+def measure(model: Path, cases: int, chosen: Sequence[str], work: Path) -> list[Asked]:
     """
-    Ask every server of *chosen*.
+    Ask every server of *chosen*; *work* is where runs are kept.
     """
-    work = Path(tempfile.mkdtemp(prefix="harness-servers-"))
     here = work / "here"
     suite = ["tool-routing", "--tags", "demo", "--limit", str(cases), "--root", str(TREE)]
-    _harness("run", *suite, "--checkpoint", str(model), "--out", str(here))
-    known = _answers(here)
+    if not (here / RUN).is_file():
+        again = ["--resume"] if here.is_dir() else []
+        weights = ["--checkpoint", str(model), "--dtype", "float32", "--device", "cpu"]
+        _harness("run", *suite, *weights, "--out", str(here), *again)
     found = []
     for name in chosen:
-        out = work / f"stack-{len(found)}"
-        report = work / f"stack-{len(found)}.json"
-        with SERVERS[name](model) as address:
-            asked = ["--checkpoint", f"openai:{address}", "--tokenizer", str(model)]
-            more = ["--no-preflight", "--out", str(out), "--json", str(report)]
-            _harness("stack", *suite, *asked, *more)
-        cost = json.loads(report.read_text("utf-8"))["stack"]
-        raw = _answers(out / "raw")
-        apart = [case for case, text in known.items() if raw.get(case) != text]
+        out = work / SERVERS[name].__name__
+        if not (out / STACK).is_file():
+            with SERVERS[name](model) as address:
+                asked = ["--checkpoint", f"openai:{address}", "--tokenizer", str(model)]
+                more = ["--no-preflight", "--out", str(out), "--json", str(out / STACK)]
+                again = ["--resume"] if out.is_dir() else []
+                _harness("stack", *suite, *asked, *more, *again)
+        cost = json.loads((out / STACK).read_text("utf-8"))["stack"]
+        compared = out / "compared.json"
+        _harness("compare", str(here), str(out / "raw"), "--logits", "--json", str(compared))
+        apart = json.loads(compared.read_text("utf-8"))["divergences"]
         found.append(
             Asked(
                 name=name,
-                same=len(known) - len(apart),
-                cases=len(known),
+                same=apart["answers"] - apart["differing"],
+                cases=apart["answers"],
                 raw_right=cost["raw_right"],
                 chat_right=cost["chat_right"],
                 lost=cost["lost"],
-                differences=explained(model, known, raw, apart[:_SHOWN]) if apart else [],
+                gained=len(cost["gained"]),
+                differences=[explained(each) for each in apart["first"]],
             )
         )
         print(table(found), file=sys.stderr, flush=True)
     return found
+
+
+RUN, STACK = "run.json", "stack.json"
 
 
 def _harness(*words: str) -> None:
@@ -137,61 +172,21 @@ def _harness(*words: str) -> None:
         raise SystemExit(f"harness {' '.join(words)} ended with {done.returncode}")
 
 
-def _answers(run: Path) -> dict[str, str]:
+def explained(found: Mapping[str, Any]) -> str:
     """
-    Return what each case was answered with, without the token that ends an answer.
+    Return in words where an answer of a server differs from that in process, of which *found* is
+    what ``harness compare --json`` says.
     """
-    lines = (run / "transcripts.jsonl").read_text("utf-8").splitlines()
-    rows = [json.loads(line) for line in lines]
-    return {row["case"]: str(row.get("output")).removesuffix("<|im_end|>") for row in rows}
-
-
-def explained(
-    model: Path, known: dict[str, str], raw: dict[str, str], cases: Sequence[str]
-) -> list[str]:
-    """
-    Return for each of *cases* the first token that differs, and by how much the one in process was
-    ahead there: next to nothing where numerics decided.
-    """
-    from harness.backends.base import BackendOptions
-    from harness.backends.registry import open_backend
-    from harness.runs.runner import request
-    from harness.suites.files import load_suite
-    from harness.transcript import Key
-
-    suite = load_suite(TREE / "suites" / "tool-routing")
-    backend: Any = open_backend(str(model), BackendOptions(device="cpu"))
-    lines = []
-    for case in (case for case in suite.cases if case.id in cases):
-        asked = request(suite, case, Key(case.id))
-        ids = list(backend._encoding.prompts([asked], _generation())[0][0].ids)
-        ours, theirs = (
-            backend.tokenizer.encode(text + "<|im_end|>", add_special_tokens=False)
-            for text in (known[case.id], raw.get(case.id, ""))
-        )
-        place = next((i for i, (a, b) in enumerate(zip(ours, theirs, strict=False)) if a != b), 0)
-        logits = _logits(backend._model, [*ids, *ours[:place]])
-        ahead = float(logits[ours[place]] - logits[theirs[place]])
-        one, other = (backend.tokenizer.decode([each[place]]) for each in (ours, theirs))
-        lines.append(
-            f"{case.id}: token {place + 1} is {one!r} in process and {other!r} there; the logits "
-            f"are {ahead:.4f} apart"
-        )
-    backend.close()
-    return lines
-
-
-def _generation() -> Any:
-    from harness.backends.base import Generation
-
-    return Generation()
-
-
-def _logits(model: Any, ids: Sequence[int]) -> Any:
-    import torch
-
-    with torch.inference_mode():
-        return model(torch.tensor([ids])).logits[0, -1]
+    logits = found["old"]["logits"]
+    where = "" if found["token"] is None else f" {found['token']}"
+    near = "unknown"
+    if logits is not None:
+        apart = logits["old"] - logits["new"]
+        near = f"{logits['old']:.4f} and {logits['new']:.4f}, {apart:.4f} apart"
+    return (
+        f"{found['case']}, token{where}: {found['old']['text']!r} in process, "
+        f"{found['new']['text']!r} there; the logits in process are {near}"
+    )
 
 
 def table(found: Sequence[Asked]) -> str:
@@ -206,13 +201,16 @@ def table(found: Sequence[Asked]) -> str:
             f"{each.chat_right} of {each.cases}",
             ", ".join(f"{count} by its {part}" for part, count in each.lost.items() if count)
             or "none",
+            str(each.gained or "none"),
         ]
         for each in found
     ]
-    heads = ["server", "raw answers as in process", "right raw", "right in chat", "lost in chat"]
-    lines = [f"- {each.name}: {line}" for each in found for line in each.differences]
+    heads = ["server", "raw answers as in process", "right raw", "right in chat", "lost", "gained"]
+    lines = [f"- {each.name}: {line}." for each in found for line in each.differences]
     text = tabulate(rows, headers=heads, tablefmt="github") + "\n"
-    return text + ("\nFirst tokens that differ:\n\n" + "\n".join(lines) + "\n" if lines else "")
+    if not lines:
+        return f"{text}\nNo raw answer differs.\n"
+    return text + "\nWhere raw answers differ:\n\n" + "\n".join(lines) + "\n"
 
 
 def main() -> None:
@@ -220,9 +218,11 @@ def main() -> None:
     parser.add_argument("--checkpoint", required=True, type=Path)
     parser.add_argument("--cases", type=int, default=120)
     parser.add_argument("--servers", nargs="+", default=list(SERVERS), choices=list(SERVERS))
+    parser.add_argument("--work", type=Path, help="where the runs are kept")
     parser.add_argument("--write", type=Path)
     given = parser.parse_args()
-    text = table(measure(given.checkpoint, given.cases, given.servers))
+    work = given.work or Path(tempfile.mkdtemp(prefix="harness-servers-"))
+    text = table(measure(given.checkpoint, given.cases, given.servers, work.absolute()))
     print(text)
     if given.write:
         write(given.write, text, MARK)

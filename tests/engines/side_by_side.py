@@ -5,6 +5,7 @@ The same cases by every engine, side by side: the table in docs/engines.md.
 
 Each engine runs in a process of its own, one after the other, and answers one case before the clock
 starts. DIR is a fine-tuned checkpoint of the embedded model's family, such as that of the demo.
+With ``--work DIR`` what an engine has already answered there is not asked again.
 """
 
 import argparse
@@ -22,7 +23,7 @@ from typing import Any
 from tabulate import tabulate
 
 from tests.benchmarks.ways import write
-from tests.engines.gguf_export import embedded_gguf, export
+from tests.engines.gguf_export import embedded_gguf, export, gguf_name, in_order
 
 TREE = Path(__file__).parent.parent.parent
 MARK = "side by side"
@@ -47,6 +48,8 @@ class Measured:
 
     name: str
     seconds: float
+    cpu_seconds: float
+    """Of all its threads: what it costs, however busy the machine is."""
     outputs: dict[str, str]
     megabytes: int
     """The most memory its process had."""
@@ -79,37 +82,51 @@ def answer(engine: str, reference: str, cases: int) -> dict[str, Any]:
         return backend.answer(requests, generation)
 
     list(answered(asked[:1]))
-    began = time.perf_counter()
+    began, worked = time.perf_counter(), time.process_time()
     outputs = {t.key.case: t.output for group in answered(asked) for t in group}
-    seconds = time.perf_counter() - began
+    seconds, cpu_seconds = time.perf_counter() - began, time.process_time() - worked
     backend.close()
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-    return {"seconds": seconds, "outputs": outputs, "megabytes": memory}
+    return {
+        "seconds": seconds,
+        "cpu_seconds": cpu_seconds,
+        "outputs": outputs,
+        "megabytes": memory,
+    }
 
 
-def measure(model: Path, cases: int, chosen: Sequence[str]) -> list[Measured]:
+def measure(model: Path, cases: int, chosen: Sequence[str], work: Path) -> list[Measured]:
     """
-    Run each engine of *chosen*, one after the other.
+    Run each engine of *chosen*, one after the other; *work* is where answers are kept.
     """
-    work = Path(tempfile.mkdtemp(prefix="harness-engines-"))
-    like = embedded_gguf(work)
-    files = {}
-    for kind in ("Q8_0", "Q4_1"):
-        folder = work / kind
-        folder.mkdir()
-        files[kind] = export(model, like, folder / "model.gguf", kind)
+    files = quantised(model, work)
     found = []
     for name in chosen:
         reference = ENGINES[name].format(model=model, **files)
-        out = work / f"{len(found)}.json"
-        words = ["--one", name, "--reference", reference, "--cases", str(cases), "--out", str(out)]
-        command = [sys.executable, "-m", "tests.engines.side_by_side", *words]
-        subprocess.run(command, cwd=TREE, check=True)
+        out = work / f"{list(ENGINES).index(name)}.json"
+        if not out.is_file():
+            words = ["--one", name, "--reference", reference, "--cases", str(cases)]
+            command = [sys.executable, "-m", "tests.engines.side_by_side", *words]
+            subprocess.run([*command, "--out", str(out)], cwd=TREE, check=True)
         told = json.loads(out.read_text("utf-8"))
-        accuracy = judged(told["outputs"], work / f"{len(found)}")
+        accuracy = judged(told["outputs"], out.with_suffix(""))
         found.append(Measured(name=name, accuracy=accuracy, **told))
         print(table(found), file=sys.stderr, flush=True)
     return found
+
+
+def quantised(model: Path, work: Path) -> dict[str, Path]:
+    """
+    Return the files of *model* in *work*, by their kind; they are written where they are missing.
+    """
+    files = {}
+    for kind in ("Q8_0", "Q4_1"):
+        files[kind] = work / kind / "model.gguf"
+        if not files[kind].is_file():
+            files[kind].parent.mkdir(parents=True, exist_ok=True)
+            written = export(model, embedded_gguf(work), work / kind / "unfinished.gguf", kind)
+            written.rename(files[kind])
+    return files
 
 
 def judged(outputs: dict[str, str], work: Path) -> float:
@@ -119,12 +136,81 @@ def judged(outputs: dict[str, str], work: Path) -> float:
     answers = work.with_suffix(".jsonl")
     rows = [json.dumps({"case": case, "output": text}) + "\n" for case, text in outputs.items()]
     answers.write_text("".join(rows), "utf-8")
+    if (work / "run.json").is_file():
+        return _accuracy(work)
     command = [sys.executable, "-m", "harness", "run", "tool-routing", "--out", str(work)]
     command += ["--checkpoint", f"replay:{answers}", "--dialect", "hermes", "--quiet"]
     command += ["--root", str(TREE), *(word for case in outputs for word in ("--case", case))]
     subprocess.run(command, cwd=TREE, check=True, stdout=subprocess.DEVNULL)
+    return _accuracy(work)
+
+
+def _accuracy(work: Path) -> float:
     run = json.loads((work / "run.json").read_text("utf-8"))
     return float(run["metrics"]["accuracy"]["value"])
+
+
+def codes(model: Path, work: Path) -> str:
+    """
+    Return in words what a file in 4 bits keeps of the fine-tuning: a code is the number of a
+    weight's step within its block of 32.
+    """
+    import gguf
+    import numpy as np
+
+    base, tuned = (
+        {each.name: each for each in gguf.GGUFReader(file).tensors}
+        for file in (embedded_gguf(work), quantised(model, work)["Q4_1"])
+    )
+    total = moved = 0
+    moves = []
+    wanted = gguf.GGMLQuantizationType.Q4_1
+    for name, was in base.items():
+        now = tuned[name]
+        if was.tensor_type != wanted or now.tensor_type != wanted:
+            continue
+        # A block: scale and least value (two bytes each), then two codes a byte.
+        blocks = [np.asarray(each.data).reshape(-1, 20) for each in (was, now)]
+        one, other = (each[:, 4:] for each in blocks)
+        total += 2 * one.size
+        moved += int(((one & 15) != (other & 15)).sum() + ((one >> 4) != (other >> 4)).sum())
+        scale = np.abs(blocks[0][:, :2].copy().view(np.float16).astype(np.float32))
+        moves.append((name, scale))
+    half, most = _moved_by(model, dict(moves))
+    return (
+        f"Of {total:,} codes of the Q4_1 file {moved:,} are not those of the embedded model's own "
+        f"file: fine-tuning moved half of the weights by less than {half:.4f} of a step, and none "
+        f"by more than {most:.2f}.\n"
+    )
+
+
+def _moved_by(model: Path, scales: dict[str, Any]) -> tuple[float, float]:
+    """
+    Return how far fine-tuning moved a weight, in steps of its block: the median, and the most.
+    """
+    import numpy as np
+    from safetensors import safe_open
+
+    from harness.checkpoints.embedded import embedded_model
+
+    some, most = [], 0.0
+    with (
+        safe_open(embedded_model("smollm2-135m") / "model.safetensors", framework="np") as base,
+        safe_open(model / "model.safetensors", framework="np") as tuned,
+    ):
+        for name in tuned.keys():  # noqa: SIM118 - not a mapping
+            ours = gguf_name(name)
+            if ours not in scales:
+                continue
+            was, now = (
+                in_order(ours, each.get_tensor(name).astype("float32")) for each in (base, tuned)
+            )
+            # A block of one value has no steps.
+            stepped = scales[ours][:, 0] > 0
+            moved = np.abs(now - was).reshape(-1, 32)[stepped] / scales[ours][stepped]
+            some.append(moved.ravel()[::16])
+            most = max(most, float(moved.max()))
+    return float(np.median(np.concatenate(some))), most
 
 
 def table(found: Sequence[Measured]) -> str:
@@ -138,11 +224,12 @@ def table(found: Sequence[Measured]) -> str:
             f"{sum(each.outputs.get(c) == text for c, text in known.items())} of {len(known)}",
             f"{each.accuracy:.1%}",
             f"{len(each.outputs) / each.seconds:.2f}",
+            f"{each.cpu_seconds / len(each.outputs):.2f}",
             f"{each.megabytes:,} MB",
         ]
         for each in found
     ]
-    heads = ["engine", "equal answers", "accuracy", "cases/s", "memory"]
+    heads = ["engine", "equal answers", "accuracy", "cases/s", "CPU s a case", "memory"]
     return tabulate(rows, headers=heads, tablefmt="github", disable_numparse=True) + "\n"
 
 
@@ -151,6 +238,7 @@ def main() -> None:
     parser.add_argument("--checkpoint", type=Path)
     parser.add_argument("--cases", type=int, default=120)
     parser.add_argument("--engines", nargs="+", default=list(ENGINES), choices=list(ENGINES))
+    parser.add_argument("--work", type=Path, help="where answers are kept")
     parser.add_argument("--write", type=Path)
     parser.add_argument("--one", choices=list(ENGINES), help="answer with it in this process")
     parser.add_argument("--reference")
@@ -160,10 +248,11 @@ def main() -> None:
         told = answer(given.one, given.reference, given.cases)
         given.out.write_text(json.dumps(told), "utf-8")
         return
-    text = table(measure(given.checkpoint, given.cases, given.engines))
+    work = given.work or Path(tempfile.mkdtemp(prefix="harness-engines-"))
+    text = table(measure(given.checkpoint, given.cases, given.engines, work.absolute()))
     print(text)
     if given.write:
-        write(given.write, text, MARK)
+        write(given.write, f"{text}\n{codes(given.checkpoint, work.absolute())}", MARK)
 
 
 if __name__ == "__main__":

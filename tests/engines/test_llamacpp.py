@@ -2,6 +2,7 @@
 llama.cpp on quantised files of real weights: ``tox -e engines``, or wherever it is installed.
 """
 
+import re
 import shutil
 from collections.abc import Iterator
 from importlib.util import find_spec
@@ -80,6 +81,39 @@ class TestLlamaCpp(BackendContract):
     @pytest.fixture
     def reference(self, shipped: Path) -> str:
         return f"llamacpp:{shipped}"
+
+
+@pytest.fixture(scope="module")
+def exported(shipped: Path, candidate: Path) -> Path:
+    """
+    The demo's candidate as it would be shipped.
+    """
+    return export(candidate, shipped, shipped.parent / "candidate.gguf", "Q8_0")
+
+
+class TestLlamaCppOnTheCandidate(BackendContract):
+    options = BackendOptions(device="cpu")
+
+    @pytest.fixture
+    def reference(self, exported: Path) -> str:
+        return f"llamacpp:{exported}"
+
+    def test_it_calls_the_tools_that_its_float_parent_calls(
+        self, backend: LlamaCppBackend, candidate: Path
+    ):
+        parent = open_backend(str(candidate), BackendOptions(device="cpu"))
+        known = {t.key: t for group in parent.answer(routing(), GENERATION) for t in group}
+        parent.close()
+
+        assert called(known) == called(answers(backend, routing()))
+        assert all(called(known).values())
+
+
+def called(answered: dict[Key, Transcript]) -> dict[Key, list[str]]:
+    """
+    Return the names of the tools that each answer calls.
+    """
+    return {key: re.findall(r'"name": "(\w+)"', str(t.output)) for key, t in answered.items()}
 
 
 def routing(suite: str = "tool-routing", cases: int = CASES) -> list[Request]:

@@ -50,6 +50,31 @@ class TestVllm(BackendContract):
         return served
 
 
+@pytest.fixture(scope="module")
+def served_candidate(candidate: Path) -> Iterator[Backend]:
+    opened = open_backend(f"vllm:{candidate}", OPTIONS)
+    yield opened
+    opened.close()
+
+
+class TestVllmOnTheCandidate(BackendContract):
+    options = OPTIONS
+
+    @pytest.fixture
+    def reference(self, candidate: Path) -> str:
+        return f"vllm:{candidate}"
+
+    @pytest.fixture
+    def backend(self, served_candidate: Backend) -> Backend:
+        return served_candidate
+
+    def test_its_answers_are_those_of_the_engine(self, backend: Backend, candidate: Path):
+        known = outputs(str(candidate), BackendOptions(device="cpu"))
+
+        assert known == {key: t.output for key, t in answers(backend).items()}
+        assert any("<tool_call>" in str(output) for output in known.values())
+
+
 def answers(backend: Backend) -> dict[Key, Transcript]:
     suite = load_suite(TREE / "suites" / "tool-routing")
     requests = [request(suite, case, Key(case.id)) for case in suite.cases[::60]]

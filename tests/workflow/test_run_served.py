@@ -366,6 +366,26 @@ def test_a_key_is_in_no_file_and_no_output(
     main(["doctor", reference, *key])
     main(["explain", "runs/a", "c1"])
     main(["score", "runs/a", "--out", "runs/c"])
+    for part in ("1", "2"):
+        sharded = ["--shard", f"{part}/2", "--out", f"runs/part-{part}", "--no-preflight"]
+        assert main(["run", "ask", *asked, *sharded]) == 0
+    assert main(["merge", "runs/part-1", "runs/part-2", "--out", "runs/merged"]) == 0
+    main(["compare", "runs/a", "runs/merged", "--logits", "-v", "--html", "c.html"])
+    main(["report", "runs/a", "--html", "r.html", "--junit", "r.xml", "-v"])
+    with_pytest = ["--harness-checkpoint", reference, "--harness-api-key-env", "SERVED_KEY"]
+    said = subprocess.run(
+        [
+            *(sys.executable, "-m", "pytest", "suites", "-vv", "--showlocals", "--tb=long"),
+            *("--junitxml", "pytest.xml", *with_pytest),
+        ],
+        capture_output=True,
+        text=True,
+        cwd=project,
+        timeout=120,
+        check=False,
+    )
+    assert "failed" in said.stdout
+    assert CANARY not in said.stdout + said.stderr
     monkeypatch.setattr("harness.workflow.run.make_record", _breaks)
     assert main(["run", "ask", *asked, "--out", "runs/d"]) == 2
 
@@ -374,7 +394,7 @@ def test_a_key_is_in_no_file_and_no_output(
     assert "RuntimeError: a bug" in shown.err
     assert CANARY not in shown.out + shown.err
     files = [path for path in project.rglob("*") if path.is_file()]
-    assert len(files) > 10
+    assert len(files) > 30
     assert [] == [path for path in files if CANARY in path.read_text("utf-8", "replace")]
 
 
