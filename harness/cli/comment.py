@@ -29,6 +29,13 @@ def add_parser(commands: Commands) -> None:
         help="the number of the pull request (default: only print the comment)",
     )
     command.add_argument(
+        "--before",
+        type=path,
+        metavar="FILE",
+        help="what the comment says now, to print the new one with its lines on overrides: for "
+        "servers other than GitHub",
+    )
+    command.add_argument(
         "--repository",
         metavar="OWNER/NAME",
         help="whose pull request (default: $GITHUB_REPOSITORY)",
@@ -54,13 +61,15 @@ def run(arguments: argparse.Namespace) -> int:
     Make or update the comment, and the checks.
     """
     from harness.canonical import parse_json
-    from harness.workflow.comment import Place, put_checks, put_comment
+    from harness.workflow.comment import Place, put_checks, put_comment, with_kept
 
-    with boundary(UsageError, f"{arguments.file}: cannot be read"):
-        text = arguments.file.read_text("utf-8")
+    text = _read(arguments.file)
     if arguments.pull_request is None:
-        print(text, end="")
+        before = "" if arguments.before is None else _read(arguments.before)
+        print(with_kept(text, before), end="")
         return 0
+    if arguments.before is not None:
+        raise UsageError("--before is for a comment that is only printed: drop --pull-request")
     repository = _given(arguments.repository, "GITHUB_REPOSITORY", "--repository OWNER/NAME")
     place = Place(repository=repository, number=arguments.pull_request)
     done = put_comment(text, place, only_on_alert=arguments.only_on_alert)
@@ -72,6 +81,11 @@ def run(arguments: argparse.Namespace) -> int:
             json.dumps([verdict["verdict"], verdict["reasons"]])
         print(f"checks: {', '.join(put_checks(verdict, repository, commit))}")
     return 0
+
+
+def _read(file: Path) -> str:
+    with boundary(UsageError, f"{file}: cannot be read"):
+        return file.read_text("utf-8")
 
 
 def _given(text: str | None, variable: str, option: str) -> str:

@@ -63,7 +63,7 @@ def put_comment(text: str, place: Place, *, only_on_alert: bool = False) -> Done
     listed = _gh(f"{base}/{place.number}/comments", "--paginate", "--jq", ".[] | {id, body}")
     ours = [row for row in map(json.loads, listed.splitlines()) if _is_ours(row)]
     if ours:
-        text = _with_kept(text, ours[0]["body"])
+        text = with_kept(text, ours[0]["body"])
         _gh(f"{base}/comments/{int(ours[0]['id'])}", "--method", "PATCH", sent={"body": text})
         return "updated"
     if only_on_alert and _PASSED.match(text):
@@ -112,7 +112,7 @@ def _conclusion(each: dict[str, Any], *, overridden: bool) -> str:
     return "neutral" if each.get("exit", 3) == 0 else "failure"
 
 
-def _with_kept(text: str, before: str) -> str:
+def with_kept(text: str, before: str) -> str:
     """
     Return *text* and the kept lines of the comment as it was *before*, the last ones that fit.
     """
