@@ -423,12 +423,12 @@ def _counts(rate: Rate[Any], old: CaseResult, new: CaseResult) -> tuple[int, int
 
 def _values(percentile: Percentile, scored: _Pairs) -> PairedValues:
     """
-    Pair a length over answers that are correct in both runs: a wrong answer is long or short for
-    other reasons. Times are of the machine, so every answer counts.
+    Pair a length or a margin over answers that are correct in both runs: a wrong answer is long or
+    short, or sure of itself, for other reasons. Times are of the machine, so every answer counts.
     """
     import numpy as np
 
-    if percentile.kind == "length":
+    if percentile.kind != "time":
         scored = scored.where(scored.before.correct[scored.old] & scored.after.correct[scored.new])
     old, new, pair = scored.old, scored.new, np.arange(len(scored.new))
     if percentile.per is TURN:

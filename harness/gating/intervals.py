@@ -27,6 +27,8 @@ def of_change(name: str, comparison: Comparison) -> tuple[float, float] | None:
         return of_rate(name, paired)
     if METRICS[name].kind == "time":
         return None if apart(comparison) else _of_times(paired)
+    if METRICS[name].kind == "margin":
+        return None
     found = lengthening(paired) if paired.pairs else None
     if found is None or found.low is None or found.high is None:
         return None

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from harness.comparison.compare import Comparison
 from harness.gating.lengths import judge_lengths
+from harness.gating.margins import judge_margins
 from harness.gating.policy import Limit, Policy
 from harness.gating.power import NEW_OFFENDERS, enough_offenders
 from harness.gating.rates import judge_rate, nothing_changed, within_budget
@@ -69,6 +70,9 @@ def _judge(
             return _judge_rate(name, limit, comparison, policy, shares)
         case "length":
             return judge_lengths(name, limit, comparison.values[name], policy.alpha, shares.lengths)
+        case "margin":
+            paired = comparison.values[name]
+            return judge_margins(name, limit, paired, policy.alpha, shares.suites)
         case "mean":
             raise ValueError(f"no policy limits {name}")
         case "time":

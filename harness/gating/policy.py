@@ -2,10 +2,10 @@
 What a gate allows, as a value, and how it is read from the text of gate.toml.
 
 A limit says how much worse a metric may get: in percentage points for rates ("-3pp"), as a share of
-the old value for lengths and times ("+10%"). The sign is that of getting worse, written out so that
-a policy reads naturally. A rate may also have a budget: a bound that the candidate must stay within
-whatever the baseline did ("+0pp, <=2%"). A slice, the cases with one tag, may have limits of its
-own.
+the old value for lengths, times and margins ("+10%"). The sign is that of getting worse, written
+out so that a policy reads naturally. A rate may also have a budget: a bound that the candidate must
+stay within whatever the baseline did ("+0pp, <=2%"). A slice, the cases with one tag, may have
+limits of its own.
 """
 
 import json
@@ -327,7 +327,7 @@ def _limit(name: str, spelled: str, where: str) -> Limit:
             f"{'higher' if metric.higher_is_better else 'lower'}, so a limit begins with "
             f"{worse!r}"
         )
-    if isinstance(metric, Rate) and size >= 1:
+    if (isinstance(metric, Rate) or metric.kind == "margin") and size >= 1:
         raise PolicyError(f"{where}: {spelled!r} allows everything; {_example(metric)}")
     if isinstance(metric, Mean) or (metric.executed and isinstance(metric, Percentile)):
         raise PolicyError(
@@ -401,7 +401,7 @@ def _example(metric: Metric) -> str:
     if isinstance(metric, Rate):
         none = f"{example[0]}0pp"
         return f'a rate takes a margin in percentage points, such as "{example}" or "{none}"'
-    return f'lengths and times take a share of the old value, such as "{example}"'
+    return f'lengths, times and margins take a share of the old value, such as "{example}"'
 
 
 @cache

@@ -105,11 +105,11 @@ class Metric:
     meaning: str
     """What is counted, of what, in words."""
     higher_is_better: bool
-    kind: Literal["rate", "length", "time", "mean"]
+    kind: Literal["rate", "length", "time", "margin", "mean"]
     """Which rules of the gate apply. Times carry the noise of a machine, lengths do not; means have
     none."""
     unit: str
-    """The unit of its value: ``rate``, ``tokens``, ``steps``, ``ms`` or ``score``."""
+    """The unit of its value: ``rate``, ``tokens``, ``steps``, ``ms``, ``nats`` or ``score``."""
     executed: bool = False
     """Whether it is about executed cases: runs without any do not have it."""
     repeated: bool = False
@@ -189,16 +189,16 @@ class InAllRepeats(Rate[CaseResult]):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Percentile(Metric):
     """
-    A percentile of a length or a time, over the answers of scored cases that have one.
+    A percentile of a length, a time or a margin, over the answers of scored cases that have one.
     """
 
-    kind: Literal["length", "time"]
+    kind: Literal["length", "time", "margin"]
     higher_is_better: bool = False
     share: float
     """Which: 0.5 is the median."""
     per: Per[Any] = TURN
     value: Callable[[Any], float | None]
-    """Return the length or time of one; None if it has none."""
+    """Return the length or time of one; None if it has none. Margins have a column of their own."""
     limit_instead: str | None = None
     """The metric that a policy must limit instead, if this one is mostly noise."""
 
@@ -220,6 +220,8 @@ class Percentile(Metric):
         """
         import numpy as np
 
+        if self.kind == "margin":
+            return cases.margins
         coded: Coded[Any] = cases.measured if self.per is TURN else cases.ways
         found = (self.value(each) for each in coded.values)
         values = [math.nan if value is None else value for value in found]
@@ -575,6 +577,16 @@ PERCENTILES: Mapping[str, Percentile] = _by_name(
         share=0.50,
         value=_ms_per_token,
     ),
+    Percentile(
+        name="margin_p10",
+        title="margin p10",
+        meaning="10th percentile of how much likelier the called tool was than the next one",
+        unit="nats",
+        kind="margin",
+        higher_is_better=True,
+        share=0.10,
+        value=lambda _: None,
+    ),
 )
 
 METRICS: Mapping[str, Rate[Any] | Percentile | Mean] = MappingProxyType(
@@ -596,12 +608,15 @@ def applicable(metrics: Mapping[str, M], cases: Columns) -> Mapping[str, M]:
     """
     Return those of *metrics* that runs with these *cases* have.
     """
+    import numpy as np
+
     executed = any(way.executed is not None for way in cases.ways.values)
     repeated = bool(cases.repeats.any())
-    if executed and repeated:
-        return metrics
+    margins = not bool(np.isnan(cases.margins).all())
     return {
         name: metric
         for name, metric in metrics.items()
-        if metric.executed <= executed and metric.repeated <= repeated
+        if metric.executed <= executed
+        and metric.repeated <= repeated
+        and (metric.kind != "margin" or margins)
     }

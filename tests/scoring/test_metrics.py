@@ -49,7 +49,11 @@ def rate(name: str, *results: CaseResult) -> tuple[int, int]:
 def test_over_nothing_every_metric_is_there_and_has_no_value() -> None:
     measured = measure([])
 
-    plain = [name for name, each in METRICS.items() if not (each.executed or each.repeated)]
+    plain = [
+        name
+        for name, each in METRICS.items()
+        if not (each.executed or each.repeated or each.kind == "margin")
+    ]
     assert plain == list(measured)
     for name, found in measured.items():
         nothing = Counts(hits=0, eligible=0) if name in RATES else Quantile(value=None, eligible=0)
@@ -59,7 +63,8 @@ def test_over_nothing_every_metric_is_there_and_has_no_value() -> None:
 def test_metrics_of_executed_cases_are_there_where_any_case_is() -> None:
     step = executed(turn=BROKEN.turns[0])
 
-    assert list(METRICS) == list(measure([step, replace(step, repeat=1)]))
+    assert list(METRICS) == list(measure([step, replace(step, repeat=1), *SURE]))
+    assert "margin_p10" not in measure([step, replace(step, repeat=1)])
     assert "pass_hat_k" not in measure([step])
     assert Counts(hits=0, eligible=0) == measure([step])["hit_rate"]
     assert Average(value=None, eligible=0) == measure([step])["ndcg_at_k"]
@@ -118,6 +123,11 @@ EXECUTED = [
 ]
 """Of seven one broke; four have relevant documents, of which three searched; two have a goal."""
 
+SURE = [
+    replace(RIGHT, id=f"sure {number}", turns=(replace(RIGHT.turns[0], margin=margin),))
+    for number, margin in enumerate((0.0, 1.0, 4.0, None))
+]
+
 TIMED = [timed(100.0, 20.0, 5), timed(300.0, 50.0, 9), timed(400.0, None, 7), timed()]
 
 AGAIN = [
@@ -154,6 +164,7 @@ EXAMPLES = {
     "latency_ms_p95": (TIMED, (390.0, 3)),  # nine tenths of the way from 300 to 400
     "ttft_ms_p50": (TIMED, (35.0, 2)),
     "ms_per_token_p50": (TIMED, (25.625, 2)),  # of (100 - 20) / 4 and (300 - 50) / 8
+    "margin_p10": (SURE, (0.2, 3)),  # a fifth of the way from 0 to 1
 }
 """Metric -> results of a few cases, and by hand: hits (or the value) and how many are eligible."""
 
@@ -196,7 +207,7 @@ def test_errors_and_quarantined_cases_are_in_no_metric(name: str) -> None:
 
     broken = executed(found=True, answered=True, reached=True, ndcg=1.0, turn=BROKEN.turns[0])
 
-    again = replace(BROKEN, repeat=1)
+    again = replace(BROKEN, repeat=1, turns=(replace(BROKEN.turns[0], margin=0.5),))
     nothing = measure([executed(turn=BROKEN.turns[0]), again])[name]
     assert nothing == measure([broken, BROKEN, QUARANTINED, abstained, again])[name]
     assert not nothing.eligible
