@@ -92,7 +92,32 @@ def add_parser(commands: Commands) -> None:
     command.add_argument(
         "--keep",
         choices=["best", "last"],
-        help="keep the weights of the best validation loss, or the last ones (default: last)",
+        help="keep the weights of the best epoch, or the last ones (default: last)",
+    )
+    command.add_argument(
+        "--by",
+        metavar="METRIC",
+        help="what the best epoch is the best by: loss, or a rate such as tool_accuracy of the "
+        "suite that is evaluated; half of its cases then choose the epoch, and the figures are of "
+        "the other half (default: loss)",
+    )
+    command.add_argument(
+        "--evaluate",
+        metavar="SUITE",
+        help="a suite to ask while the model is trained; its runs go to DIR/evaluations "
+        "(default: none)",
+    )
+    command.add_argument(
+        "--every",
+        type=_every,
+        metavar="epoch|N",
+        help="validate, and evaluate, after each epoch or every N steps (default: epoch)",
+    )
+    command.add_argument(
+        "--evaluate-limit",
+        type=positive,
+        metavar="N",
+        help="ask a sample of N cases, drawn by --seed from each slice alike (default: all)",
     )
     command.add_argument(
         "--lora",
@@ -106,7 +131,9 @@ def add_parser(commands: Commands) -> None:
         help="the rank of the adapter; implies --lora (default: 16)",
     )
     command.add_argument(
-        "--tensorboard", action="store_true", help="also write a log for TensorBoard"
+        "--tensorboard",
+        action=argparse.BooleanOptionalAction,
+        help="write a log for TensorBoard to DIR/runs (default: where tensorboard is installed)",
     )
     command.add_argument(
         "--push-to-hub", metavar="ORG/NAME", help="also push the result to the Hugging Face hub"
@@ -131,6 +158,7 @@ def run(arguments: argparse.Namespace) -> int:
         "max_length": arguments.max_length,
         "seed": arguments.seed,
         "keep": arguments.keep,
+        "by": arguments.by,
     }
     if arguments.lora or arguments.lora_rank:
         given["lora_rank"] = arguments.lora_rank or LORA_RANK
@@ -161,10 +189,19 @@ def run(arguments: argparse.Namespace) -> int:
             resume=arguments.resume,
             tensorboard=arguments.tensorboard,
             push_to_hub=arguments.push_to_hub,
+            evaluate=arguments.evaluate,
+            every=arguments.every or None,
+            evaluate_limit=arguments.evaluate_limit,
             progress=progress,
         )
-    table(["epoch", "training loss", "validation loss"], _losses(trained), floats=".4f")
-    print(f"\ncheckpoint: {trained.folder} (kept: epoch {trained.kept_epoch})")
+    head, rows = _epochs(trained)
+    table(head, rows, floats=".4f")
+    if trained.selected is not None:
+        print(
+            f"\nwhat is measured is of {len(trained.selected.halves.report)} cases, which chose "
+            f"nothing; the epoch was chosen by {len(trained.selected.halves.select)} others"
+        )
+    print(f"\ncheckpoint: {trained.folder} (kept: {_kept(trained)})")
     if trained.warning is not None:
         print(f"warning: {trained.warning}")
     print(f"next: {_next_command(trained.folder, arguments)}")
@@ -193,9 +230,40 @@ def _show_checked(checked: "CheckedRows") -> int:
     return ExitCode.REGRESSED if checked.findings else ExitCode.PASS
 
 
-def _losses(trained: "Finetuned") -> list[list[Any]]:
-    rows: list[list[Any]] = [[loss.epoch, loss.train, loss.valid] for loss in trained.losses]
-    return rows if trained.valid_before is None else [[0, None, trained.valid_before], *rows]
+def _every(text: str) -> int:
+    """
+    Return so many steps; 0 for each epoch.
+    """
+    return 0 if text == "epoch" else positive(text)
+
+
+def _kept(trained: "Finetuned") -> str:
+    kept = f"epoch {trained.kept_epoch:g}"
+    return kept if trained.selected is None else f"{kept}, {trained.selected}"
+
+
+def _epochs(trained: "Finetuned") -> tuple[list[str], list[list[Any]]]:
+    """
+    Return the table of losses, and of what was measured, by epoch.
+    """
+    from harness.finetuning.card import figure, shown_metrics
+    from harness.scoring.metrics import METRICS
+
+    names = shown_metrics(trained.evaluated)
+    found = {each.epoch: each.metrics for each in trained.evaluated}
+    rows = [
+        [
+            f"{loss.epoch:g}",
+            loss.train,
+            loss.valid,
+            *(figure(found[loss.epoch][name]) if loss.epoch in found else None for name in names),
+        ]
+        for loss in trained.losses
+    ]
+    if trained.valid_before is not None:
+        rows.insert(0, ["0", None, trained.valid_before, *(None for _ in names)])
+    titles = [METRICS[name].title for name in names]
+    return ["epoch", "training loss", "validation loss", *titles], rows
 
 
 def _next_command(folder: Path, arguments: argparse.Namespace) -> str:

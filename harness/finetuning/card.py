@@ -3,16 +3,19 @@ The record of how a checkpoint was trained: training.json, README.md, curves.png
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from harness.finetuning.curves import training_panels, write_picture
+from harness.finetuning.curves import SHOWN, training_panels, write_picture
 from harness.finetuning.declarations import DECLARATIONS
-from harness.finetuning.recipe import Recipe
-from harness.finetuning.result import TRAINING, Finetuned
+from harness.finetuning.recipe import EvaluationPlan, Recipe
+from harness.finetuning.result import TRAINING, EpochMetrics, Finetuned
 from harness.finetuning.split import Split
+from harness.runs.record import MetricValue
+from harness.scoring.metrics import METRICS
+from harness.wording import count, percent, plain
 
 PICTURE = "curves.png"
 
@@ -24,6 +27,7 @@ def training_document(
     base_digests: Mapping[str, str | None],
     data: Mapping[str, Any],
     recipe: Recipe,
+    evaluation: EvaluationPlan | None = None,
     precision: str,
     declarations: Mapping[str, Any],
     environment: Mapping[str, Any],
@@ -42,6 +46,9 @@ def training_document(
         "precision": precision,
         "valid_before": result.valid_before,
         "losses": [asdict(loss) for loss in result.losses],
+        "evaluation": evaluation and evaluation.to_json() | {"name": evaluation.suite.name},
+        "evaluated": [asdict(each) for each in result.evaluated],
+        "selected": result.selected and result.selected.to_json(),
         "warning": result.warning,
         "best_epoch": result.best_epoch,
         "kept_epoch": result.kept_epoch,
@@ -56,12 +63,12 @@ def write_card(folder: Path, result: Finetuned, document: Mapping[str, Any], exa
     """
     panels = training_panels(result)
     write_picture(folder / PICTURE, panels, title=document["base"], kept=result.kept_epoch)
-    (folder / "README.md").write_text(card(document, example), encoding="utf-8")
+    (folder / "README.md").write_text(card(result, document, example), encoding="utf-8")
     text = json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
     (folder / TRAINING).write_text(text, encoding="utf-8")
 
 
-def card(document: Mapping[str, Any], example: str) -> str:
+def card(result: Finetuned, document: Mapping[str, Any], example: str) -> str:
     """
     Write the model card, with the metadata block the Hugging Face hub reads.
     """
@@ -111,7 +118,7 @@ def card(document: Mapping[str, Any], example: str) -> str:
         "",
         "## Loss",
         "",
-        f"![training and validation loss]({PICTURE})",
+        f"![what changed while it was trained]({PICTURE})",
         "",
         "| epoch | training | validation |",
         "|---|---|---|",
@@ -124,6 +131,7 @@ def card(document: Mapping[str, Any], example: str) -> str:
         f"The weights are those after epoch {document['kept_epoch']}; validation loss was lowest "
         f"after epoch {document['best_epoch']}.",
         "",
+        *_evaluated(result, document["evaluation"]),
         *([f"Warning: {document['warning']}.", ""] if document["warning"] else []),
         "## One training example, as the model sees it",
         "",
@@ -138,6 +146,63 @@ def card(document: Mapping[str, Any], example: str) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _evaluated(result: Finetuned, plan: Mapping[str, Any] | None) -> list[str]:
+    """
+    Return the section about the suite that was asked while training.
+    """
+    if plan is None or not result.evaluated:
+        return []
+    names = shown_metrics(result.evaluated)
+    of = max(each.metrics["accuracy"].eligible for each in result.evaluated)
+    about = (
+        f"Suite `{plan['name']}` (`{plan['suite']}`), {count(of, 'case')} after each evaluation."
+    )
+    if (selected := result.selected) is not None:
+        looked = count(len(selected.rates), "evaluation")
+        about = (
+            f"Suite `{plan['name']}` (`{plan['suite']}`). {looked} were looked at to choose the "
+            f"weights: {selected}. The figures are of the {of} other cases, which chose nothing."
+        )
+    return [
+        "## What the suite measures",
+        "",
+        about,
+        "",
+        f"| epoch | {' | '.join(METRICS[name].title for name in names)} |",
+        f"|---|{'---|' * len(names)}",
+        *(
+            f"| {each.epoch:g}{' (kept)' if each.epoch == result.kept_epoch else ''} | "
+            + " | ".join(figure(each.metrics[name]) for name in names)
+            + " |"
+            for each in result.evaluated
+        ),
+        "",
+    ]
+
+
+def shown_metrics(evaluated: Sequence[EpochMetrics]) -> list[str]:
+    """
+    Return the names of the metrics that are shown of evaluations: of `SHOWN` those with a value.
+    """
+    return [
+        name
+        for names in SHOWN
+        for name in names
+        if any(name in each.metrics and each.metrics[name].value is not None for each in evaluated)
+    ]
+
+
+def figure(found: MetricValue) -> str:
+    """
+    Return a metric's value in words, with its interval where it has one.
+    """
+    if found.value is None:
+        return "-"
+    if found.low is None or found.high is None:
+        return plain(float(found.value))
+    return f"{percent(float(found.value))} ({percent(found.low)} to {percent(found.high)})"
 
 
 def _validated(data: Mapping[str, Any]) -> str:

@@ -83,7 +83,8 @@ def training_panels(trained: Finetuned) -> tuple[Panel, ...]:
         )
         for name, label in (("train", "training"), ("valid", "validation"))
     ]
-    return (Panel(label="loss", curves=tuple(losses)),)
+    measured = [(each.epoch, each.metrics) for each in trained.evaluated]
+    return (Panel(label="loss", curves=tuple(losses)), *task_panels(measured))
 
 
 def task_panels(

@@ -21,12 +21,24 @@ from harness.files import usual_mode
 from harness.finetuning.card import training_document, write_card
 from harness.finetuning.declarations import Declaration, shown_otherwise, trained_with
 from harness.finetuning.encoding import Encoded, check_template, encode_rows
-from harness.finetuning.recipe import Recipe, recipe_digest
-from harness.finetuning.result import TRAINING, WORK, EpochLoss, Finetuned, best_epoch, finished
+from harness.finetuning.evaluation import ToolCallEvaluation
+from harness.finetuning.recipe import LOSS, EvaluationPlan, Recipe, recipe_digest
+from harness.finetuning.result import (
+    EVALUATIONS,
+    TRAINING,
+    WORK,
+    EpochLoss,
+    EpochMetrics,
+    Finetuned,
+    best_epoch,
+    finished,
+)
 from harness.finetuning.rows import Row, check_leakage, rows_digest
+from harness.finetuning.selection import halves, measured, select_epoch
 from harness.finetuning.sft_trainer import (
     build_trainer,
     check_prepared,
+    load_weights,
     quiet,
     validation_loss,
 )
@@ -50,6 +62,7 @@ def finetune(
     progress: bool = True,
     tensorboard: bool = False,
     push_to_hub: str | None = None,
+    evaluation: EvaluationPlan | None = None,
     notify: Callable[[str], None] = lambda _: None,
 ) -> Finetuned:
     """
@@ -60,7 +73,8 @@ def finetune(
     minute), and returns the result of a finished one. *tensorboard* logs to ``out/runs``;
     *push_to_hub* names a private hub repository for the result. *asked* are the declarations of
     tools with which the result will be asked: *notify* is called about one that no row shows.
-    *split* is how *valid* was chosen, for the record.
+    *split* is how *valid* was chosen, for the record. By *evaluation*, a suite is asked while the
+    model is trained, which changes no bit of it; its runs go to ``out/evaluations``.
 
     Raises:
         TrainingError: if a row's prompt is in *heldout_prompts*, a row would be cut, dropped or
@@ -68,11 +82,15 @@ def finetune(
             token; also if training fails.
         TemplateError: if the chat template drops tools, calls, results or system text.
         CheckpointError: if the base cannot be loaded.
-        UsageError: if *out* is in use, or *resume* finds a fine-tune of something else.
+        UsageError: if *out* is in use, *resume* finds a fine-tune of something else, or an epoch is
+            to be chosen by what no suite is asked for.
     """
     if not train or not valid:
         raise UsageError("a fine-tune needs training rows and validation rows; one set is empty")
-    check_leakage([*train, *valid], heldout_prompts)
+    if recipe.by != LOSS and evaluation is None:
+        raise UsageError(f"by {recipe.by} chooses an epoch by a suite's cases: evaluate a suite")
+    asked_while = () if evaluation is None else evaluation.suite.cases
+    check_leakage([*train, *valid], {*heldout_prompts, *(case.prompt for case in asked_while)})
     located = locate(parse_reference(base), progress=progress, notify=notify)
     if located.adapter is not None and recipe.lora_rank is not None and not recipe.merge:
         raise UsageError(
@@ -80,10 +98,14 @@ def finetune(
         )
     tokenizer = load_tokenizer(located)
     base_digests = digests(located, tokenizer)
-    identity = recipe_digest(base_digests, train, valid, recipe)
+    identity = recipe_digest(base_digests, train, valid, recipe, evaluation)
     done = _claim(out, identity, resume=resume)
     if done is not None:
         notify(f"{out} already holds this fine-tune")
+        if evaluation is not None and not done.evaluated:
+            notify(
+                "it was trained without a suite being asked; train it into another folder for that"
+            )
         if push_to_hub is not None:
             push(out, push_to_hub, notify)
         return done
@@ -102,20 +124,42 @@ def finetune(
     work = out / WORK
     work.mkdir(parents=True, exist_ok=True)
     (work / PLAN).write_text(json.dumps({"digest": identity}) + "\n", encoding="utf-8")
+    asking = _asking(evaluation, recipe, out, progress=progress, notify=notify)
+    split_cases = None
+    if asking is not None and recipe.by != LOSS:
+        split_cases = halves(asking.cases, seed=recipe.seed)
     started = time.perf_counter()
     with quiet(), boundary(TrainingError, f"training {base} failed"):
         trainer, precision, valid_before = _trained(
             located, tokenizer, train_rows, validation_rows, recipe, out,
             progress=progress, tensorboard=tensorboard, notify=notify,
+            asking=asking, every=None if evaluation is None else evaluation.every,
         )  # fmt: skip
     losses = epoch_losses(trainer.state.log_history)
+    runs = () if asking is None else asking.evaluations
+    selected, kept = None, best_epoch(losses) if recipe.keep == "best" else losses[-1].epoch
+    if split_cases is not None:
+        selected = select_epoch([run.record for _, run in runs], split_cases, by=recipe.by)
+        chosen, _ = runs[selected.kept]
+        kept = as_epoch(chosen.epoch)
+        load_weights(trainer.model, work, chosen.step)
     result = Finetuned(
         folder=out,
         digest=identity,
         valid_before=valid_before,
         split=split,
         losses=losses,
-        kept_epoch=best_epoch(losses) if recipe.keep == "best" else losses[-1].epoch,
+        evaluated=tuple(
+            EpochMetrics(
+                epoch=as_epoch(each.epoch),
+                step=each.step,
+                run=f"{EVALUATIONS}/{each.run}",
+                metrics=measured(run.record, None if split_cases is None else split_cases.report),
+            )
+            for each, run in runs
+        ),
+        selected=selected,
+        kept_epoch=kept,
         seconds=round(time.perf_counter() - started, 1),
     )
     document = training_document(
@@ -130,6 +174,7 @@ def finetune(
             "split": split and split.to_json(),
         },
         recipe=recipe,
+        evaluation=evaluation,
         precision=precision,
         declarations=declared,
         environment=environment(Path.cwd()).to_json(),
@@ -173,6 +218,33 @@ def _claim(out: Path, identity: str, *, resume: bool) -> Finetuned | None:
     return None
 
 
+def _asking(
+    plan: EvaluationPlan | None,
+    recipe: Recipe,
+    out: Path,
+    *,
+    progress: bool,
+    notify: Callable[[str], None],
+) -> ToolCallEvaluation | None:
+    """
+    Return the callback that asks the suite of *plan*, its runs of an attempt that left no
+    checkpoint removed.
+    """
+    if plan is None:
+        return None
+    folder = out / EVALUATIONS
+    if folder.exists() and _last_checkpoint(out / WORK) is None:
+        shutil.rmtree(folder)
+    return ToolCallEvaluation(
+        plan.suite,
+        out=folder,
+        limit=plan.limit,
+        seed=recipe.seed,
+        # The bar shows what a line would say.
+        notify=(lambda _: None) if progress else notify,
+    )
+
+
 def _trained(
     located: Located,
     tokenizer: Any,
@@ -184,6 +256,8 @@ def _trained(
     progress: bool,
     tensorboard: bool,
     notify: Callable[[str], None],
+    asking: ToolCallEvaluation | None,
+    every: int | None,
 ) -> tuple[Any, str, float]:
     import torch
     from transformers import set_seed
@@ -197,7 +271,11 @@ def _trained(
     trainer = build_trainer(
         model, tokenizer, train_rows, validation_rows, recipe, out / WORK,
         bf16=half, progress=progress, logs=out / "runs" if tensorboard else None, notify=notify,
+        evaluation=asking, every=every,
     )  # fmt: skip
+    if asking is not None:
+        # What will end the result's answers ends those that are evaluated.
+        _set_stops(trainer, tokenizer, [*train_rows, *validation_rows])
     check_prepared(trainer, tokenizer, train_rows, validation_rows)
     # Before a checkpoint is loaded, so that a resumed fine-tune knows it too.
     valid_before = validation_loss(trainer)
@@ -231,7 +309,7 @@ def epoch_losses(history: Sequence[Mapping[str, Any]]) -> tuple[EpochLoss, ...]:
         elif "eval_loss" in entry:
             losses.append(
                 EpochLoss(
-                    epoch=len(losses) + 1,
+                    epoch=as_epoch(entry["epoch"]),
                     train=sum(steps) / len(steps),
                     valid=float(entry["eval_loss"]),
                 )
@@ -244,6 +322,13 @@ def epoch_losses(history: Sequence[Mapping[str, Any]]) -> tuple[EpochLoss, ...]:
                 "learning rate, or look for a row that is unlike the others"
             )
     return tuple(losses)
+
+
+def as_epoch(epoch: float) -> float:
+    """
+    Return a trainer's epoch: a whole number where it is one but for rounding, else to a hundredth.
+    """
+    return round(epoch) if abs(epoch - round(epoch)) < 1e-6 else round(epoch, 2)
 
 
 def _save(
@@ -259,7 +344,7 @@ def _save(
     model = trainer.accelerator.unwrap_model(trainer.model)
     if recipe.merge:
         model = model.merge_and_unload()
-    own = model.get_base_model() if recipe.lora_rank is not None and not recipe.merge else model
+    own = _own(model)
     own.generation_config = _generation_config(own, tokenizer, rows)
     if own is not model:
         name, revision = adapter_base(located)
@@ -271,6 +356,18 @@ def _save(
     else:
         model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
+
+
+def _own(model: Any) -> Any:
+    """
+    Return the model itself, without the adapter that is being trained.
+    """
+    return model.get_base_model() if hasattr(model, "get_base_model") else model
+
+
+def _set_stops(trainer: Any, tokenizer: Any, rows: Sequence[Encoded]) -> None:
+    own = _own(trainer.accelerator.unwrap_model(trainer.model))
+    own.generation_config = _generation_config(own, tokenizer, rows)
 
 
 def _generation_config(model: Any, tokenizer: Any, rows: Sequence[Encoded]) -> Any:

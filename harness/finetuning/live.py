@@ -40,7 +40,7 @@ def live_backend(
     """
     spoken = chosen(dialect, chat_template(tokenizer), tokenizer)
     preflight(tokenizer, tools=declares_tools)
-    adapted = hasattr(model, "peft_config")
+    adapted = hasattr(model, "get_base_model")
     if adapted and model.active_peft_config.is_prompt_learning:
         raise TrainingError("a model with learned prompts cannot be asked while it is trained")
     checkpoint = Checkpoint(
@@ -116,7 +116,7 @@ def weights_digest(model: Any) -> str:
     """
     import torch
 
-    adapted = hasattr(model, "peft_config")
+    adapted = hasattr(model, "get_base_model")
     found = hashlib.sha256()
     for name, weight in sorted(model.named_parameters()):
         if weight.requires_grad or not adapted:

@@ -7,16 +7,21 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from harness.errors import StoreError, boundary
+from harness.finetuning.selection import Selected
 from harness.finetuning.split import Split
+from harness.runs.record import MetricValue
 
 TRAINING = "training.json"
 """Written last: its presence means that the folder is complete."""
 
 WORK = ".training"
 """Where a running fine-tune keeps its checkpoints, inside its folder; removed once it is done."""
+
+EVALUATIONS = "evaluations"
+"""Where the runs of a suite that was asked while training are, inside the folder."""
 
 MATERIAL = 0.25
 """The validation loss that a result may have at most, as a share of its base's, to count as one
@@ -29,12 +34,34 @@ class EpochLoss:
     How one epoch went.
     """
 
-    epoch: int
-    """From 1."""
+    epoch: float
+    """From 1; a part of one where losses are taken every so many steps."""
     train: float
-    """Mean over the epoch's steps, while the weights changed."""
+    """Mean over the steps since the loss before, while the weights changed."""
     valid: float
-    """Of the weights at the end of the epoch, on the validation rows."""
+    """Of the weights at that moment, on the validation rows."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EpochMetrics:
+    """
+    What the suite measured of the weights of one epoch.
+    """
+
+    epoch: float
+    step: int
+    run: str
+    """The run's folder, in the folder of the fine-tune."""
+    metrics: Mapping[str, MetricValue]
+    """Of the cases that chose no epoch: of all, unless one was chosen by them."""
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Any]) -> Self:
+        """
+        Read them as training.json has them.
+        """
+        metrics = {name: MetricValue(**value) for name, value in stored["metrics"].items()}
+        return cls(epoch=stored["epoch"], step=stored["step"], run=stored["run"], metrics=metrics)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,17 +78,27 @@ class Finetuned:
     split: Split | None = None
     """How the validation rows were chosen, if none were given."""
     losses: tuple[EpochLoss, ...]
-    kept_epoch: int
+    evaluated: tuple[EpochMetrics, ...] = ()
+    """What a suite measured while it was trained, if one was asked."""
+    selected: Selected | None = None
+    """How the epoch was chosen, if by that."""
+    kept_epoch: float
     """The epoch whose weights the folder holds."""
     seconds: float
     """Spent training; for a resumed fine-tune, since it was resumed."""
 
     @property
-    def best_epoch(self) -> int:
+    def best_epoch(self) -> float:
         """
         The epoch of the lowest validation loss, the first of equal ones.
         """
         return best_epoch(self.losses)
+
+    def valid_at(self, epoch: float) -> float:
+        """
+        Return the validation loss of an epoch.
+        """
+        return next(loss.valid for loss in self.losses if loss.epoch == epoch)
 
     @property
     def warning(self) -> str | None:
@@ -71,7 +108,7 @@ class Finetuned:
         """
         if self.valid_before is None:
             return None
-        kept = self.losses[self.kept_epoch - 1].valid
+        kept = self.valid_at(self.kept_epoch)
         most = MATERIAL * self.valid_before
         if kept <= most:
             return None
@@ -79,12 +116,13 @@ class Finetuned:
             f"validation loss went from {self.valid_before:.4f} to {kept:.4f} and not to a "
             "quarter: little was learned"
         )
-        if self.losses[self.best_epoch - 1].valid <= most:
-            return f"{said} that lasted; keep the best epoch ({self.best_epoch}) with --keep best"
+        if self.valid_at(self.best_epoch) <= most:
+            best = f"{self.best_epoch:g}"
+            return f"{said} that lasted; keep the best epoch ({best}) with --keep best"
         return f"{said}; raise --learning-rate or --epochs, or look at the rows"
 
 
-def best_epoch(losses: Sequence[EpochLoss]) -> int:
+def best_epoch(losses: Sequence[EpochLoss]) -> float:
     """
     Return the epoch of the lowest validation loss, the first of equal ones.
     """
@@ -104,12 +142,15 @@ def finished(folder: Path) -> Finetuned | None:
     with boundary(StoreError, f"{file} cannot be read; delete the folder and train again"):
         document: Mapping[str, Any] = json.loads(file.read_text(encoding="utf-8"))
         split = document.get("data", {}).get("split")
+        chosen = document.get("selected")
         return Finetuned(
             folder=folder,
             digest=document["digest"],
             valid_before=document.get("valid_before"),
             split=split and Split.from_json(split),
             losses=tuple(EpochLoss(**loss) for loss in document["losses"]),
+            evaluated=tuple(map(EpochMetrics.from_json, document.get("evaluated", ()))),
+            selected=chosen and Selected.from_json(chosen),
             kept_epoch=document["kept_epoch"],
             seconds=document["seconds"],
         )

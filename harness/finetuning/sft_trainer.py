@@ -13,7 +13,7 @@ from typing import Any
 
 from harness.errors import MissingDependencyError, TrainingError
 from harness.finetuning.encoding import Encoded, check_labels
-from harness.finetuning.recipe import Recipe
+from harness.finetuning.recipe import LOSS, Recipe
 from harness.finetuning.shared_prefix import (
     IGNORED,
     can_share,
@@ -22,6 +22,7 @@ from harness.finetuning.shared_prefix import (
     token_losses,
     worth_sharing,
 )
+from harness.scoring.metrics import METRICS
 
 EVALUATED_TOGETHER = 32
 """Rows in a validation batch, which needs no gradients."""
@@ -62,13 +63,16 @@ def build_trainer(
     progress: bool,
     logs: Path | None,
     notify: Callable[[str], None],
+    evaluation: Any | None = None,
+    every: int | None = None,
 ) -> Any:
     """
     Return a trainer for *train_rows* that validates on *validation_rows* and keeps its checkpoints
     in *work*.
 
-    With *logs*, it writes TensorBoard files there. Without a GPU, the rows of a batch share their
-    common prefix, if the model's losses stay the same.
+    With *logs*, it writes TensorBoard files there. It validates after each epoch, or *every* so
+    many steps; *evaluation* is the callback that asks a suite then. Without a GPU, the rows of a
+    batch share their common prefix, if the model's losses stay the same.
     """
     from transformers import PrinterCallback
     from trl import SFTConfig, SFTTrainer
@@ -79,6 +83,8 @@ def build_trainer(
     marked = has_generation_markers(tokenizer.chat_template) and not any(
         row.history for row in (*train_rows, *validation_rows)
     )
+    # By a metric, an epoch is chosen when all have been looked at.
+    best = recipe.keep == "best" and recipe.by == LOSS
     sharing = False
 
     class Trainer(SFTTrainer):  # type: ignore[misc]
@@ -115,10 +121,12 @@ def build_trainer(
             use_cpu=on_cpu,
             # TRL turns it on; it saves memory that models of this size do not need, and costs time.
             **{_checkpointing(SFTConfig): False},
-            eval_strategy="epoch",
-            save_strategy="epoch",
+            eval_strategy="epoch" if every is None else "steps",
+            eval_steps=every,
+            save_strategy="steps" if best and every is not None else "epoch",
+            save_steps=every or 500,
             save_total_limit=1,
-            load_best_model_at_end=recipe.keep == "best",
+            load_best_model_at_end=best,
             metric_for_best_model="eval_loss",
             greater_is_better=False,
             logging_steps=1,
@@ -131,7 +139,7 @@ def build_trainer(
         eval_dataset=dataset(validation_rows, marked=marked),
         processing_class=tokenizer,
         peft_config=None if recipe.lora_rank is None else adapter_config(recipe),
-        callbacks=_callbacks(recipe, progress, logs, notify),
+        callbacks=_callbacks(recipe, work, evaluation, progress, logs, notify),
     )
     trainer.remove_callback(PrinterCallback)
     if on_cpu and can_share(trainer.model) and not trainer.aux_loss_enabled:
@@ -239,7 +247,12 @@ def adapter_config(recipe: Recipe) -> Any:
 
 
 def _callbacks(
-    recipe: Recipe, progress: bool, logs: Path | None, notify: Callable[[str], None]
+    recipe: Recipe,
+    work: Path,
+    evaluation: Any | None,
+    progress: bool,
+    logs: Path | None,
+    notify: Callable[[str], None],
 ) -> list[Any]:
     from transformers import TrainerCallback
 
@@ -257,6 +270,14 @@ def _callbacks(
 
         def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
             self.saved = time.monotonic()
+
+    class Weights(TrainerCallback):  # type: ignore[misc]
+        """
+        Keeps the trained weights of everything that is evaluated, one of which will be chosen.
+        """
+
+        def on_evaluate(self, args: Any, state: Any, control: Any, **given: Any) -> None:
+            save_weights(given["model"], work, state.global_step)
 
     class Bar(TrainerCallback):  # type: ignore[misc]
         """
@@ -282,9 +303,14 @@ def _callbacks(
         def on_log(
             self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any
         ) -> None:
-            for key, name in (("loss", "loss"), ("eval_loss", "validation")):
+            for key, name, form in (
+                ("loss", "loss", ".4f"),
+                ("eval_loss", "validation", ".4f"),
+                ("eval_tool_accuracy", METRICS["tool_accuracy"].title, ".1%"),
+                ("eval_second_call_rate", METRICS["second_call_rate"].title, ".1%"),
+            ):
                 if logs and key in logs:
-                    self.shown[name] = f"{float(logs[key]):.4f}"
+                    self.shown[name] = format(float(logs[key]), form)
             self.bar.set_postfix(self.shown)
 
         def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
@@ -300,16 +326,52 @@ def _callbacks(
         ) -> None:
             if logs and "eval_loss" in logs:
                 notify(
-                    f"epoch {round(state.epoch)} of {recipe.epochs}: "
+                    f"epoch {round(state.epoch, 2):g} of {recipe.epochs}: "
                     f"validation loss {float(logs['eval_loss']):.4f}"
                 )
 
-    # The best epoch's weights are read from its checkpoint, so each epoch needs one.
-    callbacks: list[Any] = [Sparing()] if recipe.keep == "last" else []
-    callbacks.append(Bar() if progress else Lines())
+    callbacks: list[Any] = []
     if logs is not None:
         callbacks.append(_tensorboard(logs))
+    callbacks.append(Bar() if progress else Lines())
+    if evaluation is not None:
+        callbacks.append(evaluation)
+    if recipe.by != LOSS:
+        callbacks.append(Weights())
+    elif recipe.keep == "last":
+        # The best epoch's weights are read from its checkpoint, so each epoch needs one.
+        callbacks.append(Sparing())
     return callbacks
+
+
+def save_weights(model: Any, work: Path, step: int) -> None:
+    """
+    Write the parameters of *model* that are trained, as they are after *step*.
+    """
+    from safetensors.torch import save_file
+
+    file = _weights_file(work, step)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    trained = {name: each.detach() for name, each in model.named_parameters() if each.requires_grad}
+    save_file({name: each.contiguous() for name, each in trained.items()}, file)
+
+
+def load_weights(model: Any, work: Path, step: int) -> None:
+    """
+    Give *model* the parameters that it had after *step*.
+    """
+    import torch
+    from safetensors.torch import load_file
+
+    stored = load_file(_weights_file(work, step))
+    with torch.no_grad():
+        for name, each in model.named_parameters():
+            if each.requires_grad:
+                each.copy_(stored[name])
+
+
+def _weights_file(work: Path, step: int) -> Path:
+    return work / "weights" / f"{step}.safetensors"
 
 
 def _tensorboard(logs: Path) -> Any:

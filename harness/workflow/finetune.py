@@ -14,8 +14,9 @@ from harness.checkpoints.digests import digests
 from harness.checkpoints.loading import load_tokenizer
 from harness.checkpoints.locate import locate
 from harness.checkpoints.reference import parse_reference
-from harness.errors import UsageError
+from harness.errors import MissingDependencyError, UsageError
 from harness.finetuning import (
+    EvaluationPlan,
     Finetuned,
     Recipe,
     check_installed,
@@ -25,8 +26,10 @@ from harness.finetuning import (
 )
 from harness.finetuning import finetune as train_checkpoint
 from harness.finetuning.check import CheckedRows, check_rows
+from harness.provenance import date_today
+from harness.suites.files import load_suite
 from harness.workflow.options import Progress
-from harness.workflow.project import Project
+from harness.workflow.project import Project, open_project
 from harness.workflow.training_data import training_data
 
 
@@ -42,8 +45,11 @@ def finetune(
     recipe: Recipe | None = None,
     resume: bool = False,
     reuse: bool = False,
-    tensorboard: bool = False,
+    tensorboard: bool | None = None,
     push_to_hub: str | None = None,
+    evaluate: str | None = None,
+    every: int | None = None,
+    evaluate_limit: int | None = None,
     progress: Progress | None = None,
     today: date | None = None,
 ) -> Finetuned:
@@ -57,6 +63,10 @@ def finetune(
     is another. Without validation rows, a part of the training rows is split off, and *progress* is
     told so.
 
+    *evaluate* names a suite that is asked while the model is trained, after each epoch or *every*
+    so many steps; *evaluate_limit* asks a sample of its cases. Logs for TensorBoard are written
+    where it is installed, unless *tensorboard* says otherwise.
+
     Raises:
         UsageError: if it is not clear what to train on, or where the result goes.
         MissingDependencyError: if a package that the recipe needs is not installed.
@@ -65,13 +75,21 @@ def finetune(
     if cache == (out is not None):
         raise UsageError("say where the result goes: out=FOLDER, or cache=True")
     progress, recipe = progress or Progress(), recipe or Recipe()
-    check_installed(recipe, tensorboard=tensorboard)
+    if evaluate is None and (every, evaluate_limit) != (None, None):
+        raise UsageError("every and a limit are of a suite that is asked while training: evaluate")
+    project = project or open_project()
+    tensorboard = _tensorboard(tensorboard, recipe, progress)
+    plan = None
+    if evaluate is not None:
+        suite_asked = load_suite(project.suite(evaluate), today=today or date_today())
+        plan = EvaluationPlan(suite=suite_asked, every=every, limit=evaluate_limit)
     arguments: dict[str, Any] = {
         "base": base,
         "recipe": recipe,
         "progress": progress.bar,
         "tensorboard": tensorboard,
         "push_to_hub": push_to_hub,
+        "evaluation": plan,
         "notify": progress.notify,
     }
     data = training_data(
@@ -137,6 +155,24 @@ def check_training_rows(
     )
 
 
+def _tensorboard(wanted: bool | None, recipe: Recipe, progress: Progress) -> bool:
+    """
+    Return whether to log for TensorBoard: as it is *wanted*, else where it is installed.
+
+    Raises:
+        MissingDependencyError: if a package that is wanted is not installed.
+    """
+    check_installed(recipe, tensorboard=bool(wanted))
+    if wanted is not None:
+        return wanted
+    try:
+        check_installed(recipe, tensorboard=True)
+    except MissingDependencyError as exc:
+        progress.notify(f"no log for TensorBoard: {exc}")
+        return False
+    return True
+
+
 def _train_once(arguments: Mapping[str, Any]) -> Finetuned:
     """
     Train in the user's cache, unless it holds this very fine-tune; resume what was interrupted.
@@ -144,7 +180,8 @@ def _train_once(arguments: Mapping[str, Any]) -> Finetuned:
     base, notify = arguments["base"], arguments["notify"]
     train, valid, recipe = arguments["train"], arguments["valid"], arguments["recipe"]
     located = locate(parse_reference(base), progress=arguments["progress"], notify=notify)
-    identity = recipe_digest(digests(located, load_tokenizer(located)), train, valid, recipe)
+    made_of = digests(located, load_tokenizer(located))
+    identity = recipe_digest(made_of, train, valid, recipe, arguments["evaluation"])
     out = cache_folder() / "finetuned" / identity.removeprefix("sha256:")
     out.parent.mkdir(parents=True, exist_ok=True)
     # One process trains; others that want the same wait for it.

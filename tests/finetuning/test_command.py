@@ -3,6 +3,7 @@
 """
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -210,3 +211,64 @@ def test_a_training_without_a_folder_for_its_result_is_refused(
 ):
     assert 2 == main(["finetune", "--suite", "find", "--base", str(base)])
     assert "--out DIR" in capsys.readouterr().err
+
+
+def test_a_suite_is_evaluated_while_training_and_chooses_the_epoch(
+    project: Path, base: Path, capsys: pytest.CaptureFixture[str]
+):
+    suite = project / "suites" / "find" / "suite.yaml"
+    document = json.loads(suite.read_text())
+    one = document["cases"][0]
+    document["cases"].append({**one, "id": "two", "prompt": "find the bay"})
+    suite.write_text(json.dumps(document))
+    options = ["--max-length", "2048", "--evaluate", "find", "--keep", "best"]
+
+    assert 0 == train(base, *options, "--by", "tool_accuracy")
+    said = capsys.readouterr()
+
+    head = said.out.splitlines()[0]
+    assert ["right tool", "accuracy", "second calls"] == re.findall(
+        "right tool|accuracy|second calls", head
+    )
+    assert "of 1 cases, which chose nothing; the epoch was chosen by 1 others" in said.out
+    assert "(kept: epoch 1, the earliest of 2 whose right tool is not shown to be worse" in said.out
+    assert "epoch-02: right tool 0.0% (0 of 2)" in said.err
+    assert (project / "made" / "evaluations" / "epoch-02" / "run.json").is_file()
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--by", "tool_accuracy"], "needs keep best"),
+        (["--by", "tool_acuracy", "--keep", "best"], "did you mean 'tool_accuracy'"),
+        (["--by", "tool_accuracy", "--keep", "best"], "evaluate a suite"),
+        (["--every", "3"], "asked while training"),
+        (["--every", "none"], "whole number"),
+    ],
+)
+def test_what_does_not_go_together_is_refused(
+    project: Path, base: Path, capsys: pytest.CaptureFixture[str], options: list[str], said: str
+):
+    try:
+        code = train(base, *options)
+    except SystemExit as exc:
+        code = exc.code
+
+    assert 2 == code
+    assert said in capsys.readouterr().err
+
+
+def test_tensorboard_is_logged_to_where_it_is_installed_else_it_is_said(
+    project: Path,
+    base: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+):
+    assert 0 == train(base, "--max-length", "2048")
+    assert [] != list((project / "made" / "runs").glob("events.*"))
+    capsys.readouterr()
+
+    monkeypatch.setattr("harness.finetuning.sft_trainer.find_spec", lambda _: None)
+    assert 0 == train(base, "--max-length", "2048", "--out", "bare")
+    assert "no log for TensorBoard" in capsys.readouterr().err
+    assert not (project / "bare" / "runs").exists()

@@ -575,14 +575,20 @@ def test_the_digest_names_base_rows_and_recipe():
 
 def test_a_training_that_diverges_is_an_error_that_names_the_epoch():
     nan = float("nan")
-    history = [{"loss": 2.0}, {"eval_loss": 1.0}, {"loss": nan}, {"eval_loss": nan}]
+    history = [
+        {"loss": 2.0},
+        {"eval_loss": 1.0, "epoch": 1.0},
+        {"loss": nan},
+        {"eval_loss": nan, "epoch": 2.0},
+    ]
 
     with pytest.raises(TrainingError, match="epoch 2"):
         epoch_losses(history)
 
 
 def test_an_epochs_training_loss_is_the_mean_of_its_steps():
-    history = [{"loss": 2.0}, {"loss": 4.0}, {"eval_loss": 1.0}, {"train_loss": 9.0}]
+    first = {"eval_loss": 1.0, "epoch": 0.9999999}
+    history = [{"loss": 2.0}, {"loss": 4.0}, first, {"train_loss": 9.0}]
 
     assert (EpochLoss(epoch=1, train=3.0, valid=1.0),) == epoch_losses(history)
 

@@ -4,11 +4,13 @@ docs/finetune.md: its rows are rows, its defaults are the defaults, and its mess
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from harness.finetuning import EpochLoss, Finetuned, Recipe, read_rows, split_off
 from harness.finetuning.recipe import LORA_LEARNING_RATE, LORA_RANK
+from harness.runs.store import load_run
 from harness.suites.files import load_suite
 
 ROOT = Path(__file__).parents[2]
@@ -44,6 +46,36 @@ def test_the_defaults_of_the_page_are_the_defaults(option: str, default: object)
     assert f"\n| {option} | {default} | " in PAGE
 
 
+@pytest.mark.model
+@pytest.mark.filterwarnings("ignore:.*gradient_checkpointing:FutureWarning")
+@pytest.mark.filterwarnings("ignore:.*pin_memory:UserWarning")
+def test_the_script_of_the_page_trains_the_embedded_model_and_asks_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    (script,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+    for long, short in (
+        ("num_train_epochs=8", "num_train_epochs=2"),
+        ("range(16)", "range(2)"),
+        ("range(16, 20)", "range(2, 3)"),
+        ("limit=60", "limit=2"),
+    ):
+        assert long in script
+        script = script.replace(long, short)
+    (tmp_path / "suites").symlink_to(ROOT / "suites")
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {}
+
+    exec(compile(script, "finetune.md", "exec"), names)
+
+    trainer = names["trainer"]
+    runs = [load_run(tmp_path / "reports/sft/evaluations" / f"epoch-0{n}") for n in (1, 2)]
+    accuracy = [run.record.metrics["tool_accuracy"].value for run in runs]
+    assert max(accuracy) == trainer.state.best_metric
+    logged = [entry for entry in trainer.state.log_history if "eval_tool_accuracy" in entry]
+    assert accuracy == [entry["eval_tool_accuracy"] for entry in logged]
+    assert {2} == {len(run.record.cases) for run in runs}
+
+
 def test_the_split_of_the_page_is_that_of_the_suite():
     suite = load_suite(SUITE)
     rows = read_rows(SUITE / "train.jsonl", tools=suite.tools, system=suite.system)
@@ -61,3 +93,13 @@ def test_the_warning_of_the_page_is_that_of_its_figures():
 
     assert f"\nwarning: {result.warning}\n" in PAGE
     assert "**more than a quarter**" in PAGE
+
+
+def test_the_bias_of_the_page_is_within_its_bounds():
+    table = PAGE.partition("<!-- selection: simulated -->")[2].partition("<!--")[0]
+    rows = [line.strip("| ").split(" | ") for line in table.splitlines() if "±" in line]
+
+    assert 3 == len(rows)
+    for *_, highest, _, reported in rows:
+        assert float(highest.split(" ± ")[0]) > 1.5
+        assert abs(float(reported.split(" ± ")[0])) < 0.5

@@ -5,6 +5,7 @@ The charts and matrices of the HTML page, made from a report.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from harness.finetuning.result import Finetuned
 from harness.renderers.html import charts
 from harness.reports import changes, tables
 from harness.reports.blocks import Block, Inline, Paragraph, Quote, Table
@@ -168,6 +169,15 @@ def slices(report: Report) -> tuple[Block | Figure, ...]:
     return figure, tables.tags_side_by_side(report.runs)
 
 
+def _chosen(training: Finetuned) -> str:
+    if training.selected is None:
+        return ""
+    return (
+        f", {training.selected}; what is measured is of the "
+        f"{len(training.selected.halves.report)} other cases, which chose nothing"
+    )
+
+
 def training(report: Report) -> Iterator[Figure | Paragraph]:
     """
     Return charts of how the checkpoints were trained, where that is known.
@@ -181,6 +191,6 @@ def training(report: Report) -> Iterator[Figure | Paragraph]:
                 svg=charts.training(run.training),
                 caption=f"{plural(len(run.training.losses), 'epoch')}, "
                 f"{run.training.seconds:,.0f} seconds; the weights are those after epoch "
-                f"{run.training.kept_epoch}.",
+                f"{run.training.kept_epoch:g}{_chosen(run.training)}.",
             )
             yield Paragraph(text=("Trained: ", Quote(cut(run.record.checkpoint.reference))))
