@@ -3,10 +3,7 @@
 """
 
 import argparse
-import os
 import shlex
-import shutil
-import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,7 +21,7 @@ from harness.cli.options import (
     path,
     run_options,
 )
-from harness.cli.output import coloured, no_workflow_commands, table, wrote_json
+from harness.cli.output import show_sheet, table, wrote_json
 from harness.cli.parser import Commands
 from harness.cli.progress import say, watching
 from harness.errors import ExitCode, UsageError
@@ -32,7 +29,6 @@ from harness.reports.escape import line
 from harness.wording import count
 
 if TYPE_CHECKING:
-    from harness.reports.sheet import Sheet
     from harness.workflow.project import Project
     from harness.workflow.training_checkpoints import JudgedCheckpoints
 
@@ -188,18 +184,6 @@ def _show(found: "JudgedCheckpoints", arguments: argparse.Namespace) -> int:
             verb = "gate" if arguments.baseline else "report"
             print(f"next: `harness {verb} {line(shlex.quote(str(chosen.run.folder)))}{against}`")
     return found.exit
-
-
-def show_sheet(sheet: "Sheet") -> None:
-    """
-    Print the words and tables of a page.
-    """
-    from harness.renderers.terminal import render_sheet
-
-    terminal = sys.stdout.isatty()
-    width = max(80, shutil.get_terminal_size().columns) if terminal else 100
-    with no_workflow_commands():
-        print(render_sheet(sheet, width=width, colour=coloured(terminal, os.environ)), end="")
 
 
 def _write_page(found: "JudgedCheckpoints", file: Path | None) -> None:

@@ -13,6 +13,7 @@ from harness.cli.options import add_command, add_quiet, add_root, path, positive
 from harness.cli.output import coloured, no_workflow_commands, table
 from harness.cli.parser import Commands
 from harness.cli.progress import watching
+from harness.cli.sweep import add_sweep, run_sweep
 from harness.errors import ExitCode, UsageError
 from harness.reports.escape import line
 
@@ -139,6 +140,7 @@ def add_parser(commands: Commands) -> None:
         "--push-to-hub", metavar="ORG/NAME", help="also push the result to the Hugging Face hub"
     )
     command.add_argument("--resume", action="store_true", help="continue after an interruption")
+    add_sweep(command)
     add_quiet(command)
 
 
@@ -177,6 +179,10 @@ def run(arguments: argparse.Namespace) -> int:
         return _show_checked(checked)
     if arguments.out is None:
         raise UsageError("say where the result goes: --out DIR")
+    if arguments.rows or arguments.sweep:
+        return run_sweep(arguments, recipe, project)
+    if arguments.html or arguments.json:
+        raise UsageError("--html and --json are for the results of --rows or --sweep")
     with watching("fine-tuning", quiet=arguments.quiet) as progress:
         trained = finetune(
             project=project,

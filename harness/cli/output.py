@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from typing import TextIO
 
     from harness.reports.report import Report
+    from harness.reports.sheet import Sheet
     from harness.runs.store import StoredRun
     from harness.workflow.project import Project
 
@@ -95,6 +96,18 @@ def show(report: "Report", *, everything: bool = False) -> None:
     text = form(report, width=width, colour=coloured(terminal, os.environ))
     with no_workflow_commands():
         print(text, end="")
+
+
+def show_sheet(sheet: "Sheet") -> None:
+    """
+    Print the words and tables of a page as `show` does a report.
+    """
+    from harness.renderers.terminal import render_sheet
+
+    terminal = sys.stdout.isatty()
+    width = max(80, shutil.get_terminal_size().columns) if terminal else 100
+    with no_workflow_commands():
+        print(render_sheet(sheet, width=width, colour=coloured(terminal, os.environ)), end="")
 
 
 def conclude(outcome: str, ending: str, arguments: argparse.Namespace, stream: "TextIO") -> None:

@@ -7,7 +7,7 @@ and its figures are those of one checkpoint that was settled before. And what ch
 kept is the earliest epoch that the paired test of the gate does not find worse than the best.
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -15,13 +15,11 @@ from harness.canonical import digest
 from harness.comparison.compare import compare
 from harness.errors import TrainingError, UsageError
 from harness.gating.evidence import p_value
+from harness.gating.selection import choose
 from harness.runs.record import MetricValue, RunRecord, with_interval
 from harness.scoring.columns import Columns
 from harness.scoring.metrics import METRICS, measure
 from harness.suites.suite import Case
-
-ALPHA = 0.05
-"""An epoch is worse than the best where the one-sided p of its loss is below it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,21 +128,6 @@ def halves(cases: Sequence[Case], *, seed: int) -> Halves:
         seed=seed,
         select=tuple(case.id for case in cases if case.id in sides[0]),
         report=tuple(case.id for case in cases if case.id in sides[1]),
-    )
-
-
-def choose(
-    rates: Sequence[float], p: Callable[[int, int], float], *, higher: bool
-) -> tuple[int, int]:
-    """
-    Return the place of the best of *rates*, and of the earliest that is not worse by the test:
-    *p* of the best and another gives the one-sided p of the other's loss.
-    """
-    best = max(
-        range(len(rates)), key=lambda place: (rates[place] if higher else -rates[place], -place)
-    )
-    return best, next(
-        place for place in range(best + 1) if place == best or p(best, place) >= ALPHA
     )
 
 

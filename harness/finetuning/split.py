@@ -91,6 +91,30 @@ def split_off(rows: Sequence[Row], *, seed: int) -> tuple[tuple[Row, ...], tuple
     )
 
 
+def nested(rows: Sequence[Row], many: int, *, seed: int) -> tuple[Row, ...]:
+    """
+    Return *many* of the rows in their order, of each kind its share as nearly as can be.
+
+    Fewer rows are a part of more by the same seed, so that more rows differ by what they add. The
+    order of the rows does not matter.
+
+    Raises:
+        TrainingError: if there are not so many.
+    """
+    if many > len(rows):
+        raise TrainingError(f"there are {len(rows)} rows to train on, not {many}")
+    kinds: dict[str, list[int]] = defaultdict(list)
+    for index, row in enumerate(rows):
+        kinds[_kind([row])].append(index)
+    ranked = []
+    for kind, alike in sorted(kinds.items()):
+        drawn = sorted(alike, key=lambda index: (digest([seed, *rows[index].prompts]), index))
+        # The i-th of n at (i + 1/2) / n: any beginning of the whole order has of each its share.
+        ranked += [((place + 0.5) / len(drawn), kind, index) for place, index in enumerate(drawn)]
+    chosen = {index for *_, index in sorted(ranked)[:many]}
+    return tuple(row for index, row in enumerate(rows) if index in chosen)
+
+
 def _by_kind(rows: Sequence[Row]) -> dict[str, dict[tuple[str, ...], list[int]]]:
     """
     Return kind -> user messages -> the indices of the rows with those, the kinds sorted.

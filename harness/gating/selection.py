@@ -7,7 +7,7 @@ the earliest is kept of which the paired test of the gate does not say that it i
 best.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from harness.comparison.compare import compare
 from harness.errors import UsageError
@@ -30,23 +30,36 @@ def earliest_as_good(records: Sequence[RunRecord], by: str = "accuracy") -> int 
     """
     if by not in RATES:
         raise UsageError(f"{by!r} is not a rate to select by{suggest(by, RATES)}")
-    values = {
-        place: value
+    known = [
+        (place, float(value))
         for place, record in enumerate(records)
         if (value := record.metrics[by].value) is not None
-    }
-    if not values:
+    ]
+    if not known:
         return None
-    sign = 1 if METRICS[by].higher_is_better else -1
-    best = max(values, key=lambda place: (sign * values[place], -place))
-    return next(
-        place for place in values if place == best or not worse(records[best], records[place], by)
+    _, kept = choose(
+        [value for _, value in known],
+        lambda best, other: _p(records[known[best][0]], records[known[other][0]], by),
+        higher=METRICS[by].higher_is_better,
+    )
+    return known[kept][0]
+
+
+def choose(
+    rates: Sequence[float], p: Callable[[int, int], float], *, higher: bool
+) -> tuple[int, int]:
+    """
+    Return the place of the best of *rates*, the first of equal ones, and of the earliest that is
+    not worse by the test: *p* of the best and another gives the one-sided p of the other's loss.
+    """
+    best = max(
+        range(len(rates)), key=lambda place: (rates[place] if higher else -rates[place], -place)
+    )
+    return best, next(
+        place for place in range(best + 1) if place == best or p(best, place) >= ALPHA
     )
 
 
-def worse(old: RunRecord, new: RunRecord, by: str) -> bool:
-    """
-    Return whether *new* is worse than *old* in the rate *by* beyond chance.
-    """
+def _p(old: RunRecord, new: RunRecord, by: str) -> float:
     paired = compare(old, new).rates[by]
-    return bool(paired.pairs) and p_value(paired) < ALPHA
+    return p_value(paired) if paired.pairs else 1.0

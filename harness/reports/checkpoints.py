@@ -164,13 +164,20 @@ def _named(found: JudgedCheckpoints) -> Iterator[Block]:
     if best is None or highest is None:
         yield Paragraph(text=("No checkpoint has a value of ", label, "."), mood="doubtful")
         return
-    text: tuple[Any, ...] = ("keep ", Quote(best.name), ": ", label, " ", _spelled(found.by, best))
+    text: tuple[Any, ...] = (
+        "keep ",
+        Quote(best.name),
+        ": ",
+        label,
+        " ",
+        spelled(found.by, best.run.record),
+    )
     if best is not highest:
         text += (
             ", not told apart from the highest, ",
             Quote(highest.name),
             " with ",
-            _spelled(found.by, highest),
+            spelled(found.by, highest.run.record),
         )
     yield Paragraph(text=text, mood="title")
     if found.baseline is None:
@@ -196,7 +203,7 @@ def _notes(found: JudgedCheckpoints) -> Iterator[Inline]:
     if least is not None and best is not None and least is not best:
         yield (
             "Least validation loss would keep ", Quote(least.name), ": ", title(found.by), " ",
-            _spelled(found.by, least), ".",
+            spelled(found.by, least.run.record), ".",
         )  # fmt: skip
     if len(found.judged) > 1:
         yield (
@@ -206,8 +213,11 @@ def _notes(found: JudgedCheckpoints) -> Iterator[Inline]:
         )
 
 
-def _spelled(name: str, each: JudgedCheckpoint) -> str:
-    metric = each.run.record.metrics[name]
+def spelled(name: str, record: RunRecord) -> str:
+    """
+    Return a metric of a run with its interval.
+    """
+    metric = record.metrics[name]
     between = interval(name, metric.low, metric.high)
     return value(name, metric.value) + (f" ({between})" if between else "")
 
@@ -232,11 +242,11 @@ def _table(found: JudgedCheckpoints, names: Sequence[str]) -> Table:
     if found.baseline is not None:
         row: list[Inline] = [
             Quote(cut(found.baseline.folder.name)),
-            *_cells(found.baseline.record, names),
+            *cells(found.baseline.record, names),
         ]
         rows.append((*row, *([ABSENT] if losses else []), "the baseline"))
     for each in found.judged:
-        row = [str(each.step), *_cells(each.run.record, names)]
+        row = [str(each.step), *cells(each.run.record, names)]
         if losses:
             row.append(f"{losses[each.step]:.4f}" if each.step in losses else ABSENT)
         if found.baseline is not None:
@@ -245,7 +255,10 @@ def _table(found: JudgedCheckpoints, names: Sequence[str]) -> Table:
     return Table(header=tuple(header), rows=tuple(rows))
 
 
-def _cells(record: RunRecord, names: Sequence[str]) -> Iterator[str]:
+def cells(record: RunRecord, names: Sequence[str]) -> Iterator[str]:
+    """
+    Yield each metric of a run with its interval, that of the median for tokens.
+    """
     for name in names:
         metric: MetricValue | None = record.metrics.get(name)
         if metric is None or metric.value is None:

@@ -42,6 +42,7 @@ def finetune(
     suite: str | None = None,
     train: Path | None = None,
     valid: Path | None = None,
+    rows: int | None = None,
     recipe: Recipe | None = None,
     resume: bool = False,
     reuse: bool = False,
@@ -58,10 +59,11 @@ def finetune(
 
     The result is written to *out*; with *cache* to the user's cache, under the digest of base, rows
     and recipe, so that the same call trains only once. With a suite, rows without tools or system
-    text are given the suite's, and no row may ask what the suite asks. With *reuse*, what is in
-    *out* is returned if it is this very fine-tune, resumed if it is unfinished, and replaced if it
-    is another. Without validation rows, a part of the training rows is split off, and *progress* is
-    told so.
+    text are given the suite's, and no row may ask what the suite asks. All training rows are
+    learned, or so many as *rows* says, drawn by the recipe's seed, of each tool its share. With
+    *reuse*, what is in *out* is returned if it is this very fine-tune, resumed if it is unfinished,
+    and replaced if it is another. Without validation rows, a part of the training rows is split
+    off, and *progress* is told so.
 
     *evaluate* names a suite that is asked while the model is trained, after each epoch or *every*
     so many steps; *evaluate_limit* asks a sample of its cases. Logs for TensorBoard are written
@@ -100,7 +102,7 @@ def finetune(
         seed=recipe.seed,
         today=today,
         notify=progress.notify,
-    )
+    ).limited(rows, recipe.seed)
     arguments |= {
         "train": data.train,
         "valid": data.valid,

@@ -4,15 +4,15 @@ What a checkpoint is trained on: the rows of a suite or of files, and what the s
 
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from harness.errors import UsageError
 from harness.finetuning.declarations import Declaration
 from harness.finetuning.rows import Row, read_rows
-from harness.finetuning.split import NO_CALL, Split, split_off
+from harness.finetuning.split import NO_CALL, Split, nested, split_off
 from harness.provenance import date_today
 from harness.suites.files import load_suite
 from harness.suites.suite import Calls, Suite
@@ -32,6 +32,17 @@ class TrainingData:
     """How the validation rows were chosen, if none were given."""
     suite: Suite | None = None
     """What the result will be asked, if that is known."""
+
+    def limited(self, rows: int | None, seed: int) -> Self:
+        """
+        Return the same with *rows* of the rows to learn, drawn by *seed*; all of them with None.
+
+        Raises:
+            TrainingError: if there are not so many.
+        """
+        if rows is None:
+            return self
+        return replace(self, train=nested(self.train, rows, seed=seed))
 
     @property
     def heldout_prompts(self) -> Collection[str]:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from harness.errors import TrainingError
 from harness.finetuning import Row, Split, split_off
-from harness.finetuning.split import NO_CALL
+from harness.finetuning.split import NO_CALL, nested
 from harness.messages import Message, ToolCall
 
 from .conftest import SEARCH, SUM, row
@@ -133,3 +133,22 @@ def test_a_split_is_said_in_words_and_stored():
 
     assert "3 of 15 rows, split off by tool with seed 42 (2 of 10 search, 1 of 5 sum)" == str(split)
     assert split == Split.from_json(split.to_json())
+
+
+def test_fewer_rows_are_a_part_of_more_and_of_each_kind_its_share():
+    rows = [*searches(12), *sums(4)]
+
+    drawn = {many: nested(rows, many, seed=1) for many in (4, 8, 16)}
+
+    prompts = [{each.prompts for each in drawn[many]} for many in drawn]
+    assert prompts[0] < prompts[1] < prompts[2]
+    assert [(3, 1), (6, 2), (12, 4)] == [_shares(each) for each in drawn.values()]
+    assert drawn[4] != nested(rows, 4, seed=2)
+    assert prompts[0] == {each.prompts for each in nested(rows[::-1], 4, seed=1)}
+    with pytest.raises(TrainingError, match="16 rows to train on, not 17"):
+        nested(rows, 17, seed=1)
+
+
+def _shares(rows) -> tuple[int, int]:
+    called = [row.messages[-1].tool_calls[0].name for row in rows]
+    return called.count("search"), called.count("sum")
