@@ -58,6 +58,20 @@ def add_parser(commands: Commands) -> None:
         "policy's kind)",
     )
     command.add_argument(
+        "--engine-control",
+        nargs="+",
+        default=[],
+        metavar="RUN",
+        help="of an export: a run of its parent's weights on its engine (of several suites one of "
+        "each), to tell what the engine changed from what quantising did",
+    )
+    command.add_argument(
+        "--logits",
+        action="store_true",
+        help="of an export: open the parent, and say how near it was to the first token with which "
+        "each answer departs from it",
+    )
+    command.add_argument(
         "--allow-mismatch",
         action="extend",
         nargs="+",
@@ -123,6 +137,8 @@ def run(arguments: argparse.Namespace) -> int:
             "api_key_env": arguments.api_key_env,
             "override": _override(arguments),
             "export": arguments.export,
+            "engine_control": arguments.engine_control,
+            "logits": arguments.logits,
         }
         if belongs_to_release([run.record.suite.name for run in runs], policy):
             gated = gate_release(runs, arguments.baseline, policy, **options)

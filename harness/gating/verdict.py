@@ -9,6 +9,7 @@ from typing import Any, Literal, Protocol, TypeVar
 
 from harness.comparison.accepted import Accepted
 from harness.comparison.differences import Difference
+from harness.comparison.export import ExportChange
 from harness.errors import ExitCode
 
 MetricWord = Literal["pass", "inconclusive", "not_comparable", "regressed", "not_measured"]
@@ -137,6 +138,8 @@ class Verdict:
     """The verdict against the pinned baseline alone, if there is one."""
     override: Override | None = None
     """Why it does not block although it would."""
+    export: ExportChange | None = None
+    """What the export changed; None if it is not about one."""
 
     def to_json(self) -> dict[str, Any]:
         """
@@ -270,6 +273,7 @@ def explain(verdict: Verdict) -> list[str]:
     lines = [
         f"{verdict.verdict} (exit {int(verdict.exit)}), {verdict.policy}: {verdict.reasons[0]}",
         *([str(verdict.override)] if verdict.override else []),
+        *([str(verdict.export)] if verdict.export else []),
         f"rule: the worst decides, in the order {', '.join(WORST_FIRST)}",
         _MANY,
     ]
@@ -323,7 +327,7 @@ def to_json(value: Any) -> Any:
         return {key: to_json(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [to_json(item) for item in value]
-    if isinstance(value, Verdict):
+    if isinstance(value, Verdict | ExportChange):
         return value.to_json()
     if isinstance(value, MetricVerdict | Difference | Accepted | Override):
         return {name: to_json(getattr(value, name)) for name in value.__slots__}

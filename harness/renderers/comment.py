@@ -45,6 +45,7 @@ def render(report: Report, *, limit: int = LIMIT) -> str:
     if decided is None:
         return fitted([*head, f"### {safe.prose(safe.cut(report.title))}"], sections(report), limit)
     head += (_alert(decided), *_override(decided))
+    head += (safe.prose(plain(said.text)) for said in changes.exported(report.verdict))
     return fitted(head, [*_first(report), *_folded(report)], limit)
 
 

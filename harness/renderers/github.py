@@ -50,6 +50,8 @@ def outputs(report: Report) -> str:
         ]
         if decided.override is not None:
             lines.append(f"override={_line(str(decided.override))}")
+    if report.verdict is not None and report.verdict.export is not None:
+        lines.append(f"export={_line(str(report.verdict.export))}")
     compared = [part.comparison for part in report.parts if part.comparison is not None]
     if compared:
         rates = [each.rates["accuracy"] for each in compared]
@@ -76,7 +78,8 @@ def _annotations(report: Report) -> Iterator[str]:
         yield _command("notice", "harness", report.title)
     else:
         doubtful: Level = "notice" if decided.verdict == "pass" else "warning"
-        why = "".join(f"\n{plain(each.text)}" for each in changes.override(decided))
+        beside = (*changes.override(decided), *changes.exported(report.verdict))
+        why = "".join(f"\n{plain(each.text)}" for each in beside)
         said = f"harness gate: {changes.word(decided)}"
         yield _command("error" if blocked else doubtful, said, decided.reasons[0].text + why)
     compared = [

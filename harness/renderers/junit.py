@@ -134,7 +134,8 @@ def _case(suite: Element, run: RunView, case: CaseResult, excuse: str | None) ->
 
 def _gate(suite: Element, run: RunView, verdict: Verdict) -> None:
     tested = SubElement(suite, "testcase", classname=_name(run.record.suite.name), name="gate")
-    reasons = "\n".join(cut(reason.text, _ANSWER) for reason in verdict.reasons)
+    said = [*([str(verdict.export)] if verdict.export else ()), *map(str, verdict.reasons)]
+    reasons = "\n".join(cut(text, _ANSWER) for text in said)
     if verdict.exit != ExitCode.PASS:
         _outcome(tested, "failure", verdict.verdict, verdict.reasons[0].text, reasons)
     else:

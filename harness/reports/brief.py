@@ -105,6 +105,7 @@ def _compared(report: Report, comparison: Comparison) -> Iterator[Section]:
                 mood=changes.MOODS[verdict.verdict],
             ),
             *changes.override(verdict),
+            *changes.exported(verdict),
             Points(texts=tuple(_shortened(reason.text) for reason in further)),
             changes.summary(report, comparison)[-1],
         ]
@@ -140,6 +141,7 @@ def _compared(report: Report, comparison: Comparison) -> Iterator[Section]:
     yield Section(
         title="Answers that differ", blocks=changes.divergences(apart, _ROWS if looked else 0)
     )
+    yield Section(title="What the export changed", blocks=changes.departures(verdict, _ROWS))
     fixed = len(comparison.rates["accuracy"].fixed)
     said = [plural(fixed, "fixed case")] if fixed else []
     yield _rest([*left_out, *said, "every metric", "the answers"])

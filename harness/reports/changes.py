@@ -10,6 +10,7 @@ from harness.canonical import canonical_json
 from harness.comparison.compare import NOTHING_IN_COMMON, Comparison
 from harness.comparison.differences import Effect
 from harness.comparison.divergence import Divergences, Logits
+from harness.comparison.export import margin
 from harness.comparison.paired import PairedRate, PairedValues
 from harness.gating import intervals
 from harness.gating.ranking import told_apart, two_sided
@@ -70,6 +71,16 @@ def override(decided: Decided) -> tuple[Paragraph, ...]:
     return (Paragraph(text=f"{said[0].upper()}{said[1:]}", mood="doubtful"),)
 
 
+def exported(verdict: Verdict | None) -> tuple[Paragraph, ...]:
+    """
+    Return what an export changed and how much of it is the engine's; nothing without one.
+    """
+    if verdict is None or verdict.export is None:
+        return ()
+    said = cut(str(verdict.export), REASON)
+    return (Paragraph(text=f"{said[0].upper()}{said[1:]}."),)
+
+
 def margins(comparison: Comparison) -> Table:
     """
     Return the answers whose margin shrank most, and the median of all margins.
@@ -90,6 +101,52 @@ def margins(comparison: Comparison) -> Table:
         header=("margin of the called tool", "old", "new", "change"),
         rows=tuple((name, f"{a:.2f}", f"{b:.2f}", f"{b - a:+.2f}") for name, a, b in rows),
         right=frozenset({1, 2, 3}),
+    )
+
+
+def departures(verdict: Verdict | None, most: int | None = None) -> tuple[Block, ...]:
+    """
+    Return the answers of an export that are not its parent's, at most *most* in full: the first
+    token, and by how much the parent preferred its own.
+
+    Empty without an export, or if all are the same.
+    """
+    export = None if verdict is None else verdict.export
+    if export is None or not export.changed:
+        return ()
+    shown = export.first.first[:most]
+    margins = [margin(each) for each in shown]
+    known = any(each is not None for each in margins)
+    rows: list[tuple[Inline, ...]] = [
+        (
+            _answer_name(each.key),
+            ABSENT if each.token is None else f"{each.token:,}",
+            Quote(_end(each.before)),
+            _piece(each.old),
+            _piece(each.new),
+            *(() if not known else (ABSENT if by is None else f"{by:.2f}",)),
+        )
+        for each, by in zip(shown, margins, strict=True)
+    ]
+    said: list[Inline] = [
+        ("Margins unknown: ", Quote(cut(reason, REASON))) for reason in export.first.unknown
+    ]
+    if not known and not said:
+        said = ["--logits opens the parent and says how near it was to each."]
+    listed = {each.key.case for each in shown}
+    rest = tuple(name for name in export.changed if name not in listed)
+    return (
+        Table(
+            header=(
+                *("answer", "token", "after", "parent", "export"),
+                *(("parent's margin",) if known else ()),
+            ),
+            rows=tuple(rows),
+            right=frozenset({1, 5}),
+        ),
+        Points(texts=tuple(said)),
+        Paragraph(text=f"{len(rest):,} more:" if rest and most is None else ""),
+        Names(names=rest if most is None else ()),
     )
 
 
@@ -242,6 +299,7 @@ def summary(report: Report, comparison: Comparison) -> tuple[Block, ...]:
     return (
         Paragraph(text=f"{word(verdict)}: {cut(first, REASON)}", mood=MOODS[verdict.verdict]),
         *override(verdict),
+        *exported(verdict),
         Points(
             texts=(
                 *(cut(reason, REASON) for reason in rest),

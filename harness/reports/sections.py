@@ -152,6 +152,7 @@ def _compared(report: Report, comparison: Comparison) -> list[Section]:
         ),
         Section(title="Accuracy by tag", blocks=(changes.by_tag(comparison),)),
         Section(title="Answers that differ", blocks=changes.divergences(report.divergences)),
+        Section(title="What the export changed", blocks=changes.departures(report.verdict)),
         Section(title="Margins", blocks=(changes.margins(comparison),)),
         Section(title="Statuses", blocks=(tables.statuses(report.runs, ("old", "new")),)),
         Section(

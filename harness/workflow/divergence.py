@@ -4,7 +4,7 @@ What two runs answered otherwise, and how near each checkpoint was to the other 
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 from harness.backends.base import WithLogits
 from harness.checkpoints.reference import is_served
@@ -45,15 +45,19 @@ def diverging(compared: Compared, *, always: bool = False) -> Divergences | None
 
 
 def with_logits(
-    found: Divergences, compared: Compared, progress: Progress | None = None
+    found: Divergences,
+    compared: Compared,
+    progress: Progress | None = None,
+    *,
+    sides: Sequence[Literal["by_old", "by_new"]] = ("by_old", "by_new"),
 ) -> Divergences:
     """
-    Return *found* with the token at which each answer parts and how both checkpoints weigh the two
-    tokens there, as far as they can be opened here as they were; why not, where not.
+    Return *found* with the token at which each answer parts and how the checkpoints of *sides*
+    weigh the two tokens there, as far as they can be opened here as they were; why not, where not.
     """
     for name, run in (("by_old", compared.old), ("by_new", compared.new)):
-        if not found.first:
-            break
+        if name not in sides or not found.first:
+            continue
         try:
             weighed = _weighed(found.first, name, run, compared, progress or Progress())
         except HarnessError as exc:

@@ -6,8 +6,8 @@ may lose a point that no single gate can tell from chance, and after some releas
 the last one is still small while against the anchor it is not.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Self
@@ -25,6 +25,7 @@ from harness.runs.overrides import add_override
 from harness.runs.store import StoredRun, load_run
 from harness.wording import count, suggest
 from harness.workflow.compare import compare
+from harness.workflow.export import export_change
 from harness.workflow.options import Progress
 from harness.workflow.project import Project, holds_run, open_project
 from harness.workflow.recheck import decide_again
@@ -44,6 +45,8 @@ def gate(
     api_key_env: str | None = None,
     override: Override | None = None,
     export: bool = False,
+    engine_control: Sequence[StoredRun | Path | str] = (),
+    logits: bool = False,
 ) -> Gated:
     """
     Gate the run *new* against the baseline *old*, and against an anchor if one is named.
@@ -60,16 +63,20 @@ def gate(
     made before are used, and a note says which cases could be decided again. If it is false,
     nothing is decided again.
     Runs that differ in a field in *allow* are compared all the same. With *export*, *new* is an
-    export of *old*, whatever kind of gate the policy is for (`Policy.of_export`). The verdict bears
-    the date *today* (default: today's). *override* lets a regression through: the verdict stays,
+    export of *old*, whatever kind of gate the policy is for (`Policy.of_export`). The verdict on
+    one says which answers changed; *engine_control*, runs of the parent's weights on the export's
+    engine, of one suite each, tell what of it is the engine's, and with *logits* the parent is
+    opened to say how near it was to the changed answers. The verdict bears the date *today*
+    (default: today's). *override* lets a regression through: the verdict stays,
     its exit code becomes 0, and the folder of *new* has it noted in ``overrides.jsonl``.
 
     Raises:
         StoreError: if a run or baseline is missing: a gate without its anchor never passes.
         PolicyError: if the policy is not valid, or limits a slice that neither run has a case of.
-        UsageError: if no runs can differ in a field in *allow*.
+        UsageError: if no runs can differ in a field in *allow*, or an engine's control is not one.
     """
     asked = _Asked.of(policy, project, anchor, recheck, allow, today, progress, api_key_env, export)
+    asked = asked.with_control(engine_control, logits)
     held = asked.held(old, new)
     verdict = held.last.verdict
     if held.anchored is not None:
@@ -94,6 +101,8 @@ def gate_release(
     api_key_env: str | None = None,
     override: Override | None = None,
     export: bool = False,
+    engine_control: Sequence[StoredRun | Path | str] = (),
+    logits: bool = False,
 ) -> GatedRelease:
     """
     Gate one run of each of several suites against the baselines of one name: one verdict.
@@ -106,6 +115,7 @@ def gate_release(
         HarnessError: as `gate`.
     """
     asked = _Asked.of(policy, project, anchor, recheck, allow, today, progress, api_key_env, export)
+    asked = asked.with_control(engine_control, logits)
     loaded = [
         asked.project.run(str(run)) if not isinstance(run, StoredRun) else run for run in runs
     ]
@@ -145,7 +155,7 @@ def gate_release(
             notes += (f"against the anchor: {note}" for note in each.anchored.verdict.notes)
         known = {*verdict.notes, *(f"against the anchor: {note}" for note in verdict.notes)}
         added = [note for note in notes if note not in known]
-        verdict = replace(verdict, notes=(*added, *verdict.notes))
+        verdict = replace(verdict, notes=(*added, *verdict.notes), export=each.last.verdict.export)
         gated[suite] = replace(each.last, verdict=verdict)
         suites[suite] = replace(suites[suite], verdict=verdict)
     release = replace(release, suites=suites)
@@ -228,6 +238,9 @@ class _Asked:
     today: date
     progress: Progress
     api_key_env: str | None
+    controls: Mapping[str, StoredRun] = field(default_factory=dict)
+    """Suite -> the run that tells what an export's engine does."""
+    logits: bool = False
 
     @classmethod
     def of(
@@ -261,6 +274,24 @@ class _Asked:
             api_key_env=api_key_env,
         )
 
+    def with_control(self, controls: Sequence[StoredRun | Path | str], logits: bool) -> Self:
+        """
+        Return this with the runs that tell what an export's engine does.
+
+        Raises:
+            UsageError: if no export is gated, or two are of one suite.
+        """
+        if (controls or logits) and self.policy.kind != "export":
+            raise UsageError(
+                "an engine's control and logits belong to the gate of an export: add --export"
+            )
+        found: dict[str, StoredRun] = {}
+        for given in controls:
+            run = given if isinstance(given, StoredRun) else self.project.run(str(given))
+            if found.setdefault(run.record.suite.name, run) is not run:
+                raise UsageError(f"two engine controls are of suite {run.record.suite.name}")
+        return replace(self, controls=found, logits=logits)
+
     def held(self, old: StoredRun | Path | str, new: StoredRun | Path | str) -> _Held:
         """
         Return the verdicts on the run *new* by the policy for its suite.
@@ -276,6 +307,14 @@ class _Asked:
         pinned = None if self.anchor is None else self.project.baseline(new.record, self.anchor)
         _check_allowed(self.allow, old, new, *filter(None, [pinned]))
         last = self._against(old, new, policy)
+        if policy.kind == "export":
+            changed = export_change(
+                last,
+                self.controls.get(new.record.suite.name),
+                logits=self.logits,
+                progress=self.progress,
+            )
+            last = replace(last, verdict=replace(last.verdict, export=changed))
         if pinned is None or pinned.folder.resolve() == old.folder.resolve():
             return _Held(last=last, anchored=None)
         return _Held(last=last, anchored=self._against(pinned, new, policy))

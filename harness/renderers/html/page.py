@@ -134,6 +134,12 @@ def after_cases(report: Report) -> tuple[Panel, ...]:
                 items=changes.divergences(report.divergences),
             ),
             Panel(
+                id="exported",
+                title="What the export changed",
+                link="Export",
+                items=changes.departures(report.verdict),
+            ),
+            Panel(
                 id="margins",
                 title="Margins",
                 link="Margins",

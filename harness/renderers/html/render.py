@@ -35,7 +35,10 @@ def render(report: Report) -> str:
         title=safe.line(safe.cut(report.title)),
         verdict=decided,
         word=changes.word(decided) if decided else "",
-        override=changes.override(decided) if decided else (),
+        override=(
+            *(changes.override(decided) if decided else ()),
+            *changes.exported(report.verdict),
+        ),
         mood=changes.MOODS[decided.verdict] if decided else "title",
         # Of a release the table of suites comes first, and then what else speaks for it.
         reasons=decided.reasons[1:] if decided and not report.release else (),
