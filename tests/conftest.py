@@ -64,6 +64,21 @@ def embedded_model() -> Path:
     return prepare("smollm2-135m")
 
 
+@pytest.fixture(scope="session")
+def gemma_model() -> Path:
+    """
+    The folder of Gemma 3 270M. Tests that ask for it have marker `model`, and skip where nobody
+    accepted its terms or it cannot be had.
+    """
+    from harness.checkpoints.embedded import embedded_model as prepare
+    from harness.errors import CheckpointError
+
+    try:
+        return prepare("gemma3-270m")
+    except CheckpointError as exc:
+        pytest.skip(str(exc))
+
+
 @pytest.fixture
 def installed(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """

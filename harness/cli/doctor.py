@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from harness.cli.options import (
     CHECKPOINT,
+    add_accept_licence,
     add_command,
     add_dialect,
     add_json,
@@ -41,6 +42,7 @@ def add_parser(commands: Commands) -> None:
         metavar="CHECKPOINT",
         help=f"check this checkpoint instead: {CHECKPOINT}",
     )
+    add_accept_licence(command)
     add_dialect(command, "found from the chat template")
     add_served(command)
     command.add_argument(

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.cli.options import add_command, add_quiet, add_root, path, positive
+from harness.cli.options import add_accept_licence, add_command, add_quiet, add_root, path, positive
 from harness.cli.output import coloured, no_workflow_commands, table
 from harness.cli.parser import Commands
 from harness.cli.progress import watching
@@ -50,8 +50,10 @@ def add_parser(commands: Commands) -> None:
         "--base",
         required=True,
         metavar="REF",
-        help="the checkpoint to start from: hf:org/name, a folder or embedded:smollm2-135m",
+        help="the checkpoint to start from: hf:org/name, a folder, embedded:smollm2-135m "
+        "or embedded:gemma3-270m",
     )
+    add_accept_licence(command)
     command.add_argument(
         "--out",
         type=path,

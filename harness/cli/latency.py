@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from harness.cli.options import (
     CHECKPOINT,
+    add_accept_licence,
     add_asking,
     add_command,
     add_policy,
@@ -48,6 +49,7 @@ def add_parser(commands: Commands) -> None:
     command.add_argument(
         "new", nargs="?", metavar="B", help="the candidate, written in the same way"
     )
+    add_accept_licence(command)
     add_root(command)
     command.add_argument(
         "--stored",

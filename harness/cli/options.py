@@ -8,8 +8,9 @@ import argparse
 import datetime
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from harness.checkpoints.licences import ACCEPTED, LICENCES, accept
 from harness.cli.parser import Commands, Parser
 
 if TYPE_CHECKING:
@@ -17,9 +18,10 @@ if TYPE_CHECKING:
 
 CHECKPOINT = (
     "hf:org/name[@revision] or a local folder (weights, or a PEFT adapter), gguf:FILE, "
-    "llamacpp:FILE, embedded:smollm2-135m, replay:FILE, python:package.module:function; vllm: "
-    "or continuous: before one of the first two; openai:MODEL@URL or completions:MODEL@URL for a "
-    "server; `harness doctor` lists what other packages bring"
+    "llamacpp:FILE, embedded:smollm2-135m, embedded:gemma3-270m, replay:FILE, "
+    "python:package.module:function; vllm: or continuous: before one of the first two; "
+    "openai:MODEL@URL or completions:MODEL@URL for a server; `harness doctor` lists what other "
+    "packages bring"
 )
 
 _PRINTED = ("-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")
@@ -55,6 +57,31 @@ def add_checkpoint(command: Parser) -> None:
     ``--checkpoint``.
     """
     command.add_argument("--checkpoint", required=True, metavar="REF", help=CHECKPOINT)
+    add_accept_licence(command)
+
+
+class _Accept(argparse.Action):
+    """
+    Accept a licence while the command line is read: for this process and those that it starts.
+    """
+
+    def __call__(self, _parser: object, _namespace: object, values: Any, *_: object) -> None:
+        accept(values)
+
+
+def add_accept_licence(command: Parser) -> None:
+    """
+    ``--accept-licence``.
+    """
+    command.add_argument(
+        "--accept-licence",
+        action=_Accept,
+        choices=[*LICENCES],
+        metavar="NAME",
+        help="accept the licence of embedded:gemma3-270m: "
+        + "; ".join(f"{name}, {each.terms}" for name, each in LICENCES.items())
+        + f" (or set {ACCEPTED}=NAME)",
+    )
 
 
 def add_root(command: Parser) -> None:

