@@ -72,6 +72,7 @@ def decide(
         allow=allow,
         baseline=compared.old.folder.name,
     )
+    verdict = replace(verdict, suite=compared.new.record.suite.name)
     rate = comparison.rates["accuracy"]
     if rate.broken or rate.fixed:
         said = noise(compared.old.record, compared.new.record)

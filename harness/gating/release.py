@@ -153,6 +153,7 @@ def gate_release(
                     shares=of_anchor.get(name),
                 )
             )
+        verdict = replace(verdict, suite=name)
         found[name] = SuiteVerdict(tier=policy.tier(name), verdict=verdict)
     for name in policy.suites:
         found.setdefault(name, SuiteVerdict(tier=policy.tier(name), verdict=None))

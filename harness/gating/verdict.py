@@ -132,6 +132,8 @@ class Verdict:
     policy: str
     """The file or name of the policy."""
     date: date
+    suite: str | None = None
+    """What was asked; None if the runs have no name for it."""
     baseline: str | None = None
     """The name of the baseline that everything above except verdict and reasons is about."""
     anchor: "Verdict | None" = None

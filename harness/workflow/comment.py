@@ -82,7 +82,7 @@ def put_checks(verdict: dict[str, Any], repository: str, commit: str) -> list[st
     Raises:
         UsageError: if ``gh`` is missing or fails.
     """
-    found = verdict.get("suites") or {"gate": verdict}
+    found = verdict.get("suites") or {str(verdict.get("suite") or "gate"): verdict}
     override = verdict.get("override")
     said_first = [f"overridden by {override['by']}: {override['reason']}"] if override else []
     for name, each in found.items():

@@ -63,6 +63,9 @@ def test_one_run_of_each_suite_gives_one_verdict(project: Path, capsys: pytest.C
     assert {"second": "regressed", "first": "pass", "third": "pass"} == {
         name: each["verdict"] for name, each in found["suites"].items()
     }
+    assert ["first", "second", "third"] == sorted(
+        each["suite"] for each in found["suites"].values()
+    )
     assert found["reasons"][0].startswith("second: accuracy fell from 100.0% to 90.0%")
     assert (code, found) == gated(capsys, *(f"new/{name}" for name in SUITES))
 
@@ -109,6 +112,7 @@ def test_a_policy_that_names_one_suite_gates_its_run_as_ever(
 
     assert (0, "pass") == (code, found["verdict"])
     assert "suites" not in found
+    assert "second" == found["suite"]
     assert "-30pp" == found["metrics"]["accuracy"]["limit"]
 
 
@@ -187,7 +191,7 @@ def test_explain_says_which_rule_decided_in_each_suite(
 def test_a_checkpoint_is_opened_once_for_all_suites(
     project: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ):
-    from harness.workflow import run as workflow
+    from harness.workflow import spread as workflow
 
     opened: list[str] = []
     real = workflow.open_backend

@@ -163,10 +163,14 @@ def test_each_suite_has_a_check_of_its_own(
     } == {check["name"]: check["conclusion"] for check in checks}
     assert {"abc"} == {check["head_sha"] for check in checks}
 
+    Path("v.json").write_text(json.dumps({**suites["good"], "suite": "solo"}))
+    assert 0 == main(asked)
+    assert "harness: solo" == pull.state["calls"][-1][1]["name"]
+
     override = {"by": "ann", "reason": "agreed", "when": "2026-11-30T14:00:00Z"}
     Path("v.json").write_text(json.dumps({**verdict, "exit": 0, "override": override}))
     assert 0 == main(asked)
-    last = [sent for path, sent in pull.state["calls"] if path.endswith("check-runs")][5:]
+    last = [sent for path, sent in pull.state["calls"] if path.endswith("check-runs")][6:]
     checked = {check["name"].removeprefix("harness: "): check for check in last}
     assert ["success", "neutral", "failure"] == [
         checked[name]["conclusion"] for name in ("good", "bad", "gone")
