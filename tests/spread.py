@@ -83,6 +83,29 @@ def slowly(messages: list[dict[str, Any]], tools: list[dict[str, Any]]) -> Mappi
     return answer(messages, tools)
 
 
+def together(messages: list[dict[str, Any]], tools: list[dict[str, Any]]) -> Mapping[str, Any]:
+    """
+    Answer as `slowly`, but only once two processes have been asked.
+    """
+    answered = slowly(messages, tools)
+    until = time.monotonic() + 300
+    while len(set(Path("processes").read_text().split())) < 2 and time.monotonic() < until:
+        time.sleep(0.01)
+    return answered
+
+
+def pauses(messages: list[dict[str, Any]], tools: list[dict[str, Any]]) -> Mapping[str, Any]:
+    """
+    Answer as `slowly`, but after twenty answers of a process only once there is a file go.
+    """
+    answered = slowly(messages, tools)
+    if Path("processes").read_text().split().count(str(os.getpid())) > 20:
+        until = time.monotonic() + 300
+        while not Path("go").exists() and time.monotonic() < until:
+            time.sleep(0.01)
+    return answered
+
+
 def dies_once(messages: list[dict[str, Any]], tools: list[dict[str, Any]]) -> Mapping[str, Any]:
     """
     Answer as `answer`, and take the process down at three cases, once at each.
@@ -102,6 +125,25 @@ def dies_always(messages: list[dict[str, Any]], tools: list[dict[str, Any]]) -> 
     if messages[-1]["content"] == "Ask about 9.":
         os._exit(3)
     return answer(messages, tools)
+
+
+def loses_its_node(
+    messages: list[dict[str, Any]], tools: list[dict[str, Any]]
+) -> Mapping[str, Any]:
+    """
+    Answer as `slowly`; after thirty answers take down the node of a Ray cluster, once, if it is not
+    the one that the file head names.
+    """
+    import ray
+
+    answered = slowly(messages, tools)
+    node = ray.get_runtime_context().get_node_id()
+    mine = Path("processes").read_text().split().count(str(os.getpid()))
+    if mine > 30 and node != Path("head").read_text() and not Path("lost").exists():
+        Path("lost").write_text(node)
+        os.kill(os.getppid(), signal.SIGKILL)
+        os.kill(os.getpid(), signal.SIGKILL)
+    return answered
 
 
 def run(out: str, *more: str, checkpoint: str = "answer") -> Path:

@@ -85,6 +85,16 @@ def add_parser(commands: Commands) -> None:
         help="answer in a process on each of these devices, such as cuda:0,cuda:1",
     )
     command.add_argument(
+        "--on",
+        choices=["ray"],
+        help="answer on a Ray cluster, by --workers actors (default: one a GPU, or a node)",
+    )
+    command.add_argument(
+        "--address",
+        metavar="A",
+        help="the cluster's address, such as auto or HOST:6379 (default: one on this machine)",
+    )
+    command.add_argument(
         "--draft",
         metavar="BASELINE",
         help="a baseline or run whose answers are verified in one pass and kept where they still "

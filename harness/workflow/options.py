@@ -44,6 +44,10 @@ class RunOptions:
     """How many processes open the checkpoint and answer; of stored answers, how many judge."""
     devices: tuple[str, ...] = ()
     """The devices of those processes, one each, such as ``cuda:0``."""
+    on: str | None = None
+    """Where they run instead of on this machine: ``ray``."""
+    address: str | None = None
+    """That of the cluster; None begins one on this machine."""
     tokenizer: str | None = None
     """The reference whose tokenizer and chat template write the prompts for a served model."""
     concurrency: int | None = None

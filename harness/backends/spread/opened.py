@@ -22,8 +22,8 @@ from harness.checkpoints.reference import SERVED, parse_reference
 from harness.errors import BackendError, UsageError
 from harness.provenance import hardware, packages
 
-CHUNK = 64
-"""Requests handed over at once: enough for a batch, few enough that nobody waits for the last."""
+CHUNK = 256
+"""Requests handed over at once: as many as a GPU answers together."""
 
 _CHUNKS_EACH = 4
 # So many chunks each, of a small run: one that is slower than the others gets fewer.

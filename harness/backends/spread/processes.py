@@ -2,8 +2,9 @@
 A checkpoint opened in several processes of this machine, one a device.
 
 The requests are a queue of chunks. A process that ends by itself, for want of memory or by a fault
-of its device, is replaced, and what it had not answered of its chunk is asked again, twice; then
-these answers are errors. Answers come one by one in no order, and only this process passes them on,
+of its device, is replaced, and what it had not answered of its chunk is asked again, twice, each
+time in smaller chunks, so that the fault of one request is found; then these answers are errors.
+Answers come one by one in no order, and only this process passes them on,
 so what is lost with a process is what it was answering.
 """
 
@@ -37,6 +38,9 @@ from harness.transcript import Key, Transcript
 TRIES = 3
 """How often a chunk is asked, and a process begun in vain, before nothing more is tried."""
 
+_SMALLER = 8
+# Into so many chunks what a process left behind is divided.
+
 _PATIENCE = 5.0
 # Seconds that a process has to end when it is told to.
 
@@ -46,9 +50,19 @@ class _Chunk:
     Requests that are handed over together.
     """
 
-    def __init__(self, requests: Sequence[Request]) -> None:
+    def __init__(self, requests: Sequence[Request], tries: int = 0) -> None:
         self.left: dict[Key, Request] = {each.key: each for each in requests}
-        self.tries = 0
+        self.tries = tries
+        """How often it was handed over, the chunk included that it is a part of."""
+
+    def divided(self) -> Iterator["_Chunk"]:
+        """
+        Yield what is left of it in smaller chunks.
+        """
+        left = tuple(self.left.values())
+        size = -(-len(left) // _SMALLER)
+        for start in range(0, len(left), size):
+            yield _Chunk(left[start : start + size], self.tries)
 
 
 class _Worker:
@@ -280,7 +294,7 @@ class ProcessesBackend:
             return
         if chunk.tries < TRIES:
             self._options.notify(f"a process {ended}; {len(chunk.left)} answers are asked again")
-            yield chunk
+            yield from chunk.divided()
             return
         self._options.notify(
             f"a process {ended}, {TRIES} times with the same requests; {len(chunk.left)} answers "

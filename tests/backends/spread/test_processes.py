@@ -61,13 +61,12 @@ class TestProcesses(BackendContract):
 def test_two_processes_make_the_single_run_but_for_times(project: Path):
     whole = run("whole", "--repeats", "2")
 
-    spread_out = run("spread", "--repeats", "2", "--workers", "2", checkpoint="slowly")
+    spread_out = run("spread", "--repeats", "2", "--workers", "2", checkpoint="together")
 
-    assert expected(whole, "slowly") == timeless(spread_out)
+    assert expected(whole, "together") == timeless(spread_out)
     shares = Counter(Path("processes").read_text().split())
     assert 2 == len(shares)
     assert str(os.getpid()) not in shares
-    assert min(shares.values()) > 20
 
 
 def test_an_executed_run_is_the_same_by_two_processes(
@@ -113,7 +112,7 @@ def test_what_a_process_that_died_had_not_answered_is_asked_again(
     assert "asked again" in said
 
 
-def test_a_chunk_that_always_takes_its_process_down_is_errors_after_three_tries(
+def test_what_always_takes_its_process_down_is_an_error_after_three_tries(
     project: Path, capsys: pytest.CaptureFixture[str]
 ):
     whole = run("whole")
@@ -123,29 +122,32 @@ def test_a_chunk_that_always_takes_its_process_down_is_errors_after_three_tries(
 
     answers = load_run(Path("spread")).answers()
     broken = {key for key, each in answers.items() if "3 times" in (each.error or "")}
-    assert Key("c009") in broken
-    # What was answered before it, and every other chunk, is as it was.
-    assert len(broken) <= 8
+    assert {Key("c009")} == broken
     rest = {key: each for key, each in answers.items() if key not in broken}
     before = load_run(whole).answers()
     assert rest == {key: before[key] for key in rest}
     assert "ended by itself (exit code 3), 3 times" in capsys.readouterr().err
 
 
-def test_ctrl_c_leaves_a_run_that_is_resumed_and_no_process(project: Path):
-    whole = run("whole", "--repeats", "8")
-    command = ["run", "ask", "--checkpoint", "python:tests.spread:slowly", "--out", "spread"]
-    command += ["--repeats", "8", "--workers", "2"]
+def test_ctrl_c_leaves_a_run_that_is_resumed_and_no_process(
+    project: Path, request: pytest.FixtureRequest
+):
+    whole = run("whole")
+    command = ["run", "ask", "--checkpoint", "python:tests.spread:pauses", "--out", "spread"]
+    command += ["--workers", "2"]
     begun = subprocess.Popen(
         [sys.executable, "-m", "harness", *command],
         env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[3])},
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        # A shell in the background ignores it, and so does what it starts.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
+    request.addfinalizer(begun.kill)
     stored = Path("spread", "transcripts.jsonl")
-    until = time.monotonic() + 60
-    while not (stored.is_file() and stored.read_bytes().count(b"\n") > 20):
+    until = time.monotonic() + 120
+    while not (stored.is_file() and stored.read_bytes().count(b"\n") >= 20):
         assert begun.poll() is None, begun.communicate()
         assert time.monotonic() < until
         time.sleep(0.05)
@@ -159,11 +161,13 @@ def test_ctrl_c_leaves_a_run_that_is_resumed_and_no_process(project: Path):
     for process in set(Path("processes").read_text().split()):
         with pytest.raises(ProcessLookupError):
             os.kill(int(process), 0)
-    kept = stored.read_bytes().count(b"\n")
-    assert 20 < kept < 8 * 60
+    # Errors are asked again.
+    kept = sum(b'"error"' not in line for line in stored.read_bytes().splitlines())
+    assert 10 <= kept < len(load_run(whole).answers())
     asked = len(Path("processes").read_text().split())
+    Path("go").touch()
     assert 0 == main([*command, "--resume", "--quiet"])
-    assert expected(whole, "slowly") == timeless(Path("spread"))
+    assert expected(whole, "pauses") == timeless(Path("spread"))
     more = len(Path("processes").read_text().split()) - asked
     assert more == len(load_run(Path("spread")).answers()) - kept
 
@@ -173,9 +177,9 @@ def test_a_process_that_is_not_the_same_checkpoint_is_found_out(
 ):
     (project / "moody.py").write_text(
         "from pathlib import Path\n"
-        "from tests.spread import slowly\n"
+        "from tests.spread import together\n"
         "def answer(*asked):\n"
-        "    return slowly(*asked)\n"
+        "    return together(*asked)\n"
         "try:\n"
         "    Path('first').touch(exist_ok=False)\n"
         "    answer.dialect = 'hermes'\n"
