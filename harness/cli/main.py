@@ -25,6 +25,7 @@ from harness.cli import (
     gate,
     init,
     latency,
+    matrix,
     merge,
     need,
     report,
@@ -81,7 +82,7 @@ COMMANDS: dict[str, tuple[Command, ...]] = {
         checkpoints,
     ),
     "suites": (suite,),
-    "analysis": (explain, need, drift, aa, latency, stack, comment, doctor, completion),
+    "analysis": (matrix, explain, need, drift, aa, latency, stack, comment, doctor, completion),
 }
 """Every command, in the groups and the order of ``harness --help``."""
 

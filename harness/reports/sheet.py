@@ -1,5 +1,5 @@
 """
-A page about several runs that are points of a curve: what it says, its curves, its tables.
+A page about several runs, such as the points of a curve: what it says, its curves, its tables.
 """
 
 from dataclasses import dataclass
@@ -17,13 +17,13 @@ class Sheet:
     title: str
     summary: tuple[Block, ...]
     """What matters most."""
-    panels: tuple[Panel, ...]
-    along: str
+    panels: tuple[Panel, ...] = ()
+    along: str = ""
     """What the curves are drawn along: ``step``."""
     marked: float | None = None
     """The place on it that is marked by a dotted line."""
     marked_as: str = ""
     """What that place is: ``the checkpoint to keep``."""
-    caption: str
+    caption: str = ""
     """What the bands and lines of the curves are."""
     sections: tuple[Section, ...]

@@ -64,7 +64,7 @@ def run(
     """
     project = project or open_project()
     options, progress = options or RunOptions(), progress or Progress()
-    plan = _plan(suite, options, project, out, today)
+    plan = plan_of(suite, options, project=project, out=out, today=today)
     opening = options.backend_options(plan.suite, progress=progress)
     with closing(open_spread(checkpoint, opening, options)) as backend:
         return _run(plan, backend, progress)
@@ -94,7 +94,7 @@ def run_each(
     options, progress = options or RunOptions(), progress or Progress()
     plans: list[RunPlan] = []
     for suite in suites:
-        plan = _plan(suite, options, project, None, today)
+        plan = plan_of(suite, options, project=project, today=today)
         name = plan.suite.name
         if any(each.suite.name == name for each in plans):
             raise UsageError(f"suite {name} is named twice")
@@ -105,18 +105,48 @@ def run_each(
         plans.append(replace(plan, out=folder))
     if not plans:
         raise UsageError("no suite to run")
-    opening = options.backend_options(*(plan.suite for plan in plans), progress=progress)
+    yield from run_plans(plans, checkpoint, progress=progress)
+
+
+def run_plans(
+    plans: Sequence["RunPlan"],
+    checkpoint: str,
+    *,
+    suites: Sequence[Suite] = (),
+    progress: Progress,
+) -> Iterator[StoredRun]:
+    """
+    Open *checkpoint* once, by the options of the first of *plans*, and run it by each; yield each
+    run once it is stored. *suites* are all that it may answer, if that is more than theirs.
+
+    Raises:
+        HarnessError: as `run`.
+    """
+    options = plans[0].options
+    suites = suites or [plan.suite for plan in plans]
+    opening = options.backend_options(*suites, progress=progress)
     with closing(open_spread(checkpoint, opening, options)) as backend:
         for plan in plans:
             yield _run(plan, backend, progress)
 
 
-def _plan(
-    suite: str, options: RunOptions, project: Project, out: Path | None, today: date | None
+def plan_of(
+    suite: str,
+    options: RunOptions,
+    *,
+    project: Project,
+    out: Path | None = None,
+    today: date | None = None,
 ) -> "RunPlan":
+    """
+    Return the plan for a suite, by name or folder, with the drafts that *options* name.
+
+    Raises:
+        SuiteError: if it is not valid.
+        UsageError, StoreError: as `RunPlan.of`, or if there is no such suite or draft.
+    """
     whole = load_suite(project.suite(suite), today=today or date_today())
-    plan = RunPlan.of(whole, options, project=project, out=out)
-    return replace(plan, drafts=_drafts(project, whole.name, options))
+    return RunPlan.of(whole, options, project=project, out=out).with_drafts(options, out=out)
 
 
 def _run(plan: "RunPlan", backend: Backend, progress: Progress) -> StoredRun:
@@ -180,6 +210,17 @@ class RunPlan:
             out=out,
             shard=shard,
         )
+
+    def with_drafts(self, options: RunOptions, *, out: Path | None) -> Self:
+        """
+        Return this plan by *options* that choose the same cases, to *out*, with the drafts that
+        they name.
+
+        Raises:
+            StoreError: if there is no such run.
+        """
+        drafts = _drafts(self.project, self.suite.name, options)
+        return replace(self, options=options, out=out, drafts=drafts)
 
 
 def run_opened(plan: RunPlan, backend: Backend, progress: Progress) -> StoredRun:

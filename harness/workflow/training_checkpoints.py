@@ -15,9 +15,6 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from harness.canonical import digest
-from harness.checkpoints.cache import file_digest
-from harness.checkpoints.digests import adapter_digest
 from harness.checkpoints.locate import Located, locate
 from harness.checkpoints.reference import parse_reference
 from harness.errors import (
@@ -33,16 +30,14 @@ from harness.gating.decision import Gated
 from harness.gating.policy import Policy
 from harness.gating.selection import earliest_as_good
 from harness.gating.verdict import Verdict
-from harness.provenance import date_today, packages
-from harness.runs.rescore import rejudge
+from harness.provenance import date_today
 from harness.runs.store import RUN, StoredRun, load_run
-from harness.runs.verify import verified
-from harness.scoring.cases import SCORER_VERSION
 from harness.scoring.metrics import RATES
 from harness.suites.files import load_suite
 from harness.suites.suite import Suite
 from harness.wording import count, suggest
 from harness.workflow.gate import gate
+from harness.workflow.kept import content_of, judged_now, kept_in
 from harness.workflow.options import Progress, RunOptions
 from harness.workflow.project import Project, open_project
 from harness.workflow.run import RunPlan, run
@@ -52,8 +47,6 @@ STATE = "trainer_state.json"
 
 UNREADABLE = (CheckpointError, TemplateError, DialectError, BackendError)
 """What is wrong with one checkpoint, and not with what is asked of all."""
-
-_TOKENIZER_FILES = ("tokenizer*", "chat_template*", "vocab*", "merges.txt", "special_tokens*")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -351,7 +344,8 @@ class Judging:
             options = replace(self._options, cases=chosen or self._options.cases)
             folder = self._folder(saved, located, options)
             if (folder / RUN).is_file():
-                return self._as_judged_now(load_run(folder)), False
+                self._said = folder
+                return judged_now(folder), False
         draft = None if self._said is None else str(self._said)
         stored = run(
             self._place,
@@ -396,23 +390,7 @@ class Judging:
 
     def _folder(self, saved: Saved, located: Located, options: RunOptions) -> Path:
         plan = RunPlan.of(self.suite, options, project=self._project)
-        made_of = {
-            "checkpoint": _content(located),
-            "suite": self.suite.digest,
-            "cases": [case.digest for case in plan.cases],
-            "generation": plan.generation.to_json(),
-            "how": {
-                name: getattr(options, name)
-                for name in ("dialect", "device", "dtype", "batch_size", "repeats", "tool_names")
-            },
-            "packages": packages(),
-        }
-        return self._out / f"{saved.name}-{digest(made_of).removeprefix('sha256:')[:12]}"
-
-    def _as_judged_now(self, stored: StoredRun) -> StoredRun:
-        self._said = stored.folder
-        stored = verified(stored)
-        return stored if stored.record.scorer_version == SCORER_VERSION else rejudge(stored)
+        return kept_in(self._out, saved.name, content_of(located), plan)
 
 
 def check_whole(located: Located) -> None:
@@ -482,23 +460,3 @@ def _look(folder: Path) -> tuple[Any, ...]:
         status = file.stat()
         found.append((file.name, status.st_size, status.st_mtime_ns))
     return tuple(found)
-
-
-def _content(located: Located) -> dict[str, Any]:
-    """
-    Return the digests of a checkpoint's files: of its weights, and of its tokenizer as it is saved.
-    """
-    with boundary(CheckpointError, f"{located.reference} cannot be digested"):
-        own = located.adapter or located.folder
-        return {
-            "weights": [file_digest(f) for f in sorted(located.folder.glob("model*.safetensors"))],
-            "config": [file_digest(f) for f in located.folder.glob("config.json")],
-            "adapter": located.adapter and adapter_digest(located.adapter),
-            "tokenizer": {
-                file.name: file_digest(file)
-                for folder in {located.folder, own}
-                for pattern in _TOKENIZER_FILES
-                for file in sorted(folder.glob(pattern))
-                if file.is_file()
-            },
-        }

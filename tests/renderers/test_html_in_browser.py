@@ -14,10 +14,12 @@ from harness.cli.main import main
 from harness.finetuning.curves import Curve, Panel, Point
 from harness.renderers.html.render import render, render_sheet
 from harness.reports.blocks import Paragraph, Quote, Section, Table
+from harness.reports.matrix import sheet_of_matrix
 from harness.reports.report import Report
 from harness.reports.sheet import Sheet
 from harness.testing.reports import REPORTS
 from harness.testing.texts import HOSTILE
+from tests.reports.test_matrix import made
 
 TREE = Path(__file__).parents[2]
 DESKTOP, TABLET, PHONE = (
@@ -373,7 +375,7 @@ def open_all(page: Any) -> None:
 OUT_OF_SIGHT = """() => {
   const width = document.documentElement.clientWidth, found = [];
   const said = (why, node) => found.push(
-    [why, node.closest("section").id, node.textContent.trim().slice(0, 40)].join(": "));
+    [why, node.closest("section, header").id, node.textContent.trim().slice(0, 40)].join(": "));
   const shown = (node) => {
     const box = node.getBoundingClientRect();
     return box.width > 1 && box.height > 1 && box.right > 0;
@@ -384,7 +386,7 @@ OUT_OF_SIGHT = """() => {
   for (const node of document.querySelectorAll("th, td, .chart text, figcaption, .badge")) {
     if (!shown(node)) continue;
     const box = node.getBoundingClientRect();
-    const frame = (node.closest("svg, section")).getBoundingClientRect();
+    const frame = (node.closest("svg, section, header")).getBoundingClientRect();
     const right = Math.min(width, frame.right + 1);
     if (box.right > right || box.left < frame.left - 1) said("cut off", node);
     const clips = getComputedStyle(node).overflowX !== "visible";
@@ -418,6 +420,22 @@ def test_a_page_of_curves_fits_its_screen_and_says_what_it_draws(
     assert picture.bounding_box()["width"] <= size["width"]
     assert "training loss" in picture.text_content()
     assert page.get_by_role("heading", level=1).text_content() == SHEET.title
+    assert [] == page.evaluate(OUT_OF_SIGHT)
+    assert [] == serious_as_it_is(page)
+
+
+@SIZES
+def test_a_page_of_many_suites_fits_its_screen_and_draws_nothing(
+    visit: Callable[..., Any], size: dict[str, int]
+):
+    names = [f"step-{number}00-of-the-second-try" for number in range(5)]
+    suites = ["tool-routing", "policies", "orders", "web", "abstention", "parallel-calls", "dates"]
+    sheet = sheet_of_matrix(made([*names, "gone"], suites, missing=["gone"]))
+    page = visit(render_sheet(sheet), viewport=size, bypass_csp=True)
+
+    assert 0 == page.locator("#curves").count()
+    assert 1 + len(suites) + 1 == page.locator("table").count()
+    assert page.get_by_role("heading", level=1).text_content() == sheet.title
     assert [] == page.evaluate(OUT_OF_SIGHT)
     assert [] == serious_as_it_is(page)
 

@@ -176,7 +176,7 @@ def after_cases(report: Report) -> tuple[Panel, ...]:
 
 def of_sheet(sheet: Sheet) -> tuple[Panel, ...]:
     """
-    Return the parts of a page about the points of a curve.
+    Return the parts of a page about several runs, with their curves where there are some.
     """
     half = (len(sheet.panels) + 1) // 2
     curves = Panel(
@@ -198,7 +198,7 @@ def of_sheet(sheet: Sheet) -> tuple[Panel, ...]:
         Panel(id=f"part-{number}", title=part.title, link=part.title, items=part.blocks)
         for number, part in enumerate(sheet.sections)
     )
-    return _kept([curves, *parts])
+    return _kept([*([curves] if sheet.panels else []), *parts])
 
 
 def _marked(sheet: Sheet) -> str:
