@@ -139,8 +139,13 @@ def report_gate(gated: Gated) -> Report:
     Return the report on a verdict.
     """
     suite = gated.new.record.suite
+    asked = (
+        "may the new checkpoint replace the old one?"
+        if gated.verdict.export is None
+        else "may the export ship in place of its parent?"
+    )
     return Report(
-        title=f"{suite.name} {suite.version}: may the new checkpoint replace the old one?",
+        title=f"{suite.name} {suite.version}: {asked}",
         runs=(
             view(gated.old, instead=gated.old_again),
             view(gated.new, instead=gated.new_again),

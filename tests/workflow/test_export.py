@@ -236,5 +236,6 @@ def test_the_command_says_it_in_the_short_form_too(
     assert "12 of 100 answers are not those of the parent" in said
     assert "-9 points by quantisation" in said
     assert "What the export changed" in said
+    assert "may the export ship in place of its parent?" in said
     assert 2 == main([*command[:-1], "--logits"])
     assert "add --export" in capsys.readouterr().err
