@@ -128,6 +128,7 @@ def run_demo(
             suite=SUITE,
             out=folder / "model",
             reuse=True,
+            tensorboard=False,
             progress=progress,
         )
 

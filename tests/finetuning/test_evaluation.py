@@ -355,3 +355,75 @@ def test_a_line_is_said_for_each_evaluation(suite, loaded, tmp_path):
         "epoch-01: right tool 0.0% (0 of 4), second calls 0.0% (0 of 4)",
         "epoch-02: right tool 0.0% (0 of 4), second calls 0.0% (0 of 4)",
     ] == said
+
+
+def by_transformers(model, tokenizer, arguments, callback):
+    from datasets import Dataset
+    from transformers import DataCollatorForLanguageModeling, Trainer, TrainingArguments
+
+    rows = Dataset.from_list([dict(tokenizer(f"find {word}")) for word in ("a cat", "red")])
+    return Trainer(
+        model=model,
+        args=TrainingArguments(**arguments),
+        train_dataset=rows,
+        eval_dataset=rows,
+        processing_class=tokenizer,
+        data_collator=DataCollatorForLanguageModeling(tokenizer, mlm=False),
+        callbacks=[callback],
+    )
+
+
+def by_preference(model, tokenizer, arguments, callback):
+    from datasets import Dataset
+    from trl import DPOConfig, DPOTrainer
+
+    row = {"prompt": "find a cat", "chosen": "<tool_call>", "rejected": "no"}
+    rows = Dataset.from_list([row, {**row, "prompt": "find red"}])
+    return DPOTrainer(
+        model=model,
+        args=DPOConfig(**arguments, bf16=False),
+        train_dataset=rows,
+        eval_dataset=rows,
+        processing_class=tokenizer,
+        callbacks=[callback],
+    )
+
+
+def by_reward(model, tokenizer, arguments, callback):
+    from datasets import Dataset
+    from trl import GRPOConfig, GRPOTrainer
+
+    rows = Dataset.from_list([{"prompt": "find a cat"}, {"prompt": "find red"}])
+    return GRPOTrainer(
+        model=model,
+        args=GRPOConfig(**arguments, bf16=False, num_generations=2, max_completion_length=4),
+        reward_funcs=lambda completions, **_: [float(len(each)) for each in completions],
+        train_dataset=rows,
+        eval_dataset=rows,
+        processing_class=tokenizer,
+        callbacks=[callback],
+    )
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("trainer", [by_transformers, by_preference, by_reward])
+def test_any_trainer_asks_on_each_of_its_evaluations(suite, loaded, tmp_path, trainer):
+    asked = evaluation(suite, tmp_path / "runs")
+    arguments = {
+        "output_dir": str(tmp_path / "out"),
+        "num_train_epochs": 2,
+        "per_device_train_batch_size": 2,
+        "per_device_eval_batch_size": 2,
+        "eval_strategy": "epoch",
+        "save_strategy": "no",
+        "report_to": "none",
+        "disable_tqdm": True,
+        "use_cpu": True,
+    }
+
+    made = trainer(*loaded, arguments, asked)
+    made.train()
+
+    assert ["epoch-01", "epoch-02"] == [each.run for each, _ in asked.evaluations]
+    logged = [entry for entry in made.state.log_history if "eval_no_call_rate" in entry]
+    assert [each.step for each, _ in asked.evaluations] == [entry["step"] for entry in logged]
