@@ -14,10 +14,11 @@ from harness.runs.record import RunRecord
 from harness.workflow.matrix import MatrixCell, MatrixRuns
 
 SHOWN = (
-    *("accuracy", "tool_accuracy", "second_call_rate", "no_call_rate", "malformed_rate"),
-    *("abstention_accuracy", "answer_accuracy", "goal_accuracy", "output_tokens_p50"),
+    *("accuracy", "second_call_rate", "malformed_rate"),
+    *("answer_accuracy", "goal_accuracy", "output_tokens_p50"),
 )
-"""The metrics of a suite's table, of which those are shown that some run has."""
+"""The metrics of a suite's table, of which those are shown that some run has. As many as fit on a
+screen: each run has its own report."""
 
 
 def sheet_of_matrix(found: MatrixRuns) -> Sheet:
@@ -89,9 +90,9 @@ def outcome(found: MatrixRuns) -> str:
 
 def _accuracies(found: MatrixRuns) -> Table:
     rows: list[tuple[Inline, ...]] = []
-    for name in found.checkpoints:
+    for number, name in enumerate(found.checkpoints, start=1):
         cells = (found.cells.get((name, suite)) for suite in found.suites)
-        rows.append((Quote(cut(name)), *(_accuracy(cell) for cell in cells)))
+        rows.append(((f"{number}. ", Quote(cut(name))), *(_accuracy(cell) for cell in cells)))
     return Table(
         header=("accuracy", *(Quote(cut(suite)) for suite in found.suites)),
         rows=tuple(rows),
@@ -148,21 +149,21 @@ def _suite(found: MatrixRuns, suite: str) -> Section:
         if any((m := each.metrics.get(name)) and m.value is not None for each in records)
     ]
     ranked = found.rankings.get(suite)
-    rows = tuple(
+    numbers = {name: number for number, name in enumerate(found.checkpoints, start=1)}
+    rows: tuple[tuple[Inline, ...], ...] = tuple(
         (
-            Quote(cut(cell.checkpoint)),
+            (f"{numbers[cell.checkpoint]}. ", Quote(cut(cell.checkpoint))),
             *(_spelled(cell.run.record, name) for name in shown[:1]),
             *(_value(cell.run.record, name) for name in shown[1:]),
             f"{cell.run.record.errors:,}",
-            _alike(cell.checkpoint, ranked),
-            "now" if cell.asked else "before",
+            ", ".join(str(numbers[each]) for each in _alike(cell.checkpoint, ranked)) or ABSENT,
         )
         for cell in cells
     )
     header: tuple[Inline, ...] = (
         "checkpoint",
         *(title(name) for name in shown),
-        *("errors", "not told apart from", "asked"),
+        *("errors", "not told apart from"),
     )
     blocks: list[Block] = [
         Table(header=header, rows=rows, right=frozenset(range(1, len(shown) + 2)))
@@ -172,11 +173,14 @@ def _suite(found: MatrixRuns, suite: str) -> Section:
     return Section(title=cut(suite), blocks=tuple(blocks), open=True)
 
 
-def _alike(name: str, ranked: tuple[Sequence[str], Ranking] | None) -> Inline:
+def _alike(name: str, ranked: tuple[Sequence[str], Ranking] | None) -> list[str]:
+    """
+    Return the checkpoints that cannot be told apart from *name*.
+    """
     if ranked is None:
-        return ABSENT
+        return []
     names, ranking = ranked
-    return quotes([names[o] for o in ranking.places[names.index(name)].alike]) or ABSENT
+    return [names[other] for other in sorted(ranking.places[names.index(name)].alike)]
 
 
 def _otherwise(names: Sequence[str], ranking: Ranking) -> Iterator[Inline]:
