@@ -75,7 +75,7 @@ class PythonKind:
         if allowed != target:
             raise UsageError(
                 f"this suite runs Python code, {target}; if you trust it, allow it with "
-                f"--environment {target}"
+                f"--environment {target} (in pytest: --harness-environment {target})"
             )
         made = _imported(target)
         if not callable(getattr(made, RESET, None)):

@@ -83,6 +83,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="the environment variable that holds the key of a server",
     )
     group.addoption(
+        "--harness-environment",
+        metavar="MODULE:CLASS",
+        help="the Python class that an executed suite names and may run (default: no code is run)",
+    )
+    group.addoption(
         "--harness-out", metavar="DIR", help="store runs as DIR/SUITE (default: under reports/)"
     )
     group.addoption(

@@ -138,6 +138,7 @@ class PytestSession:
             batch_size=self._config.getoption("--harness-batch-size"),
             tokenizer=self._asked("--harness-tokenizer"),
             api_key_env=self._asked("--harness-api-key-env"),
+            environment=self._asked("--harness-environment"),
         )
 
     def _asked(self, option: str, ini: str | None = None) -> str | None:

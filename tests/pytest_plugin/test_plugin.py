@@ -1136,3 +1136,49 @@ def test_a_fine_tune_is_trained_once_and_its_result_can_be_run(
 
     assert 1 == len(set(done))
     assert "fine-tuning" not in result_says
+
+
+LAMP = """
+format: 1
+name: lamp
+version: 1.0.0
+tools:
+- name: switch
+  parameters: {type: object, properties: {on: {type: boolean}}, required: [on]}
+environment: {kind: python, target: "world:Lamp"}
+cases: cases.jsonl
+"""
+
+WORLD = """
+class Lamp:
+    def reset(self, **case):
+        self.state = {"lamps": [{"id": 1, "on": False}]}
+
+    def switch(self, on: bool) -> str:
+        self.state["lamps"][0]["on"] = on
+        return "done"
+
+def answer(messages, tools):
+    if messages[-1]["role"] == "tool":
+        return {"role": "assistant", "content": "It is on."}
+    call = {"name": "switch", "arguments": {"on": True}}
+    return {"role": "assistant", "tool_calls": [{"type": "function", "function": call}]}
+"""
+
+
+def test_code_of_an_executed_suite_runs_only_if_it_is_named(project: Project):
+    (project.path / "suites" / "lamp").mkdir()
+    project.suite(LAMP, "lamp")
+    goal = {"lamps": {"changed": {"1": {"on": True}}}}
+    project.cases({"id": "on", "prompt": "Light, please.", "goal": goal}, name="lamp")
+    project.pytester.makepyfile(world=WORLD)
+    command = ("suites/lamp/suite.yaml",)
+
+    refused = project.run(*command, checkpoint="python:world:answer")
+    refused.assert_outcomes(errors=1)
+    refused.stdout.fnmatch_lines(["*--harness-environment world:Lamp*"])
+
+    named = project.run(
+        *command, "--harness-environment", "world:Lamp", checkpoint="python:world:answer"
+    )
+    named.assert_outcomes(passed=1)
