@@ -4,6 +4,7 @@ What every backend promises (`harness.backends.base.Backend`), as tests.
 
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import ClassVar
 
 import pytest
@@ -12,7 +13,7 @@ from harness.backends.base import Backend, BackendOptions, Generation, Request, 
 from harness.backends.registry import open_backend
 from harness.dialects.registry import dialect
 from harness.errors import UsageError
-from harness.messages import Message, Tool
+from harness.messages import Message, Tool, ToolCall
 from harness.transcript import Key, Transcript
 
 GENERATION = Generation(max_new_tokens=4)
@@ -71,6 +72,25 @@ class BackendContract:
             for request in REQUESTS
             for key, transcript in answers(backend, [request]).items()
         }
+
+    def test_a_conversation_with_a_call_and_its_result_is_answered(self, backend: Backend) -> None:
+        # The next step of an executed case.
+        call = ToolCall(name="search", arguments={"query": "q"})
+        further = [
+            replace(
+                request,
+                messages=(
+                    *request.messages,
+                    Message(role="assistant", content="", tool_calls=(call,)),
+                    Message(role="tool", name="search", content="[doc] The answer is 3."),
+                ),
+            )
+            for request in REQUESTS[:2]
+        ]
+        found = answers(backend, further)
+
+        assert {request.key for request in further} == set(found)
+        assert [None, None] == [each.error for each in found.values()]
 
     def test_a_transcript_survives_being_stored(self, backend: Backend) -> None:
         for transcript in answers(backend, REQUESTS).values():

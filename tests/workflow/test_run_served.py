@@ -24,6 +24,7 @@ from harness.workflow.gate import gate
 from harness.workflow.options import Progress, RunOptions
 from harness.workflow.score import score
 
+from .. import agents
 from ..backends.fault_server import Asked, FaultServer, fault_server
 from ..builders import question, write_suite
 from ..served import answering, killed_and_resumed, often_down
@@ -459,3 +460,22 @@ def test_a_run_killed_five_times_is_the_undisturbed_one(project: Path, server: F
     assert undisturbed.metrics == resumed.metrics
     assert undisturbed.digests == resumed.digests
     assert undisturbed.backend == resumed.backend
+
+
+def test_an_executed_suite_is_run_step_by_step(project: Path, server: FaultServer):
+    agents.write_suite(project)
+    server.model = lambda body: agents.right(body["messages"], body["tools"])
+
+    options = RunOptions(preflight=False)
+
+    record = workflow.run(
+        "kb", f"openai:cand@{server.url}", out=Path("runs/kb"), options=options
+    ).record
+
+    assert ["correct", "correct"] == [case.status for case in record.cases]
+    asked = [body["messages"] for body in server.answered]
+    assert [1, 1, 3, 3] == [len(messages) for messages in asked]
+    _, called, told = asked[-1]
+    assert "assistant" == called["role"]
+    assert [called["tool_calls"][0]["id"]] == [told["tool_call_id"]]
+    assert told["content"].startswith("[")
