@@ -1,18 +1,28 @@
 """
-Executed suites: what a run costs per case, from a hundred cases to ten thousand; a step of GRPO.
+Executed suites: what a run costs per case, from a hundred cases to ten thousand; two steps of a
+small model; a step of GRPO.
 """
 
+import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from harness.backends.base import BackendOptions, Generation, Request
+from harness.backends.registry import open_backend
 from harness.checkpoints.locate import locate
 from harness.checkpoints.reference import parse_reference
 from harness.cli.main import main
+from harness.runs.runner import request
+from harness.scoring.agents import READ
+from harness.scoring.executed import playing
 from harness.suites.files import load_suite
+from harness.transcript import Transcript
 from harness.workflow.reinforcement import environment_factory, prompts, reward_function
 from tests import agents
+from tests.scoring.test_executed_mutations import world
 
 
 def cases(count: int) -> list[dict[str, Any]]:
@@ -33,6 +43,34 @@ def test_cost_per_case_with_a_python_function(
 
     benchmark.pedantic(run, rounds=1)
     benchmark.extra_info["ms_per_case"] = 1000 * benchmark.stats.stats.mean / count
+
+
+@pytest.mark.model
+def test_sixty_cases_of_two_steps_on_the_embedded_model(benchmark: Any):
+    """
+    The first steps of 60 cases of rag-kb, and the second ones after the second reader's searches.
+    """
+    of = world("rag-kb")
+    cases = [case for case in of.suite.cases if len(of.right[case.id]) > 1][:60]
+    waves: list[list[Request]] = [[], []]
+    for case in cases:
+        under_way = playing(case, of.environment, READ, max_steps=of.suite.max_steps)
+        first = request(of.suite, case, under_way.key(0))
+        under_way.take(Transcript(key=under_way.key(0), message=of.right[case.id][0]))
+        waves[0].append(first)
+        waves[1].append(replace(first, key=under_way.key(0), messages=under_way.messages))
+    backend = open_backend("embedded:smollm2-135m", BackendOptions(device="cpu"))
+    generation = Generation(max_new_tokens=96)
+
+    def run() -> int:
+        return sum(len(group) for wave in waves for group in backend.answer(wave, generation))
+
+    began = time.process_time()
+    many = benchmark.pedantic(run, rounds=1)
+    benchmark.extra_info["cpu_seconds"] = time.process_time() - began
+    backend.close()
+
+    assert 120 == many
 
 
 @pytest.mark.model
