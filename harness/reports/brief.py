@@ -252,6 +252,8 @@ def _one_run(run: RunView) -> Iterator[Section]:
         ),
     )
     yield Section(title="Metrics", blocks=(tables.metrics_of(run.record),))
+    repeats = tables.in_all_repeats((run,), ("pass^k",))
+    yield Section(title="Right in k of k repeats", blocks=(repeats,))
     failed = evidence.failures(run)
     yield Section(title=f"Not correct ({plural(len(failed), 'answer')})", blocks=(_lines(failed),))
     yield _rest(["the answers", "tags", "the run's settings"])

@@ -86,6 +86,10 @@ def _side_by_side(report: Report) -> list[Section]:
             ),
             open=True,
         ),
+        Section(
+            title="Right in k of k repeats (pass^k)",
+            blocks=(tables.in_all_repeats(runs, names),),
+        ),
         Section(title="Called, found, answered", blocks=(funnel(runs, names),)),
         Section(title="Paired tests", blocks=(ranked.p_values(runs, ranking),) if ranking else ()),
         Section(title="Statuses", blocks=(tables.statuses(runs, names),)),

@@ -148,3 +148,47 @@ def test_resuming_a_complete_run_replaces_nothing_either(
     assert main([*again, "--seed", "3"]) == 2
     assert "made with another generation" in capsys.readouterr().err
     assert before == {path.name: path.read_bytes() for path in Path("new").iterdir()}
+
+
+def test_right_in_all_repeats_is_gated_by_its_own_limit(
+    project: Path, capsys: pytest.CaptureFixture[str]
+):
+    """
+    The old checkpoint misses the same 15 cases in each of 3 repeats, the new one 15 others in each:
+    accuracy is the same, and 45 cases instead of 15 are not right in all.
+    """
+    Path("gate.toml").write_text('[limits]\naccuracy = "-3pp"\npass_hat_k = "-3pp"\n')
+    assert run("old", 3, lambda _: range(15)) == 0
+    assert run("new", 3, lambda repeat: range(15 * repeat, 15 * repeat + 15)) == 0
+    assert main(["baseline", "save", "old", "--name", "shipped", "--reason", "a test"]) == 0
+    capsys.readouterr()
+
+    forms = {name: Path(f"gated.{name}") for name in ("markdown", "html", "junit", "json")}
+    written = [part for name, path in forms.items() for part in (f"--{name}", str(path))]
+    assert main(["gate", "new", "--baseline", "shipped", *written]) == 1
+    terminal = capsys.readouterr().out
+    found = json.loads(forms["json"].read_text())
+
+    assert 0.0 == found["metrics"]["accuracy"]["delta"]
+    assert "regressed" == found["metrics"]["pass_hat_k"]["verdict"]
+    metric = found["metrics"]["pass_hat_k"]
+    assert (105 / 120, 75 / 120, 120) == (metric["old"], metric["new"], metric["pairs"])
+    assert metric["p"] == pytest.approx(0.5**30 / 2)
+    texts = [terminal, *(path.read_text() for path in forms.values())]
+    assert [True] * 5 == ["all repeats" in text or "pass_hat_k" in text for text in texts]
+
+
+@pytest.mark.parametrize("form", ["terminal", "markdown", "html"])
+def test_pass_hat_k_is_shown_for_every_k_beside_accuracy(
+    project: Path, capsys: pytest.CaptureFixture[str], form: str
+):
+    assert run("new", 3, five_of) == 0
+    capsys.readouterr()
+    assert main(["report", "new", *(() if form == "terminal" else (f"--{form}", "shown"))]) == 0
+    shown = capsys.readouterr().out if form == "terminal" else Path("shown").read_text()
+
+    assert "accuracy" in shown
+    assert "pass^k" in shown
+    assert ["95.8%", "91.7%", "87.5%"] == [
+        value for value in ("95.8%", "91.7%", "87.5%") if value in shown
+    ]
