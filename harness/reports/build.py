@@ -12,6 +12,8 @@ from harness.checkpoints.digests import holds_weights
 from harness.checkpoints.reference import parse_reference
 from harness.comparison.divergence import Divergences
 from harness.comparison.stack import StackCost
+from harness.dialects.reading import read
+from harness.dialects.registry import spoken_by
 from harness.errors import HarnessError
 from harness.finetuning import Finetuned, finished
 from harness.gating.decision import Compared, Gated, GatedRelease
@@ -20,7 +22,9 @@ from harness.lazy import Lazily
 from harness.reports.conversation import key_of
 from harness.reports.report import Asked, Report, RunView
 from harness.runs.store import StoredRun
+from harness.scoring.tool_names import shown_case
 from harness.suites.copies import CopiedCase
+from harness.suites.suite import Case
 from harness.transcript import Key, Transcript
 from harness.wording import count
 from harness.workflow.divergence import diverging
@@ -65,6 +69,10 @@ def view(
             lambda: {key: key for key in stored if key not in errors},
             lambda key: _raw(transcript(key)),
         ),
+        said=Lazily(
+            lambda: {key: key for key in stored if key not in errors},
+            lambda key: _text(run, transcript(key), cases[key.case].case),
+        ),
         errors=errors,
         turns=Lazily(lambda: cases, _asked),
         results=Lazily(
@@ -78,6 +86,11 @@ def view(
 def _raw(transcript: Transcript) -> str:
     said = transcript.said
     return said if isinstance(said, str) else canonical_json(said)
+
+
+def _text(run: StoredRun, transcript: Transcript, case: Case) -> str:
+    tools = shown_case(case, run.record.backend.tool_names).tools
+    return read(spoken_by(run.record.checkpoint), transcript, tools).text.strip()
 
 
 def _asked(copied: CopiedCase) -> tuple[Asked, ...]:

@@ -50,8 +50,9 @@ def conversation(run: RunView, case: CaseResult, who: str = "") -> Iterator[Fiel
             continue
         if answer.calls:
             yield where, ("called ", *calls(answer.calls))
-        if not answer.calls or answer.status in ("malformed", "truncated"):
-            said = run.answers.get(key, "")
+        unread = answer.status in ("malformed", "truncated")
+        if not answer.calls or unread:
+            said = run.answers.get(key, "") if unread else text_of(run, key)
             yield where, ("answered ", Quote(cut(said))) if said else "nothing at all"
         for result in run.results.get(key, ()):
             yield where, ("got ", *returned(result, run.relevant.get(case.id, {})))
@@ -59,6 +60,13 @@ def conversation(run: RunView, case: CaseResult, who: str = "") -> Iterator[Fiel
     if len(executed.changes) > _CHANGES:
         hidden = len(executed.changes) - _CHANGES
         yield _named(who, "state"), f"… and {plural(hidden, 'more change')}"
+
+
+def text_of(run: RunView, key: Key) -> str:
+    """
+    Return what an answer says to the user; as it came, where it was not read.
+    """
+    return run.said[key] if key in run.said else run.answers.get(key, "")
 
 
 def faults(case: CaseResult) -> tuple[Inline, ...]:

@@ -44,6 +44,9 @@ class RunView:
     """Case id -> what the user said."""
     answers: Mapping[Key, str] = field(default_factory=dict)
     """The raw text of the answers. Where one is missing, its calls are shown."""
+    said: Mapping[Key, str] = field(default_factory=dict)
+    """The text of the answers as it was read, without calls, thinking and special tokens; of
+    executed cases."""
     errors: Mapping[Key, str] = field(default_factory=dict)
     """What broke, for answers that could not be made."""
     turns: Mapping[str, tuple[Asked, ...]] = field(default_factory=dict)

@@ -113,7 +113,10 @@ def gated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-PAGES = ("gate", "comparison", "run", "side by side", "latency", "many tools", "anchor")
+PAGES = (
+    *("gate", "comparison", "run", "side by side", "latency", "many tools", "anchor"),
+    *("conversations", "end states"),
+)
 """A page of each kind; those that differ by what they hold are last."""
 
 
@@ -146,9 +149,41 @@ def pages(gated: Path) -> dict[str, Path]:
     for name, command in commands.items():
         made[name] = folder / f"{name.replace(' ', '-')}.html"
         assert main([*map(str, command), "--html", str(made[name])]) == 0
+    for name, suite in (("conversations", "rag-kb"), ("end states", "phone-state")):
+        made[name] = _executed(folder, suite)
     made["anchor"] = folder / "anchor.html"
     made["anchor"].write_text(render(REPORTS["anchored gate"]()), "utf-8")
     return made
+
+
+def _executed(folder: Path, name: str) -> Path:
+    """
+    Gate right answers of an executed suite in which every ninth case that calls was made wrong: it
+    searches for something else, or changes what nobody asked for.
+    """
+    wrong = {
+        "rag-kb": ("search_knowledge_base", {"query": "who waters the plants"}),
+        "phone-state": ("set_alarm", {"time": "03:33"}),
+    }[name]
+    source = TREE / "suites" / name
+    lines = (source / "second-reading.jsonl").read_text("utf-8").splitlines()
+    old = [json.loads(line) for line in lines]
+    called = [row["case"] for row in old if row["step"] == 0 and "tool_calls" in row["message"]]
+    function = {"name": wrong[0], "arguments": json.dumps(wrong[1])}
+    call = {"role": "assistant", "tool_calls": [{"type": "function", "function": function}]}
+    new = [
+        {**row, "message": call} if row["step"] == 0 and row["case"] in called[::9] else row
+        for row in old
+    ]
+    for side, rows in (("old", old), ("new", new)):
+        answers = folder / f"{name}-{side}.jsonl"
+        answers.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+        ask = ["run", str(source), "--checkpoint", f"replay:{answers}", "--quiet"]
+        assert main([*ask, "--out", str(folder / f"{name}-{side}")]) == 0
+    page = folder / f"{name}.html"
+    sides = [str(folder / f"{name}-{side}") for side in ("old", "new")]
+    assert main(["compare", *sides, "--html", str(page)]) == 0
+    return page
 
 
 def _answer(case: dict[str, Any], place: int, wrong: bool) -> dict[str, Any]:
@@ -292,6 +327,42 @@ def test_every_case_has_a_link_of_its_own(gated: Path, visit: Callable[..., Any]
     link = page.locator("#broken h4 a").first
     link.click()
     assert link.inner_text() in page.locator("#rows tr.opened .name").all_inner_texts()
+
+
+@SIZES
+def test_the_conversation_of_a_broken_case_is_read_step_by_step(
+    pages: dict[str, Path], visit: Callable[..., Any], size: dict[str, int]
+):
+    page = visit(pages["conversations"], viewport=size)
+    flip = page.locator("#broken .flip").first
+    steps = flip.locator(".answer").all_inner_texts()
+
+    assert 6 == len(steps)
+    assert "annual leave days full-time employee" in steps[0]
+    assert "returned leave-days-2026 (relevant), leave-days-2024" in steps[0]
+    assert "who waters the plants" in steps[1]
+    assert "(relevant)" not in steps[1]
+    assert "Full-time employees have 29 days of paid leave a year." in steps[2]
+    assert "no call that can be read" not in steps[2]
+    assert "a relevant document was found: yes" in steps[4]
+    assert "no_relevant_document" in steps[5]
+
+    flip.locator("h4 a").click()
+    opened = page.locator("#rows tr.detail").first.locator(".answer")
+    assert steps == opened.all_inner_texts()
+    raw = opened.nth(2).locator("details.raw")
+    raw.locator("summary").click()
+    assert raw.locator("pre").is_visible()
+
+
+def test_the_funnel_and_end_states_are_tables(pages: dict[str, Path], visit: Callable[..., Any]):
+    found = visit(pages["conversations"]).locator("#funnel tr:has(th:text-is('found')) td")
+    states = visit(pages["end states"]).locator("#states tbody tr:has-text('power-cut-1')")
+
+    assert ["192/192", "177/192"] == [found.nth(0).inner_text(), found.nth(3).inner_text()]
+    assert ["switches torch on", "false", "true", "unchanged"] == (
+        states.last.locator("td").all_inner_texts()
+    )
 
 
 def test_everything_can_be_done_from_the_keyboard(gated: Path, visit: Callable[..., Any]):

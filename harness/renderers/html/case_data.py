@@ -17,7 +17,7 @@ from typing import Any
 from harness.canonical import canonical_json
 from harness.reports import escape as safe
 from harness.reports.blocks import plain
-from harness.reports.conversation import key_of, outcome, returned, spell_change
+from harness.reports.conversation import key_of, outcome, returned, spell_change, text_of
 from harness.reports.report import Asked, Report, RunView
 from harness.scoring.results import PRECEDENCE, CaseResult, Execution, TurnResult
 from harness.transcript import Key
@@ -313,6 +313,7 @@ def _result(run: RunView, case: CaseResult, spell: _Spelling) -> dict[str, Any]:
         lenient=case.status_lenient if case.status_lenient != case.status else None,
         turns=[
             _answer(run, key_of(case, index), turn, spell)
+            | (_said(run, key_of(case, index), turn, spell) if case.executed is not None else {})
             for index, turn in enumerate(case.answers)
         ],
         **(_outcome(case.executed, spell) if case.executed is not None else {}),
@@ -355,6 +356,12 @@ def _answer(run: RunView, key: Key, turn: TurnResult, spell: _Spelling) -> dict[
         margin=None if turn.margin is None else round(turn.margin, 4),
         finish=None if turn.finish_reason is None else spell.name(turn.finish_reason),
     )
+
+
+def _said(run: RunView, key: Key, turn: TurnResult, spell: _Spelling) -> dict[str, Any]:
+    if turn.calls or turn.status in ("error", "malformed", "truncated"):
+        return {}
+    return _some(said=spell.text(text_of(run, key)))
 
 
 def _call(tool: str, arguments: Mapping[str, Any], spell: _Spelling) -> list[Any]:

@@ -17,6 +17,7 @@ from harness.reports import changes, evidence, ranked, release, stack, tables
 from harness.reports.blocks import Block, Inline, Listing, Names, Paragraph, Quote, Table
 from harness.reports.escape import cut
 from harness.reports.format import ABSENT, plural
+from harness.reports.funnel import funnel, states
 from harness.reports.report import Report, RunView
 from harness.reports.sections import says_something
 from harness.reports.sheet import Sheet
@@ -71,6 +72,7 @@ def before_cases(report: Report) -> tuple[Panel, ...]:
             id="metrics", title="Metrics", link="Metrics", items=_metrics(report), layout="aside"
         ),
     ]
+    panels += _executed(report, labels if len(labels) > 1 else ("",))
     comparison = report.comparison
     offenders = changes.offenders(comparison) if comparison else ()
     panels.append(
@@ -85,6 +87,29 @@ def before_cases(report: Report) -> tuple[Panel, ...]:
     if comparison is not None:
         panels += _compared(report, comparison)
     return _kept(panels)
+
+
+def _executed(report: Report, names: tuple[Inline, ...]) -> Iterator[Panel]:
+    yield Panel(
+        id="repeats",
+        title="Right in k of k repeats (pass^k)",
+        link="pass^k",
+        items=(tables.in_all_repeats(report.runs, names),),
+    )
+    yield Panel(
+        id="funnel",
+        title="Called, found, answered",
+        link="Funnel",
+        items=(funnel(report.runs, names),),
+    )
+    if report.comparison is not None:
+        broken = report.comparison.rates["accuracy"].broken
+        yield Panel(
+            id="states",
+            title="End states of broken cases",
+            link="End states",
+            items=(states(report, broken),),
+        )
 
 
 def after_cases(report: Report) -> tuple[Panel, ...]:

@@ -123,7 +123,8 @@
     for (const [place, call] of calls.entries()) {
       node.append(callNode(call, (pick) => row.runs.length > 1 && mixed(row, turn, place, pick)));
     }
-    if (!calls.length && !answer.error) node.append(make("p", { class: "call" }, answer.silent ? "nothing at all" : "no call that can be read"));
+    if (answer.said) node.append(make("blockquote", {}, quote(answer.said)));
+    else if (!calls.length && !answer.error) node.append(make("p", { class: "call" }, answer.silent ? "nothing at all" : "no call that can be read"));
     if (answer.error) node.append(make("p", {}, "error: ", quote(answer.error)));
     if (answer.returned) node.append(make("ul", { class: "findings" }, answer.returned.map((text) => make("li", { class: "warning" }, "returned ", quote(text)))));
     if (answer.findings) {
