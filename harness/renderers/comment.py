@@ -15,7 +15,7 @@ from harness.gating.release import Release
 from harness.gating.verdict import Decided, Word
 from harness.reports import changes, evidence
 from harness.reports import escape as safe
-from harness.reports.blocks import Entry, Listing, Paragraph, Section, Table, plain
+from harness.reports.blocks import Block, Entry, Listing, Paragraph, Section, plain
 from harness.reports.fitted import LIMIT, fitted
 from harness.reports.format import plural
 from harness.reports.release import suites
@@ -61,7 +61,7 @@ def _override(decided: Decided) -> Iterator[str]:
 
 
 def _first(report: Report) -> Iterator[Section]:
-    yield Section(title="", blocks=(_table(report, report.release),), open=True)
+    yield Section(title="", blocks=_shown(report, report.release), open=True)
     found = list(_broken(report))
     if found:
         shown = f", {FIRST} of them shown" if len(found) > FIRST else ""
@@ -72,11 +72,15 @@ def _first(report: Report) -> Iterator[Section]:
         )
 
 
-def _table(report: Report, release: Release | None) -> Table:
+def _shown(report: Report, release: Release | None) -> tuple[Block, ...]:
+    """
+    Return what is not folded: the suites, or the limits.
+    """
     if release is not None:
-        return suites(release)
+        return (suites(release),)
     assert report.comparison is not None  # or there would be no verdict
-    return changes.metrics(report.comparison, report.verdict)
+    table = changes.metrics(report.comparison, report.verdict)
+    return (table, *changes.notes(report.comparison, report.verdict))
 
 
 def _broken(report: Report) -> Iterator[Entry]:
@@ -89,10 +93,12 @@ def _broken(report: Report) -> Iterator[Entry]:
 
 
 def _folded(report: Report) -> Iterator[Section]:
+    shown = _shown(report, report.release)
     for section in sections(report):
-        blocks = section.blocks
-        if not section.title:
-            # The alert has said the first sentence.
-            blocks = tuple(each for each in blocks if not isinstance(each, Paragraph))
-        title = section.title or "All reasons and notes"
-        yield Section(title=title, blocks=blocks)
+        # The alert has said the first sentence.
+        said = () if section.title else (Paragraph,)
+        blocks = tuple(
+            each for each in section.blocks if each not in shown and not isinstance(each, said)
+        )
+        if blocks:
+            yield Section(title=section.title or "All reasons and notes", blocks=blocks)

@@ -16,6 +16,9 @@ def test_a_comment_reads_as_it_was_reviewed(name: str):
     wanted = (FOLDER / f"{name}.md").read_text("utf-8")
 
     assert wanted == render(COMMENTS[name]()), "python -m tests.comments writes them anew"
+    # What is shown is not folded as well.
+    tables = [row for row in wanted.splitlines() if row.startswith("| metric |")]
+    assert len(tables) == (2 if name == "two-suites" else 1)
     assert 60_000 > len(wanted)
 
 
@@ -50,6 +53,7 @@ def test_two_suites_are_beside_each_other_in_one_comment():
         row.strip("| ").split(" | ")[:3] for row in rows
     ]
     assert 1 == text.count(MARKER)
+    assert 1 == text.count("| suite |")
     assert "<summary>routing: regressed</summary>" in text
     assert "<summary>abstention: pass</summary>" in text
 
