@@ -19,6 +19,8 @@ from harness.workflow.options import RunOptions
 from .. import noisy
 from ..builders import question, write_suite
 
+pytest_plugins = ["pytester"]
+
 COUNT = 120
 
 
@@ -154,3 +156,29 @@ def test_a_policy_file_makes_the_command_gate_exports(
 
     assert 0 == main(["gate", "runs/export", "--baseline", "runs/parent", "--json", "-"])
     assert "pass" == json.loads(capsys.readouterr().out)["verdict"]
+
+
+@pytest.mark.parametrize(("kind", "outcomes"), [("export", (1, 0)), ("release", (0, 1))])
+def test_pytests_gate_is_that_of_an_export_if_the_policy_says_so(
+    monkeypatch: pytest.MonkeyPatch,
+    pytester: pytest.Pytester,
+    kind: str,
+    outcomes: tuple[int, int],
+):
+    noisy.install(monkeypatch)
+    write_suite(pytester.path, [question(name) for name in cases(0, COUNT)])
+    made("parent", wrong=cases(0, 4))
+    assert 0 == main(["baseline", "save", "runs/parent", "--name", "parent"])
+    Path("export.json").write_text(
+        json.dumps({"weights": "export", "wrong": cases(0, 4), "dtype": "Q8_0"})
+    )
+    Path("gate.toml").write_text(f'kind = "{kind}"\n')
+
+    result = pytester.inline_run(
+        "suites",
+        *("--checkpoint", "noisy:export.json"),
+        *("--harness-baseline", "parent", "--harness-out", "runs", "-k", "gate"),
+    )
+
+    passed, _, failed = result.countoutcomes()
+    assert outcomes == (passed, failed)
