@@ -9,7 +9,15 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.cli.options import add_accept_licence, add_command, add_quiet, add_root, path, positive
+from harness.cli.options import (
+    add_accept_licence,
+    add_command,
+    add_quiet,
+    add_root,
+    path,
+    positive,
+    share,
+)
 from harness.cli.output import coloured, no_workflow_commands, table
 from harness.cli.parser import Commands
 from harness.cli.progress import watching
@@ -35,16 +43,24 @@ def add_parser(commands: Commands) -> None:
     )
     command.add_argument(
         "--train",
-        type=path,
+        type=_rows,
         metavar="FILE",
-        help="chat rows to learn, as JSON lines (default: the suite's)",
+        help="chat rows to learn, as JSON lines, or hf:org/name[@revision][:split], a data set of "
+        "the Hugging Face hub (default: the suite's)",
     )
     command.add_argument(
         "--valid",
-        type=path,
+        type=_rows,
         metavar="FILE",
-        help="chat rows to measure the loss on (default: the suite's; without those, a fifth of "
-        "the training rows, of each tool's, chosen by --seed)",
+        help="chat rows to measure the loss on, likewise (default: the suite's; without those, a "
+        "fifth of the training rows, of each tool's, chosen by --seed)",
+    )
+    command.add_argument(
+        "--valid-share",
+        type=share,
+        metavar="SHARE",
+        help="measure the loss on this share of the training rows, such as 50%%, of each tool's "
+        "and chosen by --seed, and do not train on it (default: see --valid)",
     )
     command.add_argument(
         "--base",
@@ -175,6 +191,7 @@ def run(arguments: argparse.Namespace) -> int:
                 suite=arguments.suite,
                 train=arguments.train,
                 valid=arguments.valid,
+                valid_share=arguments.valid_share,
                 recipe=recipe,
                 progress=progress,
             )
@@ -193,6 +210,7 @@ def run(arguments: argparse.Namespace) -> int:
             suite=arguments.suite,
             train=arguments.train,
             valid=arguments.valid,
+            valid_share=arguments.valid_share,
             recipe=recipe,
             resume=arguments.resume,
             tensorboard=arguments.tensorboard,
@@ -214,6 +232,13 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"warning: {trained.warning}")
     print(f"next: {_next_command(trained.folder, arguments)}")
     return ExitCode.PASS
+
+
+def _rows(text: str) -> Path | str:
+    """
+    Return a file, or a data set of the hub as it is written.
+    """
+    return text if text.startswith("hf:") else path(text)
 
 
 def _show_checked(checked: "CheckedRows") -> int:

@@ -78,6 +78,7 @@ def run_sweep(arguments: argparse.Namespace, recipe: "Recipe", project: "Project
             evaluate=arguments.evaluate,
             train=arguments.train,
             valid=arguments.valid,
+            valid_share=arguments.valid_share,
             limit=arguments.evaluate_limit,
             progress=progress,
         )

@@ -9,7 +9,7 @@ Every message of the assistant is learned except those marked ``"weight": 0`` (O
 follows the last learned message is left out.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,8 @@ from harness.documents import read_document
 from harness.errors import SuiteError, TrainingError
 from harness.messages import Message, Tool, learned, to_chat
 
-_KEYS = frozenset({"id", "messages", "tags", "tools"})
+KEYS = frozenset({"id", "messages", "tags", "tools"})
+"""The keys of a row."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,28 +64,54 @@ def read_rows(
         SuiteError: if the file cannot be read or a row is wrong, naming file and line.
     """
     source = read_document(file)
-    problems = list(source.problems)
-    rows = []
     values = source.value if isinstance(source.value, list) else []
-    if not values and not problems:
+    if not values and not source.problems:
         raise SuiteError(f"{file}: no rows; write one JSON object per line")
-    for index, value in enumerate(values):
-        named, line = source.places.find((index,))
+    placed = ((value, *source.places.find((index,))) for index, value in enumerate(values))
+    return rows_of(
+        placed,
+        problems=source.problems,
+        tools=tools,
+        system=system,
+        system_role=system_role,
+        declare_tools=declare_tools,
+    )
+
+
+def rows_of(
+    values: Iterable[tuple[Any, str, int | None]],
+    *,
+    problems: Sequence[Problem] = (),
+    tools: Sequence[Tool] = (),
+    system: str | None = None,
+    system_role: str = "system",
+    declare_tools: bool = True,
+) -> tuple[Row, ...]:
+    """
+    Return rows given as values, each with its file, or what it is from, and its line; else as
+    `read_rows`. *problems* are known already.
+
+    Raises:
+        SuiteError: if a row is wrong, naming where it is.
+    """
+    found = list(problems)
+    rows = []
+    for value, named, line in values:
         try:
             row = _row(value, tools, f"{named}:{line}")
         except ValueError as exc:
-            problems.append(Problem(file=named, line=line, message=str(exc)))
+            found.append(Problem(file=named, line=line, message=str(exc)))
             continue
         rows.append(_completed(row, system, system_role, declare_tools))
-    raise_problems(problems)
+    raise_problems(found)
     return tuple(rows)
 
 
 def _row(value: Any, tools: Sequence[Tool], source: str) -> Row:
     if not isinstance(value, dict) or not isinstance(value.get("messages"), list):
         raise ValueError('a row is an object with "messages", a list')
-    if unknown := sorted(set(value) - _KEYS):
-        raise ValueError(f"unknown key {unknown[0]!r}; a row may hold {', '.join(sorted(_KEYS))}")
+    if unknown := sorted(set(value) - KEYS):
+        raise ValueError(f"unknown key {unknown[0]!r}; a row may hold {', '.join(sorted(KEYS))}")
     messages = tuple(Message.from_chat(message) for message in value["messages"])
     marks = [learned(message) for message in value["messages"]]
     for message, mark in zip(messages, marks, strict=True):

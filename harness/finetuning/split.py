@@ -12,7 +12,7 @@ from harness.errors import TrainingError
 from harness.finetuning.rows import Row, plain
 
 SHARE = 0.2
-"""How much of the training rows is split off."""
+"""How much of the training rows is split off, unless it is said."""
 
 NO_CALL = "no call"
 """The kind of the rows in which nothing is called."""
@@ -57,11 +57,13 @@ class Split:
         return cls(seed=stored["seed"], share=stored["share"], kinds=kinds)
 
 
-def split_off(rows: Sequence[Row], *, seed: int) -> tuple[tuple[Row, ...], tuple[Row, ...], Split]:
+def split_off(
+    rows: Sequence[Row], *, seed: int, share: float = SHARE
+) -> tuple[tuple[Row, ...], tuple[Row, ...], Split]:
     """
     Return *rows* as training rows and validation rows, each in their order, and the split.
 
-    `SHARE` of the rows is split off, of each kind as nearly that share as whole rows allow; a kind
+    *share* of the rows is split off, of each kind as nearly that share as whole rows allow; a kind
     keeps at least one row to train on. Rows with the same user messages stay together: a row that
     is learned says nothing about one that is not. The choice depends on the seed and on what the
     rows say, not on their order: the kind of such rows is all that any of them calls.
@@ -70,7 +72,7 @@ def split_off(rows: Sequence[Row], *, seed: int) -> tuple[tuple[Row, ...], tuple
         TrainingError: if no row can be spared.
     """
     kinds = _by_kind(rows)
-    quotas = _quotas({kind: len(alike) for kind, alike in kinds.items()})
+    quotas = _quotas({kind: len(alike) for kind, alike in kinds.items()}, share)
     chosen: set[int] = set()
     counts: dict[str, tuple[int, int]] = {}
     for kind, alike in kinds.items():
@@ -87,7 +89,7 @@ def split_off(rows: Sequence[Row], *, seed: int) -> tuple[tuple[Row, ...], tuple
     return (
         tuple(row for index, row in enumerate(rows) if index not in chosen),
         tuple(row for index, row in enumerate(rows) if index in chosen),
-        Split(seed=seed, share=SHARE, kinds=counts),
+        Split(seed=seed, share=share, kinds=counts),
     )
 
 
@@ -146,13 +148,13 @@ def _kind(rows: Iterable[Row]) -> str:
     return " + ".join(sorted(called)) or NO_CALL
 
 
-def _quotas(sizes: Mapping[str, int]) -> dict[str, int]:
+def _quotas(sizes: Mapping[str, int], share: float) -> dict[str, int]:
     """
     Return how many of each kind are split off, by the largest remainder (Hamilton's method).
     """
-    wanted = max(1, round(SHARE * sum(sizes.values())))
-    quotas = {kind: min(int(SHARE * size), size - 1) for kind, size in sizes.items()}
-    for kind in sorted(sizes, key=lambda kind: int(SHARE * sizes[kind]) - SHARE * sizes[kind]):
+    wanted = max(1, round(share * sum(sizes.values())))
+    quotas = {kind: min(int(share * size), size - 1) for kind, size in sizes.items()}
+    for kind in sorted(sizes, key=lambda kind: int(share * sizes[kind]) - share * sizes[kind]):
         if sum(quotas.values()) < wanted and quotas[kind] < sizes[kind] - 1:
             quotas[kind] += 1
     return quotas

@@ -20,7 +20,7 @@ from harness.importers.readers.conversations import Conversation, cases, chat_ro
 from harness.importers.readers.rows import Row, each_row, json_rows, read_tools, unknown_keys
 from harness.importers.readers.tables import TABLES, read_table
 
-_COLUMNS = ("user_content", "tool_name", "tool_arguments")
+COLUMNS = ("user_content", "tool_name", "tool_arguments")
 
 
 class ToolRows:
@@ -60,11 +60,19 @@ def _conversations(
     files: Iterable[Path], tools: list[Any], notes: list[Problem]
 ) -> list[Conversation]:
     rows = [row for file in files for row in _rows(file, notes)]
-    notes += unknown_keys(rows, ("id", *_COLUMNS))
-    return each_row(rows, notes, lambda row: conversation(row, _messages(row.value), tools, notes))
+    notes += unknown_keys(rows, ("id", *COLUMNS))
+    return each_row(
+        rows, notes, lambda row: conversation(row, messages_of(row.value), tools, notes)
+    )
 
 
-def _messages(row: Mapping[str, Any]) -> list[dict[str, Any]]:
+def messages_of(row: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """
+    Return the conversation of one row.
+
+    Raises:
+        ValueError: if the row is wrong.
+    """
     asked, tool = row.get("user_content"), row.get("tool_name")
     if not isinstance(asked, str) or not asked.strip():
         raise ValueError('"user_content" must be non-empty text')
@@ -91,7 +99,7 @@ def _rows(file: Path, notes: list[Problem]) -> Sequence[Row]:
     if file.suffix.lower() not in TABLES:
         return json_rows([file], notes)
     table = read_table(file, notes)
-    missing = [name for name in _COLUMNS if name not in table.columns]
+    missing = [name for name in COLUMNS if name not in table.columns]
     if missing:
         raise UsageError(
             f"{file}:{table.line}: no column {missing[0]!r}; the first line names the columns"

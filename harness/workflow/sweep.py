@@ -106,8 +106,9 @@ def sweep(
     project: Project | None = None,
     suite: str | None = None,
     evaluate: str | None = None,
-    train: Path | None = None,
-    valid: Path | None = None,
+    train: Path | str | None = None,
+    valid: Path | str | None = None,
+    valid_share: float | None = None,
     limit: int | None = None,
     progress: Progress | None = None,
     today: date | None = None,
@@ -145,6 +146,7 @@ def sweep(
         "suite": suite,
         "train": train,
         "valid": valid,
+        "valid_share": valid_share,
         "today": today,
     }
     sizes = []

@@ -12,11 +12,12 @@ from typing import Any, Self
 from harness.errors import UsageError
 from harness.finetuning.declarations import Declaration
 from harness.finetuning.rows import Row, read_rows
-from harness.finetuning.split import NO_CALL, Split, nested, split_off
+from harness.finetuning.split import NO_CALL, SHARE, Split, nested, split_off
 from harness.provenance import date_today
 from harness.suites.files import load_suite
 from harness.suites.suite import Calls, Suite
 from harness.workflow.declarations import declarations_of
+from harness.workflow.hub_rows import HUB, read_hub_rows
 from harness.workflow.project import Project, open_project
 
 
@@ -83,23 +84,28 @@ def training_data(
     *,
     project: Project | None = None,
     suite: str | None = None,
-    train: Path | None = None,
-    valid: Path | None = None,
+    train: Path | str | None = None,
+    valid: Path | str | None = None,
+    valid_share: float | None = None,
     seed: int,
     today: date | None = None,
     notify: Callable[[str], None] = lambda _: None,
 ) -> TrainingData:
     """
-    Return the rows of *suite*, or those of the files *train* and *valid*.
+    Return the rows of *suite*, or those of *train* and *valid*: files, or data sets on the hub
+    (`harness.workflow.hub_rows`).
 
     With a suite, rows without tools or system text are given the suite's. Without validation rows,
-    a part of the training rows is split off by *seed*, and *notify* is told so.
+    or with a *valid_share*, that share of the training rows (default: a fifth) is split off by
+    *seed*, and *notify* is told so.
 
     Raises:
         UsageError: if it is not clear what to train on.
         SuiteError: if the suite or a file cannot be read.
         TrainingError: if no row can be spared to validate on.
     """
+    if valid_share is not None and (valid is not None or not 0 < valid_share < 1):
+        raise UsageError("a share to validate on is between 0 and 1, and instead of other rows")
     given: dict[str, Any] = {}
     whole = None
     if suite is not None:
@@ -112,13 +118,23 @@ def training_data(
             "declare_tools": whole.declare_tools,
         }
         train = train or folder / "train.jsonl"
-        if valid is None and (folder / "valid.jsonl").is_file():
+        if valid is None and valid_share is None and (folder / "valid.jsonl").is_file():
             valid = folder / "valid.jsonl"
     elif train is None:
         raise UsageError("say what to train on: --suite SUITE, or --train FILE")
-    rows = read_rows(train, **given)
+    rows = _read(train, given, notify)
     if valid is not None:
-        return TrainingData(train=rows, valid=read_rows(valid, **given), suite=whole)
-    kept, taken, split = split_off(rows, seed=seed)
-    notify(f"no validation rows given: {split}")
+        return TrainingData(train=rows, valid=_read(valid, given, notify), suite=whole)
+    kept, taken, split = split_off(rows, seed=seed, share=valid_share or SHARE)
+    notify(
+        f"no validation rows given: {split}" if valid_share is None else f"validation rows: {split}"
+    )
     return TrainingData(train=kept, valid=taken, split=split, suite=whole)
+
+
+def _read(
+    source: Path | str, given: Mapping[str, Any], notify: Callable[[str], None]
+) -> tuple[Row, ...]:
+    if isinstance(source, str) and source.startswith(HUB):
+        return read_hub_rows(source, notify=notify, **given)
+    return read_rows(Path(source), **given)

@@ -272,3 +272,34 @@ def test_tensorboard_is_logged_to_where_it_is_installed_else_it_is_said(
     assert 0 == train(base, "--max-length", "2048", "--out", "bare")
     assert "no log for TensorBoard" in capsys.readouterr().err
     assert not (project / "bare" / "runs").exists()
+
+
+def test_what_is_pushed_has_the_card_and_the_runs_of_each_epoch(
+    project: Path, base: Path, monkeypatch: pytest.MonkeyPatch
+):
+    import huggingface_hub
+
+    pushed: set[str] = set()
+
+    class Hub:
+        def create_repo(self, repository, **options):
+            assert options["private"]
+
+        def upload_folder(self, *, repo_id, folder_path, ignore_patterns):
+            assert "org/tuned" == repo_id
+            files = [file for file in Path(folder_path).rglob("*") if file.is_file()]
+            names = [file.relative_to(folder_path).as_posix() for file in files]
+            pushed.update(
+                huggingface_hub.utils.filter_repo_objects(names, ignore_patterns=ignore_patterns)
+            )
+
+    monkeypatch.setattr(huggingface_hub, "HfApi", Hub)
+
+    evaluated = ["--evaluate", "find", "--push-to-hub", "org/tuned", "--no-tensorboard"]
+    assert 0 == train(base, "--max-length", "2048", "--quiet", *evaluated)
+
+    runs = {f"evaluations/epoch-0{n}/run.json" for n in (1, 2)}
+    whole = {"README.md", "training.json", "curves.png", "model.safetensors"}
+    assert runs | whole <= pushed
+    assert not any(name.startswith(".training") for name in pushed)
+    assert "right tool" in (project / "made" / "README.md").read_text("utf-8")
