@@ -80,7 +80,7 @@ def add_accept_licence(command: Parser) -> None:
         metavar="NAME",
         help="accept the licence of embedded:gemma3-270m: "
         + "; ".join(f"{name}, {each.terms}" for name, each in LICENCES.items())
-        + f" (or set {ACCEPTED}=NAME)",
+        + f" (default: none, or that in {ACCEPTED})",
     )
 
 
