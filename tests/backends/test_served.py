@@ -162,6 +162,34 @@ def test_a_refused_field_is_dropped_once_and_recorded(server: FaultServer):
     assert 3 == sum(body is not None and body["max_tokens"] == 1 for _, body, _ in server.seen)
 
 
+@pytest.mark.parametrize("status", [400, 500])
+def test_a_server_that_refuses_the_role_developer_gets_system(
+    server: FaultServer, tiny_model: Path, status: int
+):
+    def refuses(request: Asked) -> bool:
+        roles = [row["role"] for row in (request.body or {}).get("messages", ())]
+        if "developer" not in roles:
+            return False
+        request.send({"error": "role: Input should be 'system', not 'developer'"}, status)
+        return True
+
+    server.faults.append(refuses)
+    told = Request(
+        key=Key("a"),
+        messages=(Message(role="developer", content="S"), Message(role="user", content="u")),
+        tools=(),
+    )
+    said: list[str] = []
+    backend = opened(server, tokenizer=str(tiny_model), notify=said.append)
+
+    [transcript] = answers(backend, [told]).values()
+
+    assert transcript.error is None
+    assert ["system", "user"] == [row["role"] for row in server.answered[-1]["messages"]]
+    assert ["developer"] == backend.describe()["server"]["refused"]
+    assert "the server refuses the role developer: sent as system" in said
+
+
 def test_a_model_that_takes_only_the_new_name_of_the_limit_gets_it(server: FaultServer):
     server.faults.append(refuses("max_tokens"))
     backend = opened(server)

@@ -138,9 +138,11 @@ def measure(model: Path, cases: int, chosen: Sequence[str], work: Path) -> list[
         if not (out / STACK).is_file():
             with SERVERS[name](model) as address:
                 asked = ["--checkpoint", f"openai:{address}", "--tokenizer", str(model)]
-                more = ["--no-preflight", "--out", str(out), "--json", str(out / STACK)]
+                report = work / "unfinished.json"
+                more = ["--no-preflight", "--out", str(out), "--json", str(report)]
                 again = ["--resume"] if out.is_dir() else []
                 _harness("stack", *suite, *asked, *more, *again)
+                report.rename(out / STACK)
         cost = json.loads((out / STACK).read_text("utf-8"))["stack"]
         compared = out / "compared.json"
         _harness("compare", str(here), str(out / "raw"), "--logits", "--json", str(compared))

@@ -80,6 +80,8 @@ _CALLS = (
 )
 _ONE = Generation(max_new_tokens=1)
 
+DEVELOPER = "developer"
+
 
 class ChatBackend(ServedBackend):
     """
@@ -123,6 +125,27 @@ class ChatBackend(ServedBackend):
             if exc.status is None or not re.search(r"\btool", str(exc)):
                 raise
             raise BackendError(f"{exc}; {parser_hint(self._identity.kind)}") from None
+        if self._developer:
+            self._settle_developer(options)
+
+    def _settle_developer(self, options: BackendOptions) -> None:
+        """
+        Find out whether each server takes the role ``developer``, which the template knows:
+        llama-cpp-python's takes none. It is sent as ``system`` then.
+        """
+        probe = self._probe()
+        probe["messages"] = [{"role": DEVELOPER, "content": "Be brief."}, *probe["messages"]]
+        payload = self._without_refused({**probe, **sampling(_ONE, None)})
+        for url in self._urls:
+            try:
+                self._client.submit(self.path, payload, at=url).result()
+            except RequestError as exc:
+                # Any other failure is that of the cases, if it stays.
+                if exc.status is not None and DEVELOPER in str(exc):
+                    self._developer = False
+                    self._refused = (*self._refused, DEVELOPER)
+                    options.notify(f"the server refuses the role {DEVELOPER}: sent as system")
+                    return
 
     def _checks(
         self, requests: Sequence[Request], url: str
