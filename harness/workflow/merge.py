@@ -96,8 +96,8 @@ def merge(
     places = _places(found)
     first = found[0]
     asked = {case for case, _ in places}
-    suite = first.stored.suite()
-    order = [case.id for case in suite.cases if case.id in asked]
+    suite = first.stored.cases()
+    order = [case for case in suite if case in asked]
     if shard is None and digest_of(order) != first.shard.chosen:
         raise StoreError(
             f"the parts hold {len(order)} cases, which are not those that the run was to ask; make "
@@ -113,7 +113,7 @@ def merge(
         ),
         suite=first.record.suite,
         selection=Selection.of(
-            _choice(first.record), complete=len(order) == len(suite.cases), shard=shard
+            _choice(first.record), complete=len(order) == len(suite), shard=shard
         ),
         checkpoint=first.record.checkpoint,
         backend=first.record.backend,
@@ -128,7 +128,7 @@ def merge(
         harness_version=first.record.harness_version,
         scorer_version=first.record.scorer_version,
     )
-    folder = out or project.fresh_folder(suite.name, first.record.checkpoint.reference)
+    folder = out or project.fresh_folder(first.record.suite.name, first.record.checkpoint.reference)
     plan = {"merge": digest([str(part.folder) for part in found])}
     copy = first.stored.suite_path.read_text("utf-8").removesuffix("\n")
     with all_or_nothing(folder), start_run(folder, suite=copy, plan=plan) as writer:
