@@ -91,6 +91,7 @@ def test_sampling_is_said_in_full(server: FaultServer):
         "top_k": 1,
         "min_p": 0.0,
         "repetition_penalty": 1.0,
+        "repeat_penalty": 1.0,
         "presence_penalty": 0.0,
         "frequency_penalty": 0.0,
         "seed": 0,

@@ -434,6 +434,8 @@ def sampling(generation: Generation, key: AnswerKey | None) -> dict[str, Any]:
         "top_k": 1,
         "min_p": 0.0,
         "repetition_penalty": 1.0,
+        # The same by the name that llama.cpp gives it: one of its servers has 1.1 by default.
+        "repeat_penalty": 1.0,
         "presence_penalty": 0.0,
         "frequency_penalty": 0.0,
         "seed": generation.seed & _SEED,
