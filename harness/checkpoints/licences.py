@@ -4,7 +4,7 @@ Licences of embedded models that a person has to accept before the weights are u
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from harness.errors import CheckpointError, UsageError
 from harness.wording import suggest
@@ -13,10 +13,11 @@ ACCEPTED = "HARNESS_ACCEPT_LICENCE"
 """The environment variable that names accepted licences, with commas between them."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Licence:
+class Licence(NamedTuple):
     """
     Terms that are not those of free software.
+
+    Not a dataclass: the help of commands names them, and imports no more than that takes.
     """
 
     name: str
