@@ -54,6 +54,16 @@ def answer(messages: list[dict[str, Any]], tools: list[dict[str, Any]]) -> Mappi
     return {"role": "assistant", "content": f"{kind}", "tool_calls": calls}
 
 
+def sound(messages: list[dict[str, Any]], tools: list[dict[str, Any]]) -> Mapping[str, Any]:
+    """
+    Answer as `answer`, and never break.
+    """
+    try:
+        return answer(messages, tools)
+    except RuntimeError as broken:
+        return {"role": "assistant", "content": str(broken)}
+
+
 def interrupted(messages: list[dict[str, Any]], tools: list[dict[str, Any]]) -> Mapping[str, Any]:
     """
     Answer as `answer`, and be interrupted at a case once.

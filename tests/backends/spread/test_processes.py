@@ -49,7 +49,7 @@ class TestProcesses(BackendContract):
 
     @pytest.fixture
     def reference(self) -> str:
-        return "python:tests.spread:answer"
+        return "python:tests.spread:sound"
 
     @pytest.fixture
     def backend(self, reference: str) -> Iterator[Backend]:
