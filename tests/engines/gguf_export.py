@@ -8,7 +8,7 @@ model's own file.
 import json
 import shutil
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +70,6 @@ def export(model: Path, like: Path, target: Path, kind: str) -> Path:
     as in the file *like*.
     """
     import gguf
-    from safetensors import safe_open
 
     source = gguf.GGUFReader(like)
     family = str(source.fields["general.architecture"].contents())
@@ -83,11 +82,33 @@ def export(model: Path, like: Path, target: Path, kind: str) -> Path:
     file_type = "ALL_F32" if kind == "F32" else f"MOSTLY_{kind}"
     writer.add_file_type(gguf.LlamaFileType[file_type])
     writer.add_chat_template((model / "chat_template.jinja").read_text("utf-8"))
+    for name, data in tensors(model, like):
+        # The embeddings are the output layer too: they are kept better, as is usual.
+        chosen = "Q8_0" if name == "token_embd.weight" and kind == "Q4_1" else kind
+        form = gguf.GGMLQuantizationType[chosen if data.ndim > 1 else "F32"]
+        writer.add_tensor(name, gguf.quants.quantize(data, form), raw_dtype=form)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return target
+
+
+def tensors(model: Path, like: Path) -> Iterator[tuple[str, Any]]:
+    """
+    Yield the weights of the folder *model* in float32, by the names and in the order of rows that
+    they have in a file *like* this one.
+    """
+    import gguf
+    from safetensors import safe_open
+
+    fields = gguf.GGUFReader(like).fields
+    family = str(fields["general.architecture"].contents())
     heads = {}
     if family == "llama":
         heads = {
-            "attn_q": int(source.fields["llama.attention.head_count"].contents()),
-            "attn_k": int(source.fields["llama.attention.head_count_kv"].contents()),
+            "attn_q": int(fields["llama.attention.head_count"].contents()),
+            "attn_k": int(fields["llama.attention.head_count_kv"].contents()),
         }
     with safe_open(model / "model.safetensors", framework="np") as weights:
         for name in weights.keys():  # noqa: SIM118 - not a mapping
@@ -99,15 +120,7 @@ def export(model: Path, like: Path, target: Path, kind: str) -> Path:
             if family == "gemma3" and part.endswith("norm"):
                 # Gemma's layers add one to these weights; in a file it is added already.
                 data = data + 1
-            # The embeddings are the output layer too: they are kept better, as is usual.
-            chosen = "Q8_0" if ours == "token_embd.weight" and kind == "Q4_1" else kind
-            form = gguf.GGMLQuantizationType[chosen if data.ndim > 1 else "F32"]
-            writer.add_tensor(ours, gguf.quants.quantize(data, form), raw_dtype=form)
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
-    return target
+            yield ours, data
 
 
 def damage(file: Path, target: Path) -> Path:

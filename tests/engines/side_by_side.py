@@ -23,7 +23,7 @@ from typing import Any
 from tabulate import tabulate
 
 from tests.benchmarks.ways import write
-from tests.engines.gguf_export import embedded_gguf, export, gguf_name, in_order
+from tests.engines.gguf_export import embedded_gguf, export, tensors
 
 TREE = Path(__file__).parent.parent.parent
 MARK = "side by side"
@@ -176,7 +176,7 @@ def codes(model: Path, work: Path) -> str:
         moved += int(((one & 15) != (other & 15)).sum() + ((one >> 4) != (other >> 4)).sum())
         scale = np.abs(blocks[0][:, :2].copy().view(np.float16).astype(np.float32))
         moves.append((name, scale))
-    half, most = _moved_by(model, dict(moves))
+    half, most = _moved_by(model, embedded_gguf(work), dict(moves))
     return (
         f"Of {total:,} codes of the Q4_1 file {moved:,} are not those of the embedded model's own "
         f"file: fine-tuning moved half of the weights by less than {half:.4f} of a step, and none "
@@ -184,30 +184,21 @@ def codes(model: Path, work: Path) -> str:
     )
 
 
-def _moved_by(model: Path, scales: dict[str, Any]) -> tuple[float, float]:
+def _moved_by(model: Path, like: Path, scales: dict[str, Any]) -> tuple[float, float]:
     """
     Return how far fine-tuning moved a weight, in steps of its block: the median, and the most.
     """
     import numpy as np
-    from safetensors import safe_open
 
     from harness.checkpoints.embedded import embedded_model
 
     some, most = [], 0.0
-    with (
-        safe_open(embedded_model("smollm2-135m") / "model.safetensors", framework="np") as base,
-        safe_open(model / "model.safetensors", framework="np") as tuned,
-    ):
-        for name in tuned.keys():  # noqa: SIM118 - not a mapping
-            ours = gguf_name(name)
-            if ours not in scales:
-                continue
-            was, now = (
-                in_order(ours, each.get_tensor(name).astype("float32")) for each in (base, tuned)
-            )
+    base = dict(tensors(embedded_model("smollm2-135m"), like))
+    for name, now in tensors(model, like):
+        if name in scales:
             # A block of one value has no steps.
-            stepped = scales[ours][:, 0] > 0
-            moved = np.abs(now - was).reshape(-1, 32)[stepped] / scales[ours][stepped]
+            stepped = scales[name][:, 0] > 0
+            moved = np.abs(now - base[name]).reshape(-1, 32)[stepped] / scales[name][stepped]
             some.append(moved.ravel()[::16])
             most = max(most, float(moved.max()))
     return float(np.median(np.concatenate(some))), most
