@@ -349,6 +349,7 @@ def test_the_conversation_of_a_broken_case_is_read_step_by_step(
 
     flip.locator("h4 a").click()
     opened = page.locator("#rows tr.detail").first.locator(".answer")
+    opened.nth(len(steps) - 1).wait_for()
     assert steps == opened.all_inner_texts()
     raw = opened.nth(2).locator("details.raw")
     raw.locator("summary").click()
