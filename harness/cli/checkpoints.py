@@ -6,7 +6,7 @@ import argparse
 import shlex
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from harness.cli.options import (
     add_asking,
@@ -98,15 +98,24 @@ def run(arguments: argparse.Namespace) -> int:
         found = judge_checkpoints(
             arguments.folder,
             arguments.suite,
-            project=project,
-            baseline=arguments.baseline,
-            policy=arguments.policy,
             by=arguments.by,
-            out=arguments.out,
-            options=run_options(arguments),
             progress=progress,
+            **_asked(arguments, project),
         )
     return _show(found, arguments)
+
+
+def _asked(arguments: argparse.Namespace, project: "Project") -> dict[str, Any]:
+    """
+    Return what all three ways of looking at checkpoints are asked with.
+    """
+    return {
+        "project": project,
+        "baseline": arguments.baseline,
+        "policy": arguments.policy,
+        "out": arguments.out,
+        "options": run_options(arguments),
+    }
 
 
 def _watch(arguments: argparse.Namespace, project: "Project") -> int:
@@ -114,16 +123,8 @@ def _watch(arguments: argparse.Namespace, project: "Project") -> int:
 
     found: JudgedCheckpoints | None = None
     with watching("checkpoints", quiet=arguments.quiet) as progress:
-        judging = Judging.of(
-            arguments.suite,
-            project=project,
-            baseline=arguments.baseline,
-            policy=arguments.policy,
-            by=arguments.by,
-            out=arguments.out,
-            options=run_options(arguments),
-            progress=progress,
-        )
+        asked = _asked(arguments, project)
+        judging = Judging.of(arguments.suite, by=arguments.by, progress=progress, **asked)
         with suppress(KeyboardInterrupt):
             for found in watch_checkpoints(arguments.folder, judging):
                 latest = found.judged[-1]
@@ -146,12 +147,8 @@ def _bisect(arguments: argparse.Namespace, project: "Project") -> int:
             arguments.folder,
             arguments.suite,
             arguments.bisect,
-            project=project,
-            baseline=arguments.baseline,
-            policy=arguments.policy,
-            out=arguments.out,
-            options=run_options(arguments),
             progress=progress,
+            **_asked(arguments, project),
         )
     if not wrote_json(bisected_data(found), arguments.json):
         rows = [

@@ -10,7 +10,6 @@ it each way; a true drop of D adds D to the share that breaks. Every verdict is
 `harness.gating.gate.gate` on a `Comparison` with these counts; equal counts are asked once.
 """
 
-import argparse
 import json
 import os
 from collections import Counter
@@ -35,6 +34,8 @@ from harness.gating.power import chances
 from harness.gating.verdict import Verdict
 from harness.scoring.metrics import METRICS, PERCENTILES, RATES
 from harness.stats import sign_flip_mid_p
+
+from .pages import asked
 
 SEED = 20261122
 DRAWS = 20_000
@@ -871,13 +872,9 @@ def main() -> None:
     """
     Write the page.
     """
-    parser = argparse.ArgumentParser(description="simulate the shipped gate")
-    parser.add_argument("--write", type=Path, required=True, metavar="FILE")
-    parser.add_argument("--scale", type=float, default=1.0, help="the share of the draws to take")
-    arguments = parser.parse_args()
     global scale
-    scale = arguments.scale
-    arguments.write.write_text(page(), "utf-8")
+    file, scale = asked("simulate the shipped gate")
+    file.write_text(page(), "utf-8")
 
 
 if __name__ == "__main__":

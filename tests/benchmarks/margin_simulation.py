@@ -8,10 +8,8 @@ in minutes on two cores. `test_margin_simulation` asserts its bounds on fewer dr
 Every verdict is `harness.gating.gate` on comparisons with drawn margins, as in `gate_simulation`.
 """
 
-import argparse
 import os
 from concurrent.futures import ProcessPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,6 +21,7 @@ from harness.gating.policy import read_policy
 from harness.scoring.metrics import PERCENTILES
 
 from .gate_simulation import SEED, TODAY, comparison, rate
+from .pages import asked
 
 DRAWS = 400
 SIZES = (150, 500, 1300)
@@ -137,13 +136,9 @@ def main() -> None:
     """
     Write the page.
     """
-    parser = argparse.ArgumentParser(description="simulate a limit on margins")
-    parser.add_argument("--write", type=Path, required=True, metavar="FILE")
-    parser.add_argument("--scale", type=float, default=1.0, help="the share of the draws to take")
-    arguments = parser.parse_args()
     global scale
-    scale = arguments.scale
-    arguments.write.write_text(page(), "utf-8")
+    file, scale = asked("simulate a limit on margins")
+    file.write_text(page(), "utf-8")
 
 
 if __name__ == "__main__":

@@ -8,11 +8,9 @@ Every verdict is `harness.gating.release.gate_release` on comparisons with drawn
 `gate_simulation`. Suites are drawn apart, each as large as the suites that come with the package.
 """
 
-import argparse
 import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,6 +23,7 @@ from harness.gating.policy import Policy, default_policy, read_policy
 from harness.gating.release import Entrant, gate_release
 
 from .gate_simulation import SEED, TODAY, comparison, rate
+from .pages import asked
 
 SUITES = 7
 SIZE = 150
@@ -244,13 +243,9 @@ def main() -> None:
     """
     Write the page.
     """
-    parser = argparse.ArgumentParser(description="simulate the verdict on several suites")
-    parser.add_argument("--write", type=Path, required=True, metavar="FILE")
-    parser.add_argument("--scale", type=float, default=1.0, help="the share of the draws to take")
-    arguments = parser.parse_args()
     global scale
-    scale = arguments.scale
-    arguments.write.write_text(page(), "utf-8")
+    file, scale = asked("simulate the verdict on several suites")
+    file.write_text(page(), "utf-8")
 
 
 if __name__ == "__main__":

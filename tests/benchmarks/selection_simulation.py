@@ -23,13 +23,13 @@ from harness.gating.evidence import p_value
 from harness.scoring.columns import objects
 from harness.suites.files import load_suite
 
+from .ways import write
+
 SUITE = Path(__file__).parents[2] / "suites" / "tool-routing"
 DRAWS = 2_000
 SEED = 42
 CELLS = ((8, 0.9), (8, 0.6), (30, 0.9))
 """How many epochs are looked at, and how often a case is answered rightly."""
-
-BEGIN, END = "<!-- selection: simulated -->", "<!-- /selection -->"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,8 +116,7 @@ def main() -> None:
     parser.add_argument("--write", type=Path, required=True, metavar="FILE")
     file = parser.parse_args().write
     table = "\n".join(lines([simulated(*cell) for cell in CELLS]))
-    before, _, rest = file.read_text("utf-8").partition(BEGIN)
-    file.write_text(f"{before}{BEGIN}\n\n{table}\n\n{END}{rest.partition(END)[2]}", "utf-8")
+    write(file, f"\n{table}\n\n", "selection: simulated")
 
 
 if __name__ == "__main__":
