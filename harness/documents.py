@@ -160,7 +160,12 @@ def _read_lines(text: str, file: str) -> Document:
     for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip():
             continue
-        row = _read_json(line, file, first=number)
+        if (value := _read_at_once(line)) is not None:
+            places.known[(len(rows),)] = (file, number)
+            rows.append(value)
+            levels = max(levels, min(_openers(line), MAX_DEPTH))
+            continue
+        row = _read_closely(line, file, number)
         problems += row.problems
         if row.value is None and not row.problems:
             problems.append(Problem(file=file, line=number, message="null is not a row; remove it"))

@@ -177,17 +177,27 @@ class Transcript:
         Raises:
             ValueError: with the reason; the caller adds file and line.
         """
-        if (plain := _plain(line)) is not None:
-            return cls(
-                key=Key(plain.case, plain.repeat, plain.turn, plain.step),
-                output=plain.output,
-                opened=plain.opened or None,
-                output_tokens=plain.output_tokens,
-                finish_reason=plain.finish_reason,
-                margin=plain.margin,
-            )
+        if (transcript := cls.at_once(line)) is not None:
+            return transcript
         # A byte order mark left by an editor is not part of the text.
         return cls.from_row(parse_json(line.removeprefix("\ufeff")))
+
+    @classmethod
+    def at_once(cls, line: str) -> Self | None:
+        """
+        Read what most lines hold: raw text that was not timed, in the keys of transcripts.jsonl;
+        None if this one holds anything else, or something is wrong with it.
+        """
+        if (plain := _plain(line)) is None:
+            return None
+        return cls(
+            key=Key(plain.case, plain.repeat, plain.turn, plain.step),
+            output=plain.output,
+            opened=plain.opened or None,
+            output_tokens=plain.output_tokens,
+            finish_reason=plain.finish_reason,
+            margin=plain.margin,
+        )
 
     @classmethod
     def from_row(cls, row: Any) -> Self:
@@ -246,10 +256,6 @@ class Transcript:
 
 
 def _plain(line: str) -> Any:
-    """
-    Return what most lines hold, raw text that was not timed, typed at once; None if this one holds
-    anything else, or something is wrong with it.
-    """
     import msgspec
 
     try:

@@ -6,7 +6,7 @@ docs/replay.md has every key.
 """
 
 import gzip
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
@@ -131,8 +131,10 @@ class ReplayBackend:
         """
         Free the answers, and report those of requested cases that were never requested themselves.
         """
-        cases = {key.case for key in self._asked}
-        unused = [key for key in self._transcripts.keys() - self._asked if key.case in cases]
+        unused = self._transcripts.keys() - self._asked
+        if unused:
+            cases = {key.case for key in self._asked}
+            unused = {key for key in unused if key.case in cases}
         if unused:
             first = min(unused)
             self._notify(
@@ -174,13 +176,26 @@ def read_lines(path: Path) -> Iterator[Line]:
         TranscriptError: naming file and line of what cannot be read.
     """
     for number, value in _values(path):
-        if not isinstance(value, Mapping):
-            raise TranscriptError(f"{path}:{number}: a transcript is an object")
-        try:
-            row = as_line(value)
-        except ValueError as exc:
-            raise TranscriptError(f"{path}:{number}: {exc}") from exc
-        yield Line(number=number, row=row, value=value)
+        yield _line(path, number, value)
+
+
+def answer_of(path: Path, line: Line) -> Transcript:
+    """
+    Return the answer of a *line* of the file *path*.
+
+    Raises:
+        TranscriptError: if it names no case, or is not one answer.
+    """
+    place = f"{path}:{line.number}"
+    if line.row.get("case") is None and any(line.row.get(name) for name in ANSWERS):
+        raise TranscriptError(
+            f'{place}: a transcript needs "case", the id of a case (or "custom_id"); '
+            "`harness score FILE --match prompt` joins answers by what was asked"
+        )
+    try:
+        return Transcript.from_row(line.row)
+    except ValueError as exc:
+        raise TranscriptError(f"{place}: {exc}") from exc
 
 
 def read_transcripts(path: Path, *, cases: Collection[str] | None = None) -> dict[Key, Transcript]:
@@ -190,45 +205,60 @@ def read_transcripts(path: Path, *, cases: Collection[str] | None = None) -> dic
     Raises:
         TranscriptError: as `ReplayBackend.open` says; *cases* are the ids of the suite.
     """
-    return {key: transcript for key, (_, transcript) in by_key(path, read_lines(path), cases)}
+    return {key: transcript for key, (_, transcript) in by_key(path, cases)}
 
 
 def by_key(
-    path: Path, lines: Iterable[Line], cases: Collection[str] | None = None
+    path: Path, cases: Collection[str] | None = None
 ) -> Iterator[tuple[Key, tuple[int, Transcript]]]:
     """
-    Yield the answers of *lines* by key, each with the number of its line.
+    Yield the answers of a file by key, each with the number of its line.
 
     Raises:
         TranscriptError: as `read_transcripts`.
     """
     first: dict[Key, int] = {}
-    for line in lines:
-        place = f"{path}:{line.number}"
-        if line.row.get("case") is None and any(line.row.get(name) for name in ANSWERS):
-            raise TranscriptError(
-                f'{place}: a transcript needs "case", the id of a case (or "custom_id"); '
-                "`harness score FILE --match prompt` joins answers by what was asked"
-            )
-        try:
-            transcript = Transcript.from_row(line.row)
-        except ValueError as exc:
-            raise TranscriptError(f"{place}: {exc}") from exc
+    for number, transcript in _answers(path):
         key = transcript.key
         if cases is not None and key.case not in cases:
             raise TranscriptError(
-                f"{place}: case {key.case!r} is not in the suite; use the suite it was made with, "
-                "or remove the line"
+                f"{path}:{number}: case {key.case!r} is not in the suite; use the suite it was "
+                "made with, or remove the line"
             )
         if key in first:
             raise TranscriptError(
-                f"{place}: {key.as_written} already has an answer on line {first[key]}; remove one"
+                f"{path}:{number}: {key.as_written} already has an answer on line {first[key]}; "
+                "remove one"
             )
-        first[key] = line.number
-        yield key, (line.number, transcript)
+        first[key] = number
+        yield key, (number, transcript)
 
 
-def _values(path: Path) -> Iterator[tuple[int, Any]]:
+def _answers(path: Path) -> Iterator[tuple[int, Transcript]]:
+    for number, value in _values(path, Transcript.at_once):
+        if isinstance(value, Transcript):
+            yield number, value
+        else:
+            yield number, answer_of(path, _line(path, number, value))
+
+
+def _line(path: Path, number: int, value: Any) -> Line:
+    if not isinstance(value, Mapping):
+        raise TranscriptError(f"{path}:{number}: a transcript is an object")
+    try:
+        row = as_line(value)
+    except ValueError as exc:
+        raise TranscriptError(f"{path}:{number}: {exc}") from exc
+    return Line(number=number, row=row, value=value)
+
+
+def _values(
+    path: Path, at_once: Callable[[str], Any] = lambda _: None
+) -> Iterator[tuple[int, Any]]:
+    """
+    Yield the value of each line with its number: what *at_once* makes of its text, unless that is
+    None.
+    """
     begun = False
     for number, text in _lines(path):
         # A list, or an object over several lines: no line of it is a value of its own.
@@ -237,7 +267,8 @@ def _values(path: Path) -> Iterator[tuple[int, Any]]:
             return
         begun = True
         try:
-            value = parse_json(text)
+            if (value := at_once(text)) is None:
+                value = parse_json(text)
         except (ValueError, RecursionError) as exc:
             raise TranscriptError(f"{path}:{number}: {exc}") from exc
         yield number, value

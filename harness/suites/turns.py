@@ -20,6 +20,11 @@ def turn_flaws(row: Mapping[str, Any], steps: Steps, tools: Mapping[str, Tool]) 
     """
     Yield the flaws of the turns of a case that offers *tools*.
     """
+    if "prompt" in row and "turns" not in row:
+        # Nothing can be wrong with one message of the user.
+        if "expect" in row:
+            yield from expectation_flaws(row["expect"], (*steps, "expect"), tools)
+        return
     at = (*steps, "prompt" if "prompt" in row else "messages")
     history = list(_sound(_opening(row)))
     if "messages" in row:

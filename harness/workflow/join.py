@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from harness.backends.replay import Line, by_key, read_lines
+from harness.backends.replay import Line, answer_of, read_lines
 from harness.backends.responses import asked
 from harness.errors import TranscriptError
 from harness.suites.suite import Suite, Turn
@@ -66,8 +66,8 @@ def join(source: Path, suite: Suite) -> Joined:
         if isinstance(joined, str):
             left.append(_Left(line=line, reason=joined))
             continue
-        for key, (_, transcript) in by_key(source, [joined]):
-            found[key].append((line, transcript))
+        transcript = answer_of(source, joined)
+        found[transcript.key].append((line, transcript))
     answers = {key: (fit[0][0].number, fit[0][1]) for key, fit in found.items() if len(fit) == 1}
     left += (
         _Left(line=line, reason=_twice(line, [other for other, _ in fit], key.case))

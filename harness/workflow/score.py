@@ -10,7 +10,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Literal
 
-from harness.backends.replay import ReplayBackend, by_key, read_lines
+from harness.backends.replay import ReplayBackend, by_key
 from harness.canonical import canonical_json, digest
 from harness.checkpoints.reference import Reference
 from harness.dialects.registry import dialect as find_dialect
@@ -160,7 +160,7 @@ def _replayed(
     """
     opening = options.backend_options(suite, progress=progress)
     if match is None:
-        answers = dict(by_key(source, read_lines(source), opening.cases))
+        answers = dict(by_key(source, opening.cases))
     else:
         joined = join(source, suite)
         for note in joined.notes:

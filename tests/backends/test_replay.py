@@ -4,6 +4,7 @@ A replay: every wrong line is an error with its place, every missing one an erro
 
 import gzip
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.backends.base import BackendOptions, Generation, Request
-from harness.backends.replay import ReplayBackend, read_transcripts
+from harness.backends.replay import ReplayBackend, answer_of, read_lines, read_transcripts
 from harness.checkpoints.reference import Reference
 from harness.errors import DialectError, HarnessError, TranscriptError
 from harness.messages import Message
@@ -122,6 +123,26 @@ def test_a_file_that_cannot_be_decoded_is_an_error(tmp_path: Path, name: str, co
 
     with pytest.raises(TranscriptError, match=name):
         opened(tmp_path / name, dialect="hermes")
+
+
+ODD = st.sampled_from([None, 0, 7, -1, 5.0, True, "", "x", [], {"content": "x"}, 2**53, 1e300])
+KEYS = "case custom_id output message error response opened repeat turn output_tokens margin usage"
+
+
+@settings(deadline=None)
+@given(st.dictionaries(st.sampled_from(KEYS.split()), ODD))
+def test_a_line_read_at_once_is_the_answer_read_key_by_key(
+    tmp_path_factory: pytest.TempPathFactory, row: dict[str, Any]
+):
+    file = tmp_path_factory.mktemp("odd") / "answers.jsonl"
+    path = written(file, {"case": "a", "output": "x", **row})
+    try:
+        expected = answer_of(path, next(read_lines(path)))
+    except TranscriptError as exc:
+        with pytest.raises(TranscriptError, match=re.escape(str(exc))):
+            read_transcripts(path)
+    else:
+        assert [expected] == list(read_transcripts(path).values())
 
 
 def test_a_missing_file_is_an_error(tmp_path: Path):
