@@ -132,34 +132,48 @@ def answer(rng: random.Random, tool: str, prompt: str, wrong: float) -> str:
     return f"<tool_call>\n{json.dumps(call)}\n</tool_call>"
 
 
-def measure(cases: int, group: int = 1) -> dict[str, tuple[Spent, Spent]]:
+def measure(cases: int, group: int = 1, times: int = 1) -> dict[str, tuple[Spent, Spent]]:
     """
-    Return what each command takes on so many cases, and what reading its files takes.
+    Return what each command takes on so many cases, and what reading its files takes: the least of
+    so many *times* each.
     """
     harness = (sys.executable, "-m", "harness")
-    runs = [f"{name}/{file}" for name in ("old", "new") for file in ("run.json", "suite.json")]
-    lines = ["old/transcripts.jsonl", "new/transcripts.jsonl"]
+    runs = [f"{name}/{file}" for name in ("old-0", "new-0") for file in ("run.json", "suite.json")]
+    lines = ["old-0/transcripts.jsonl", "new-0/transcripts.jsonl"]
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         _made(root, cases, group)
 
+        def least(*words: str) -> Spent:
+            """
+            Run *words*, in which {} is the number of the time.
+            """
+            took = [
+                spent(*(word.format(number) for word in words), cwd=root) for number in range(times)
+            ]
+            return Spent(
+                seconds=min(each.seconds for each in took),
+                megabytes=min(each.megabytes for each in took),
+            )
+
         def command(*words: str) -> Spent:
-            return spent(*harness, *words, cwd=root)
+            return least(*harness, *words)
 
         def read(whole: Sequence[str], by_line: Sequence[str]) -> Spent:
-            one = spent(sys.executable, "-c", READ_WHOLE, *whole, cwd=root)
-            two = spent(sys.executable, "-c", READ, *by_line, cwd=root)
-            return Spent(seconds=one.seconds + two.seconds, megabytes=one.megabytes)
+            one = least(sys.executable, "-c", READ_WHOLE, *whole)
+            two = least(sys.executable, "-c", READ, *by_line)
+            most = max(one.megabytes, two.megabytes)
+            return Spent(seconds=one.seconds + two.seconds, megabytes=most)
 
         score = ("score", "--suite", SUITE, "--dialect", "hermes", "--out")
         found = {}
-        command(*score, "new", "new.jsonl")
+        spent(*harness, *score, "new-0", "new.jsonl", cwd=root)
         files = ["old.jsonl", f"suites/{SUITE}/cases.jsonl"]
-        found["harness score FILE"] = (command(*score, "old", "old.jsonl"), read([], files))
-        save = command("baseline", "save", "old", "--name", "main")
+        found["harness score FILE"] = (command(*score, "old-{}", "old.jsonl"), read([], files))
+        save = command("baseline", "save", "old-0", "--name", "main-{}")
         found["harness baseline save"] = (save, read(runs[:2], lines[:1]))
-        found["harness compare"] = (command("compare", "old", "new"), read(runs, lines))
-        gate = ("gate", "new", "--baseline", "main", "--no-recheck")
+        found["harness compare"] = (command("compare", "old-0", "new-0"), read(runs, lines))
+        gate = ("gate", "new-0", "--baseline", "main-0", "--no-recheck")
         found["harness gate"] = (command(*gate), read(runs, lines))
         found["harness gate --html"] = (command(*gate, "--html", "x.html"), read(runs, lines))
         return found

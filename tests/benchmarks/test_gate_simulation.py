@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from . import gate_simulation as simulation
+from .controls import against, drawing
 
 PAGE = Path(__file__).parents[2] / "docs" / "gate-simulation.md"
 
@@ -35,7 +36,7 @@ _NEIGHBOURS = ("9 groups of 13", "10 groups of 12")
 
 
 def once(benchmark, table: str):
-    return benchmark.pedantic(simulation.measured, (table,), rounds=1)
+    return against(benchmark, drawing, simulation.measured, table)
 
 
 def at_most(bound: float, full: int) -> float:

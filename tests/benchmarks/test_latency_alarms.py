@@ -21,6 +21,8 @@ from harness.workflow.latency import alternate
 from harness.workflow.options import RunOptions, generation_for
 from harness.workflow.project import bundled_suites
 
+from .controls import against, product
+
 TRIES, TOKENS, DELAY = 5, 12, 0.15
 NAME = "latency_ms_p50"
 
@@ -67,9 +69,7 @@ def slow(backend: Any) -> None:
 
 def test_the_embedded_model_against_itself_raises_no_alarm(benchmark: Any, model: Backend):
     other = opened()
-    found = benchmark.pedantic(
-        lambda: [judged(model, other) for _ in range(TRIES)], rounds=1, warmup_rounds=0
-    )
+    found = against(benchmark, product, lambda: [judged(model, other) for _ in range(TRIES)])
     other.close()
 
     report(benchmark, found)
@@ -79,9 +79,7 @@ def test_the_embedded_model_against_itself_raises_no_alarm(benchmark: Any, model
 def test_a_delay_of_15_percent_raises_an_alarm_every_time(benchmark: Any, model: Backend):
     delayed = opened()
     slow(delayed)
-    found = benchmark.pedantic(
-        lambda: [judged(model, delayed) for _ in range(TRIES)], rounds=1, warmup_rounds=0
-    )
+    found = against(benchmark, product, lambda: [judged(model, delayed) for _ in range(TRIES)])
     delayed.close()
 
     report(benchmark, found)
@@ -89,6 +87,6 @@ def test_a_delay_of_15_percent_raises_an_alarm_every_time(benchmark: Any, model:
 
 
 def report(benchmark: Any, found: list[MetricVerdict]) -> None:
-    benchmark.extra_info["ratios"] = [metric.ratio for metric in found]
+    benchmark.extra_info["new to old"] = [metric.ratio for metric in found]
     for metric in found:
         print(f"{metric.verdict}: {metric.reason}")

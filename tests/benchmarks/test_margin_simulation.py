@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from . import margin_simulation as simulation
+from .controls import against, drawing
 
 PAGE = Path(__file__).parents[2] / "docs" / "margin-simulation.md"
 
@@ -30,7 +31,7 @@ def check(size: int, shrunk: float, accuracy: float, margins: float, draws: int)
 
 def test_margins_find_what_accuracy_does_not_see_yet(benchmark, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(simulation, "scale", 0.25)
-    found = benchmark.pedantic(simulation.measured, rounds=1)
+    found = against(benchmark, drawing, simulation.measured)
 
     for (size, _, shrunk), (_, accuracy, margins, _) in found.items():
         check(size, shrunk, accuracy, margins, simulation.draws())

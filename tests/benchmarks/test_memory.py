@@ -29,6 +29,8 @@ from harness.suites.parse import parse_suite
 from harness.suites.suite import Suite
 from harness.transcript import Transcript
 
+from .controls import against, documents, product, store
+
 TOOLS = [
     {
         "name": name,
@@ -98,8 +100,9 @@ def test_answering_a_hundred_times_as_many_cases(benchmark, tmp_path: Path, func
     The runner with a Python function: 1,000 cases, then 100,000.
     """
     few = peak(suite(1_000), function, tmp_path / "few")
-    many = benchmark.pedantic(peak, (suite(100_000), function, tmp_path / "many"), rounds=1)
+    many = against(benchmark, documents, peak, suite(100_000), function, tmp_path / "many")
 
+    store(benchmark, memory=many / few)
     benchmark.extra_info.update(peak_1000=few, peak_100000=many)
     with (tmp_path / "many" / "transcripts.jsonl").open() as file:
         assert 100_000 == sum(1 for _ in file)
@@ -129,8 +132,9 @@ def test_a_record_of_many_cases(benchmark, tmp_path: Path, function: str):
         )
         return len(encode(record).encode())
 
-    size = benchmark.pedantic(spelled, rounds=1)
+    size = against(benchmark, documents, spelled, rounds=3)
 
+    store(benchmark, memory=size / (tmp_path / "run" / TRANSCRIPTS).stat().st_size)
     benchmark.extra_info["bytes_a_case"] = size / len(whole.cases)
     assert size / len(whole.cases) <= 2048
 
@@ -139,9 +143,8 @@ ANSWERING = """
 import resource, sys
 from harness.backends.base import BackendOptions, Generation
 from harness.backends.registry import open_backend
-from harness.runner import run
-sys.path.insert(0, sys.argv[3])
-from test_memory import suite
+from harness.runs.runner import run
+from tests.benchmarks.test_memory import suite
 many = suite(int(sys.argv[2]))
 backend = open_backend(sys.argv[1], BackendOptions(device="cpu"))
 made = []
@@ -163,8 +166,8 @@ def test_answering_many_cases_with_a_model(benchmark, tiny_model: Path):
                 ANSWERING,
                 str(tiny_model),
                 str(cases),
-                str(Path(__file__).parent),
             ],
+            cwd=Path(__file__).parents[2],
             check=True,
             capture_output=True,
             text=True,
@@ -177,7 +180,8 @@ def test_answering_many_cases_with_a_model(benchmark, tiny_model: Path):
         return kilobytes
 
     few = whole_peak(1_000)
-    many = benchmark.pedantic(whole_peak, (10_000,), rounds=1)
+    many = against(benchmark, product, whole_peak, 10_000)
+    store(benchmark, memory=many / few)
 
     # What is left to grow is the suite itself: its cases are read at once.
     own = len(json.dumps(suite(10_000).document)) // 1024

@@ -12,6 +12,8 @@ stays so: four times.
 import contextlib
 import gc
 import time
+from collections.abc import Callable
+from functools import partial
 
 import pytest
 
@@ -20,6 +22,7 @@ from harness.dialects.response_template import ResponseTemplate
 from harness.messages import ToolCall
 
 from ..dialects.test_response_template import FUNCTIONGEMMA, HERMES
+from .controls import against, documents, store
 
 MEGABYTE = 1_000_000
 FEWEST, MOST = 3, 12
@@ -51,22 +54,27 @@ def texts(name: str) -> dict[str, tuple[str, str]]:
     return found
 
 
+def timed(work: Callable[[], object]) -> float:
+    # Without the collector, as `timeit` does: it looks at all that the process holds.
+    gc.disable()
+    try:
+        start = time.process_time()
+        work()
+        return time.process_time() - start
+    finally:
+        gc.enable()
+
+
 @pytest.mark.parametrize("name", names())
 @pytest.mark.parametrize("reading", ["read", "read_leniently"])
 def test_reading_what_leads_nowhere(benchmark, name: str, reading: str):
     read = getattr(dialect(name), reading)
 
     def seconds(text: str) -> float:
-        # Without the collector, as `timeit` does: it looks at all that the process holds.
-        gc.disable()
-        try:
-            start = time.process_time()
-            read(text)
-            return time.process_time() - start
-        finally:
-            gc.enable()
+        return timed(partial(read, text))
 
     found = {}
+    control = [timed(documents)]
     asked = texts(name)
     for piece, (text, first) in asked.items():
         half = whole = float("inf")
@@ -80,10 +88,12 @@ def test_reading_what_leads_nowhere(benchmark, name: str, reading: str):
             if turn >= FEWEST and whole < 2 and whole <= 2.5 * half:
                 break
         found[piece] = (whole, whole / half)
+        control.append(timed(documents))
     slowest = max(found, key=lambda piece: found[piece][0])
     benchmark.extra_info.update(piece=slowest, growth=max(ratio for _, ratio in found.values()))
 
     benchmark.pedantic(seconds, asked[slowest][:1], rounds=1)
+    store(benchmark, time=sum(whole for whole, _ in found.values()) / min(control))
 
     assert not {piece: times for piece, times in found.items() if times[0] >= 2 or times[1] > 2.5}
 
@@ -92,15 +102,15 @@ def test_reading_what_leads_nowhere(benchmark, name: str, reading: str):
 def test_reading_by_a_response_template_grows_with_the_text(benchmark, template):
     read = ResponseTemplate(template).read
     pieces = ["\n", " x", "<think>a</think>", "a<|im_end|>", "a<end_of_turn>", "<tool_call>"]
-    found = {}
-    for piece in pieces:
-        times = []
-        for size in (MEGABYTE // 4, MEGABYTE // 2):
-            text = piece * (size // len(piece)) + "x"
-            start = time.process_time()
-            read(text)
-            times.append(time.process_time() - start)
-        found[piece] = times
-    benchmark.pedantic(read, ["\n" * MEGABYTE + "x"], rounds=1)
+    whole = [piece * (MEGABYTE // 2 // len(piece)) + "x" for piece in pieces]
+
+    def read_all() -> dict[str, tuple[float, float]]:
+        half = (text[: len(text) // 2] + "x" for text in whole)
+        return {
+            text[:20]: (timed(partial(read, first)), timed(partial(read, text)))
+            for text, first in zip(whole, half, strict=True)
+        }
+
+    found = against(benchmark, documents, read_all, rounds=3)
 
     assert not {p: t for p, t in found.items() if t[1] >= 5 or (t[1] > 0.1 and t[1] > 3 * t[0])}

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from . import release_simulation as simulation
+from .controls import against, drawing
 
 PAGE = Path(__file__).parents[2] / "docs" / "release-simulation.md"
 
@@ -27,14 +28,14 @@ def bound_of(kind: str) -> float:
 
 
 def test_equal_checkpoints_are_rarely_blocked(benchmark):
-    found = benchmark.pedantic(simulation.measured, ("false_alarms",), rounds=1)
+    found = against(benchmark, drawing, simulation.measured, "false_alarms")
 
     for (kind, first), (_, _, release) in found.items():
         assert release <= at_most(bound_of(kind), simulation.draws()), (kind, first)
 
 
 def test_a_loss_in_every_suite_is_found_as_by_one_gate(benchmark):
-    found = benchmark.pedantic(simulation.measured, ("power",), rounds=1)
+    found = against(benchmark, drawing, simulation.measured, "power")
 
     for (where, d, drop), (alone, _, release) in found.items():
         if where == "all":

@@ -1,11 +1,10 @@
 """
-How long things take: ``tox -e bench`` stores each figure and compares it with the one before.
+How long things take, as ratios to controls: ``tox -e bench`` says which of them became slower.
 
 Nothing here asserts a time: machines differ. What is asserted is that the work was done.
 """
 
 import json
-import subprocess
 import sys
 from collections import Counter
 from dataclasses import replace
@@ -30,6 +29,7 @@ from harness.transcript import Key, Transcript
 from harness.workflow.project import bundled_suites
 
 from .. import builders
+from .controls import INTERPRETER, against, documents, process, product, reading
 
 JUDGED = 100_000
 
@@ -45,16 +45,12 @@ def test_starting_up(benchmark, statement: str):
     """
     The bare interpreter, and what the package adds to it.
     """
-    benchmark.pedantic(
-        subprocess.run, ([sys.executable, "-c", statement],), {"check": True}, rounds=10
-    )
+    against(benchmark, INTERPRETER, process([sys.executable, "-c", statement]), rounds=10)
 
 
 def test_asking_for_help(benchmark):
-    command = [sys.executable, "-m", "harness", "--help"]
-    done = benchmark.pedantic(
-        subprocess.run, (command,), {"check": True, "capture_output": True}, rounds=10
-    )
+    asked = process([sys.executable, "-m", "harness", "--help"])
+    done = against(benchmark, INTERPRETER, asked, rounds=10)
 
     assert b"finetune" in done.stdout
 
@@ -146,7 +142,7 @@ def test_judging_stored_answers(benchmark, tmp_path: Path):
     def judged() -> list[CaseResult]:
         return judge(suite.cases, read_transcripts_by_key(tmp_path), HERMES)
 
-    results = benchmark.pedantic(judged, rounds=1)
+    results = against(benchmark, reading(tmp_path / "transcripts.jsonl"), judged)
 
     statuses = Counter(result.status for result in results)
     assert JUDGED == statuses.total()
@@ -166,7 +162,7 @@ def test_comparing_two_runs(benchmark):
     new = [replace(case, turns=wrong.turns) if n % 10 == 0 else case for n, case in enumerate(old)]
     records = builders.record(*old), builders.record(*new)
 
-    comparison = benchmark.pedantic(compare, records, rounds=1)
+    comparison = against(benchmark, documents, compare, *records, rounds=3)
 
     assert JUDGED == comparison.pairs
     assert JUDGED // 10 == len(comparison.rates["accuracy"].broken)
@@ -181,7 +177,7 @@ def test_finding_near_duplicates(benchmark):
         f"Please turn on the {words[n % 60]} lights in the {words[n // 60 % 60]} at {n % 97}%"
         for n in range(4000)
     ]
-    found = benchmark.pedantic(lambda: list(near(prompts, threshold=0.6)), rounds=1)
+    found = against(benchmark, documents, lambda: list(near(prompts, threshold=0.6)), rounds=3)
 
     assert sum(each.similar for each in found) > len(prompts)
 
@@ -202,33 +198,11 @@ def test_answering_alone(benchmark, routing: Suite):
     def answer() -> list[Transcript]:
         return list(backend.answer_alone(asked, generation))
 
-    answers = benchmark.pedantic(answer, rounds=3, warmup_rounds=1)
+    answer()
+    answers = against(benchmark, product, answer, rounds=3)
     timings = [answer.timing for answer in answers]
     backend.close()
 
     assert all(timing is not None and timing.ttft_ms is not None for timing in timings)
     benchmark.extra_info["latency_ms"] = [timing.latency_ms for timing in timings]
     benchmark.extra_info["ttft_ms"] = [timing.ttft_ms for timing in timings]
-
-
-def test_stored_benchmarks_are_compared(tmp_path: Path):
-    """
-    pytest-benchmark stores its JSON under a folder of ours, finds it again and compares.
-    """
-    (tmp_path / "test_it.py").write_text("def test_it(benchmark):\n    benchmark(sum, [1, 2])\n")
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_it.py"]
-    storage = "--benchmark-storage=file://./kept"
-    for more in (["--benchmark-save=first"], ["--benchmark-compare"]):
-        done = subprocess.run(
-            [*command, storage, *more],
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-
-    (kept,) = tmp_path.glob("kept/*/0001_first.json")
-    stored = json.loads(kept.read_text("utf-8"))
-    assert ["test_it"] == [row["name"] for row in stored["benchmarks"]]
-    assert "0001_first" in done.stdout

@@ -187,6 +187,15 @@ class Bench:
         own = sum(len(p.ids) - group.prefix - 1 for p in self.prompts) + logits
         return 2 * (inner * (group.prefix + own) + head.weight.numel() * logits) / len(self.prompts)
 
+    def ratios(self) -> dict[str, float]:
+        """
+        Return how many times longer each way takes for a case than 10 GFLOP of the large product.
+        """
+        return {
+            way: median(took * flops / 1e10 for took, flops in zip(all_, self.flops, strict=True))
+            for way, all_ in self.seconds.items()
+        }
+
     def table(self) -> str:
         """
         Spell what was measured as Markdown.
