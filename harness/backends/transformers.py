@@ -26,6 +26,7 @@ from harness.backends.engine.decoding import (
     free_memory,
 )
 from harness.backends.engine.engine import Engine, answer_of
+from harness.backends.engine.memory import Memory
 from harness.backends.engine.prefixes import Group, groups, together
 from harness.checkpoints.chat_template import chat_template, preflight
 from harness.checkpoints.checkpoint import Checkpoint
@@ -67,6 +68,7 @@ class TransformersBackend:
         dialect: Dialect,
         batch_size: int | None = None,
         notify: Callable[[str], None] = lambda _: None,
+        memory: Memory | None = None,
     ) -> None:
         from transformers import GenerationConfig
 
@@ -82,7 +84,8 @@ class TransformersBackend:
         self._batch_size = batch_size
         self._rows = batch_size or ROWS
         self._exact = str(model.dtype) == "torch.float32"
-        self._engine_checked = Checked()
+        self._memory = memory
+        self._engine_checked = Checked() if memory is None else memory.recall()
         self._padding = Support.UNCHECKED
         self._notify = notify
         self._answered = False
@@ -122,6 +125,7 @@ class TransformersBackend:
             dialect=spoken,
             batch_size=options.batch_size,
             notify=options.notify,
+            memory=Memory.of(checkpoint, model),
         )
 
     @property
@@ -264,6 +268,8 @@ class TransformersBackend:
         needed = max(len(prompt.ids) for prompt in prompts) + most
         if needed > self._engine_checked.tokens:
             self._engine_checked = self._check_engine(engine, prompts, needed)
+            if self._memory is not None:
+                self._memory.remember(self._engine_checked)
             if self._engine_checked.support is Support.REFUTED:
                 return None
         engine.near_tie = self._engine_checked.near_tie if self._exact else 0.0

@@ -1,5 +1,6 @@
 """
-What is kept on this machine between runs: prepared models and the digests of large files.
+What is kept on this machine between runs: prepared models, the digests of large files, and what
+checks of models have shown.
 
 Everything here can be deleted at any time and is made again when it is next needed.
 """
@@ -50,27 +51,32 @@ def file_digest(path: Path) -> str:
     identity = [place, status.st_size, status.st_mtime_ns]
     name = hashlib.sha256(place.encode("utf-8", "surrogateescape")).hexdigest()
     entry = cache_folder() / "digests" / f"{name}.json"
-    known = _kept(entry)
-    if known is not None and known[:3] == identity:
-        return str(known[3])
+    match kept(entry):
+        case [*known, str(digest)] if known == identity:
+            return digest
     found = content_digest(path)
-    _keep(entry, [*identity, found])
+    keep(entry, [*identity, found])
     return found
 
 
-def _kept(entry: Path) -> list[object] | None:
+def kept(entry: Path) -> object:
+    """
+    Return what `keep` wrote to a file of the cache; None if there is nothing that can be read.
+    """
     try:
-        row = json.loads(entry.read_text(encoding="utf-8"))
+        return json.loads(entry.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    return row if isinstance(row, list) and len(row) == 4 else None
 
 
-def _keep(entry: Path, row: list[object]) -> None:
+def keep(entry: Path, value: object) -> None:
+    """
+    Write *value* to a file of the cache, as JSON, if the cache can be written.
+    """
     draft = entry.with_suffix(f".{os.getpid()}")
     try:
         entry.parent.mkdir(parents=True, exist_ok=True)
-        draft.write_text(json.dumps(row), encoding="utf-8")
+        draft.write_text(json.dumps(value), encoding="utf-8")
         draft.replace(entry)
     except OSError:
         # Nothing but time is lost where the cache cannot be written.
