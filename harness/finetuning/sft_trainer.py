@@ -23,6 +23,7 @@ from harness.finetuning.shared_prefix import (
     worth_sharing,
 )
 from harness.scoring.metrics import METRICS
+from harness.wording import duration
 
 EVALUATED_TOGETHER = 32
 """Rows in a validation batch, which needs no gradients."""
@@ -321,13 +322,19 @@ def _callbacks(
         One line per epoch, where there is no terminal for a bar.
         """
 
+        def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            self.began, self.first = time.monotonic(), state.global_step
+
         def on_log(
             self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any
         ) -> None:
             if logs and "eval_loss" in logs:
+                left = state.max_steps - state.global_step
+                each = (time.monotonic() - self.began) / max(1, state.global_step - self.first)
                 notify(
                     f"epoch {round(state.epoch, 2):g} of {recipe.epochs}: "
                     f"validation loss {float(logs['eval_loss']):.4f}"
+                    + (f", about {duration(each * left)} left" if left else "")
                 )
 
     callbacks: list[Any] = []
