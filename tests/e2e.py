@@ -20,7 +20,7 @@ from tests.real_servers import transformers_serve
 TREE = Path(__file__).parent.parent
 
 ASKED_PLAIN = 0.80
-ASKED_MINUTES = 12.0
+ASKED_MINUTES = 5.0
 BASELINE = "smollm2-135m-tuned"
 SERVED = 4
 """Cases asked of a server, each way: it takes about five seconds of a core for each."""

@@ -4,18 +4,23 @@ What the demo may touch. The demo itself is run by ``tox -e e2e``.
 
 import json
 import re
+import shutil
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
 from harness.cli import demo
 from harness.cli.demo import SUITE, demo_suite, discard_demo
 from harness.cli.main import main
-from harness.errors import StoreError
+from harness.errors import BackendError, StoreError
 from harness.gating.verdict import Verdict
 from harness.suites.files import load_suite
 from harness.testing.reports import REPORTS
+from harness.workflow.options import RunOptions
 from harness.workflow.project import open_project
+
+TREE = Path(__file__).parents[2]
 
 
 def files(folder: Path) -> set[str]:
@@ -67,6 +72,48 @@ def test_the_demo_asks_the_tagged_cases_as_a_suite_of_their_own(tmp_path: Path):
     asked = load_suite(demo_suite(open_project(tmp_path), tmp_path / "demo"))
 
     assert ("tool-routing-demo", ["c0", "c2"]) == (asked.name, [case.id for case in asked.cases])
+
+
+def test_the_first_verdict_is_of_stored_runs_of_the_same_model(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    """
+    It comes before anything is asked or loaded; then the stored answers become drafts.
+    """
+    asked: list[RunOptions] = []
+
+    def run(*_: object, options: RunOptions, **__: object) -> NoReturn:
+        asked.append(options)
+        raise BackendError("no more of it here")
+
+    monkeypatch.setattr("harness.workflow.run.run", run)
+
+    assert 2 == main(["demo", "--root", str(TREE), "--out", str(tmp_path)])
+
+    out, said = capsys.readouterr()
+    assert "pass: accuracy rose from 0.0% to 76.9% on 247 common cases" in out
+    assert said.index("stored in") < said.index("that verdict took") < said.index("2/6")
+    assert [str(TREE / "baselines" / SUITE / "smollm2-135m")] == [each.draft for each in asked]
+
+
+def test_without_the_stored_runs_the_demo_begins_with_the_model(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    asked: list[RunOptions] = []
+
+    def run(*_: object, options: RunOptions, **__: object) -> NoReturn:
+        asked.append(options)
+        raise BackendError("no more of it here")
+
+    monkeypatch.setattr("harness.workflow.run.run", run)
+    shutil.copytree(TREE / "suites" / SUITE, tmp_path / "suites" / SUITE)
+
+    assert 2 == main(["demo", "--root", str(tmp_path)])
+
+    out, said = capsys.readouterr()
+    assert "" == out
+    assert "1/6" not in said
+    assert [None] == [each.draft for each in asked]
 
 
 @pytest.mark.parametrize("flag", [[], ["-v"]])
