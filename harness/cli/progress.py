@@ -103,6 +103,7 @@ class _Log:
         while not self._over.wait(EVERY):
             took = time.monotonic() - self._began
             left = ""
-            if 0 < self.made < self._total:
+            # The first few say little: they may be those asked alone, or those without a next step.
+            if self._total <= 10 * self.made < 10 * self._total:
                 left = f", about {duration(took / self.made * (self._total - self.made))} left"
             say(f"{self._label}: {self.made} of {self._total} after {duration(took)}{left}")

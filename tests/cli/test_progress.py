@@ -94,5 +94,19 @@ def test_a_log_says_how_far_it_is_by_the_clock(monkeypatch: pytest.MonkeyPatch):
     assert closed == len(said)
 
 
+def test_a_log_makes_no_estimate_of_the_first_few(monkeypatch: pytest.MonkeyPatch):
+    said: list[str] = []
+    monkeypatch.setattr("harness.cli.progress.EVERY", 0.01)
+    monkeypatch.setattr("harness.cli.progress.say", said.append)
+
+    with watching("routing") as progress:
+        progress.expect(40)
+        progress.advance(3)
+        while len(said) < 4:
+            time.sleep(0.005)
+
+    assert not [line for line in said if "left" in line]
+
+
 def test_a_log_has_a_line_every_half_minute():
     assert 30.0 == EVERY
