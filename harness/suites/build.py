@@ -15,10 +15,11 @@ The order of keys counts where a chat template shows it: in tools and in the cal
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date
+from sys import intern
 from typing import Any
 
 from harness.canonical import as_written, canonical_json
-from harness.messages import Tool, to_chat
+from harness.messages import Message, Tool, to_chat
 from harness.suites.environment import DEFAULT_STEPS, EnvironmentSpec, environment
 from harness.suites.outcome import KEYS, outcome
 from harness.suites.suite import Case, Quarantine, Suite
@@ -116,6 +117,8 @@ def case_builder(document: Mapping[str, Any]) -> Callable[[Mapping[str, Any]], C
     declared = tools(document["tools"], {})
     known = by_name(declared)
     executed = "environment" in document
+    said = document.get("system")
+    system = None if said is None else Message(role=document["system_role"], content=said)
     shown = "" if document["declare_tools"] else '"declare_tools":false,'
 
     def beginning(offered: Sequence[Tool]) -> bytes:
@@ -125,7 +128,7 @@ def case_builder(document: Mapping[str, Any]) -> Callable[[Mapping[str, Any]], C
 
     def make(row: Mapping[str, Any]) -> Case:
         offered = tools(row["tools"], known) if "tools" in row else declared
-        asked = list(turns(row, system=document.get("system"), system_role=document["system_role"]))
+        asked = list(turns(row, system=system))
         content = {
             "turns": [
                 {"messages": as_written(to_chat(turn.messages)), "expect": expect}
@@ -141,8 +144,8 @@ def case_builder(document: Mapping[str, Any]) -> Callable[[Mapping[str, Any]], C
             turns=tuple(turn for turn, _ in asked),
             tools=offered,
             digest=f"sha256:{counted.hexdigest()}",
-            tags=tuple(row.get("tags", ())),
-            group=row.get("group"),
+            tags=tuple(map(intern, row.get("tags", ()))),
+            group=intern(row["group"]) if "group" in row else None,
             must_pass=row.get("must_pass", False),
             quarantine=_quarantine(row["quarantine"]) if "quarantine" in row else None,
             outcome=outcome(row) if executed else None,

@@ -26,6 +26,7 @@ JSON Schema's keyword. The other keys are this project's.
 """
 
 from collections.abc import Iterator, Mapping
+from sys import intern
 from typing import Any
 
 from harness.constraints.constraint import check_constraint, make_constraint
@@ -120,7 +121,7 @@ def _alternatives(given: Mapping[str, Any]) -> Iterator[Calls | Abstention]:
 
 def _call(given: Mapping[str, Any]) -> ExpectedCall:
     return ExpectedCall(
-        tool=given["tool"],
+        tool=intern(given["tool"]),  # one text for a tool, not one a case
         arguments={
             name: make_constraint(spec) for name, spec in given.get("arguments", {}).items()
         },

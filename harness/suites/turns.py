@@ -53,9 +53,7 @@ def turn_flaws(row: Mapping[str, Any], steps: Steps, tools: Mapping[str, Tool]) 
             yield from _history_flaws(history, at)
 
 
-def turns(
-    row: Mapping[str, Any], *, system: str | None, system_role: str
-) -> Iterator[tuple[Turn, Any]]:
+def turns(row: Mapping[str, Any], *, system: Message | None) -> Iterator[tuple[Turn, Any]]:
     """
     Yield the turns of a valid case, each with its ``expect`` as written (None if it has none).
 
@@ -63,7 +61,7 @@ def turns(
     """
     history = [Message.from_chat(entry) for entry in _opening(row)]
     if system is not None and history[0].role not in ("system", "developer"):
-        history = [Message(role=system_role, content=system), *history]
+        history = [system, *history]
     for entry in row.get("turns", [row]):
         expect = entry.get("expect")
         yield Turn(messages=tuple(history), expectation=expectation(expect)), expect

@@ -146,6 +146,8 @@ def read_tagged(
         rest(start, end, fenced=bool(found))
 
     def rest(start: int, end: int, *, fenced: bool = False, thinking: bool = False) -> None:
+        if start == end:
+            return
         lost: list[Attempt] = []
         if tags.traces is not None:
             traces = (
