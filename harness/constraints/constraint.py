@@ -58,7 +58,7 @@ from harness.constraints.references import (
     missing_reference,
     subschemas,
 )
-from harness.constraints.schema import check_schema, validator_class
+from harness.constraints.schema import schema_error, validator_class
 
 if TYPE_CHECKING:
     from jsonschema.exceptions import ValidationError
@@ -162,13 +162,9 @@ def check_constraint(spec: Any) -> None:
     if schema.keys() <= _OWN:
         _check_extras(schema)
         return
-    from jsonschema.exceptions import SchemaError
-
-    try:
-        check_schema(schema)
-    except SchemaError as exc:
-        where = "".join(f"{step}: " for step in exc.absolute_path)
-        raise ValueError(f"not valid JSON Schema: {where}{exc.message}") from exc
+    if (error := schema_error(schema)) is not None:
+        where = "".join(f"{step}: " for step in error.absolute_path)
+        raise ValueError(f"not valid JSON Schema: {where}{error.message}")
     _check_keywords(schema)
     if (reference := missing_reference(schema)) is not None:
         raise ValueError(f'"$ref": {reference!r} leads nowhere in this constraint')

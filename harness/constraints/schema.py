@@ -10,11 +10,14 @@ it. And nothing is fetched from an address.
 import re
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from harness.constraints.keywords import exact, finite, json_type, wrong
 from harness.constraints.patterns import compile_pattern, matches
 from harness.constraints.references import subschemas
+
+if TYPE_CHECKING:
+    from jsonschema.exceptions import SchemaError
 
 Check = Callable[[Any, Any, Any, Any], Iterator[Any] | None]
 """A keyword in the form jsonschema calls it: (validator, keyword's value, instance, schema)."""
@@ -131,10 +134,23 @@ def check_schema(schema: Any) -> None:
     Raises:
         SchemaError: saying what is wrong, and where.
     """
+    if (error := schema_error(schema)) is not None:
+        raise error
+
+
+def schema_error(schema: Any) -> "SchemaError | None":
+    """
+    Return what makes *schema* no JSON Schema; None if it is one, for which jsonschema, slow to
+    import, is not needed.
+    """
     if not _surely_sound(schema):
         from jsonschema import Draft202012Validator
+        from jsonschema.exceptions import SchemaError
 
-        Draft202012Validator.check_schema(schema, format_checker=format_checker())
+        try:
+            Draft202012Validator.check_schema(schema, format_checker=format_checker())
+        except SchemaError as exc:
+            return exc
     parts = list(_parts(schema))
     if any("unevaluatedProperties" in part for part in parts):
         for pattern in (name for part in parts for name in part.get("patternProperties", {})):
@@ -143,9 +159,10 @@ def check_schema(schema: Any) -> None:
             except re.error as exc:
                 from jsonschema.exceptions import SchemaError
 
-                raise SchemaError(
+                return SchemaError(
                     f"with unevaluatedProperties the pattern {pattern!r} cannot be read: {exc}"
-                ) from exc
+                )
+    return None
 
 
 def _surely_sound(schema: Any) -> bool:
@@ -163,10 +180,10 @@ def _surely_sound(schema: Any) -> bool:
 @cache
 def _quick() -> Any:
     import jsonschema_rs
-    from jsonschema import Draft202012Validator
 
     # Not its own function for schemas, which follows "$schema" to wherever it leads.
-    return jsonschema_rs.Draft202012Validator(Draft202012Validator.META_SCHEMA, offline=True)
+    meta = {"$ref": "https://json-schema.org/draft/2020-12/schema"}
+    return jsonschema_rs.Draft202012Validator(meta, offline=True)
 
 
 def _parts(schema: Any) -> Iterator[Mapping[str, Any]]:

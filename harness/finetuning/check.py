@@ -154,7 +154,7 @@ def check_rows(
     """
     Return what *tokenizer* makes of the rows, and all that is wrong with them. No model is loaded.
 
-    *heldout_prompts*, *asked* and *split* are as `harness.finetuning.finetune` takes them;
+    *heldout_prompts*, *asked* and *split* are as `harness.finetuning.finetune.finetune` takes them;
     *expected* counts in how many turns the suite expects each tool, or `NO_CALL`.
     """
     rows = [*train, *valid]

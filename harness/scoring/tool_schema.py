@@ -69,7 +69,14 @@ class _Declared:
 
     quick: Any
     """None where a pattern is of Python's own syntax."""
-    validator: Any
+    schema: Any
+
+    @property
+    def validator(self) -> Any:
+        """
+        A validator that says what is wrong, made anew: most calls never need one.
+        """
+        return schema_validator(self.schema)
 
     def surely_take(self, arguments: Mapping[str, Any]) -> bool:
         """
@@ -113,4 +120,4 @@ def _compiled(text: str) -> _Declared:
         quick = jsonschema_rs.Draft202012Validator(schema, offline=True)
     except ValueError:
         quick = None
-    return _Declared(quick=quick, validator=schema_validator(schema))
+    return _Declared(quick=quick, schema=schema)

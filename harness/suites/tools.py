@@ -7,7 +7,7 @@ from typing import Any
 
 from harness.constraints.constraint import KEYWORDS
 from harness.constraints.references import MAX_STEPS, endless_reference, missing_reference
-from harness.constraints.schema import check_schema
+from harness.constraints.schema import schema_error
 from harness.diagnostics import Flaw, Steps
 from harness.messages import Tool, schema_key, unknown_tool_keys
 from harness.wording import suggest
@@ -72,13 +72,9 @@ def _declaration_flaws(entry: Any, steps: Steps) -> Iterator[Flaw]:
         steps = (*steps, "function")
         entry = entry["function"]
     steps = (*steps, schema_key(entry))
-    from jsonschema.exceptions import SchemaError
-
-    try:
-        check_schema(tool.parameters)
-    except SchemaError as exc:
-        at = tuple(exc.absolute_path)
-        yield (*steps, *at), f"of tool {tool.name!r} is not valid JSON Schema: {exc.message}"
+    if (error := schema_error(tool.parameters)) is not None:
+        at = tuple(error.absolute_path)
+        yield (*steps, *at), f"of tool {tool.name!r} is not valid JSON Schema: {error.message}"
         return
     if (missing := missing_reference(tool.parameters)) is not None:
         yield steps, f"of tool {tool.name!r} refer to {missing!r}, which is not in it"

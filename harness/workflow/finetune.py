@@ -24,8 +24,8 @@ from harness.finetuning import (
     finished,
     recipe_digest,
 )
-from harness.finetuning import finetune as train_checkpoint
 from harness.finetuning.check import CheckedRows, check_rows
+from harness.finetuning.finetune import finetune as train_checkpoint
 from harness.provenance import date_today
 from harness.suites.files import load_suite
 from harness.workflow.options import Progress
@@ -73,7 +73,7 @@ def finetune(
     Raises:
         UsageError: if it is not clear what to train on, or where the result goes.
         MissingDependencyError: if a package that the recipe needs is not installed.
-        HarnessError: as `harness.finetuning.finetune`.
+        HarnessError: as `harness.finetuning.finetune.finetune`.
     """
     if cache == (out is not None):
         raise UsageError("say where the result goes: out=FOLDER, or cache=True")

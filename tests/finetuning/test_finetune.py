@@ -17,14 +17,13 @@ from harness.finetuning import (
     EpochLoss,
     Finetuned,
     Recipe,
-    finetune,
     finished,
     recipe_digest,
     tools_from_functions,
 )
 from harness.finetuning import sft_trainer as trainer
 from harness.finetuning.encoding import encode_rows
-from harness.finetuning.finetune import adapter_base, epoch_losses
+from harness.finetuning.finetune import adapter_base, epoch_losses, finetune
 from harness.finetuning.recipe import LEARNING_RATE, LORA_LEARNING_RATE
 from harness.finetuning.result import WORK
 from harness.finetuning.sft_trainer import (
