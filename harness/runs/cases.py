@@ -64,7 +64,7 @@ class CaseLines(Sequence[CaseResult]):
 
         def written() -> Iterator[CaseResult]:
             for case in cases:
-                lines.extend(canonical_json(_to_json(case)).encode())
+                lines.extend(line(case))
                 ends.append(len(lines))
                 lines.extend(b",\n")
                 yield case
@@ -133,6 +133,13 @@ def split(text: bytes, source: str) -> tuple[bytes, CaseLines]:
     start = text.index(_FIRST) + len(_FIRST)
     end = text.index(_LAST, start)
     return text[:start] + text[end:], CaseLines.read(text[start:end], source)
+
+
+def line(case: CaseResult) -> bytes:
+    """
+    Return the line of *case*.
+    """
+    return canonical_json(_to_json(case)).encode()
 
 
 # What is counted, decoded by itself: calls and what is said of them are skipped.

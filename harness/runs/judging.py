@@ -3,21 +3,30 @@ Cases x transcripts -> the lines of run.json, judged in this process or in sever
 """
 
 import multiprocessing
-from collections.abc import Iterable, Mapping, Sequence
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from itertools import pairwise
 from multiprocessing.connection import Connection
 
 from harness.dialects.base import Dialect
 from harness.environments.base import Environment
 from harness.errors import HarnessError, StoreError, UsageError
-from harness.runs.cases import CaseLines
+from harness.runs.cases import CaseLines, line
 from harness.scoring.results import CaseResult
-from harness.scoring.score import judged
+from harness.scoring.score import judged, repeats_of
 from harness.suites.environment import DEFAULT_STEPS
 from harness.suites.suite import Case
 from harness.transcript import Key, Transcript
 
 FEWEST = 2_000
 """With fewer cases for each, starting processes takes longer than it saves."""
+
+MOST = 50_000
+"""With more cases, processes are a choice between time and memory: what one only looks at, Python
+counts, so that in the end each has a copy of nearly all."""
 
 
 def judged_lines(
@@ -28,59 +37,103 @@ def judged_lines(
     *,
     environment: Environment | None = None,
     max_steps: int = DEFAULT_STEPS,
-    workers: int = 1,
+    workers: int | None = 1,
 ) -> CaseLines:
     """
-    Return what `judged` yields, in the same order, by at most so many *workers*: processes that
-    judge a stretch of the cases each.
+    Return what `judged` yields, in the same order, by at most so many *workers*: this process and
+    others, which judge a stretch of the cases each. None: two where that is faster, safe and takes
+    little memory, else one.
 
     Raises:
         UsageError: if there should be several, and the operating system cannot fork a process.
         TranscriptError: as `judged`.
+        StoreError: if one of the others ends before it is done.
     """
-    # Repeats are counted over all answers: each worker has all of them.
+    if workers is None:
+        # Not every system forks a process with threads safely, and not every environment's code
+        # stands it.
+        safe = sys.platform == "linux" and environment is None and len(cases) <= MOST
+        workers = min(2, len(os.sched_getaffinity(0))) if safe else 1
     if workers > 1 and "fork" not in multiprocessing.get_all_start_methods():
         raise UsageError("this system cannot fork processes that judge; drop --workers")
+    # Counted over all answers, at which no process should have to look.
+    repeats = repeats_of(transcripts)
 
     def judge(some: Sequence[Case]) -> Iterable[CaseResult]:
         return judged(
-            some, transcripts, dialect, tool_names, environment=environment, max_steps=max_steps
+            some,
+            transcripts,
+            dialect,
+            tool_names,
+            environment=environment,
+            max_steps=max_steps,
+            repeats=repeats,
         )
 
     many = min(workers, len(cases) // FEWEST)
     if many < 2:
         return CaseLines.of(judge(cases))
-    context = multiprocessing.get_context("fork")
     bounds = [len(cases) * part // many for part in range(many + 1)]
-
-    def work(connection: Connection, part: int) -> None:
-        try:
-            lines = CaseLines.of(judge(cases[bounds[part] : bounds[part + 1]]))
-        except HarnessError as error:
-            connection.send(error)
-            return
-        connection.send(None)
-        connection.send_bytes(lines.text)
-
-    started = []
-    for part in range(many):
-        here, there = context.Pipe(duplex=False)
-        process = context.Process(target=work, args=(there, part), daemon=True)
-        process.start()
-        there.close()
-        started.append((process, here))
+    stretches = [cases[start:end] for start, end in pairwise(bounds)]
     text = bytearray()
-    for process, here in started:
-        try:
-            error = here.recv()
-            part_of_text = b"" if error is not None else here.recv_bytes()
-        except (EOFError, OSError):
-            process.join()
-            raise StoreError(
-                f"a process that judged ended by itself ({process.exitcode}); use fewer --workers"
-            ) from None
-        if error is not None:
-            raise error
-        text += (b",\n" if text else b"") + part_of_text
-        process.join()
+    for some in _texts(judge, stretches):
+        text += (b",\n" if text else b"") + some
     return CaseLines.read(text)
+
+
+def _texts(
+    judge: Callable[[Sequence[Case]], Iterable[CaseResult]], stretches: Sequence[Sequence[Case]]
+) -> Iterator[bytes | bytearray]:
+    """
+    Yield the lines of each of *stretches*: the first judged here, the others in processes that are
+    ended with this one.
+    """
+
+    def text(some: Sequence[Case]) -> bytearray:
+        lines = bytearray()
+        for case in judge(some):
+            lines += (b",\n" if lines else b"") + line(case)
+        return lines
+
+    def work(here: Connection, there: Connection, some: Sequence[Case]) -> None:
+        # Who interrupts means the process that waits, which ends this one; if it is killed, the
+        # pipe breaks.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        here.close()
+        with suppress(BrokenPipeError):
+            try:
+                lines = text(some)
+            except HarnessError as error:
+                there.send(error)
+                return
+            there.send(None)
+            there.send_bytes(lines)
+
+    context = multiprocessing.get_context("fork")
+    started = []
+    try:
+        for some in stretches[1:]:
+            here, there = context.Pipe(duplex=False)
+            process = context.Process(target=work, args=(here, there, some), daemon=True)
+            process.start()
+            there.close()
+            started.append((process, here))
+        yield text(stretches[0])
+        for process, here in started:
+            try:
+                error = here.recv()
+                lines = b"" if error is not None else here.recv_bytes()
+            except (EOFError, OSError):
+                process.join()
+                raise StoreError(
+                    f"a process that judged ended by itself ({process.exitcode}); --workers 1 "
+                    "judges in one"
+                ) from None
+            if error is not None:
+                raise error
+            yield lines
+    finally:
+        for process, here in started:
+            here.close()
+            process.terminate()
+            process.join()

@@ -45,9 +45,11 @@ def judged(
     *,
     environment: Environment | None = None,
     max_steps: int = DEFAULT_STEPS,
+    repeats: int | None = None,
 ) -> Iterator[CaseResult]:
     """
-    Judge each repeat of every case in *cases*; one without a transcript is an error.
+    Judge each repeat of every case in *cases*; one without a transcript is an error. *repeats* is
+    how many there are, where that is known.
 
     *tool_names* is the style in which the model saw the tools (`harness.scoring.tool_names`). Where
     an *environment* is given, the calls of every case are run in it again.
@@ -56,7 +58,7 @@ def judged(
         TranscriptError: if a call no longer returns what is stored.
     """
     reader = reading_with(dialect)
-    repeats = 1 + max((key.repeat for key in transcripts), default=0)
+    repeats = repeats or repeats_of(transcripts)
     cases = tuple(cases)
     times = Counter(case.digest for case in cases)
     known: Known = {}
@@ -84,6 +86,13 @@ def judged(
             yield taken_back(result, case, tool_names)
         if times[case.digest] == 1:
             known.clear()  # nobody is asked this again
+
+
+def repeats_of(transcripts: Iterable[Key]) -> int:
+    """
+    Return how many times each case was asked.
+    """
+    return 1 + max((key.repeat for key in transcripts), default=0)
 
 
 def _steps(

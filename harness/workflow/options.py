@@ -41,7 +41,7 @@ class RunOptions:
     dtype: str | None = None
     batch_size: int | None = None
     workers: int = 1
-    """How many processes open the checkpoint and answer; of stored answers, how many judge."""
+    """How many processes open the checkpoint and answer."""
     devices: tuple[str, ...] = ()
     """The devices of those processes, one each, such as ``cuda:0``."""
     on: str | None = None

@@ -223,9 +223,12 @@ class RunPlan:
         return replace(self, options=options, out=out, drafts=drafts)
 
 
-def run_opened(plan: RunPlan, backend: Backend, progress: Progress) -> StoredRun:
+def run_opened(
+    plan: RunPlan, backend: Backend, progress: Progress, *, workers: int | None = 1
+) -> StoredRun:
     """
-    Ask an opened checkpoint what *plan* says, judge the answers and store the run.
+    Ask an opened checkpoint what *plan* says, judge the answers and store the run. *workers* are
+    the processes that judge (`harness.runs.judging`).
 
     Raises:
         StoreError: if the run's folder is in the way.
@@ -302,9 +305,7 @@ def run_opened(plan: RunPlan, backend: Backend, progress: Progress) -> StoredRun
             advance=progress.advance,
         )
         made_with["backend"] = _changed(made_with["backend"], backend, progress)
-        # Forked, they would hold this process's ends of the pipes to those who answer.
-        judges = 1 if isinstance(backend, Spread) else options.workers
-        results = judge(questions, writer, dialect, workers=judges)
+        results = judge(questions, writer, dialect, workers=workers)
         return writer.finish(
             make_record(
                 results,

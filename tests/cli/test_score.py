@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from harness.cli.main import main
+from harness.runs import judging
 
-from ..builders import write_suite
+from ..builders import question, write_suite
 from .conftest import COUNT, answers, run
 
 
@@ -151,6 +152,35 @@ def test_score_takes_all_repeats_of_a_file(project: Path):
 
     cases = json.loads((project / "again" / "run.json").read_text("utf-8"))["cases"]
     assert 3 * COUNT == len(cases)
+
+
+def test_two_processes_store_the_run_of_one(project: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(judging, "FEWEST", 2)
+    cases = [
+        question(f"c{number}", q=f"{number}", prompt=f"Matter {number}.", group=f"g{number // 5}")
+        for number in range(COUNT)
+    ]
+    write_suite(project, cases)
+    rows = [{**row, "repeat": repeat} for repeat in (0, 1) for row in answers(5, 7, errors=3)]
+    (project / "two.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows[:-4]))
+    for workers in ("1", "2"):
+        command = ["score", "two.jsonl", "--suite", "ask", "--out", workers, "--quiet"]
+        assert 0 == main([*command, "--workers", workers])
+
+    alone, together = (stored(project / name) for name in ("1", "2"))
+    assert alone == together
+    record = json.loads(alone["run.json"])
+    assert {"correct", "incorrect", "error"} == {case["status"] for case in record["cases"]}
+    assert {"g0", "g23"} < {case["group"] for case in record["cases"]}
+
+
+def stored(folder: Path) -> dict[str, str]:
+    """
+    The files of a run but for when it was made.
+    """
+    files = {path.name: path.read_text("utf-8") for path in folder.iterdir()}
+    when = r'("(?:started|finished)":)"[^"]*"'
+    return {name: re.sub(when, r'\1""', text) for name, text in files.items()}
 
 
 @pytest.mark.parametrize("name", ["gap.jsonl", "gap.jsonl.gz"])

@@ -2,7 +2,9 @@
 Judging in several processes: the same lines, and the same errors.
 """
 
+import multiprocessing
 import os
+import time
 from dataclasses import replace
 
 import pytest
@@ -58,14 +60,64 @@ def test_an_error_of_a_process_is_that_of_judging(monkeypatch: pytest.MonkeyPatc
         judged_lines(CASES, ANSWERS, dialect("hermes"), workers=2)
 
 
-def test_a_process_that_is_killed_is_an_error(monkeypatch: pytest.MonkeyPatch):
-    def judged(*_: object, **__: object):
-        raise SystemExit(3)
+def test_the_first_error_in_the_order_of_cases_counts(monkeypatch: pytest.MonkeyPatch):
+    def judged(cases: list[Case], *_: object, **__: object):
+        raise TranscriptError(f"{cases[0].id}: it returned something else")
 
     monkeypatch.setattr(judging, "judged", judged)
 
-    with pytest.raises(StoreError, match="ended by itself"):
+    with pytest.raises(TranscriptError, match="c0: it returned something else"):
+        judged_lines(CASES, ANSWERS, dialect("hermes"), workers=3)
+    assert [] == multiprocessing.active_children()
+
+
+def test_a_process_that_is_killed_is_an_error(monkeypatch: pytest.MonkeyPatch):
+    def judged(cases: list[Case], *_: object, **__: object):
+        if cases[-1] is CASES[-1]:
+            raise SystemExit(3)
+        return []
+
+    monkeypatch.setattr(judging, "judged", judged)
+
+    with pytest.raises(StoreError, match=r"ended by itself \(3\); --workers 1 judges in one"):
         judged_lines(CASES, ANSWERS, dialect("hermes"), workers=2)
+
+
+def test_an_interrupt_ends_every_process(monkeypatch: pytest.MonkeyPatch):
+    def judged(cases: list[Case], *_: object, **__: object):
+        if cases[0] is CASES[0]:
+            raise KeyboardInterrupt
+        time.sleep(60)
+
+    monkeypatch.setattr(judging, "judged", judged)
+
+    with pytest.raises(KeyboardInterrupt):
+        judged_lines(CASES, ANSWERS, dialect("hermes"), workers=3)
+    assert [] == multiprocessing.active_children()
+
+
+@pytest.mark.parametrize(
+    ("system", "cores", "most", "processes"),
+    [("linux", 8, 7, 2), ("linux", 1, 7, 1), ("darwin", 8, 7, 1), ("linux", 8, 6, 1)],
+)
+def test_two_processes_judge_where_that_is_faster_safe_and_small(
+    monkeypatch: pytest.MonkeyPatch, system: str, cores: int, most: int, processes: int
+):
+    monkeypatch.setattr(judging, "MOST", most)
+    monkeypatch.setattr(judging.sys, "platform", system)
+    monkeypatch.setattr(judging.os, "sched_getaffinity", lambda _: set(range(cores)))
+    stretches: list[int] = []
+    judged = judging.judged
+
+    def counted(cases: list[Case], *given: object, **more: object):
+        stretches.append(len(cases))
+        return judged(cases, *given, **more)
+
+    monkeypatch.setattr(judging, "judged", counted)
+    lines = judged_lines(CASES, ANSWERS, dialect("hermes"), workers=None)
+
+    assert [7 // processes] == stretches, "this process judges the first stretch"
+    assert judged_lines(CASES, ANSWERS, dialect("hermes")).text == lines.text
 
 
 def test_equal_answers_to_equal_cases_are_judged_once(monkeypatch: pytest.MonkeyPatch):

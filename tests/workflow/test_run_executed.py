@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from harness.cli.main import main
+from harness.runs import judging
 from harness.runs.store import load_run
 from tests import agents
 
@@ -75,6 +76,39 @@ def test_what_came_of_a_case_is_in_the_record(project: Path):
         result.executed.ndcg,
     )
     assert 1 == len(result.executed.steps)
+
+
+def test_two_processes_judge_executed_cases_as_one_does(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(judging, "FEWEST", 1)
+    run("invents")
+    for workers in ("1", "2"):
+        again = ["score", "run-invents", "--out", workers, "--workers", workers, "--quiet"]
+        assert 0 == main(again)
+
+    alone, together = (Path(name, "run.json").read_bytes() for name in ("1", "2"))
+    assert alone == together
+    assert 2 == len(load_run(Path("2")).record.cases)
+
+
+def test_a_result_that_differs_is_found_by_each_of_two_processes(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setattr(judging, "FEWEST", 1)
+    path = run("right") / "transcripts.jsonl"
+    lines = path.read_text("utf-8").splitlines(keepends=True)
+    told = [place for place, line in enumerate(lines) if '"results"' in line]
+    lines[told[-1]] = lines[told[-1]].replace('"text":"', '"text":"Not ', 1)
+    path.write_text("".join(lines), "utf-8")
+    said = []
+    for workers in ("1", "2"):
+        capsys.readouterr()
+        assert 2 == main(["score", "run-right", "--workers", workers, "--quiet"])
+        said.append(capsys.readouterr().err)
+
+    assert said[0] == said[1]
+    assert "'lunch'" in said[0]
 
 
 def test_a_step_that_breaks_is_an_error_of_its_case(project: Path):
