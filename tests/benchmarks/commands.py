@@ -11,7 +11,6 @@ machine.
 
 import argparse
 import json
-import os
 import random
 import subprocess
 import sys
@@ -55,6 +54,17 @@ SUITE = "stored"
 READ = "import json, sys\nfor path in sys.argv[1:]:\n for line in open(path):\n  json.loads(line)"
 READ_WHOLE = "import json, sys\nfor path in sys.argv[1:]:\n json.loads(open(path).read())"
 
+START = """
+import json, os, subprocess, sys
+process = subprocess.Popen(sys.argv[1:], stdout=subprocess.DEVNULL)
+_, status, used = os.wait4(process.pid, 0)
+process.returncode = os.waitstatus_to_exitcode(status)
+print(json.dumps([process.returncode, used.ru_utime + used.ru_stime, used.ru_maxrss / 1e3]))
+"""
+"""
+Starts a command from a small process: the peak of a child is never below that of its parent.
+"""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spent:
@@ -72,15 +82,11 @@ def spent(*command: object, cwd: Path) -> Spent:
     """
     Run *command* in *cwd*, and return what it took.
     """
-    with tempfile.TemporaryFile() as errors:
-        process = subprocess.Popen(
-            list(map(str, command)), cwd=cwd, stdout=subprocess.DEVNULL, stderr=errors
-        )
-        _, status, used = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-        errors.seek(0)
-        assert process.returncode in (0, 1, 3), errors.read().decode()
-    return Spent(seconds=used.ru_utime + used.ru_stime, megabytes=used.ru_maxrss / 1e3)
+    started = [sys.executable, "-I", "-S", "-c", START, *map(str, command)]
+    done = subprocess.run(started, cwd=cwd, capture_output=True, text=True, check=True)
+    code, seconds, megabytes = json.loads(done.stdout)
+    assert code in (0, 1, 3), done.stderr
+    return Spent(seconds=seconds, megabytes=megabytes)
 
 
 def project(root: Path, cases: int, group: int) -> None:
@@ -112,13 +118,6 @@ def project(root: Path, cases: int, group: int) -> None:
         (root / f"{name}.jsonl").write_text("\n".join(lines) + "\n")
 
 
-def _made(root: Path, cases: int, group: int) -> None:
-    # In a process of its own: the peak of a child is never below that of its parent.
-    made = f"project(Path({str(root)!r}), {cases}, {group})"
-    code = f"from pathlib import Path; from tests.benchmarks.commands import project; {made}"
-    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[2])
-
-
 def answer(rng: random.Random, tool: str, prompt: str, wrong: float) -> str:
     """
     Return an answer in the format of Hermes, of which the share *wrong* is.
@@ -142,7 +141,7 @@ def measure(cases: int, group: int = 1, times: int = 1) -> dict[str, tuple[Spent
     lines = ["old-0/transcripts.jsonl", "new-0/transcripts.jsonl"]
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
-        _made(root, cases, group)
+        project(root, cases, group)
 
         def least(*words: str) -> Spent:
             """
@@ -186,7 +185,7 @@ def scored(cases: int) -> tuple[Spent, Spent]:
     """
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
-        _made(root, cases, 1)
+        project(root, cases, 1)
         words = ("score", "--suite", SUITE, "--dialect", "hermes", "--out", "old", "old.jsonl")
         files = ("old.jsonl", f"suites/{SUITE}/cases.jsonl")
         took = spent(sys.executable, "-m", "harness", *words, cwd=root)
