@@ -143,6 +143,18 @@ def test_a_benchmark_that_became_slower_fails_the_session_and_is_named(tmp_path:
     assert "1 within its tolerance" in after[1]
 
 
+def test_an_update_keeps_what_is_elsewhere_and_drops_what_no_longer_exists(tmp_path: Path):
+    elsewhere = "test_speed.py::test_asking_for_help: time"
+    known = {elsewhere: stored(3.0), "test_none.py::test_x: time": stored(3.0)}
+    ratios.write(tmp_path / "ratios.json", known)
+
+    code, said = session(tmp_path, BENCHMARK.format(size=400_000), "--update-ratios")
+
+    assert 0 == code, said
+    kept = ratios.read(tmp_path / "ratios.json")
+    assert {elsewhere, "test_it.py::test_it: time"} == set(kept)
+
+
 def test_a_benchmark_without_a_ratio_fails(tmp_path: Path):
     code, said = session(tmp_path, FORGETS)
 

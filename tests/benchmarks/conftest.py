@@ -80,6 +80,7 @@ def _there(config: pytest.Config, stored: Iterable[str]) -> set[str]:
     return collected.keys() | {name for name in stored if name.partition("::")[0] in files}
 
 
+@pytest.hookimpl(trylast=True)  # after pytest-benchmark's own table
 def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, config: pytest.Config
 ) -> None:

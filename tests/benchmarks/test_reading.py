@@ -5,7 +5,7 @@ It takes under two seconds, and at most 2.5 times as long as half of it: time th
 square of an answer would let one broken answer hold up a run. These are bounds on how reading
 grows, not on the machine, so they are asserted. A machine whose speed changes from one second to
 the next shows ratios of 1.3 to 3.1 for what is linear, so half and whole are timed in turn,
-thrice and then again while the least times seen are out of bounds. What grows with the square
+twice and then again while the least times seen are out of bounds. What grows with the square
 stays so: four times.
 """
 
@@ -25,7 +25,7 @@ from ..dialects.test_response_template import FUNCTIONGEMMA, HERMES
 from .controls import REPEATS, against, documents, store
 
 MEGABYTE = 1_000_000
-FEWEST, MOST = 3, 12
+FEWEST, MOST = 2, 12
 CALL = ToolCall(name="look", arguments={"query": "a", "more": "b"})
 
 
