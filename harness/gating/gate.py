@@ -15,15 +15,12 @@ from harness.comparison.compare import NOTHING_IN_COMMON, Comparison
 from harness.errors import ExitCode
 from harness.gating.limits import judge_limits, limits_on, not_comparable
 from harness.gating.notes import changed, notes
-from harness.gating.policy import Policy
+from harness.gating.policy import ERROR_SHARE, Policy
 from harness.gating.shares import Shares, share
 from harness.gating.slices import Slices, judge_slices
 from harness.gating.verdict import WORST_FIRST, MetricVerdict, Reason, Verdict, Word, worst
 from harness.scoring.metrics import METRICS
 from harness.wording import count, named, percent, points
-
-ERROR_SHARE = 0.02
-"""A run with a larger share of broken answers is at best inconclusive."""
 
 
 def gate(

@@ -25,6 +25,9 @@ from harness.scoring.metrics import METRICS, RATES, Mean, Metric, Percentile, Ra
 if TYPE_CHECKING:
     import jsonschema
 
+ERROR_SHARE = 0.02
+"""A run with a larger share of broken answers is at best inconclusive."""
+
 OnInconclusive = Literal["warn", "block"]
 Kind = Literal["release", "export"]
 """What is gated: a new checkpoint, or one that ships another way, quantised or on another engine,

@@ -9,16 +9,13 @@ baseline, lowering it, or accepting a run in which much was not measured has to 
 from pathlib import Path
 
 from harness.errors import HarnessError, StoreError, UsageError
-from harness.gating.decision import decide
-from harness.gating.gate import ERROR_SHARE
-from harness.gating.policy import Policy
+from harness.gating.policy import ERROR_SHARE, Policy
 from harness.provenance import date_today, now
 from harness.runs import baselines as store
 from harness.runs.baselines import baseline_folder, same_run
 from harness.runs.store import StoredRun, load_run
 from harness.runs.swap import heal
 from harness.wording import count, percent
-from harness.workflow.compare import compare
 from harness.workflow.options import Progress
 from harness.workflow.project import open_project
 
@@ -98,6 +95,10 @@ def _against(run: StoredRun, folder: Path, policy: Policy | None) -> tuple[bool,
     """
     Return whether *run* is worse than the baseline in *folder*, or may be, and the gate's words.
     """
+    # Most are saved where nothing is yet, and nothing is compared.
+    from harness.gating.decision import decide
+    from harness.workflow.compare import compare
+
     try:
         compared = compare(load_run(folder), run, today=date_today())
     except HarnessError as exc:

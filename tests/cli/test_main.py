@@ -109,6 +109,7 @@ def test_the_help_of_a_command_imports_names_and_not_what_they_name(words: list[
         ["compare", "one", "one"],
         ["gate", "one", "--baseline", "shipped"],
         ["baseline", "save", "one", "--name", "next"],
+        ["score", "one.jsonl", "--suite", "ask"],
     ],
     ids=" ".join,
 )
@@ -122,6 +123,27 @@ def test_commands_on_stored_runs_import_no_model_and_no_validator_of_strange_fil
     save("one")
 
     assert set() == {"jsonschema", "referencing", "torch", "transformers", "scipy"} & loaded(*words)
+
+
+@pytest.mark.parametrize(
+    ("words", "others"),
+    [
+        (
+            ["baseline", "save", "one", "--name", "next"],
+            {"harness.comparison.compare", "harness.gating.gate"},
+        ),
+        (
+            ["score", "one.jsonl", "--suite", "ask"],
+            {"harness.finetuning.finetune", "harness.backends.transformers"},
+        ),
+    ],
+)
+def test_a_command_imports_nothing_of_what_others_do(
+    project: Path, words: list[str], others: set[str]
+):
+    run(project, "one", answers())
+
+    assert set() == others & loaded(*words)
 
 
 COMMANDS = [
