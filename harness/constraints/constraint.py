@@ -156,7 +156,7 @@ def check_constraint(spec: Any) -> None:
     for name in _FLAGS:
         if not isinstance(spec.get(name, False), bool):
             raise ValueError(f'"{name}" must be true or false, not {spec[name]!r}')
-    schema = {name: value for name, value in spec.items() if name not in _FLAGS}
+    schema = _without_flags(spec)
     if spec.get("absent") and (schema or spec.get("optional")):
         raise ValueError('"absent" must stand alone: an absent argument has nothing else to meet')
     if schema.keys() <= _OWN:
@@ -180,9 +180,7 @@ def make_constraint(spec: Any) -> Constraint:
     optional, absent = flags.get("optional", False), flags.get("absent", False)
     schema: Mapping[str, Any] = {"const": spec}
     if isinstance(spec, Mapping):
-        # Most have no flag, and a large suite has many: one mapping for both is enough.
-        flagged = any(name in spec for name in _FLAGS)
-        schema = {n: value for n, value in spec.items() if n not in _FLAGS} if flagged else spec
+        schema = _without_flags(spec)
     return Constraint(
         spec=spec,
         optional=optional,
@@ -190,6 +188,13 @@ def make_constraint(spec: Any) -> Constraint:
         schema=schema,
         plain=schema.keys() <= _CHECKED,
     )
+
+
+def _without_flags(spec: Mapping[str, Any]) -> Mapping[str, Any]:
+    # Most have none, and a large suite has many: one mapping for both is enough.
+    if not any(name in spec for name in _FLAGS):
+        return spec
+    return {name: value for name, value in spec.items() if name not in _FLAGS}
 
 
 def contains_any(*parts: str) -> dict[str, Any]:

@@ -71,10 +71,10 @@ class Expectation:
         """
         ``calls`` or ``abstain`` if all alternatives agree, else ``either``.
         """
-        kinds = {isinstance(alternative, Calls) for alternative in self.alternatives}
+        kinds = {type(alternative) for alternative in self.alternatives}
         if len(kinds) != 1:
             return "either"
-        return "calls" if kinds == {True} else "abstain"
+        return "calls" if Calls in kinds else "abstain"
 
     @property
     def forbids_extra_calls(self) -> bool:

@@ -59,7 +59,10 @@ def turns(row: Mapping[str, Any], *, system: Message | None) -> Iterator[tuple[T
 
     *system* precedes a conversation without a system message of its own.
     """
-    history = [Message.from_chat(entry) for entry in _opening(row)]
+    if "prompt" in row:
+        history = [Message(role="user", content=row["prompt"])]
+    else:
+        history = [Message.from_chat(entry) for entry in row["messages"]]
     if system is not None and history[0].role not in ("system", "developer"):
         history = [system, *history]
     for entry in row.get("turns", [row]):
