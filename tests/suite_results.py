@@ -26,7 +26,7 @@ from harness.suites.suite import Suite
 from harness.workflow import run as workflow
 from harness.workflow.baseline import save_baseline
 from harness.workflow.finetune import finetune as train
-from harness.workflow.options import RunOptions
+from harness.workflow.options import Progress, RunOptions
 from harness.workflow.project import open_project
 
 TREE = Path(__file__).parent.parent
@@ -93,7 +93,7 @@ def make(work: Path) -> None:
                 recipe=RECIPES.get(name),
                 out=work / name / "model",
                 reuse=True,
-                notify=say,
+                progress=Progress(notify=say),
             )
             checkpoint = str(trained.folder)
         for suite in missing:

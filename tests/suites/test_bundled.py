@@ -19,7 +19,7 @@ from harness.workflow.audit import audit
 from harness.workflow.options import RunOptions
 from harness.workflow.run import run
 
-from ..suite_results import page
+from .. import executed_results, suite_results
 
 TREE = Path(__file__).parents[2]
 SUITES = find_suites(TREE / "suites")
@@ -93,4 +93,10 @@ def test_the_demo_has_120_cases_of_its_own():
 
 
 def test_the_page_of_results_is_made_of_the_stored_baselines():
-    assert (TREE / "docs" / "suite-results.md").read_text("utf-8") == page()
+    assert (TREE / "docs" / "suite-results.md").read_text("utf-8") == suite_results.page()
+
+
+def test_the_page_of_the_executed_suites_is_made_of_the_stored_baselines():
+    page = (TREE / "docs" / "executed-results.md").read_text("utf-8")
+
+    assert executed_results.page() == page
