@@ -61,6 +61,8 @@ class _Judgement:
 
     @property
     def status(self) -> Status:
+        if not self.findings:
+            return "correct"
         codes = {finding.code for finding in self.findings}
         if "unfinished_call" in codes:
             return "truncated"
@@ -179,6 +181,8 @@ def _judge(turn: Turn, tools: Sequence[Tool], reading: Reading) -> _Judgement:
         else _calls(alternative, declared, reading)
         for alternative in turn.expectation.alternatives
     ]
+    if len(judgements) == 1:
+        return judgements[0]
     return min(judgements, key=lambda judgement: judgement.faults)
 
 
@@ -225,6 +229,8 @@ def _calls(expected: Calls, declared: Mapping[str, Tool], reading: Reading) -> _
         _paired(expected, declared, reading, partner)
         for partner in _pairings(expected, attempts[:candidates], declared)
     ]
+    if len(judgements) == 1:
+        return judgements[0]
     return min(judgements, key=lambda judgement: (judgement.tool_faults, judgement.faults))
 
 
