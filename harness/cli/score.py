@@ -51,9 +51,10 @@ def add_parser(commands: Commands) -> None:
     command.add_argument(
         "--workers",
         type=positive,
+        default=1,
         metavar="N",
-        help="judge in N processes, each at least 2,000 cases; each needs nearly the memory of one "
-        "(default: 2 for up to 50,000 cases on Linux with two cores, else 1)",
+        help="judge in N processes, each at least 2,000 cases and with nearly the memory of one "
+        "(default: 1)",
     )
     add_out(command, "the new run's folder")
     add_detail(command, progress=True)

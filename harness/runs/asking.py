@@ -76,7 +76,7 @@ def ask(
 
 
 def judge(
-    questions: Questions, writer: RunWriter, dialect: Dialect, *, workers: int | None = 1
+    questions: Questions, writer: RunWriter, dialect: Dialect, *, workers: int = 1
 ) -> CaseLines:
     """
     Judge the answers as they are stored, so that judging the stored text again finds the same.

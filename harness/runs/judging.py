@@ -3,9 +3,7 @@ Cases x transcripts -> the lines of run.json, judged in this process or in sever
 """
 
 import multiprocessing
-import os
 import signal
-import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from itertools import pairwise
@@ -24,10 +22,6 @@ from harness.transcript import Key, Transcript
 FEWEST = 2_000
 """With fewer cases for each, starting processes takes longer than it saves."""
 
-MOST = 50_000
-"""With more cases, processes are a choice between time and memory: what one only looks at, Python
-counts, so that in the end each has a copy of nearly all."""
-
 
 def judged_lines(
     cases: Sequence[Case],
@@ -37,23 +31,18 @@ def judged_lines(
     *,
     environment: Environment | None = None,
     max_steps: int = DEFAULT_STEPS,
-    workers: int | None = 1,
+    workers: int = 1,
 ) -> CaseLines:
     """
     Return what `judged` yields, in the same order, by at most so many *workers*: this process and
-    others, which judge a stretch of the cases each. None: two where that is faster, safe and takes
-    little memory, else one.
+    others, which judge a stretch of the cases each. Looking at a value changes how often it is
+    referred to, so each process ends up with its own copy of nearly all memory.
 
     Raises:
         UsageError: if there should be several, and the operating system cannot fork a process.
         TranscriptError: as `judged`.
         StoreError: if one of the others ends before it is done.
     """
-    if workers is None:
-        # Not every system forks a process with threads safely, and not every environment's code
-        # stands it.
-        safe = sys.platform == "linux" and environment is None and len(cases) <= MOST
-        workers = min(2, len(os.sched_getaffinity(0))) if safe else 1
     if workers > 1 and "fork" not in multiprocessing.get_all_start_methods():
         raise UsageError("this system cannot fork processes that judge; drop --workers")
     # Counted over all answers, at which no process should have to look.

@@ -224,7 +224,7 @@ class RunPlan:
 
 
 def run_opened(
-    plan: RunPlan, backend: Backend, progress: Progress, *, workers: int | None = 1
+    plan: RunPlan, backend: Backend, progress: Progress, *, workers: int = 1
 ) -> StoredRun:
     """
     Ask an opened checkpoint what *plan* says, judge the answers and store the run. *workers* are

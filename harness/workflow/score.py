@@ -49,7 +49,7 @@ def score(
     tool_names: str | None = None,
     opened: str | None = None,
     environment: str | None = None,
-    workers: int | None = 1,
+    workers: int = 1,
     out: Path | None = None,
     progress: Progress | None = None,
     today: date | None = None,
@@ -63,8 +63,8 @@ def score(
     (`harness.workflow.join`). *tool_names* says in which style the model was shown its tools, and
     *opened* with which text the prompts had begun the answers (``"<think>\\n"``), where the run or
     the file does not say so itself. The calls of an executed suite are run again; *environment*
-    names the code that may be run for it. At most so many *workers*, processes, judge;
-    None: two where that is faster (`harness.runs.judging`).
+    names the code that may be run for it. At most so many *workers*, processes, judge
+    (`harness.runs.judging`).
 
     Raises:
         UsageError: if a case now asks something else than its stored answer replied to, a file of
@@ -155,7 +155,7 @@ def _replayed(
     project: Project,
     out: Path | None,
     progress: Progress,
-    workers: int | None,
+    workers: int,
 ) -> StoredRun:
     """
     Judge a transcript file as a run of a checkpoint that says what is in it.

@@ -96,30 +96,6 @@ def test_an_interrupt_ends_every_process(monkeypatch: pytest.MonkeyPatch):
     assert [] == multiprocessing.active_children()
 
 
-@pytest.mark.parametrize(
-    ("system", "cores", "most", "processes"),
-    [("linux", 8, 7, 2), ("linux", 1, 7, 1), ("darwin", 8, 7, 1), ("linux", 8, 6, 1)],
-)
-def test_two_processes_judge_where_that_is_faster_safe_and_small(
-    monkeypatch: pytest.MonkeyPatch, system: str, cores: int, most: int, processes: int
-):
-    monkeypatch.setattr(judging, "MOST", most)
-    monkeypatch.setattr(judging.sys, "platform", system)
-    monkeypatch.setattr(judging.os, "sched_getaffinity", lambda _: set(range(cores)))
-    stretches: list[int] = []
-    judged = judging.judged
-
-    def counted(cases: list[Case], *given: object, **more: object):
-        stretches.append(len(cases))
-        return judged(cases, *given, **more)
-
-    monkeypatch.setattr(judging, "judged", counted)
-    lines = judged_lines(CASES, ANSWERS, dialect("hermes"), workers=None)
-
-    assert [7 // processes] == stretches, "this process judges the first stretch"
-    assert judged_lines(CASES, ANSWERS, dialect("hermes")).text == lines.text
-
-
 def test_equal_answers_to_equal_cases_are_judged_once(monkeypatch: pytest.MonkeyPatch):
     read: list[str | None] = []
     reading = score.reading_with
