@@ -4,7 +4,7 @@ The same cases by every engine, side by side: the table in docs/engines.md.
     python -m tests.engines.side_by_side --checkpoint DIR [--cases 120] [--write docs/engines.md]
 
 Each engine runs in a process of its own, one after the other, and answers one case before the clock
-starts. DIR is a fine-tuned checkpoint of the embedded model's family, such as that of the demo.
+starts. DIR is a checkpoint that was trained from an embedded model, such as that of the demo.
 With ``--work DIR`` what an engine has already answered there is not asked again.
 """
 
@@ -26,7 +26,9 @@ from tests.benchmarks.ways import write
 from tests.engines.gguf_export import embedded_gguf, export, tensors
 
 TREE = Path(__file__).parent.parent.parent
-MARK = "side by side"
+SMOLLM2 = "smollm2-135m"
+BASES = {SMOLLM2: "hermes", "gemma3-270m": "functiongemma"}
+"""Embedded model -> the dialect of what is trained from it."""
 ENGINE, PADDED = "our engine", "padded transformers"
 ENGINES = {
     ENGINE: "{model}",
@@ -95,11 +97,13 @@ def answer(engine: str, reference: str, cases: int) -> dict[str, Any]:
     }
 
 
-def measure(model: Path, cases: int, chosen: Sequence[str], work: Path) -> list[Measured]:
+def measure(
+    model: Path, base: str, cases: int, chosen: Sequence[str], work: Path
+) -> list[Measured]:
     """
     Run each engine of *chosen*, one after the other; *work* is where answers are kept.
     """
-    files = quantised(model, work)
+    files = quantised(model, base, work)
     found = []
     for name in chosen:
         reference = ENGINES[name].format(model=model, **files)
@@ -109,27 +113,28 @@ def measure(model: Path, cases: int, chosen: Sequence[str], work: Path) -> list[
             command = [sys.executable, "-m", "tests.engines.side_by_side", *words]
             subprocess.run([*command, "--out", str(out)], cwd=TREE, check=True)
         told = json.loads(out.read_text("utf-8"))
-        accuracy = judged(told["outputs"], out.with_suffix(""))
+        accuracy = judged(told["outputs"], BASES[base], out.with_suffix(""))
         found.append(Measured(name=name, accuracy=accuracy, **told))
         print(table(found), file=sys.stderr, flush=True)
     return found
 
 
-def quantised(model: Path, work: Path) -> dict[str, Path]:
+def quantised(model: Path, base: str, work: Path) -> dict[str, Path]:
     """
-    Return the files of *model* in *work*, by their kind; they are written where they are missing.
+    Return the files of *model*, made from *base*, in *work*, by their kind; those that are missing
+    are written.
     """
     files = {}
     for kind in ("Q8_0", "Q4_1"):
         files[kind] = work / kind / "model.gguf"
         if not files[kind].is_file():
             files[kind].parent.mkdir(parents=True, exist_ok=True)
-            written = export(model, embedded_gguf(work), work / kind / "unfinished.gguf", kind)
-            written.rename(files[kind])
+            unfinished = work / kind / "unfinished.gguf"
+            export(model, embedded_gguf(work, base), unfinished, kind).rename(files[kind])
     return files
 
 
-def judged(outputs: dict[str, str], work: Path) -> float:
+def judged(outputs: dict[str, str], dialect: str, work: Path) -> float:
     """
     Return the accuracy of *outputs* as the harness judges stored answers.
     """
@@ -139,7 +144,7 @@ def judged(outputs: dict[str, str], work: Path) -> float:
     if (work / "run.json").is_file():
         return _accuracy(work)
     command = [sys.executable, "-m", "harness", "run", "tool-routing", "--out", str(work)]
-    command += ["--checkpoint", f"replay:{answers}", "--dialect", "hermes", "--quiet"]
+    command += ["--checkpoint", f"replay:{answers}", "--dialect", dialect, "--quiet"]
     command += ["--root", str(TREE), *(word for case in outputs for word in ("--case", case))]
     subprocess.run(command, cwd=TREE, check=True, stdout=subprocess.DEVNULL)
     return _accuracy(work)
@@ -160,7 +165,7 @@ def codes(model: Path, work: Path) -> str:
 
     base, tuned = (
         {each.name: each for each in gguf.GGUFReader(file).tensors}
-        for file in (embedded_gguf(work), quantised(model, work)["Q4_1"])
+        for file in (embedded_gguf(work), quantised(model, SMOLLM2, work)["Q4_1"])
     )
     total = moved = 0
     moves = []
@@ -193,7 +198,7 @@ def _moved_by(model: Path, like: Path, scales: dict[str, Any]) -> tuple[float, f
     from harness.checkpoints.embedded import embedded_model
 
     some, most = [], 0.0
-    base = dict(tensors(embedded_model("smollm2-135m"), like))
+    base = dict(tensors(embedded_model(SMOLLM2), like))
     for name, now in tensors(model, like):
         if name in scales:
             # A block of one value has no steps.
@@ -227,6 +232,7 @@ def table(found: Sequence[Measured]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--checkpoint", type=Path)
+    parser.add_argument("--base", default=SMOLLM2, choices=list(BASES), help="what it was made of")
     parser.add_argument("--cases", type=int, default=120)
     parser.add_argument("--engines", nargs="+", default=list(ENGINES), choices=list(ENGINES))
     parser.add_argument("--work", type=Path, help="where answers are kept")
@@ -240,10 +246,13 @@ def main() -> None:
         given.out.write_text(json.dumps(told), "utf-8")
         return
     work = given.work or Path(tempfile.mkdtemp(prefix="harness-engines-"))
-    text = table(measure(given.checkpoint, given.cases, given.engines, work.absolute()))
+    text = table(measure(given.checkpoint, given.base, given.cases, given.engines, work.absolute()))
     print(text)
+    if given.write and given.base == SMOLLM2:
+        # Its own file is in 4 bits, so an export can be held against it code by code.
+        text += "\n" + codes(given.checkpoint, work.absolute())
     if given.write:
-        write(given.write, f"{text}\n{codes(given.checkpoint, work.absolute())}", MARK)
+        write(given.write, text, f"side by side: {given.base}")
 
 
 if __name__ == "__main__":
