@@ -329,12 +329,13 @@ def _callbacks(
             self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any
         ) -> None:
             if logs and "eval_loss" in logs:
-                left = state.max_steps - state.global_step
-                each = (time.monotonic() - self.began) / max(1, state.global_step - self.first)
+                left = ""
+                if steps := state.max_steps - state.global_step:
+                    each = (time.monotonic() - self.began) / max(1, state.global_step - self.first)
+                    left = f", about {duration(each * steps)} left"
                 notify(
                     f"epoch {round(state.epoch, 2):g} of {recipe.epochs}: "
-                    f"validation loss {float(logs['eval_loss']):.4f}"
-                    + (f", about {duration(each * left)} left" if left else "")
+                    f"validation loss {float(logs['eval_loss']):.4f}{left}"
                 )
 
     callbacks: list[Any] = []
