@@ -10,7 +10,7 @@ With ``--work DIR`` what an engine has already answered there is not asked again
 
 import argparse
 import json
-import resource
+import re
 import subprocess
 import sys
 import tempfile
@@ -88,12 +88,13 @@ def answer(engine: str, reference: str, cases: int) -> dict[str, Any]:
     outputs = {t.key.case: t.output for group in answered(asked) for t in group}
     seconds, cpu_seconds = time.perf_counter() - began, time.process_time() - worked
     backend.close()
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    # Not ru_maxrss, which is never below what the process had that started this one.
+    (memory,) = re.findall(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text("utf-8"))
     return {
         "seconds": seconds,
         "cpu_seconds": cpu_seconds,
         "outputs": outputs,
-        "megabytes": memory,
+        "megabytes": int(memory) // 1024,
     }
 
 
