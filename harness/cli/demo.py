@@ -180,15 +180,14 @@ def run_demo(
 def stored(project: "Project", name: str) -> "StoredRun | None":
     """
     Return a baseline of `SUITE` that comes with the repository; None where there is none.
-    """
-    from harness.errors import HarnessError
-    from harness.runs.store import load_run
 
-    try:
-        return load_run(project.baselines / SUITE / name)
-    except HarnessError:
-        # A project of its own, or a newer release's: the demo goes on without.
-        return None
+    Raises:
+        StoreError: if it cannot be read.
+    """
+    from harness.runs.store import is_run, load_run
+
+    folder = project.baselines / SUITE / name
+    return load_run(folder) if is_run(folder) else None
 
 
 def gate_candidate(

@@ -116,6 +116,19 @@ def test_without_the_stored_runs_the_demo_begins_with_the_model(
     assert [None] == [each.draft for each in asked]
 
 
+def test_a_damaged_stored_run_is_said_and_not_left_out(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    shutil.copytree(TREE / "suites" / SUITE, tmp_path / "suites" / SUITE)
+    stored = tmp_path / "baselines" / SUITE / "smollm2-135m"
+    shutil.copytree(TREE / "baselines" / SUITE / "smollm2-135m", stored)
+    (stored / "run.json").write_text("{", "utf-8")
+
+    assert 2 == main(["demo", "--root", str(tmp_path)])
+
+    assert "run.json" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("flag", [[], ["-v"]])
 def test_the_demo_ends_with_its_verdict(
     tmp_path: Path,
