@@ -66,6 +66,7 @@ def _identity(checkpoint: Checkpoint, model: Any) -> Mapping[str, Any]:
         "template": checkpoint.template,
         # Equal weights with other positions or windows are another model.
         "config": config,
+        "attention": model.config._attn_implementation,
         "dtype": str(model.dtype),
         "device": _device(model.device),
         "threads": torch.get_num_threads(),
