@@ -10,26 +10,48 @@ shortest round-trip form is used, as every reader of these files is Python.)
 
 import hashlib
 import json
+import json.encoder
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields
-from typing import Any
+from typing import Any, cast
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
-# Made once: of a short value, making an encoder takes longer than encoding. Looking for values that
-# hold themselves would take as long again, and there are none in JSON.
-_AS_WRITTEN = json.JSONEncoder(
-    ensure_ascii=False, separators=(",", ":"), allow_nan=False, check_circular=False
-)
-_CANONICAL = json.JSONEncoder(
-    ensure_ascii=False,
-    separators=(",", ":"),
-    allow_nan=False,
-    check_circular=False,
-    sort_keys=True,
-)
+
+class _Encoder(json.JSONEncoder):
+    """
+    The standard encoder, set up once: it sets itself up again for every value, which takes longer
+    than encoding a short one.
+    """
+
+    def __init__(self, *, sort_keys: bool) -> None:
+        super().__init__(
+            ensure_ascii=False,
+            separators=(",", ":"),
+            allow_nan=False,
+            # Looking for values that hold themselves takes as long again: JSON has none.
+            check_circular=False,
+            sort_keys=sort_keys,
+        )
+        make = getattr(json.encoder, "c_make_encoder", None)  # CPython's, where it is compiled
+        self._set_up = make and make(
+            *(None, self.default, json.encoder.encode_basestring, None),
+            *(self.key_separator, self.item_separator, sort_keys, self.skipkeys, self.allow_nan),
+        )
+
+    def iterencode(self, o: Any, _one_shot: bool = False) -> Iterator[str]:
+        """
+        Return the parts of *o* as JSON.
+        """
+        if self._set_up is None:
+            return super().iterencode(o, _one_shot)
+        return cast(Iterator[str], self._set_up(o, 0))
+
+
+_AS_WRITTEN = _Encoder(sort_keys=False)
+_CANONICAL = _Encoder(sort_keys=True)
 
 
 def canonical_json(value: Any) -> str:

@@ -4,13 +4,14 @@ One spelling for every stored value.
 
 import hashlib
 import json
+import json.encoder
 import math
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.canonical import canonical_json, digest, digest_bytes
+from harness.canonical import _CANONICAL, _Encoder, canonical_json, digest, digest_bytes
 
 JSON = st.recursive(
     st.none()
@@ -43,6 +44,16 @@ def test_numbers_json_lacks_are_refused(value: float) -> None:
 def test_values_json_lacks_are_refused() -> None:
     with pytest.raises(TypeError):
         canonical_json({"value": {1, 2}})
+
+
+@given(JSON)
+def test_without_the_compiled_encoder_every_byte_is_the_same(value: object) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(json.encoder, "c_make_encoder", None)
+        plain = _Encoder(sort_keys=True)
+        spelled = plain.encode(value)
+
+    assert _CANONICAL.encode(value) == spelled
 
 
 def test_half_a_surrogate_pair_is_escaped_so_that_it_can_be_stored() -> None:
