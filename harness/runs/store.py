@@ -209,6 +209,14 @@ def _read_line(path: Path, number: int, line: bytes) -> Transcript:
         raise TranscriptError(f"{path}:{number}: {exc}") from exc
 
 
+def written_by_key(folder: Path) -> Mapping[Key, Transcript]:
+    """
+    Return the transcripts of a run folder by key, each read when it is looked at: of a run that
+    this process writes, having read all that was there before it.
+    """
+    return _by_key_lazily((folder / TRANSCRIPTS).read_bytes())
+
+
 def read_transcripts_by_key(folder: Path) -> Mapping[Key, Transcript]:
     """
     Return the transcripts of a run folder, complete or not, by key. All are read at once, to find
