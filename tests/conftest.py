@@ -42,12 +42,12 @@ collect_ignore = ["outside"]
 @pytest.hookimpl(trylast=True)  # hypothesis marks its tests in the same hook
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """
-    Leave properties out of the coverage: tracing them takes three times as long, and what only
-    drawn examples reach may be reached today and not tomorrow.
+    Leave properties and simulations out of the coverage: tracing them takes three times as long,
+    and what only drawn examples reach may be reached today and not tomorrow.
     """
     if config.pluginmanager.hasplugin("_cov"):
         for item in items:
-            if item.get_closest_marker("hypothesis"):
+            if item.get_closest_marker("hypothesis") or item.get_closest_marker("simulation"):
                 item.add_marker("no_cover")
 
 

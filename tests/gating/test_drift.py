@@ -39,6 +39,7 @@ def test_what_changes_back_and_forth_is_no_trend():
     assert not trend({f"c{n}": [1, 0, 1, 0, 1] for n in range(200)}).drifts
 
 
+@pytest.mark.simulation
 @pytest.mark.slow
 def test_half_a_point_a_release_is_found_by_the_eighth_and_flat_chains_rarely_alarm():
     assert share_by(alarms(1_300, 0.005, 40), 8) >= 0.8

@@ -446,6 +446,7 @@ def test_how_alike_a_group_is_shows_in_who_was_right_not_only_in_what_changed():
     assert 1 + 4 * 0.6 == pytest.approx(effect(mixed))
 
 
+@pytest.mark.simulation
 @pytest.mark.parametrize(("size", "most"), [(5, 20), (20, 11)])
 def test_single_cases_that_break_while_whole_groups_are_fixed_are_seldom_a_loss(
     size: int, most: int
@@ -725,6 +726,7 @@ def test_answers_of_one_group_that_got_longer_together_are_one_piece_of_evidence
     assert "inconclusive" == decide(old, new).metrics["output_tokens_p50"].verdict
 
 
+@pytest.mark.simulation
 @pytest.mark.parametrize("spread", [0.3, 0.8])
 def test_lengths_of_an_equal_model_rarely_regress(spread: float):
     """
@@ -1411,6 +1413,7 @@ def test_a_slice_that_could_not_fail_costs_the_others_nothing():
     assert 1 / 4 == verdict.slices["quiet0"]["accuracy"].p_adjusted
 
 
+@pytest.mark.simulation
 @pytest.mark.parametrize("many", [2, 8])
 def test_slices_rarely_cry_wolf(many: int):
     """
@@ -1741,15 +1744,18 @@ def shares(n: int, discordance: float, drop: float, draws: int = 1500) -> dict[s
     return {word: times / draws for word, times in found.items()}
 
 
+@pytest.mark.simulation
 @pytest.mark.parametrize("discordance", [0.0, 0.02, 0.05, 0.10])
 def test_equal_models_rarely_regress(discordance: float):
     assert shares(120, discordance, 0.0)["regressed"] < 0.065
 
 
+@pytest.mark.simulation
 @pytest.mark.parametrize("discordance", [0.0, 0.02, 0.05, 0.10])
 def test_a_drop_of_the_whole_margin_rarely_passes(discordance: float):
     assert shares(120, discordance, 0.03)["pass"] < 0.075
 
 
+@pytest.mark.simulation
 def test_a_large_drop_is_found():
     assert shares(120, 0.05, 0.10)["regressed"] > 0.85

@@ -52,6 +52,7 @@ def simulated(
     return Chances(passes=words["pass"] / 4000, regresses=words["regressed"] / 4000)
 
 
+@pytest.mark.simulation
 @pytest.mark.parametrize(
     ("n", "broken", "fixed", "margin"),
     [
@@ -69,6 +70,7 @@ def test_the_chances_are_those_of_the_gate(n: int, broken: float, fixed: float, 
     assert exact.regresses == pytest.approx(drawn.regresses, abs=0.025)
 
 
+@pytest.mark.simulation
 @pytest.mark.parametrize(("n", "broken", "fixed"), [(120, 0.035, 0.0), (250, 0.04, 0.01)])
 def test_the_chances_at_a_zero_margin_are_those_of_the_gate(n: int, broken: float, fixed: float):
     drawn = simulated(n, broken, fixed, 0.0, "second_call_rate")
@@ -76,6 +78,7 @@ def test_the_chances_at_a_zero_margin_are_those_of_the_gate(n: int, broken: floa
     assert chances(n, broken, fixed, 0.0).regresses == pytest.approx(drawn.regresses, abs=0.025)
 
 
+@pytest.mark.simulation
 @pytest.mark.parametrize(
     ("margin", "discordance", "too_few"),
     [(0.10, 0.05, 31), (0.03, 0.01, 99), (0.05, 0.05, 124), (0.03, 0.05, 344), (0.05, 0.15, 371)],
@@ -104,6 +107,7 @@ def test_so_many_cases_find_a_drop_in_4_of_5_tries(drop: float, discordance: flo
     assert chances(n - max(5, n // 20), half + drop, half, None).regresses < 0.81
 
 
+@pytest.mark.simulation
 @pytest.mark.parametrize(
     ("broken", "fixed", "n"), [(3, 1, 120), (1, 0, 120), (3, 3, 120), (5, 3, 250), (4, 1, 60)]
 )
@@ -117,6 +121,7 @@ def test_so_many_cases_settle_it_in_4_of_5_tries(broken: int, fixed: int, n: int
     assert simulated(most, broken / n, fixed / n, 0.03).settled >= 0.78
 
 
+@pytest.mark.simulation
 def test_a_rise_that_would_be_seen_is_seen_in_4_of_5_tries():
     rise = smallest_rise(120, 0.0)
 

@@ -90,6 +90,7 @@ def test_groups_are_what_varies_independently():
     assert ALPHA > rank([answered(), answered(*range(12))]).p[0, 1]
 
 
+@pytest.mark.simulation
 def test_equal_runs_are_seldom_told_apart():
     """
     Of 200 triples of equally good runs, few have any pair that is told apart.
