@@ -53,6 +53,7 @@ class RunWriter:
         self.folder = folder
         self.done = done
         """The answers that were already there when the run was resumed."""
+        self._appended: list[Key] = []
         self._stream = stream
         self._held = held
 
@@ -69,6 +70,7 @@ class RunWriter:
         """
         for transcript in group:
             self._stream.write(canonical_json(transcript.to_json()) + "\n")
+            self._appended.append(transcript.key)
         self._stream.flush()
         os.fsync(self._stream.fileno())
 
@@ -88,14 +90,16 @@ class RunWriter:
         path = self.folder / TRANSCRIPTS
         places = {key: place for place, key in enumerate(record.columns.keys)}
 
-        def rank(line: bytes) -> tuple[int, int, int]:
-            key = key_of(line)
+        def rank(key: Key) -> tuple[int, int, int]:
             return places.get(key[:2], len(places)), key.turn, key.step
 
-        with path.open("rb") as stream:
-            sorted_already = all(one <= other for one, other in pairwise(map(rank, stream)))
-        if not sorted_already:
-            lines = sorted(path.read_bytes().splitlines(keepends=True), key=rank)
+        # The order of answers that were there before is not known here.
+        in_order = not self.done and all(
+            one <= other for one, other in pairwise(map(rank, self._appended))
+        )
+        if not in_order:
+            lines = path.read_bytes().splitlines(keepends=True)
+            lines.sort(key=lambda line: rank(key_of(line)))
             write_bytes(path, lines)
 
 
