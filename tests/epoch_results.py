@@ -52,9 +52,9 @@ class Tried:
 DEFAULT = "default"
 TRIED: Mapping[str, Tried] = {
     DEFAULT: Tried(recipe=Recipe()),
+    "epochs16": Tried(recipe=Recipe(epochs=16), every=20),
     "lr1e-4": Tried(recipe=Recipe(learning_rate=1e-4, epochs=12), every=10),
-    "bs2": Tried(recipe=Recipe(batch_size=2), every=20),
-    "lora": Tried(recipe=Recipe(lora_rank=16, epochs=12), every=10),
+    "lora": Tried(recipe=Recipe(lora_rank=16, epochs=12), every=20),
 }
 
 
@@ -81,7 +81,7 @@ class Trained:
         recipe, kind = self.recipe, "all weights"
         if recipe.lora_rank is not None:
             kind = f"LoRA of rank {recipe.lora_rank}"
-        return f"{kind}, learning rate {recipe.learning_rate:g}, batch {recipe.batch_size}"
+        return f"{kind}, learning rate {recipe.learning_rate:g}, {recipe.epochs} epochs"
 
 
 def kept_apart(folder: Path) -> Suite:
