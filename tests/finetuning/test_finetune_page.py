@@ -103,3 +103,23 @@ def test_the_bias_of_the_page_is_within_its_bounds():
     for *_, highest, _, reported in rows:
         assert float(highest.split(" ± ")[0]) > 1.5
         assert abs(float(reported.split(" ± ")[0])) < 0.5
+
+
+def measured(mark: str) -> list[list[str]]:
+    """
+    Return the rows of a table of the page that was measured, without its heads.
+    """
+    table = PAGE.partition(f"<!-- {mark}: measured -->")[2].partition("<!--")[0]
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()]
+    return [row for row in rows if len(row) > 1][2:]
+
+
+def test_what_is_kept_on_the_page_follows_from_its_own_tables():
+    epochs = measured("epochs")
+    by_loss = min(epochs, key=lambda row: float(row[1]))[0]
+    kept = {row[1]: row[2] for row in measured("recipes")[:3]}
+
+    assert 8 == len(epochs)
+    assert by_loss == kept["least loss"]
+    assert "8" == kept["last"]
+    assert f"The loss is lowest after epoch {by_loss}," in PAGE
