@@ -5,6 +5,7 @@ killed again and again is the undisturbed one in the end.
 
 import asyncio
 import multiprocessing
+import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
@@ -30,6 +31,7 @@ from ..builders import question, write_suite
 from ..served import answering, killed_and_resumed, often_down
 from .controls import store
 
+TREE = Path(__file__).parents[2]
 MANY, KILLS, FAILING = 2_000, 10, 0.2
 SECONDS = 0.05
 """How long the server takes for an answer, however many it makes: an idle accelerator."""
@@ -89,7 +91,11 @@ def in_a_process() -> Iterator[str]:
     """
     here, there = multiprocessing.get_context("spawn").Pipe()
     process = multiprocessing.get_context("spawn").Process(target=serve, args=(there,), daemon=True)
+    # It finds this module by its path, which pytest has not put there.
+    sys.path.append(str(TREE))
     process.start()
+    sys.path.remove(str(TREE))
+    there.close()  # so that nobody waits for a process that has ended
     try:
         yield here.recv()
     finally:
