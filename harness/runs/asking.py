@@ -12,7 +12,7 @@ from harness.environments.loop import Playing
 from harness.runs.cases import CaseLines
 from harness.runs.judging import judged_lines
 from harness.runs.runner import keys, latency_sample, run
-from harness.runs.store import read_transcripts_by_key, written_by_key
+from harness.runs.store import read_transcripts_by_key
 from harness.runs.waves import ended, run_in_waves
 from harness.runs.writer import RunWriter
 from harness.scoring.executed import playing
@@ -83,7 +83,7 @@ def judge(
     """
     return judged_lines(
         questions.cases,
-        written_by_key(writer.folder),
+        read_transcripts_by_key(writer.folder),
         dialect,
         questions.tool_names,
         environment=questions.world,

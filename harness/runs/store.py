@@ -209,20 +209,6 @@ def _read_line(path: Path, number: int, line: bytes) -> Transcript:
         raise TranscriptError(f"{path}:{number}: {exc}") from exc
 
 
-def written_by_key(folder: Path) -> Mapping[Key, Transcript]:
-    """
-    Return the transcripts of a run folder by key, each read when it is looked at: of a run that
-    this process writes, having read all that was there before it.
-
-    Raises:
-        StoreError: if they cannot be read.
-    """
-    path = folder / TRANSCRIPTS
-    with boundary(StoreError, f"{path}: cannot be read"):
-        text = path.read_bytes()
-    return _by_key_lazily(text)
-
-
 def read_transcripts_by_key(folder: Path) -> Mapping[Key, Transcript]:
     """
     Return the transcripts of a run folder, complete or not, by key. All are read at once, to find
