@@ -23,7 +23,7 @@ from harness.workflow.project import bundled_suites
 
 from .controls import against, product
 
-TRIES, TOKENS, DELAY = 3, 12, 0.15
+TRIES, TOKENS, DELAY = 5, 12, 0.15
 NAME = "latency_ms_p50"
 
 
