@@ -3,7 +3,8 @@ What many tests share: no network, and two models, a tiny random one and the emb
 """
 
 import os
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Generator
 from importlib import import_module, resources
 from importlib.metadata import EntryPoint
 from pathlib import Path
@@ -42,13 +43,30 @@ collect_ignore = ["outside"]
 @pytest.hookimpl(trylast=True)  # hypothesis marks its tests in the same hook
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """
-    Leave properties and simulations out of the coverage: tracing them takes three times as long,
-    and what only drawn examples reach may be reached today and not tomorrow.
+    Leave properties out of the coverage: tracing them takes three times as long, and what only
+    drawn examples reach may be reached today and not tomorrow.
     """
     if config.pluginmanager.hasplugin("_cov"):
         for item in items:
-            if item.get_closest_marker("hypothesis") or item.get_closest_marker("simulation"):
+            if item.get_closest_marker("hypothesis"):
                 item.add_marker("no_cover")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
+    """
+    Leave simulations out of the coverage, too. The marker no_cover does not do it beside xdist,
+    where it leaves a second tracer of its plugin at work.
+    """
+    covered = item.config.pluginmanager.hasplugin("_cov")
+    if not covered or not item.get_closest_marker("simulation"):
+        return (yield)
+    tracing = sys.gettrace()
+    sys.settrace(None)
+    try:
+        return (yield)
+    finally:
+        sys.settrace(tracing)
 
 
 SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
