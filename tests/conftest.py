@@ -40,26 +40,15 @@ import_module("numpy")
 collect_ignore = ["outside"]
 
 
-@pytest.hookimpl(trylast=True)  # hypothesis marks its tests in the same hook
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """
-    Leave properties out of the coverage: tracing them takes three times as long, and what only
-    drawn examples reach may be reached today and not tomorrow.
-    """
-    if config.pluginmanager.hasplugin("_cov"):
-        for item in items:
-            if item.get_closest_marker("hypothesis"):
-                item.add_marker("no_cover")
-
-
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
     """
-    Leave simulations out of the coverage, too. The marker no_cover does not do it beside xdist,
-    where it leaves a second tracer of its plugin at work.
+    Leave properties and simulations out of the coverage: tracing them takes two to three times as
+    long, and what only drawn examples reach may be reached today and not tomorrow. The marker
+    no_cover does not do it beside xdist, where it leaves a second tracer of its plugin at work.
     """
-    covered = item.config.pluginmanager.hasplugin("_cov")
-    if not covered or not item.get_closest_marker("simulation"):
+    drawn = any(map(item.get_closest_marker, ("hypothesis", "simulation")))
+    if not drawn or not item.config.pluginmanager.hasplugin("_cov"):
         return (yield)
     tracing = sys.gettrace()
     sys.settrace(None)
