@@ -14,6 +14,7 @@ from harness.cli.parser import Commands
 from harness.errors import UsageError
 
 if TYPE_CHECKING:
+    from harness.runs.store import StoredRun
     from harness.workflow.project import Project
 
 
@@ -49,8 +50,7 @@ def run(arguments: argparse.Namespace) -> int:
     project = open_project(arguments.root)
     if len(arguments.runs) < 2:
         raise UsageError("compare needs at least two runs or baselines")
-    suite = _suite_of(project, arguments.runs)
-    runs = [project.run(text, suite) for text in arguments.runs]
+    runs = _runs(project, arguments.runs)
     if arguments.logits and len(runs) > 2:
         raise UsageError("--logits is for two runs")
     if len(runs) == 2:
@@ -68,13 +68,15 @@ def run(arguments: argparse.Namespace) -> int:
     return code
 
 
-def _suite_of(project: "Project", texts: Sequence[str]) -> str | None:
+def _runs(project: "Project", texts: Sequence[str]) -> "list[StoredRun]":
     """
-    Return the suite of the first run folder: a bare baseline name is a baseline of that suite.
+    Return the runs. A bare baseline name is a baseline of the suite of the first run folder.
     """
     from harness.workflow.project import holds_run
 
-    for text in texts:
-        if holds_run(Path(text)):
-            return project.run(text).record.suite.name
-    return None
+    first = next((text for text in texts if holds_run(Path(text))), None)
+    if first is None:
+        return [project.run(text) for text in texts]
+    run = project.run(first)
+    suite = run.record.suite.name
+    return [run if text == first else project.run(text, suite) for text in texts]

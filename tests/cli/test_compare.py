@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from harness.cli.main import main
+from harness.runs.store import StoredRun, load_run
 
 from .conftest import answers, run
 
@@ -24,6 +25,25 @@ def test_compare_shows_any_number_side_by_side(project: Path, capsys: pytest.Cap
         assert name in text
     assert "100.0%" in text
     assert "92.5%" in text
+
+
+@pytest.mark.parametrize("names", [("one", "two"), ("one", "two", "three"), ("one", "one")])
+def test_each_run_is_read_once(
+    project: Path, monkeypatch: pytest.MonkeyPatch, names: tuple[str, ...]
+):
+    for name in dict.fromkeys(names):
+        run(project, name, answers())
+    read: list[Path] = []
+
+    def noted(folder: Path) -> StoredRun:
+        read.append(folder)
+        return load_run(folder)
+
+    monkeypatch.setattr("harness.workflow.project.load_run", noted)
+
+    assert 0 == main(["compare", *names])
+
+    assert [*map(Path, dict.fromkeys(names))] == read
 
 
 def test_runs_without_a_common_case_exit_3_and_that_is_said_first(
