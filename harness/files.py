@@ -119,7 +119,14 @@ def read_stored(path: Path) -> bytes:
     Return the bytes of a file of JSON, line ends as they were written: a checkout on Windows may
     have changed them, and JSON holds none inside a value.
     """
-    return path.read_bytes().replace(b"\r\n", b"\n")
+    return as_stored(path.read_bytes())
+
+
+def as_stored(data: bytes) -> bytes:
+    """
+    Return *data* with line ends as they were written. (One byte is found far sooner than two.)
+    """
+    return data.replace(b"\r\n", b"\n") if b"\r" in data else data
 
 
 def stored_chunks(path: Path) -> Iterator[bytes]:
@@ -132,7 +139,7 @@ def stored_chunks(path: Path) -> Iterator[bytes]:
             whole = kept + chunk
             # Half a line end waits for its other half.
             kept = b"\r" if whole.endswith(b"\r") else b""
-            yield whole[: len(whole) - len(kept)].replace(b"\r\n", b"\n")
+            yield as_stored(whole[: len(whole) - len(kept)])
     yield kept
 
 

@@ -19,6 +19,7 @@ from harness.backends.base import Generation
 from harness.canonical import canonical_json, digest_bytes, parse_json
 from harness.checkpoints.checkpoint import Checkpoint
 from harness.errors import RecordError
+from harness.files import as_stored
 from harness.provenance import Environment, harness_version
 from harness.runs.migrations import FORMAT, FORMAT_WITHOUT_DIGESTS, migrated
 from harness.runs.serving import Serving
@@ -205,7 +206,8 @@ def with_interval(name: str, measured: Counts | Quantile | Average) -> MetricVal
 
 
 _SEAL = '\n"digests":{"run":"'
-# Before the digest of the text itself, which is taken without it. No case's line begins like this.
+# Before the digest of the text itself, which is taken without it. No case's line begins like this,
+# and it is looked for from the end, as nearly all of the text is cases.
 
 _DIGEST = f"sha256:{64 * '0'}"
 
@@ -274,7 +276,7 @@ def is_intact(data: bytes) -> bool:
     """
     Return whether a run.json of format 3 is as it was written, but for its line ends.
     """
-    before, seal, after = data.replace(b"\r\n", b"\n").partition(_SEAL.encode())
+    before, seal, after = as_stored(data).rpartition(_SEAL.encode())
     own, rest = after[: len(_DIGEST)], after[len(_DIGEST) :]
     return own == _own_digest([before, seal], rest).encode()
 
@@ -293,7 +295,7 @@ def decode(text: str | bytes, source: str) -> RunRecord:
     Raises:
         RecordError: if it is not JSON, of a later format, or not what the schema says.
     """
-    content = text.encode() if isinstance(text, str) else text
+    content = as_stored(text.encode() if isinstance(text, str) else text)
     if is_intact(content) and (ours := _read_ours(content, source)) is not None:
         return ours
     try:
@@ -356,7 +358,7 @@ def _read_ours(text: bytes, source: str) -> RunRecord | None:
     from harness.runs.cases import split
 
     try:
-        head, cases = split(text.replace(b"\r\n", b"\n"), source)
+        head, cases = split(text, source)
         ours = msgspec.json.decode(head, type=_Ours)
     except (msgspec.MsgspecError, ValueError):
         return None
