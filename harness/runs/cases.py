@@ -7,7 +7,7 @@ A run of any size is held as the text that is written and what is counted of it.
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from operator import eq
-from typing import TYPE_CHECKING, Any, Self, cast, overload
+from typing import TYPE_CHECKING, Any, Self, TypedDict, cast, overload
 
 import msgspec
 
@@ -48,7 +48,7 @@ class CaseLines(Sequence[CaseResult]):
         self.source = source
         self._ends = ends
         # msgspec refuses half a surrogate pair, which can only be escaped in UTF-8.
-        self._sound = b"\\ud" not in text
+        self._sound = b"\\" not in text or b"\\ud" not in text
         counted = _COUNTED.decode if self._sound else self._decoded
         self.columns = columns or Columns(map(counted, self._lines()))
 
@@ -131,7 +131,7 @@ def split(text: bytes, source: str) -> tuple[bytes, CaseLines]:
         ValueError, msgspec.MsgspecError: if they are not laid out as this version would.
     """
     start = text.index(_FIRST) + len(_FIRST)
-    end = text.index(_LAST, start)
+    end = text.rindex(_LAST, start)
     return text[:start] + text[end:], CaseLines.read(text[start:end], source)
 
 
@@ -175,7 +175,7 @@ class _Finding(msgspec.Struct, gc=False):
     call: int | None
 
 
-class _Call(msgspec.Struct, gc=False):
+class _Call(TypedDict):
     tool: str
 
 

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar, cast
 
 from harness.scoring.results import CaseResult, Execution, Finding, Status, TurnResult
@@ -26,6 +27,10 @@ if TYPE_CHECKING:
     Objects = npt.NDArray[np.object_]
 
 T = TypeVar("T")
+V = TypeVar("V")
+
+_AT_ONCE = 32
+"""So many cases are held at a time: few enough to stay in a processor's cache."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -38,6 +43,12 @@ class Coded(Generic[T]):
     """Each distinct value, in the order they first come."""
     codes: "Ints"
     """The place in `values` of each entry."""
+
+    def of(self, of: Callable[[T], V]) -> "Coded[V]":
+        """
+        Return the column of what *of* makes of each entry, called once for each distinct value.
+        """
+        return Coded(values=tuple(map(of, self.values)), codes=self.codes)
 
     def flags(self, of: Callable[[T], bool]) -> "Bools":
         """
@@ -67,18 +78,19 @@ def objects(values: Sequence[object]) -> "Objects":
 
 class Coding(Generic[T]):
     """
-    Makes a `Coded` column, entry by entry.
+    Makes a `Coded` column, some entries at a time.
     """
 
     def __init__(self) -> None:
         self._places: dict[T, int] = {}
         self._codes: list[int] = []
 
-    def add(self, value: T) -> None:
+    def extend(self, values: Iterable[T]) -> None:
         """
-        Add the next entry.
+        Add the next entries.
         """
-        self._codes.append(self._places.setdefault(value, len(self._places)))
+        places = self._places
+        self._codes.extend([places.setdefault(value, len(places)) for value in values])
 
     def column(self) -> Coded[T]:
         """
@@ -99,18 +111,6 @@ class Measured(NamedTuple):
     ttft_ms: float | None
 
 
-class _Way(NamedTuple):
-    """
-    How a case was judged, as far as it is counted: what was called and said is not.
-    """
-
-    must_pass: bool
-    quarantined: bool
-    forbids_extra_calls: bool
-    turns: tuple[Any, ...]
-    executed: tuple[Any, ...] | None
-
-
 class Columns:
     """
     What is counted of cases, in their order. Lengths, tools and margins have an entry for each
@@ -126,43 +126,40 @@ class Columns:
         self.ids: list[str] = []
         self.digests: list[str] = []
         repeats: list[int] = []
-        first: list[int] = [0]
+        turns_of: list[int] = []
         margins: list[float] = []
         groups, tags = Coding[str | None](), Coding[tuple[str, ...]]()
-        ways, pairs = Coding[_Way](), Coding[tuple[tuple[str, str], ...]]()
-        measured, tools = Coding[Measured](), Coding[str | None]()
+        ways, pairs = Coding[tuple[Any, ...]](), Coding[tuple[tuple[str, str], ...]]()
+        measured, tools = Coding[tuple[Any, ...]](), Coding[str | None]()
         unknown = float("nan")
-        for case in cases:
-            self.ids.append(case.id)
-            self.digests.append(case.digest)
-            repeats.append(case.repeat)
-            groups.add(case.group)
-            tags.add(case.tags)
-            turns = []
-            for turn in case.turns:
-                turns.append(_judged(turn))
-                measured.add(Measured(turn.output_tokens, turn.latency_ms, turn.ttft_ms))
-                tools.add(_tool(turn.calls[0]) if turn.calls else None)
-                margins.append(unknown if turn.margin is None else turn.margin)
-            first.append(len(margins))
-            flags = case.must_pass, case.quarantined, case.forbids_extra_calls
-            executed = None if case.executed is None else _came_to(case.executed)
-            ways.add(_Way(*flags, tuple(turns), executed))
-            pairs.add(tuple([pair for turn in case.turns for pair in turn.pairs]))
+        left = iter(cases)
+        # Column by column of a few cases at a time, which is sooner than case by case.
+        while some := list(islice(left, _AT_ONCE)):
+            self.ids += [case.id for case in some]
+            self.digests += [case.digest for case in some]
+            repeats += [case.repeat for case in some]
+            groups.extend([case.group for case in some])
+            tags.extend([case.tags for case in some])
+            ways.extend(map(_way, some))
+            pairs.extend(map(_pairs, some))
+            turns_of += [len(case.turns) for case in some]
+            turns = [turn for case in some for turn in case.turns]
+            measured.extend([(turn.output_tokens, turn.latency_ms, turn.ttft_ms) for turn in turns])
+            tools.extend([turn.calls[0]["tool"] if turn.calls else None for turn in turns])
+            margins += [unknown if turn.margin is None else turn.margin for turn in turns]
         self.repeats: Ints = np.array(repeats, dtype=np.int64)
         self.groups = groups.column()
         self.tags = tags.column()
         self.pairs = pairs.column()
         """What the confusion matrix counts."""
-        self.first: Ints = np.array(first, dtype=np.int64)
+        self.first: Ints = np.cumsum([0, *turns_of], dtype=np.int64)
         """The place of each case's first turn, and how many turns there are."""
-        self.measured = measured.column()
+        self.measured = measured.column().of(Measured._make)
         self.tools = tools.column()
         """The tool called first; None for no call."""
         self.margins: Floats = np.array(margins, dtype=np.float64)
         """NaN where it is unknown."""
-        found = ways.column()
-        self.ways = Coded(values=[_case(way) for way in found.values], codes=found.codes)
+        self.ways = ways.column().of(_case)
         """How each case was judged: a case without what is not counted, for each way to be."""
 
     def __len__(self) -> int:
@@ -217,19 +214,28 @@ class Columns:
         return tuple(dict.fromkeys(self.ids[place] for place in flags.nonzero()[0].tolist()))
 
 
-def _tool(call: Any) -> str:
-    return str(call["tool"] if isinstance(call, Mapping) else call.tool)
-
-
 _OUTCOME = (
     *("stop", "called", "said", "relevant", "found", "recall", "reciprocal_rank", "ndcg"),
     *("answered", "reached"),
 )
 
 
+def _way(case: Any) -> tuple[Any, ...]:
+    """
+    Return how *case* was judged, as far as it is counted: what was called and said is not.
+    """
+    flags = case.must_pass, case.quarantined, case.forbids_extra_calls
+    executed = None if case.executed is None else _came_to(case.executed)
+    return (*flags, tuple([_judged(turn) for turn in case.turns]), executed)
+
+
 def _judged(turn: Any) -> tuple[Any, ...]:
     findings = tuple([(each.code, each.kind, each.call) for each in turn.findings])
     return (turn.expects, turn.follows_result, turn.status, turn.status_lenient, findings)
+
+
+def _pairs(case: Any) -> tuple[tuple[str, str], ...]:
+    return tuple([pair for turn in case.turns for pair in turn.pairs])
 
 
 def _came_to(executed: Any) -> tuple[Any, ...]:
@@ -263,16 +269,17 @@ def _turn(judged: tuple[Any, ...]) -> TurnResult:
     )
 
 
-def _case(way: _Way) -> CaseResult:
+def _case(way: tuple[Any, ...]) -> CaseResult:
+    must_pass, quarantined, forbids_extra_calls, turns, executed = way
     return CaseResult(
         id="",
         repeat=0,
         digest="",
         group=None,
         tags=(),
-        must_pass=way.must_pass,
-        quarantined=way.quarantined,
-        forbids_extra_calls=way.forbids_extra_calls,
-        turns=tuple(map(_turn, way.turns)),
-        executed=None if way.executed is None else _execution(way.executed),
+        must_pass=must_pass,
+        quarantined=quarantined,
+        forbids_extra_calls=forbids_extra_calls,
+        turns=tuple(map(_turn, turns)),
+        executed=None if executed is None else _execution(executed),
     )

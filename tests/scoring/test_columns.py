@@ -16,6 +16,8 @@ from harness.scoring.results import CaseResult
 from ..runs.test_record import CASES
 
 RESULTS = st.lists(CASES, max_size=6)
+# More than are taken at a time, of few kinds.
+MANY = st.lists(CASES, min_size=1, max_size=3).map(lambda few: (few * 50)[:83])
 
 
 @settings(deadline=None, max_examples=100)
@@ -58,7 +60,7 @@ def test_a_percentile_is_that_of_all_answers(results: list[CaseResult]):
 
 
 @settings(deadline=None, max_examples=50)
-@given(RESULTS)
+@given(RESULTS | MANY)
 def test_what_is_asked_by_case_is_answered_by_case(results: list[CaseResult]):
     columns = Columns(results)
 
