@@ -183,6 +183,18 @@ class Transcript:
         return cls.from_row(parse_json(line.removeprefix("\ufeff")))
 
     @classmethod
+    def key_in(cls, line: str) -> Key:
+        """
+        Return the key of one line of transcripts.jsonl, of which everything is checked.
+
+        Raises:
+            ValueError: as `from_json`.
+        """
+        if (plain := _plain(line)) is not None:
+            return _key(plain)
+        return cls.from_json(line).key
+
+    @classmethod
     def at_once(cls, line: str) -> Self | None:
         """
         Read what most lines hold: raw text that was not timed, in the keys of transcripts.jsonl;
@@ -191,7 +203,7 @@ class Transcript:
         if (plain := _plain(line)) is None:
             return None
         return cls(
-            key=Key(plain.case, plain.repeat, plain.turn, plain.step),
+            key=_key(plain),
             output=plain.output,
             opened=plain.opened or None,
             output_tokens=plain.output_tokens,
@@ -253,6 +265,10 @@ class Transcript:
             results=None if results is None else tuple(map(ToolResult.from_json, results)),
             response=response if isinstance(response, Mapping) else None,
         )
+
+
+def _key(plain: Any) -> Key:
+    return Key(plain.case, plain.repeat, plain.turn, plain.step)
 
 
 def _plain(line: str) -> Any:

@@ -10,12 +10,12 @@ killed between them.
 """
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from harness.canonical import digest_bytes
 from harness.errors import StoreError, TranscriptError, boundary
@@ -29,6 +29,8 @@ from harness.transcript import Key, Transcript
 
 if TYPE_CHECKING:
     import msgspec
+
+T = TypeVar("T")
 
 RUN, TRANSCRIPTS, SUITE = "run.json", "transcripts.jsonl", "suite.json"
 UNFINISHED, HISTORY = "unfinished.json", "history.jsonl"
@@ -89,19 +91,12 @@ class StoredRun:
         return None if digests is None else getattr(digests, part)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Keyed:
-    case: str
-    repeat: int = 0
-    turn: int = 0
-    step: int = 0
-
-
 @cache
-def _keyed() -> "msgspec.json.Decoder[_Keyed]":
+def _keyed() -> "msgspec.json.Decoder[Any]":
     import msgspec
 
-    return msgspec.json.Decoder(_Keyed)
+    counted = [(name, int, 0) for name in ("repeat", "turn", "step")]
+    return msgspec.json.Decoder(msgspec.defstruct("Keyed", [("case", str), *counted], gc=False))
 
 
 def key_of(line: bytes) -> Key:
@@ -122,7 +117,19 @@ def _by_key_lazily(text: bytes) -> Mapping[Key, Transcript]:
     """
     Return the transcripts in a transcripts.jsonl that is as it was written.
     """
-    return Lazily(lambda: {key_of(line): line for line in text.split(b"\n") if line}, _decoded)
+    return Lazily(lambda: dict(zip(_keys(text), text.splitlines(), strict=True)), _decoded)
+
+
+def _keys(text: bytes) -> Iterable[Key]:
+    """
+    Return the key of each line of *text*, as `key_of` does.
+    """
+    if b"\\u" in text:
+        return map(key_of, text.splitlines())
+    # All at once, which takes half as long.
+    return (
+        Key(each.case, each.repeat, each.turn, each.step) for each in _keyed().decode_lines(text)
+    )
 
 
 def is_run(folder: Path) -> bool:
@@ -190,7 +197,7 @@ def read_transcripts(path: Path) -> Iterator[Transcript]:
         TranscriptError: naming file and line of what cannot be read.
     """
     for number, line in _numbered(path):
-        yield _read_line(path, number, line)
+        yield _read_line(path, number, line, Transcript.from_json)
 
 
 def _numbered(path: Path) -> Iterator[tuple[int, bytes]]:
@@ -202,9 +209,9 @@ def _numbered(path: Path) -> Iterator[tuple[int, bytes]]:
         yield from enumerate(stream, start=1)
 
 
-def _read_line(path: Path, number: int, line: bytes) -> Transcript:
+def _read_line(path: Path, number: int, line: bytes, read: Callable[[str], T]) -> T:
     try:
-        return _decoded(line)
+        return read(line.decode("utf-8"))
     except (ValueError, RecursionError) as exc:
         raise TranscriptError(f"{path}:{number}: {exc}") from exc
 
@@ -220,7 +227,7 @@ def read_transcripts_by_key(folder: Path) -> Mapping[Key, Transcript]:
     path = folder / TRANSCRIPTS
     lines: dict[Key, bytes] = {}
     for number, line in _numbered(path):
-        key = _read_line(path, number, line).key
+        key = _read_line(path, number, line, Transcript.key_in)
         if key in lines:
             first = 1 + list(lines).index(key)
             raise TranscriptError(

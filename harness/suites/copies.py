@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from harness.diagnostics import raise_problems
 from harness.documents import read_document
@@ -20,6 +20,9 @@ from harness.lazy import Lazily
 from harness.suites.build import build, case_builder
 from harness.suites.suite import Case, Suite
 from harness.suites.validate import validate
+
+if TYPE_CHECKING:
+    import msgspec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,12 +111,7 @@ def made_of(path: Path) -> tuple[Variant, Mapping[str, str]] | None:
     }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Named:
-    id: str
-
-
-def _apart(text: bytes) -> tuple[Mapping[str, bytes], Callable[[bytes], CopiedCase]]:
+def _apart(text: bytes) -> "tuple[Mapping[str, msgspec.Raw], Callable[[msgspec.Raw], CopiedCase]]":
     """
     Return the text of each case by its id, and what makes a case of it.
     """
@@ -124,10 +122,11 @@ def _apart(text: bytes) -> tuple[Mapping[str, bytes], Callable[[bytes], CopiedCa
         {key: json.loads(bytes(parts[key])) for key in parts if key != "cases"}
     )
 
-    def make(written: bytes) -> CopiedCase:
-        row = json.loads(written)
+    def make(written: msgspec.Raw) -> CopiedCase:
+        row = json.loads(bytes(written))
         return CopiedCase(case=build_case(row), row=row)
 
-    named = msgspec.json.Decoder(_Named)
+    named: Any = msgspec.defstruct("Named", [("id", str)], gc=False)
+    ids = [each.id for each in msgspec.json.decode(parts["cases"], type=list[named])]
     rows = msgspec.json.decode(parts["cases"], type=list[msgspec.Raw])
-    return {named.decode(row).id: bytes(row) for row in rows}, make
+    return dict(zip(ids, rows, strict=True)), make

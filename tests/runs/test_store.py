@@ -359,6 +359,19 @@ def test_half_a_surrogate_pair_can_be_stored(tmp_path: Path) -> None:
     assert [strange] == list(read_transcripts(tmp_path / TRANSCRIPTS))
 
 
+@pytest.mark.parametrize("text", ["plain", 'a "quoted" \\word', "\x1b[0m", "\ud83d", "\u2028"])
+def test_answers_have_the_key_of_their_line(tmp_path: Path, text: str) -> None:
+    odd = Key('c "1" \\', 2, 1, 3)
+    made = [FIRST, transcript(text, key=odd), transcript("three", key=Key("d", turn=1)), SECOND]
+    with start(tmp_path) as writer:
+        writer.append(made)
+        run = writer.finish(RIGHT)
+
+    found = load_run(run.folder).answers()
+
+    assert {each.key: each for each in made} == {key: found[key] for key in found}
+
+
 # Files.
 
 
