@@ -294,8 +294,12 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
         file = opener(path, "rb")
     with file:
         while True:
-            with boundary(TranscriptError, f"{path}:{number + 1}"):
+            try:
                 line = file.readline().decode("utf-8-sig" if number == 0 else "utf-8")
+            except Exception:
+                # Entered for what went wrong alone: for each line it takes as long as reading it.
+                with boundary(TranscriptError, f"{path}:{number + 1}"):
+                    raise
             if not line:
                 return
             number += 1
