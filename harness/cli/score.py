@@ -3,6 +3,7 @@
 """
 
 import argparse
+import gc
 
 from harness.cli.options import (
     add_command,
@@ -69,6 +70,9 @@ def run(arguments: argparse.Namespace) -> int:
     from harness.workflow.project import open_project
     from harness.workflow.score import score
 
+    # Millions of values without cycles, and no model whose memory would wait for this: looking for
+    # cycles as often as other commands do takes a tenth of the time.
+    gc.set_threshold(1_000_000, 20, 20)
     project = open_project(arguments.root)
     label = arguments.suite or str(arguments.source)
     with watching(label, to="judge", quiet=arguments.quiet) as progress:
