@@ -10,6 +10,7 @@ import os
 import re
 import shutil
 import tempfile
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -112,7 +113,7 @@ def save_baseline(
                 target.rename(set_aside(target))
             fresh.rename(target)
             _tidy(target, saved)
-    return load_run(target)
+    return replace(run, folder=target)
 
 
 def digest_of_run(folder: Path) -> str | None:
