@@ -12,12 +12,14 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
-from importlib.metadata import EntryPoint, entry_points
 from operator import attrgetter
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from harness.errors import HarnessError, boundary
 from harness.provenance import DISTRIBUTION
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,9 +57,7 @@ class Family:
         """
         members = self._members()
         return {
-            name: _package(members[name])
-            for name in sorted(members)
-            if isinstance(members[name], EntryPoint)
+            name: _package(members[name]) for name in sorted(members) if _of_package(members[name])
         }
 
     def load(self, name: str) -> Any:
@@ -75,7 +75,7 @@ class Family:
             raise self.error(f"unknown {self.noun} {name!r}{hint}; there are: {known}")
         member = members[name]
         where = f"{self.noun} {name!r}"
-        if isinstance(member, EntryPoint):
+        if _of_package(member):
             where += f" ({member.value}, from {_package(member)})"
             member = member.value
         if isinstance(member, str):
@@ -101,7 +101,7 @@ class Family:
                 members[point.name] = point
                 continue
             other = members[point.name]
-            if isinstance(other, EntryPoint):
+            if _of_package(other):
                 raise self.error(
                     f"two packages define a {self.noun} {point.name!r}: {_package(other)} "
                     f"({other.value}) and {_package(point)} ({point.value}); uninstall one of them"
@@ -114,19 +114,27 @@ class Family:
 
 
 @cache
-def installed(group: str) -> tuple[EntryPoint, ...]:
+def installed(group: str) -> "tuple[EntryPoint, ...]":
     """
     Return the entry points of a group that other distributions define.
     """
+    from importlib.metadata import entry_points
+
     return tuple(point for point in entry_points(group=group) if not _ours(point))
 
 
-def _ours(point: EntryPoint) -> bool:
+def _of_package(member: Any) -> "TypeGuard[EntryPoint]":
+    from importlib.metadata import EntryPoint
+
+    return isinstance(member, EntryPoint)
+
+
+def _ours(point: "EntryPoint") -> bool:
     # PEP 503: how names of distributions are compared.
     return (
         point.dist is not None and re.sub(r"[-_.]+", "-", point.dist.name).lower() == DISTRIBUTION
     )
 
 
-def _package(point: EntryPoint) -> str:
+def _package(point: "EntryPoint") -> str:
     return f"{point.dist.name} {point.dist.version}" if point.dist else "a package"

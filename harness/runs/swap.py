@@ -6,8 +6,10 @@ import contextlib
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from filelock import FileLock
+if TYPE_CHECKING:
+    from filelock import FileLock
 
 
 def remove(path: Path) -> None:
@@ -51,6 +53,8 @@ def lock_folder(target: Path) -> Iterator[None]:
     """
     Hold the lock of *target* inside the block, across processes.
     """
+    from filelock import FileLock
+
     path = target.with_name(f".{target.name}.lock")
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(path)
@@ -61,7 +65,7 @@ def lock_folder(target: Path) -> Iterator[None]:
         release(lock)
 
 
-def release(lock: FileLock) -> None:
+def release(lock: "FileLock") -> None:
     """
     Release a lock and leave no file behind.
     """

@@ -15,7 +15,6 @@ from harness.canonical import canonical_json
 from harness.dialects.registry import spoken_by
 from harness.errors import StoreError, boundary
 from harness.runs.record import encode, is_intact, is_sealed
-from harness.runs.rescore import rejudge
 from harness.runs.store import (
     RUN,
     SUITE,
@@ -43,7 +42,7 @@ def verified(run: StoredRun) -> StoredRun:
         raise _does_not_follow(run, reason)
     if run.suite().digest != run.record.suite.digest:
         raise _was_changed(run, SUITE)
-    again = rejudge(run)
+    again = _rejudged(run)
     if lost := next(_lost(run, again), None):
         raise StoreError(
             f"{run.folder / TRANSCRIPTS} was changed after the run was judged: {lost}; restore it"
@@ -80,7 +79,7 @@ def _own_digest(run: StoredRun) -> str:
     """
     Return the digest of the run.json that judging *run* again as it was made would write.
     """
-    again = replace(rejudge(run).record, harness_version=run.record.harness_version)
+    again = replace(_rejudged(run).record, harness_version=run.record.harness_version)
     return str(json.loads(encode(again))["digests"]["run"])
 
 
@@ -92,10 +91,17 @@ def _is_intact(run: StoredRun) -> bool:
         return is_intact(path.read_bytes())
 
 
+def _rejudged(run: StoredRun) -> StoredRun:
+    # All of judging comes with it, and most runs are as they were written.
+    from harness.runs.rescore import rejudge
+
+    return rejudge(run)
+
+
 def _check_digests(run: StoredRun) -> None:
     if not _is_intact(run):
         check_how_made(run)
-        reason = next(_otherwise(run, rejudge(run)), "it was changed after the run was judged")
+        reason = next(_otherwise(run, _rejudged(run)), "it was changed after the run was judged")
         raise _does_not_follow(run, reason)
     now, then = digests_of(run.folder), run.record.digests
     for name, part in ((TRANSCRIPTS, "transcripts"), (SUITE, "suite")):

@@ -3,22 +3,27 @@ What of a suite's declarations of tools a checkpoint is shown: all of it, and as
 """
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from harness.backends.base import Backend, Templated
 from harness.checkpoints.loading import load_tokenizer
 from harness.checkpoints.locate import locate
 from harness.checkpoints.not_shown import not_shown
 from harness.checkpoints.reference import parse_reference
-from harness.finetuning.declarations import Declaration, read_declarations, shown_otherwise
 from harness.runs.runner import request
 from harness.suites.suite import Suite
 from harness.transcript import Key
 
+if TYPE_CHECKING:
+    from harness.finetuning.declarations import Declaration
 
-def declarations_of(suite: Suite) -> tuple[Declaration, ...]:
+
+def declarations_of(suite: Suite) -> "tuple[Declaration, ...]":
     """
     Return what the cases of *suite* show before the user's first word, each once.
     """
+    from harness.finetuning.declarations import Declaration
+
     asked = (request(suite, case, Key(case.id)) for case in suite.cases)
     found: dict[tuple[object, ...], Declaration] = {}
     for each in asked:
@@ -38,8 +43,12 @@ def asked_otherwise(reference: str, suite: Suite) -> str | None:
         TemplateError: if its template cannot render the suite's declarations.
     """
     parsed = parse_reference(reference)
-    folder = Path(parsed.target).expanduser()
-    if parsed.scheme != "hf" or not (known := read_declarations(folder)):
+    if parsed.scheme != "hf":
+        return None
+    # All of fine-tuning comes with it, which judging stored text does without.
+    from harness.finetuning.declarations import read_declarations, shown_otherwise
+
+    if not (known := read_declarations(Path(parsed.target).expanduser())):
         return None
     tokenizer = load_tokenizer(locate(parsed))
     how = shown_otherwise(known, tokenizer, declarations_of(suite))
