@@ -139,7 +139,9 @@ def main() -> int:
 
     whole = Path(tempfile.mkdtemp(prefix="harness-whole-")) / "run"
     root = ["--root", TREE]
-    harness("run", "tool-routing", "--checkpoint", out / "model", "--out", whole, *root)
+    # Most answers are those of the baseline, so verifying them is sooner than making them.
+    asked = ["--checkpoint", out / "model", "--draft", BASELINE]
+    harness("run", "tool-routing", *asked, "--out", whole, *root)
     policy = TREE / "tests" / "e2e_gate.toml"
     root += ["--policy", policy, "--explain"]
     gated = harness("gate", whole, "--baseline", BASELINE, *root)
