@@ -19,6 +19,7 @@ from harness.canonical import canonical_json, digest_bytes, parse_json
 from harness.errors import StoreError, boundary
 from harness.runs.accepted import ACCEPTED
 from harness.runs.overrides import OVERRIDES, read_overrides
+from harness.runs.record import is_intact, is_sealed
 from harness.runs.store import HISTORY, RUN, SUITE, TRANSCRIPTS, StoredRun, load_run
 from harness.runs.swap import heal, lock_folder, put_back, remove, set_aside
 from harness.runs.verify import verified
@@ -107,6 +108,8 @@ def save_baseline(
             fresh.mkdir()
             for part in _PARTS:
                 shutil.copyfile(run.folder / part, fresh / part)
+            if is_sealed(run.record) and not is_intact((fresh / RUN).read_bytes()):
+                raise StoreError(f"{run.folder / RUN} was changed while it was saved; restore it")
             (fresh / HISTORY).write_text(history + canonical_json(entry) + "\n", "utf-8")
             if target.exists():
                 _carry_over(target, fresh, same=same_run(target, run.folder))

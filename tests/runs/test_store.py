@@ -505,6 +505,22 @@ def test_a_history_line_that_cannot_be_read_is_named(
         baseline_history(saved.folder)
 
 
+def test_a_run_that_changes_while_it_is_saved_is_no_baseline(
+    tmp_path: Path, runs: tuple[StoredRun, StoredRun]
+) -> None:
+    saved = save(load_run(runs[1].folder), tmp_path / "baselines")
+    before = (saved.folder / RUN).read_bytes()
+    read = load_run(runs[0].folder)
+    path = read.folder / RUN
+    path.write_bytes(path.read_bytes().replace(b'"correct"', b'"Correct"', 1))
+
+    with pytest.raises(StoreError, match=r"run\.json was changed while it was saved"):
+        save(read, tmp_path / "baselines")
+
+    assert before == (saved.folder / RUN).read_bytes()
+    assert 1 == len(baseline_history(saved.folder))
+
+
 def test_a_baseline_may_be_saved_again_from_itself(
     tmp_path: Path, runs: tuple[StoredRun, StoredRun]
 ) -> None:
