@@ -23,6 +23,13 @@ class Key(NamedTuple):
     turn: int = 0
     step: int = 0
 
+    @classmethod
+    def of(cls, line: Any) -> "Key":
+        """
+        Return the key of what has its fields.
+        """
+        return cls(line.case, line.repeat, line.turn, line.step)
+
     @property
     def as_written(self) -> str:
         """
@@ -191,7 +198,7 @@ class Transcript:
             ValueError: as `from_json`.
         """
         if (plain := _plain(line)) is not None:
-            return _key(plain)
+            return Key.of(plain)
         return cls.from_json(line).key
 
     @classmethod
@@ -203,7 +210,7 @@ class Transcript:
         if (plain := _plain(line)) is None:
             return None
         return cls(
-            key=_key(plain),
+            key=Key.of(plain),
             output=plain.output,
             opened=plain.opened or None,
             output_tokens=plain.output_tokens,
@@ -265,10 +272,6 @@ class Transcript:
             results=None if results is None else tuple(map(ToolResult.from_json, results)),
             response=response if isinstance(response, Mapping) else None,
         )
-
-
-def _key(plain: Any) -> Key:
-    return Key(plain.case, plain.repeat, plain.turn, plain.step)
 
 
 def _plain(line: str) -> Any:

@@ -105,8 +105,7 @@ def key_of(line: bytes) -> Key:
     """
     if b"\\u" in line:  # half a surrogate pair, perhaps, which msgspec refuses
         return Transcript.from_json(line.decode("utf-8")).key
-    found = _keyed().decode(line)
-    return Key(found.case, found.repeat, found.turn, found.step)
+    return Key.of(_keyed().decode(line))
 
 
 def _decoded(line: bytes) -> Transcript:
@@ -127,9 +126,7 @@ def _keys(text: bytes) -> Iterable[Key]:
     if b"\\u" in text:
         return map(key_of, text.splitlines())
     # All at once, which takes half as long.
-    return (
-        Key(each.case, each.repeat, each.turn, each.step) for each in _keyed().decode_lines(text)
-    )
+    return map(Key.of, _keyed().decode_lines(text))
 
 
 def is_run(folder: Path) -> bool:
